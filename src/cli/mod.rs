@@ -1,0 +1,65 @@
+//! Arguments: from the command line and the environment to a checked command.
+//!
+//! Knows all the rooms; no room knows it.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::cli::arguments::{Arguments, Environment};
+use crate::serve;
+
+mod arguments;
+mod help;
+mod serve_options;
+
+/// What the program was asked to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Print this, and be done.
+    Tell(String),
+    /// Run the server.
+    Serve(Box<serve::Settings>),
+}
+
+/// A command line that cannot be obeyed: the sentence says which option, what was given, and what
+/// is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+impl Command {
+    /// Reads the arguments after the program's name, and the environment's `STILLTHERE_*`.
+    ///
+    /// # Errors
+    /// See [`Usage`].
+    pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
+        let mut arguments = arguments.into_iter();
+        let Some(first) = arguments.next() else {
+            return Err(Usage(format!("what is to be done?\n\n{}", help::OVERVIEW)));
+        };
+        match first.to_str().unwrap_or_default() {
+            "serve" => {}
+            "-h" | "--help" | "help" => return Ok(Self::Tell(help::OVERVIEW.to_string())),
+            "-V" | "--version" => return Ok(Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())),
+            other => {
+                let nearest = help::nearest(other, ["serve", "help"].into_iter());
+                return Err(Usage(format!("{other:?} is not a command{nearest}; `stillthere --help` lists them")));
+            }
+        }
+        match Arguments::read(arguments, environment, serve_options::OPTIONS)? {
+            Arguments::Help => Ok(Self::Tell(help::of_serve())),
+            Arguments::Version => Ok(Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())),
+            Arguments::Given(given) => Ok(Self::Serve(Box::new(serve_options::settings(&given)?))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! What the options of `serve` mean.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::cli::Usage;
+use crate::cli::arguments::{Given, Opt};
+use crate::keepalive::{Keepalive, Unfit, UserTimeout};
+use crate::observe::log::Levels;
+use crate::serve::{ServiceName, Settings, timer_wheel};
+
+const LISTENING: &str = "Listening";
+const DEADLINE: &str = "Deadline of a silent peer";
+const RUNNING: &str = "Running";
+
+pub const OPTIONS: &[Opt] = &[
+    Opt { group: LISTENING, name: "service", value: "NAME", help: "what peers talk to: echo (default) or discard" },
+    Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default 4096)" },
+    Opt {
+        group: LISTENING,
+        name: "max-connections",
+        value: "N",
+        help: "default: the descriptor limit, less a reserve",
+    },
+    Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
+    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
+    Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
+    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 10s)" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 3)" },
+    Opt {
+        group: DEADLINE,
+        name: "user-timeout",
+        value: "DURATION",
+        help: "when data wait, too: auto (default), off, 4500ms",
+    },
+    Opt { group: RUNNING, name: "grace", value: "DURATION", help: "for output to drain at SIGTERM (default 10s)" },
+    Opt { group: RUNNING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+];
+
+/// Checks what was given, and fills in the defaults.
+pub fn settings(given: &Given) -> Result<Settings, Usage> {
+    let default = Settings::default();
+    let service = match given.text("service") {
+        None => default.service,
+        Some("echo") => ServiceName::Echo,
+        Some("discard") => ServiceName::Discard,
+        Some(_) => return Err(given.complaint("service", "echo or discard is wanted")),
+    };
+    let log = match given.text("log").map(str::parse::<Levels>) {
+        None => default.log,
+        Some(Ok(levels)) => levels,
+        Some(Err(_)) => {
+            let because =
+                "off, error, warn, info, debug or trace is wanted; for one module: info,stillthere::reactor=trace";
+            return Err(given.complaint("log", because));
+        }
+    };
+    Ok(Settings {
+        addresses: addresses(&given.words, default.addresses)?,
+        keepalive: keepalive(given)?,
+        backlog: given.number("backlog", 1, i32::MAX as u32)?.unwrap_or(default.backlog),
+        reuse_port: given.switch("reuse-port")?,
+        max_connections: given.number("max-connections", 1, u32::MAX as usize)?,
+        service,
+        grace: given.duration("grace")?.unwrap_or(default.grace),
+        log,
+    })
+}
+
+fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Usage> {
+    if words.is_empty() {
+        return Ok(default);
+    }
+    let address = |word: &String| {
+        word.parse().map_err(|_| {
+            let guess = match (word.parse::<u16>(), word.parse::<IpAddr>(), word.rsplit_once(':')) {
+                (Ok(port), _, _) => format!("; did you mean 127.0.0.1:{port} or [::]:{port}?"),
+                (_, Ok(ip), _) => format!("; did you mean {}?", SocketAddr::new(ip, 7007)),
+                (_, _, Some(("" | "*", port))) => format!("; did you mean [::]:{port}?"),
+                (_, _, Some(("localhost", port))) => format!("; did you mean 127.0.0.1:{port}?"),
+                _ => String::new(),
+            };
+            Usage(format!("{word:?} is not an address and a port, such as 127.0.0.1:7007 or [::]:7007{guess}"))
+        })
+    };
+    words.iter().map(address).collect()
+}
+
+fn keepalive(given: &Given) -> Result<Keepalive, Usage> {
+    let names = ["deadline", "idle", "interval", "count"];
+    let chosen = given.command_line_first(&names);
+    if chosen.has("deadline")
+        && let Some(other) = names[1..].iter().find(|name| chosen.has(name))
+    {
+        let because =
+            format!("--deadline stands for --idle, --interval and --count: give it, or those, but not --{other} too");
+        return Err(chosen.complaint("deadline", because));
+    }
+    let default = Keepalive::default();
+    let refused = |unfit: Unfit| given.complaint(unfit.setting, unfit.because);
+    let keepalive = match chosen.duration("deadline")? {
+        Some(deadline) => Keepalive::with_deadline(deadline).map_err(refused)?,
+        None => Keepalive::new(
+            chosen.duration("idle")?.unwrap_or(default.idle()),
+            chosen.duration("interval")?.unwrap_or(default.interval()),
+            chosen.number("count", 1, 127)?.unwrap_or(default.count()),
+        )
+        .map_err(refused)?,
+    };
+    let user_timeout = match given.text("user-timeout") {
+        None | Some("auto") => UserTimeout::Auto,
+        Some("off") => UserTimeout::Off,
+        Some(_) => match given.duration("user-timeout") {
+            Ok(duration) => UserTimeout::Fixed(duration.unwrap_or_default()),
+            Err(_) => return Err(given.complaint("user-timeout", "auto, off or a duration such as 4500ms is wanted")),
+        },
+    };
+    keepalive.on_wheel(timer_wheel()).with_user_timeout(user_timeout).map_err(refused)
+}

@@ -1,0 +1,152 @@
+//! The arithmetic, against numbers that were worked out by hand or measured on a kernel.
+
+use super::*;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn keepalive(idle: u64, interval: u64, count: u32) -> Keepalive {
+    Keepalive::new(s(idle), s(interval), count).unwrap()
+}
+
+/// The grains that were measured with HZ=250.
+#[test]
+fn the_wheel_is_coarser_further_out() {
+    let wheel = TimerWheel::default();
+    for (ahead, grain) in [
+        (ms(200), ms(4)),
+        (s(1), ms(32)),
+        (s(2), ms(32)),
+        (s(5), ms(256)),
+        (s(16), ms(256)),
+        (s(20), ms(2048)),
+        (s(120), ms(2048)),
+        (s(600), ms(16384)),
+    ] {
+        assert_eq!(wheel.grain(ahead), grain, "a timer {ahead:?} ahead");
+    }
+    assert_eq!(TimerWheel::with_tick(ms(10)).grain(s(5)), ms(80));
+}
+
+#[test]
+fn the_default_is_35_seconds_and_says_so() {
+    let keepalive = Keepalive::default();
+    assert_eq!(keepalive.deadline(), s(35));
+    assert_eq!(keepalive, Keepalive::with_deadline(s(35)).unwrap());
+    assert_eq!(keepalive.predict(State::Idle).unwrap().to_string(), "35.0 to 36.0 s");
+    assert!(keepalive.warnings().is_empty());
+}
+
+#[test]
+fn a_deadline_is_split_without_a_rest() {
+    for seconds in (3..5000).chain(100_000..100_100) {
+        let keepalive = Keepalive::with_deadline(s(seconds)).unwrap();
+        assert_eq!(keepalive.deadline(), s(seconds));
+        assert!(keepalive.count() >= 2, "{seconds} s: one lost probe would be fatal");
+        assert!(keepalive.warnings().is_empty(), "{seconds} s: {:?}", keepalive.warnings());
+    }
+    let five = Keepalive::with_deadline(s(5)).unwrap();
+    assert_eq!((five.idle(), five.interval(), five.count()), (s(2), s(1), 3));
+}
+
+/// Whatever is chosen: the derived user timeout never takes a probe away, and never keeps a peer
+/// longer than keepalive alone would.
+#[test]
+fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
+    for idle in [1, 2, 3, 5, 7, 20, 60, 200, 3600, 7200, 32767] {
+        for interval in [1, 2, 5, 10, 17, 75, 600, 32767] {
+            for count in [1, 2, 3, 9, 127] {
+                let auto = keepalive(idle, interval, count);
+                let alone = auto.clone().with_user_timeout(UserTimeout::Off).unwrap();
+                let what = format!("idle {idle}, interval {interval}, count {count}: {auto:?}");
+                let (with, without) = (auto.predict(State::Idle).unwrap(), alone.predict(State::Idle).unwrap());
+                assert_eq!(with.from, without.from, "{what}");
+                assert!(with.to <= without.to + s(interval) / 2, "{what}: {with} and {without}");
+                let in_flight = auto.predict(State::InFlight).unwrap();
+                assert!(
+                    in_flight.to <= without.to + ms(500) + auto.grain_of_backoff(without.to),
+                    "{what}: {in_flight}"
+                );
+            }
+        }
+    }
+}
+
+/// Idle 2, interval 1, count 3: the settings and the figures of the measured table.
+#[test]
+fn predictions_hold_what_was_measured() {
+    let at = |timeout| keepalive(2, 1, 3).with_user_timeout(timeout).unwrap();
+    let holds = |prediction: Prediction, from, to| prediction.from <= ms(from) && ms(to) <= prediction.to;
+    assert_eq!(keepalive(2, 1, 3).user_timeout(), Some(ms(4400)));
+    assert!(holds(at(UserTimeout::Off).predict(State::Idle).unwrap(), 5080, 5100));
+    assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::Idle).unwrap(), 5070, 5100));
+    assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::InFlight).unwrap(), 4920, 4950));
+    assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::WindowShut).unwrap(), 4820, 4870));
+    assert!(holds(at(UserTimeout::Fixed(s(5))).predict(State::InFlight).unwrap(), 5430, 5620));
+    // A user timeout a little above the deadline slips by a whole interval.
+    assert!(holds(at(UserTimeout::Fixed(ms(5200))).predict(State::Idle).unwrap(), 6070, 6110));
+    assert_eq!(at(UserTimeout::Off).predict(State::InFlight), None);
+}
+
+/// The grain of a long idle time may swallow the short intervals after it.
+#[test]
+fn a_late_first_probe_does_not_eat_the_others() {
+    let keepalive = keepalive(3600, 1, 3);
+    assert!(keepalive.user_timeout().unwrap() > keepalive.late_tick(2));
+    assert!(keepalive.warnings().is_empty(), "{:?}", keepalive.warnings());
+}
+
+#[test]
+fn what_the_kernel_refuses_is_named() {
+    let refused = |result: Result<Keepalive, Unfit>| result.unwrap_err().to_string();
+    assert_eq!(refused(Keepalive::new(s(0), s(1), 3)), "idle 0s: the kernel takes whole seconds, 1s to 32767s");
+    assert_eq!(
+        refused(Keepalive::new(s(1), ms(1500), 3)),
+        "interval 1s 500ms: the kernel takes whole seconds, 1s to 32767s"
+    );
+    assert_eq!(
+        refused(Keepalive::new(s(1), s(32768), 3)),
+        "interval 9h 6m 8s: the kernel takes whole seconds, 1s to 32767s"
+    );
+    assert_eq!(refused(Keepalive::new(s(1), s(1), 128)), "count 128: the kernel takes 1 to 127");
+    assert!(refused(Keepalive::with_deadline(s(2))).contains("3s is the least"));
+    assert!(refused(Keepalive::with_deadline(ms(4500))).contains("4s or 5s would do"));
+    assert!(refused(Keepalive::with_deadline(s(200_000))).contains("the most"));
+    assert!(Keepalive::default().with_user_timeout(UserTimeout::Fixed(s(0))).is_err());
+}
+
+#[test]
+fn what_undoes_the_deadline_is_warned_of() {
+    let warned = |timeout| {
+        keepalive(2, 1, 3)
+            .with_user_timeout(timeout)
+            .unwrap()
+            .warnings()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<String>()
+    };
+    assert!(warned(UserTimeout::Off).contains("15 minutes"));
+    assert!(warned(UserTimeout::Fixed(ms(2500))).contains("one lost packet ends a living peer"));
+    assert!(warned(UserTimeout::Fixed(ms(3500))).contains("of 3 probes 2 do"));
+    assert!(warned(UserTimeout::Fixed(ms(5100))).contains("an idle peer is kept for 6 s; \"auto\" is 4s 400ms"));
+    assert_eq!(warned(UserTimeout::Fixed(ms(4800))), "");
+    assert!(keepalive(2, 1, 1).warnings()[0].to_string().starts_with("count 1: one lost packet"));
+}
+
+/// The kernel's own word, on a real socket.
+#[test]
+fn applied_settings_can_be_read_back() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = SockRef::from(&socket);
+    let keepalive = keepalive(7, 3, 4);
+    assert!(!keepalive.is_applied(&socket).unwrap());
+    keepalive.apply(&socket).unwrap();
+    assert!(keepalive.is_applied(&socket).unwrap());
+    assert!(!Keepalive::default().is_applied(&socket).unwrap());
+}

@@ -1,0 +1,36 @@
+//! Arguments → run → exit code; nothing else.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use stillthere::cli::Command;
+use stillthere::reactor::Ending;
+use stillthere::{observe, serve};
+
+/// Could not run, or was told to stop at once.
+const FAILED: u8 = 1;
+/// The arguments make no sense.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let settings = match Command::read(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
+        Ok(Command::Serve(settings)) => settings,
+        Ok(Command::Tell(text)) => {
+            let _ = writeln!(io::stdout(), "{text}"); // the reader may have gone
+            return ExitCode::SUCCESS;
+        }
+        Err(usage) => {
+            let _ = writeln!(io::stderr(), "stillthere: {usage}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    observe::log::start(&settings.log);
+    match serve::run(&settings) {
+        Ok(Ending::Orderly) => ExitCode::SUCCESS,
+        Ok(Ending::Aborted { .. }) => ExitCode::from(FAILED),
+        Err(sentence) => {
+            let _ = writeln!(io::stderr(), "stillthere: {sentence}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is told to people.
+
+pub mod log;

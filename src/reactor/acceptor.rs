@@ -1,0 +1,218 @@
+//! When to accept, and what each error of accept(2) means.
+//!
+//! Owns the listener, its latch and its pause. Knows nothing of what becomes of a peer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, info, trace, warn};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use socket2::SockRef;
+
+use crate::reactor::listen::Listen;
+use crate::reactor::source::Capacity;
+use crate::reactor::timers::Moment;
+
+/// How long to wait for descriptors or memory that only others can give back. A departure of our
+/// own ends the wait at once.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long "full" is not said again, so that a busy limit does not flood the log.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What an attempt to accept came to.
+pub enum Accepted {
+    /// A peer; its options are as the listener's.
+    Peer(TcpStream, SocketAddr),
+    /// This peer was lost before it was accepted. There may be others.
+    Lost,
+    /// There is nobody to accept, or nothing to accept with.
+    Nobody,
+}
+
+/// What an error of accept(2) means: of the four things that can be done, which.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The backlog is empty: wait for the next edge.
+    Empty,
+    /// A signal came in between: try again.
+    Again,
+    /// The peer, or the way to it, was lost while it waited: on to the next one.
+    PeerLost,
+    /// No descriptors or memory, or an error that nobody foresaw: keep the latch, and try later.
+    Exhausted,
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::AGAIN) => Self::Empty,
+            Some(Errno::INTR) => Self::Again,
+            // accept(2): errors that are already pending on the new socket are to be treated as
+            // "try again"; EPERM is a firewall's.
+            Some(
+                Errno::CONNABORTED
+                | Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::NONET
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::TIMEDOUT
+                | Errno::PERM,
+            ) => Self::PeerLost,
+            _ => Self::Exhausted,
+        }
+    }
+}
+
+/// The accepting half of a port.
+pub struct Acceptor {
+    /// Closed when the port stops.
+    listener: Option<TcpListener>,
+    listen: Listen,
+    /// Connections may wait. Only an empty backlog clears it: after EMFILE no edge would come.
+    latched: bool,
+    /// No attempt before this moment, unless a departure frees a descriptor.
+    paused: Option<(Moment, u64)>,
+    /// Whether accepted sockets have the listener's options by themselves; asked of the first one.
+    inherits: Option<bool>,
+    /// When the log was last told that there is no room.
+    told_full: Option<Moment>,
+}
+
+impl Acceptor {
+    /// # Errors
+    /// The listener cannot be made or registered.
+    pub fn open(listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut listener = listen.open()?;
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        Ok(Self { listener: Some(listener), listen, latched: false, paused: None, inherits: None, told_full: None })
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
+    }
+
+    /// Stops listening. What waits in the backlog is reset by the kernel.
+    pub fn close(&mut self) {
+        self.listener = None;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    pub fn latch(&mut self) {
+        trace!("{}: peers wait in the backlog", self.listen.address);
+        self.latched = true;
+    }
+
+    /// Peers may be waiting, and there is room for one: the loop must not sleep.
+    pub fn is_ready(&self, capacity: &Capacity) -> bool {
+        let paused = self.paused.is_some_and(|(_, departures)| departures == capacity.departures());
+        self.latched && self.is_open() && !paused && capacity.has_room()
+    }
+
+    /// When to try again by ourselves.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.paused.filter(|_| self.is_open()).map(|(until, _)| until)
+    }
+
+    pub fn expire(&mut self, now: Moment) {
+        if self.paused.is_some_and(|(until, _)| until <= now) {
+            self.paused = None;
+        }
+    }
+
+    /// Takes one peer from the backlog: one accept4(2).
+    pub fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
+        if self.latched && self.is_open() && !capacity.has_room() && self.may_tell_full(now) {
+            warn!(
+                "the limit of {} connections is reached: who comes now waits in the backlog until one departs",
+                capacity.limit()
+            );
+        }
+        if !self.is_ready(capacity) {
+            return Accepted::Nobody;
+        }
+        let Some(listener) = &self.listener else { return Accepted::Nobody };
+        let error = match listener.accept() {
+            Ok((stream, peer)) => {
+                self.paused = None;
+                self.see_to_options(&stream);
+                return Accepted::Peer(stream, peer);
+            }
+            Err(error) => error,
+        };
+        trace!("accept says {error}");
+        match Refusal::of(&error) {
+            Refusal::Empty => self.latched = false,
+            Refusal::Again => return Accepted::Lost,
+            Refusal::PeerLost => {
+                debug!("a peer was lost before it was accepted: {error}");
+                return Accepted::Lost;
+            }
+            Refusal::Exhausted => self.pause(now, capacity, &error),
+        }
+        Accepted::Nobody
+    }
+
+    /// Tries no more until a connection departs or the pause is over.
+    pub fn pause(&mut self, now: Moment, capacity: &Capacity, error: &io::Error) {
+        self.paused = Some((now + PAUSE, capacity.departures()));
+        if self.may_tell_full(now) {
+            warn!("accepting on {} pauses: {error}; who comes now waits in the backlog", self.listen.address);
+        }
+    }
+
+    fn may_tell_full(&mut self, now: Moment) -> bool {
+        let may = self.told_full.is_none_or(|last| now.since(last) >= QUIET);
+        if may {
+            self.told_full = Some(now);
+        }
+        may
+    }
+
+    /// Linux lets an accepted socket inherit the listener's options. Trusted once it was seen;
+    /// where it is not so, each socket is given them one by one.
+    fn see_to_options(&mut self, stream: &TcpStream) {
+        let socket = SockRef::from(stream);
+        let inherits = *self.inherits.get_or_insert_with(|| {
+            let inherits = self.listen.is_applied(&socket).unwrap_or(false);
+            if !inherits {
+                info!("accepted sockets do not inherit the listener's options here: they are set one by one");
+            }
+            inherits
+        });
+        if !inherits && let Err(error) = self.listen.apply(&socket) {
+            warn!("a peer cannot be given its keepalive options: {error}; it may outlive its deadline");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_accept_has_a_meaning() {
+        for (errno, refusal) in [
+            (Errno::AGAIN, Refusal::Empty),
+            (Errno::INTR, Refusal::Again),
+            (Errno::CONNABORTED, Refusal::PeerLost),
+            (Errno::PERM, Refusal::PeerLost),
+            (Errno::MFILE, Refusal::Exhausted),
+            (Errno::NFILE, Refusal::Exhausted),
+            (Errno::NOBUFS, Refusal::Exhausted),
+            (Errno::NOMEM, Refusal::Exhausted),
+            (Errno::BADF, Refusal::Exhausted),
+        ] {
+            assert_eq!(Refusal::of(&errno.into()), refusal, "{errno}");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One peer: drain what it sends, flush what it is owed, end for one reason.
+//!
+//! Owns the order of reading and writing, and is the one collector of a connection's end. Knows
+//! neither the table nor the poll, and is generic over the stream, so that a scripted one tests
+//! every path.
+//!
+//! ```text
+//!            FIN read                       all written
+//!   Open ───────────────▶ Ended ─────────────────────────────▶ Closed
+//!    │ close()    all written, FIN sent          peer's FIN, or nothing owed any more
+//!    ├───────▶ Closing ───────────────▶ Lingering ───────────▶ ShutDown
+//!    │ a write or SO_ERROR told why
+//!    └───────▶ Dying ── what came before the death is still received ──▶ that reason
+//! ```
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::trace;
+
+use self::wire::{Phase, Step, Wire, told};
+use crate::reactor::departure::{Departure, Farewell};
+use crate::reactor::readiness::Readiness;
+use crate::reactor::service::{Line, Peer, Service};
+use crate::reactor::stream::Stream;
+use crate::reactor::timers::Moment;
+use crate::tcp_info::TcpInfo;
+
+mod wire;
+
+/// How many bytes one peer may move in a turn. Then it is the next one's turn.
+const BUDGET: usize = 256 * 1024;
+/// What a system call takes from the budget, however few bytes it moved.
+const LEAST_CHARGE: usize = 4096;
+
+/// Why [`Connection::drive`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Nothing more can be done: an edge will resume it.
+    Blocked,
+    /// Its budget is spent: it goes on in the next turn.
+    Yield,
+    /// The kernel has no memory to read or write with: no edge will come, so it is tried again
+    /// after a while. A peer that is connected is not dropped for that.
+    Starved,
+}
+
+/// One accepted connection and what its service remembers of it.
+#[derive(Debug)]
+pub struct Connection<S, T> {
+    wire: Wire<S>,
+    state: T,
+}
+
+impl<S: Stream, T> Connection<S, T> {
+    /// A peer that has just been accepted; its service may greet it. Nothing was read yet.
+    pub fn welcome(stream: S, peer: SocketAddr, now: Moment, service: &mut impl Service<State = T>) -> Self {
+        let mut wire = Wire::new(stream, peer, now);
+        let state = service.arrived(&mut Peer { state: &mut (), line: &mut wire });
+        Self { wire, state }
+    }
+
+    /// Remembers what the kernel announced. True: the connection must be put in the run queue.
+    pub fn latch(&mut self, news: Readiness) -> bool {
+        trace!("{}: {news:?}", self.wire.peer);
+        self.wire.readiness |= news;
+        self.enqueue()
+    }
+
+    /// True, once, until [`Connection::drive`] is called: the run queue holds each peer once, and
+    /// none that has departed.
+    pub fn enqueue(&mut self) -> bool {
+        self.wire.phase != Phase::Departed && !std::mem::replace(&mut self.wire.queued, true)
+    }
+
+    /// Reads and writes until both would block, the budget is spent, or the connection ends.
+    ///
+    /// # Errors
+    /// The connection has ended, for this reason. It is told once: then the connection is never
+    /// driven again.
+    pub fn drive(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Flow, Departure> {
+        debug_assert!(self.wire.phase != Phase::Departed, "driven after its departure was told");
+        self.wire.queued = false;
+        self.work(service, scratch).inspect_err(|_| {
+            self.wire.phase = Phase::Departed;
+            self.wire.outbox = None;
+        })
+    }
+
+    fn work(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Flow, Departure> {
+        let mut budget = BUDGET;
+        while budget > 0 {
+            match self.step(service, scratch)? {
+                Step::Moved(count) => budget = budget.saturating_sub(count.max(LEAST_CHARGE)),
+                Step::Blocked => return Ok(Flow::Blocked),
+                Step::Starved => return Ok(Flow::Starved),
+            }
+        }
+        self.wire.queued = true;
+        Ok(Flow::Yield)
+    }
+
+    /// One system call, if there is one to make before the next edge.
+    fn step(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Step, Departure> {
+        let wire = &mut self.wire;
+        match wire.phase {
+            Phase::Over(departure) => Err(departure),
+            Phase::Departed => Ok(Step::Blocked),
+            Phase::Dying(_) | Phase::Lingering => self.read(service, scratch),
+            // Output waits, so input is not read; but a death is heard of all the same.
+            _ if wire.outbox.is_some() => {
+                if wire.readiness.has(Readiness::HUNG_UP) {
+                    wire.ask_for_error();
+                    Ok(Step::Moved(0))
+                } else if wire.readiness.has(Readiness::WRITABLE) {
+                    Ok(wire.flush())
+                } else {
+                    Ok(Step::Blocked)
+                }
+            }
+            Phase::Open => self.read(service, scratch),
+            Phase::Ended => Err(Departure::Closed),
+            Phase::Closing => {
+                wire.shut_write();
+                Ok(Step::Moved(0))
+            }
+        }
+    }
+
+    fn read(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Step, Departure> {
+        let wire = &mut self.wire;
+        let result = match wire.phase {
+            // A dead peer may have been paused with its latch clear: its last words are waiting.
+            Phase::Dying(_) => wire.stream.read(scratch),
+            _ if wire.readiness.has(Readiness::READABLE) => wire.stream.read(scratch),
+            _ => return Ok(Step::Blocked),
+        };
+        trace!("{}: read {}", wire.peer, told(&result));
+        match result {
+            Ok(0) => match wire.phase {
+                Phase::Dying(departure) => Err(departure),
+                Phase::Lingering => Err(Departure::ShutDown),
+                _ => {
+                    wire.phase = Phase::Ended;
+                    service.ended(&mut Peer { state: &mut self.state, line: &mut self.wire });
+                    Ok(Step::Moved(0))
+                }
+            },
+            Ok(count) => {
+                if count < scratch.len() && !wire.readiness.has(Readiness::MORE_THAN_DATA) {
+                    // The buffer was emptied, and whatever comes next brings an edge of its own.
+                    wire.readiness.clear(Readiness::READABLE);
+                }
+                if wire.phase != Phase::Lingering {
+                    service.received(&mut Peer { state: &mut self.state, line: &mut self.wire }, &scratch[..count]);
+                }
+                Ok(Step::Moved(count))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Step::Moved(0)),
+            Err(error) if Departure::is_want_of_memory(&error) => Ok(Step::Starved),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match wire.phase {
+                Phase::Dying(departure) => Err(departure),
+                _ => {
+                    wire.readiness.clear(Readiness::READABLE | Readiness::MORE_THAN_DATA);
+                    Ok(Step::Moved(0))
+                }
+            },
+            Err(error) => match wire.phase {
+                Phase::Dying(departure) => Err(departure),
+                _ => Err(Departure::of(&error, || wire.stream.info())),
+            },
+        }
+    }
+
+    /// Ends the connection in an orderly way: see [`Peer::close`].
+    pub fn close(&mut self) {
+        self.wire.close();
+    }
+
+    /// Ends it now, whatever is outstanding. True if output was still waiting: it is lost.
+    pub fn cut(&mut self) -> bool {
+        if self.wire.phase == Phase::Departed {
+            return false;
+        }
+        let lost = self.wire.outbox.is_some() || !self.has_delivered();
+        self.refuse(Departure::ShutDown);
+        lost
+    }
+
+    /// Ends it now, for a reason of ours. The next [`Connection::drive`] tells it.
+    pub fn refuse(&mut self, departure: Departure) {
+        self.wire.outbox = None;
+        self.wire.phase = Phase::Over(departure);
+    }
+
+    /// Our FIN is sent and the peer's is waited for. No edge tells when ours was acknowledged, so
+    /// the port asks [`Connection::has_delivered`] from time to time.
+    pub fn lingers(&self) -> bool {
+        self.wire.phase == Phase::Lingering
+    }
+
+    /// Whether the kernel has nothing more to deliver. A peer that has everything and does not
+    /// close is not waited for.
+    pub fn has_delivered(&self) -> bool {
+        self.wire.stream.info().is_none_or(|info| !info.owes())
+    }
+
+    pub fn arrival(&self) -> Moment {
+        self.wire.arrival
+    }
+
+    pub fn info(&self) -> Option<TcpInfo> {
+        self.wire.stream.info()
+    }
+
+    /// The socket, to be registered or asked for its options.
+    pub fn stream_mut(&mut self) -> &mut S {
+        &mut self.wire.stream
+    }
+
+    pub fn farewell(&self, departure: Departure, now: Moment, info: Option<TcpInfo>) -> Farewell {
+        Farewell { peer: self.wire.peer.into(), departure, connected: now.since(self.wire.arrival), info }
+    }
+
+    /// Gives the service's state back and closes the socket.
+    pub fn into_state(self) -> T {
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,468 @@
+//! A connection against a scripted kernel: every order of short reads and writes, full buffers,
+//! interruptions, ends and errors.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use rustix::io::Errno;
+
+use super::*;
+use crate::reactor::outbox::OUTBOX_LIMIT;
+
+/// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
+/// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge
+/// comes only when something changed.
+#[derive(Debug, Default)]
+struct Kernel {
+    /// What the peer sent and nobody read yet; a mark stands before urgent data.
+    input: VecDeque<u8>,
+    mark: Option<usize>,
+    fin: bool,
+    error: Option<Errno>,
+    /// What the next call says, though the connection is well.
+    refusal: Option<Errno>,
+    dead: bool,
+    /// A write has failed: what was owed is lost.
+    failed: bool,
+    /// How many bytes a write may still take, and what it took.
+    room: usize,
+    output: Vec<u8>,
+    shut: bool,
+    /// How many calls of each kind are to be interrupted by a signal.
+    interrupt_reads: u32,
+    interrupt_writes: u32,
+    /// What was announced since the last edge was taken.
+    news: Readiness,
+    /// Echo only: the bytes that were read and must be written before the next read.
+    owed: usize,
+    reads: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Scripted(Rc<RefCell<Kernel>>);
+
+impl Read for Scripted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let kernel = &mut *self.0.borrow_mut();
+        assert!(kernel.owed == 0 || kernel.dead || kernel.failed, "read while {} bytes of output wait", kernel.owed);
+        kernel.reads += 1;
+        if kernel.interrupt_reads > 0 {
+            kernel.interrupt_reads -= 1;
+            return Err(Errno::INTR.into());
+        }
+        if let Some(errno) = kernel.refusal.take() {
+            return Err(errno.into());
+        }
+        let until_mark = kernel.mark.filter(|mark| *mark > 0).unwrap_or(usize::MAX);
+        let count = kernel.input.len().min(buffer.len()).min(until_mark);
+        if count > 0 {
+            kernel.mark = kernel.mark.map(|mark| mark.saturating_sub(count));
+            for (slot, byte) in buffer.iter_mut().zip(kernel.input.drain(..count)) {
+                *slot = byte;
+            }
+            if !kernel.dead {
+                kernel.owed += count;
+            }
+            return Ok(count);
+        }
+        match kernel.error.take() {
+            Some(errno) => Err(errno.into()),
+            None if kernel.fin || kernel.dead => Ok(0),
+            None => Err(Errno::AGAIN.into()),
+        }
+    }
+}
+
+impl Write for Scripted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let kernel = &mut *self.0.borrow_mut();
+        assert!(!kernel.shut, "written after the FIN");
+        if kernel.interrupt_writes > 0 {
+            kernel.interrupt_writes -= 1;
+            return Err(Errno::INTR.into());
+        }
+        if let Some(errno) = kernel.refusal.take() {
+            return Err(errno.into());
+        }
+        if kernel.dead {
+            return Err(kernel.error.take().unwrap_or(Errno::PIPE).into());
+        }
+        let count = kernel.room.min(bytes.len());
+        if count == 0 {
+            return Err(Errno::AGAIN.into());
+        }
+        kernel.room -= count;
+        kernel.owed = kernel.owed.saturating_sub(count);
+        kernel.output.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Scripted {
+    fn shut_write(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().shut = true;
+        Ok(())
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        Ok(self.0.borrow_mut().error.take().map(io::Error::from))
+    }
+
+    fn info(&self) -> Option<TcpInfo> {
+        None
+    }
+}
+
+/// Echo that remembers what it was given.
+#[derive(Default)]
+struct Recorder {
+    received: Vec<u8>,
+    ended: u32,
+    farewell: &'static [u8],
+    close_at: Option<usize>,
+    fail_next_write: Option<Scripted>,
+}
+
+impl Service for Recorder {
+    type State = ();
+
+    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) {}
+
+    fn received(&mut self, peer: &mut Peer<'_, ()>, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+        if let Some(kernel) = self.fail_next_write.take() {
+            let mut kernel = kernel.0.borrow_mut();
+            (kernel.refusal, kernel.failed) = (Some(Errno::PERM), true);
+        }
+        peer.send(bytes);
+        if self.close_at.is_some_and(|at| self.received.len() >= at) {
+            peer.close();
+        }
+    }
+
+    fn ended(&mut self, peer: &mut Peer<'_, ()>) {
+        self.ended += 1;
+        peer.send(self.farewell);
+    }
+}
+
+/// A connection with its kernel and its service.
+struct Bench {
+    kernel: Scripted,
+    connection: Connection<Scripted, ()>,
+    service: Recorder,
+    scratch: Vec<u8>,
+    sent: Vec<u8>,
+    departure: Option<Departure>,
+}
+
+/// Something that happens to the connection from outside.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// The peer sends this many bytes.
+    Data(usize),
+    /// And these with an urgent mark in their middle.
+    Urgent(usize),
+    /// The peer takes this many bytes.
+    Room(usize),
+    Interrupt(u32),
+    Fin,
+    /// The connection dies.
+    Death(Errno),
+    /// An edge that means nothing.
+    Spurious,
+    /// The kernel is short of memory for one call.
+    Starve(Errno),
+    /// The loop gets to run.
+    Turn,
+}
+
+impl Bench {
+    fn new(scratch: usize, room: usize) -> Self {
+        Self::with(Recorder::default(), scratch, room)
+    }
+
+    fn with(mut service: Recorder, scratch: usize, room: usize) -> Self {
+        let kernel = Scripted::default();
+        kernel.0.borrow_mut().room = room;
+        let peer = "192.0.2.1:7".parse().unwrap();
+        let connection = Connection::welcome(kernel.clone(), peer, Moment::default(), &mut service);
+        Self { kernel, connection, service, scratch: vec![0; scratch], sent: Vec::new(), departure: None }
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        let kernel = &mut *self.kernel.0.borrow_mut();
+        let over = kernel.fin || kernel.dead;
+        match *happening {
+            Happening::Data(count) | Happening::Urgent(count) if !over => {
+                let bytes = (0..count).map(|n| (self.sent.len() + n) as u8).collect::<Vec<_>>();
+                kernel.input.extend(&bytes);
+                kernel.news |= Readiness::READABLE;
+                if matches!(happening, Happening::Urgent(_)) {
+                    kernel.mark = Some(kernel.input.len() - count / 2);
+                    kernel.news |= Readiness::MORE_THAN_DATA;
+                }
+                self.sent.extend(bytes);
+            }
+            Happening::Room(count) if !kernel.dead => {
+                if kernel.room == 0 {
+                    kernel.news |= Readiness::WRITABLE;
+                }
+                kernel.room += count;
+            }
+            Happening::Interrupt(count) => {
+                kernel.interrupt_reads += count;
+                kernel.interrupt_writes += count / 2;
+            }
+            Happening::Fin if !over => {
+                kernel.fin = true;
+                kernel.news |= Readiness::READABLE | Readiness::MORE_THAN_DATA;
+            }
+            Happening::Death(errno) if !kernel.dead => {
+                kernel.dead = true;
+                kernel.error = Some(errno);
+                kernel.news |= Readiness::READABLE | Readiness::MORE_THAN_DATA | Readiness::HUNG_UP;
+            }
+            Happening::Starve(errno) => kernel.refusal = Some(errno),
+            Happening::Spurious => kernel.news |= Readiness::READABLE | Readiness::WRITABLE,
+            _ => {}
+        }
+    }
+
+    /// Hands over the edges, and drives as long as there is something to do.
+    fn turn(&mut self) {
+        let news = std::mem::take(&mut self.kernel.0.borrow_mut().news);
+        let news = if news == Readiness::default() { return } else { news };
+        if self.departure.is_some() {
+            assert!(!self.connection.latch(news), "queued after its departure");
+            return;
+        }
+        self.connection.latch(news);
+        self.drive();
+    }
+
+    fn drive(&mut self) {
+        for _ in 0..100_000 {
+            let before = self.kernel.0.borrow().reads;
+            match self.connection.drive(&mut self.service, &mut self.scratch) {
+                // The port drives it again at once, or after a pause.
+                Ok(Flow::Yield | Flow::Starved) => {}
+                Ok(Flow::Blocked) => return self.check_blocked(),
+                Err(departure) => {
+                    assert_eq!(self.departure.replace(departure), None, "departed twice");
+                    assert!(!self.connection.enqueue(), "queued after its departure");
+                    assert!(self.connection.wire.outbox.is_none(), "memory is kept for a peer that has gone");
+                    return;
+                }
+            }
+            assert!(self.kernel.0.borrow().reads - before <= BUDGET / LEAST_CHARGE, "more reads than a budget");
+        }
+        panic!("the connection never comes to rest");
+    }
+
+    /// Blocked: then there is nothing that could be done.
+    fn check_blocked(&self) {
+        let kernel = self.kernel.0.borrow();
+        let waiting = self.connection.wire.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len());
+        assert!(waiting <= self.scratch.len(), "{waiting} bytes wait: more than one read brought");
+        assert_eq!(waiting, kernel.owed, "what was read and not written waits");
+        if waiting == 0 {
+            assert!(kernel.input.is_empty(), "{} bytes are not read, though nothing waits", kernel.input.len());
+        } else {
+            assert_eq!(kernel.room, 0, "bytes wait, though there is room");
+        }
+        assert!(!kernel.dead, "a death was not heard of");
+    }
+
+    /// The peer takes all there is and ends, if it has not.
+    fn finish(&mut self) {
+        self.turn();
+        for happening in [Happening::Room(usize::MAX / 2), Happening::Fin] {
+            self.happen(&happening);
+            self.turn();
+        }
+    }
+}
+
+fn errno() -> impl Strategy<Value = Errno> {
+    let errnos = [Errno::CONNRESET, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::PIPE, Errno::IO];
+    proptest::sample::select(errnos.to_vec())
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        8 => (1usize..200).prop_map(Happening::Data),
+        2 => (2usize..200).prop_map(Happening::Urgent),
+        8 => (1usize..200).prop_map(Happening::Room),
+        2 => (1u32..4).prop_map(Happening::Interrupt),
+        1 => Just(Happening::Fin),
+        1 => errno().prop_map(Happening::Death),
+        2 => Just(Happening::Spurious),
+        1 => proptest::sample::select(vec![Errno::NOMEM, Errno::NOBUFS]).prop_map(Happening::Starve),
+        12 => Just(Happening::Turn),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens, in whatever order: echo loses nothing and reorders nothing, what came
+    /// before a death is received, and there is exactly one departure, for the right reason.
+    #[test]
+    fn an_echo_is_whole_or_ends_for_one_reason(
+        happenings in proptest::collection::vec(happening(), 0..60),
+        scratch in 1usize..100,
+        room in 0usize..300,
+    ) {
+        let mut bench = Bench::new(scratch, room);
+        let mut death = None;
+        for happening in &happenings {
+            match happening {
+                Happening::Turn => bench.turn(),
+                Happening::Death(errno) if death.is_none() && bench.departure.is_none() => {
+                    death = Some(*errno);
+                    bench.happen(happening);
+                }
+                _ => bench.happen(happening),
+            }
+        }
+        bench.finish();
+        let output = bench.kernel.0.borrow().output.clone();
+        prop_assert_eq!(&output[..], &bench.sent[..output.len()], "what came back is what was sent");
+        let departure = bench.departure.expect("the peer has ended, so the connection has");
+        match death {
+            // A peer that had closed and had everything is closed, even if it died in the same turn.
+            Some(_) if departure == Departure::Closed => prop_assert_eq!(output.len(), bench.sent.len()),
+            Some(errno) => {
+                prop_assert_eq!(departure, Departure::of(&errno.into(), || None));
+                prop_assert_eq!(&bench.service.received, &bench.sent, "bytes that came before the death");
+            }
+            None => {
+                prop_assert_eq!(departure, Departure::Closed);
+                prop_assert_eq!(&output, &bench.sent);
+                prop_assert_eq!(bench.service.ended, 1);
+            }
+        }
+    }
+}
+
+/// The peer's FIN was read, and then it dies before it took what it is owed: from here on `recv`
+/// says 0 for ever, and only SO_ERROR knows.
+#[test]
+fn a_half_closed_peer_that_dies_is_heard_of() {
+    let mut bench = Bench::with(Recorder { farewell: b"goodbye", ..Recorder::default() }, 64, 3);
+    bench.happen(&Happening::Fin);
+    let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
+    bench.connection.latch(news);
+    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch), Ok(Flow::Blocked));
+    assert_eq!(bench.kernel.0.borrow().output, b"goo");
+    bench.happen(&Happening::Death(Errno::TIMEDOUT));
+    bench.turn();
+    assert_eq!(bench.departure, Some(Departure::ProbesUnanswered));
+}
+
+/// A write that fails though the connection lives: what came is received, then it departs.
+#[test]
+fn a_failed_write_ends_a_connection_that_could_still_be_read() {
+    let mut bench = Bench::new(8, 1000);
+    bench.happen(&Happening::Data(20));
+    bench.kernel.0.borrow_mut().interrupt_reads = 1;
+    let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
+    bench.connection.latch(news);
+    bench.service.fail_next_write = Some(bench.kernel.clone());
+    assert_eq!(
+        bench.connection.drive(&mut bench.service, &mut bench.scratch),
+        Err(Departure::Failed(Errno::PERM)),
+        "and not blocked for ever"
+    );
+    assert_eq!(bench.service.received.len(), 20);
+}
+
+/// Urgent data and the end share an edge with ordinary data: nothing is left behind.
+#[test]
+fn a_short_read_is_not_trusted_when_more_than_data_came() {
+    let mut bench = Bench::new(64, 1000);
+    bench.happen(&Happening::Urgent(10));
+    bench.turn();
+    assert_eq!(bench.service.received.len(), 10);
+    bench.happen(&Happening::Data(10));
+    bench.happen(&Happening::Fin);
+    bench.turn();
+    assert_eq!((bench.service.received.len(), bench.departure), (20, Some(Departure::Closed)));
+}
+
+/// A short read saves the one that would say WouldBlock.
+#[test]
+fn an_exchange_takes_one_read() {
+    let mut bench = Bench::new(64, 1000);
+    bench.happen(&Happening::Data(10));
+    bench.turn();
+    assert_eq!(bench.kernel.0.borrow().reads, 1);
+}
+
+/// close(): what was sent is delivered, then our FIN goes; what still comes is dropped.
+#[test]
+fn closing_delivers_what_was_sent_and_then_lingers() {
+    let mut bench = Bench::with(Recorder { close_at: Some(10), ..Recorder::default() }, 64, 4);
+    bench.happen(&Happening::Data(10));
+    bench.turn();
+    assert_eq!((bench.connection.lingers(), bench.kernel.0.borrow().shut), (false, false));
+    bench.happen(&Happening::Room(100));
+    bench.turn();
+    assert_eq!((bench.connection.lingers(), bench.kernel.0.borrow().output.len()), (true, 10));
+    bench.kernel.0.borrow_mut().owed = 0;
+    bench.happen(&Happening::Data(5));
+    let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
+    bench.connection.latch(news);
+    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch), Ok(Flow::Blocked));
+    assert_eq!(bench.service.received.len(), 10, "input after close() is dropped");
+    bench.kernel.0.borrow_mut().owed = 0;
+    bench.happen(&Happening::Fin);
+    bench.turn();
+    assert_eq!(bench.departure, Some(Departure::ShutDown));
+}
+
+/// A service that sends more than the outbox holds loses the peer, not the memory.
+#[test]
+fn the_outbox_is_bounded() {
+    struct Flood;
+    impl Service for Flood {
+        type State = ();
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
+            assert_eq!(peer.room(), OUTBOX_LIMIT);
+            peer.send(&vec![0; OUTBOX_LIMIT]);
+            assert_eq!(peer.room(), 0);
+        }
+        fn received(&mut self, peer: &mut Peer<'_, ()>, bytes: &[u8]) {
+            peer.send(bytes);
+        }
+    }
+    let kernel = Scripted::default();
+    let peer = "192.0.2.1:7".parse().unwrap();
+    let mut connection = Connection::welcome(kernel.clone(), peer, Moment::default(), &mut Flood);
+    assert_eq!(connection.drive(&mut Flood, &mut [0; 64]), Ok(Flow::Blocked), "full, but not too full");
+    kernel.0.borrow_mut().room = 10;
+    connection.latch(Readiness::WRITABLE);
+    assert_eq!(connection.drive(&mut Flood, &mut [0; 64]), Ok(Flow::Blocked));
+    Line::send(&mut connection.wire, &[0; 11]);
+    assert_eq!(connection.drive(&mut Flood, &mut [0; 64]), Err(Departure::OutboxFull));
+}
+
+/// The promise of 64 bytes for an idle peer, its slot in the table included. `slab` keeps an enum
+/// like this one.
+#[test]
+fn a_slot_for_echo_is_a_cache_line() {
+    #[allow(dead_code)]
+    enum Slot {
+        Vacant(usize),
+        Occupied(Connection<mio::net::TcpStream, ()>),
+    }
+    assert!(size_of::<Slot>() <= 64, "{} bytes", size_of::<Slot>());
+}

@@ -1,0 +1,186 @@
+//! All of a connection but its service's state: the stream, the latch, the outbox and the phase.
+//!
+//! Owns the writing half, and what an error told while writing means for the phase. Knows no
+//! service: it is what a service writes to.
+
+use std::io;
+use std::net::SocketAddr;
+
+use log::trace;
+
+use crate::reactor::address::PeerAddress;
+use crate::reactor::departure::Departure;
+use crate::reactor::outbox::{OUTBOX_LIMIT, Outbox};
+use crate::reactor::readiness::Readiness;
+use crate::reactor::service::Line;
+use crate::reactor::stream::Stream;
+use crate::reactor::timers::Moment;
+
+/// What one step of a connection came to.
+pub(super) enum Step {
+    /// A system call was made, and moved this many bytes.
+    Moved(usize),
+    Blocked,
+    Starved,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Input is received, output is sent.
+    Open,
+    /// The peer has sent its FIN. It is given what it is owed, then it departs.
+    Ended,
+    /// We have been asked to close, and still write what is owed.
+    Closing,
+    /// Our FIN is sent. Input is dropped until the peer's comes.
+    Lingering,
+    /// It is dead, and for this reason. What arrived before is still received.
+    Dying(Departure),
+    /// It is over. Nothing is read any more, and the reason is still to be collected.
+    Over(Departure),
+    /// The reason was collected. Only the slot is left.
+    Departed,
+}
+
+/// All of a connection but the service's state.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    pub(super) stream: S,
+    pub(super) outbox: Option<Box<Outbox>>,
+    pub(super) arrival: Moment,
+    pub(super) peer: PeerAddress,
+    pub(super) phase: Phase,
+    pub(super) readiness: Readiness,
+    /// The port has this connection in its run queue.
+    pub(super) queued: bool,
+}
+
+impl<S: Stream> Wire<S> {
+    pub(super) fn new(stream: S, peer: SocketAddr, now: Moment) -> Self {
+        Self {
+            stream,
+            outbox: None,
+            arrival: now,
+            peer: peer.into(),
+            phase: Phase::Open,
+            // A new socket's send buffer is empty. Whether it can be read epoll will say.
+            readiness: Readiness::WRITABLE,
+            queued: false,
+        }
+    }
+
+    /// The kernel tells an error once. While reading is paused, this is where it is heard.
+    pub(super) fn ask_for_error(&mut self) {
+        self.readiness.clear(Readiness::HUNG_UP);
+        match self.stream.take_error() {
+            Ok(Some(error)) => self.die(&error, "SO_ERROR"),
+            Ok(None) => {}
+            Err(error) => self.die(&error, "SO_ERROR cannot be read"),
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Step {
+        let Some(outbox) = &mut self.outbox else { return Step::Blocked };
+        let result = self.stream.write(outbox.waiting());
+        trace!("{}: write of {} waiting bytes {}", self.peer, outbox.waiting().len(), told(&result));
+        match &result {
+            Ok(count) => outbox.advance(*count),
+            Err(error) if Departure::is_want_of_memory(error) => return Step::Starved,
+            Err(_) => {}
+        }
+        if outbox.waiting().is_empty() {
+            self.outbox = None;
+        }
+        Step::Moved(self.written(result))
+    }
+
+    /// What a write's answer means for the connection: how many bytes it took.
+    fn written(&mut self, result: io::Result<usize>) -> usize {
+        match result {
+            Ok(0) => self.readiness.clear(Readiness::WRITABLE),
+            Ok(count) => return count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readiness.clear(Readiness::WRITABLE),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || Departure::is_want_of_memory(&error) => {}
+            Err(error) => self.die(&error, "write"),
+        }
+        0
+    }
+
+    pub(super) fn shut_write(&mut self) {
+        let result = self.stream.shut_write();
+        trace!("{}: FIN sent: {result:?}", self.peer);
+        match result {
+            Ok(()) => self.phase = Phase::Lingering,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Not connected any more. The kernel may know why; else it is as we wanted it.
+            Err(_) => {
+                self.phase = Phase::Over(Departure::ShutDown);
+                self.ask_for_error();
+            }
+        }
+    }
+
+    /// What waits is lost; what has arrived is still to be read.
+    fn die(&mut self, error: &io::Error, teller: &str) {
+        trace!("{}: {teller}: {error}", self.peer);
+        self.outbox = None;
+        self.phase = Phase::Dying(Departure::of(error, || self.stream.info()));
+    }
+
+    fn queue(&mut self, bytes: &[u8]) {
+        let waiting = self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len());
+        let queued = match &mut self.outbox {
+            _ if waiting + bytes.len() > OUTBOX_LIMIT => Err(Departure::OutboxFull),
+            Some(outbox) => outbox.push(bytes).map_err(|_| Departure::OutOfMemory),
+            outbox @ None => match Outbox::holding(bytes) {
+                Ok(new) => {
+                    *outbox = Some(Box::new(new));
+                    Ok(())
+                }
+                Err(_) => Err(Departure::OutOfMemory),
+            },
+        };
+        if let Err(departure) = queued {
+            self.phase = Phase::Over(departure);
+        }
+    }
+}
+
+impl<S: Stream> Line for Wire<S> {
+    fn send(&mut self, bytes: &[u8]) {
+        if !matches!(self.phase, Phase::Open | Phase::Ended) {
+            return;
+        }
+        let mut rest = bytes;
+        if self.outbox.is_none() && self.readiness.has(Readiness::WRITABLE) && !bytes.is_empty() {
+            let result = self.stream.write(bytes);
+            trace!("{}: write of {} bytes {}", self.peer, bytes.len(), told(&result));
+            rest = &bytes[self.written(result)..];
+        }
+        if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::Ended) {
+            self.queue(rest);
+        }
+    }
+
+    fn room(&self) -> usize {
+        OUTBOX_LIMIT - self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len())
+    }
+
+    fn close(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.peer.into()
+    }
+}
+
+/// A result as the story of a turn tells it.
+pub(super) fn told(result: &io::Result<usize>) -> String {
+    match result {
+        Ok(count) => format!("{count} bytes"),
+        Err(error) => format!("says {error}"),
+    }
+}

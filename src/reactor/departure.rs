@@ -1,0 +1,166 @@
+//! Why a connection ended: one value, told once.
+//!
+//! Owns the reading of a connection's errno; nobody else looks at one. Knows no socket.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::tcp_info::TcpInfo;
+
+/// The reason why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// The peer closed, and was given all that it was owed (FIN).
+    Closed,
+    /// The peer reset the connection, or no longer took what we wrote (ECONNRESET, EPIPE).
+    Reset,
+    /// The deadline passed: keepalive probes were not answered (ETIMEDOUT).
+    ProbesUnanswered,
+    /// The deadline passed: data were sent and not acknowledged (ETIMEDOUT).
+    DataUnacknowledged,
+    /// The deadline passed: the window stayed shut (ETIMEDOUT).
+    WindowShut,
+    /// The deadline passed, and the path had said why: a soft error from an ICMP message or from the
+    /// neighbour table (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED and their kin).
+    Unreachable(Errno),
+    /// We shut it down, in an orderly way or at the end of the grace time.
+    ShutDown,
+    /// It was refused by a limit: more output waited than the outbox may hold.
+    OutboxFull,
+    /// It was refused for want of memory: for its output, or for its place in epoll.
+    OutOfMemory,
+    /// Any other error of the connection.
+    Failed(Errno),
+}
+
+impl Departure {
+    /// How many reasons are counted apart.
+    pub const REASONS: usize = 10;
+
+    /// The reasons in the order of [`Departure::index`], as a person reads them.
+    pub const LABELS: [&'static str; Self::REASONS] = [
+        "closed by the peer",
+        "reset by the peer",
+        "timed out, probes unanswered",
+        "timed out, data unacknowledged",
+        "timed out, window shut",
+        "unreachable",
+        "shut down by us",
+        "outbox full",
+        "out of memory",
+        "failed",
+    ];
+
+    /// Reads the error of a connection. A time-out is told apart by what the kernel was doing when
+    /// it gave up: retransmitting, probing a shut window, or probing an idle peer.
+    pub fn of(error: &io::Error, info: impl FnOnce() -> Option<TcpInfo>) -> Self {
+        match Errno::from_io_error(error) {
+            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => Self::Reset,
+            Some(Errno::TIMEDOUT) => match info() {
+                Some(info) if info.retransmits > 0 => Self::DataUnacknowledged,
+                Some(info) if info.not_sent > 0 => Self::WindowShut,
+                _ => Self::ProbesUnanswered,
+            },
+            Some(
+                errno @ (Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::CONNREFUSED
+                | Errno::HOSTDOWN
+                | Errno::NETDOWN
+                | Errno::NONET
+                | Errno::NOPROTOOPT
+                | Errno::ACCESS),
+            ) => Self::Unreachable(errno),
+            Some(Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => Self::OutOfMemory,
+            Some(errno) => Self::Failed(errno),
+            None => Self::Failed(Errno::IO),
+        }
+    }
+
+    /// The kernel is short of memory, and the connection is as well as it was.
+    pub fn is_want_of_memory(error: &io::Error) -> bool {
+        matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOBUFS))
+    }
+
+    /// Where this reason is counted: below [`Departure::REASONS`].
+    pub fn index(self) -> usize {
+        match self {
+            Self::Closed => 0,
+            Self::Reset => 1,
+            Self::ProbesUnanswered => 2,
+            Self::DataUnacknowledged => 3,
+            Self::WindowShut => 4,
+            Self::Unreachable(_) => 5,
+            Self::ShutDown => 6,
+            Self::OutboxFull => 7,
+            Self::OutOfMemory => 8,
+            Self::Failed(_) => 9,
+        }
+    }
+}
+
+impl fmt::Display for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::LABELS[self.index()])?;
+        match self {
+            Self::Unreachable(errno) | Self::Failed(errno) => {
+                write!(f, ": {}", io::Error::from_raw_os_error(errno.raw_os_error()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// All that is told of a connection when it has gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Farewell {
+    pub peer: SocketAddr,
+    pub departure: Departure,
+    /// From its accept to its end.
+    pub connected: Duration,
+    /// The kernel's figures at the end; asked for only where somebody listens (level `debug`).
+    pub info: Option<TcpInfo>,
+}
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} departed: {}; connected {:.1} s", self.peer, self.departure, self.connected.as_secs_f64())?;
+        match self.info {
+            Some(info) => write!(f, ", silent {:.1} s", info.silent.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(errno: Errno, info: TcpInfo) -> Departure {
+        Departure::of(&errno.into(), || Some(info))
+    }
+
+    #[test]
+    fn a_time_out_is_told_apart_by_what_was_outstanding() {
+        let info = TcpInfo { probes: 3, ..TcpInfo::default() };
+        assert_eq!(read(Errno::TIMEDOUT, info), Departure::ProbesUnanswered);
+        assert_eq!(read(Errno::TIMEDOUT, TcpInfo { not_sent: 1, ..info }), Departure::WindowShut);
+        assert_eq!(read(Errno::TIMEDOUT, TcpInfo { retransmits: 1, ..info }), Departure::DataUnacknowledged);
+        assert_eq!(Departure::of(&Errno::TIMEDOUT.into(), || None), Departure::ProbesUnanswered);
+    }
+
+    #[test]
+    fn every_errno_has_a_reason_and_every_reason_a_label() {
+        let reasons = (1..134).map(|errno| read(Errno::from_raw_os_error(errno), TcpInfo::default()));
+        for departure in reasons.chain([Departure::Closed, Departure::ShutDown, Departure::OutboxFull]) {
+            assert!(departure.to_string().starts_with(Departure::LABELS[departure.index()]));
+        }
+        let said = read(Errno::HOSTUNREACH, TcpInfo::default()).to_string();
+        assert_eq!(said, "unreachable: No route to host (os error 113)");
+        assert_eq!(read(Errno::PIPE, TcpInfo::default()), Departure::Reset);
+    }
+}

@@ -1,0 +1,65 @@
+//! The listening socket, and the options that what it accepts inherits.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::TcpListener;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::keepalive::Keepalive;
+
+/// Where to listen, and how.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Connections that the kernel completes before they are accepted, at most
+    /// (`net.core.somaxconn` may allow fewer).
+    pub backlog: u32,
+    /// Several processes may listen on the address, and the kernel spreads the peers (SO_REUSEPORT).
+    pub reuse_port: bool,
+    /// An IPv6 listener takes no IPv4 peers (IPV6_V6ONLY); else it is dual-stack.
+    pub only_v6: bool,
+    pub keepalive: Keepalive,
+}
+
+impl Listen {
+    /// Listens on `address` with a backlog of 4096 and the default keepalive.
+    pub fn on(address: SocketAddr) -> Self {
+        Self { address, backlog: 4096, reuse_port: false, only_v6: false, keepalive: Keepalive::default() }
+    }
+
+    pub fn keepalive(self, keepalive: Keepalive) -> Self {
+        Self { keepalive, ..self }
+    }
+
+    /// Makes the socket, with every option set before the first peer can connect.
+    ///
+    /// # Errors
+    /// What socket(2), setsockopt(2), bind(2) and listen(2) say.
+    pub(super) fn open(&self) -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if self.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        if self.address.is_ipv6() {
+            socket.set_only_v6(self.only_v6)?;
+        }
+        self.apply(&SockRef::from(&socket))?;
+        socket.bind(&self.address.into())?;
+        socket.listen(self.backlog.min(i32::MAX as u32) as i32)?;
+        Ok(TcpListener::from_std(socket.into()))
+    }
+
+    /// What accepted sockets are to have. Linux copies it from the listener.
+    pub(super) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        socket.set_tcp_nodelay(true)?;
+        // Urgent data stay in the stream, where they are counted and kept in order.
+        socket.set_out_of_band_inline(true)?;
+        self.keepalive.apply(socket)
+    }
+
+    pub(super) fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
+        Ok(socket.tcp_nodelay()? && socket.out_of_band_inline()? && self.keepalive.is_applied(socket)?)
+    }
+}

@@ -1,0 +1,239 @@
+//! The loop: one thread, one `poll`, and whatever there is to drive.
+//!
+//! Owns the poll, the sources and the order of a turn. Knows no service, no argument, no metric.
+
+use std::io;
+use std::time::Duration;
+
+use log::{debug, info, trace, warn};
+use mio::{Events, Poll, Registry};
+
+pub use self::address::PeerAddress;
+pub use self::connection::{Connection, Flow};
+pub use self::departure::{Departure, Farewell};
+pub use self::listen::Listen;
+pub use self::outbox::OUTBOX_LIMIT;
+pub use self::port::Port;
+pub use self::readiness::Readiness;
+pub use self::service::{Peer, Service};
+pub use self::signals::Signals;
+pub use self::source::{Capacity, Names, Request, Source, Turn};
+pub use self::stream::Stream;
+pub use self::tally::{Departures, Tally};
+pub use self::timers::{Clock, Moment};
+
+mod acceptor;
+mod address;
+mod connection;
+mod departure;
+mod listen;
+mod outbox;
+mod port;
+mod readiness;
+mod service;
+mod signals;
+mod source;
+mod stream;
+mod tally;
+mod timers;
+
+/// How many events are fetched at once.
+const BATCH: usize = 1024;
+/// The one buffer for all reads. No larger than an outbox, so that an echo always fits.
+const SCRATCH: usize = 64 * 1024;
+const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
+/// How often in a row `poll` may fail before the loop gives up.
+const POLL_TRIES: u32 = 16;
+
+/// How a loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was asked to stop, and every peer was shut down.
+    Orderly,
+    /// It was asked twice. This many peers were cut off.
+    Aborted { cut_off: usize },
+}
+
+/// The reactor: sources, and one [`Reactor::turn`].
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    sources: Vec<Box<dyn Source>>,
+    scratch: Box<[u8]>,
+    clock: Clock,
+    capacity: Capacity,
+    requests: Vec<Request>,
+    /// The batch of events was full.
+    crowded: bool,
+    failures: u32,
+    stopping: bool,
+    ending: Option<Ending>,
+}
+
+impl Reactor {
+    /// A loop for at most `limit` connections, over all of its ports.
+    ///
+    /// # Errors
+    /// epoll_create1(2) says why.
+    pub fn new(limit: usize) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(BATCH),
+            sources: Vec::new(),
+            scratch: vec![0; SCRATCH].into(),
+            clock: Clock::start(),
+            capacity: Capacity::of(limit),
+            requests: Vec::new(),
+            crowded: false,
+            failures: 0,
+            stopping: false,
+            ending: None,
+        })
+    }
+
+    /// Listens, and serves every peer that comes. Returns the address, with the port that the
+    /// kernel chose if it was asked to (port 0).
+    ///
+    /// # Errors
+    /// The listener cannot be made: [`io::ErrorKind::AddrInUse`] and the like.
+    pub fn listen<V: Service + 'static>(&mut self, listen: Listen, service: V) -> io::Result<std::net::SocketAddr> {
+        let mut address = None;
+        self.add(|registry, names| {
+            let port = Port::open(listen, service, registry, names)?;
+            address = Some(port.local_addr()?);
+            Ok(port)
+        })?;
+        address.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Stops at SIGTERM and SIGINT, within `grace`.
+    ///
+    /// # Errors
+    /// The signal handlers cannot be installed.
+    pub fn obey_signals(&mut self, grace: Duration) -> io::Result<()> {
+        self.add(|registry, names| Signals::open(grace, registry, names))
+    }
+
+    /// Adds a source, which registers what it waits for under the names that it is given.
+    ///
+    /// # Errors
+    /// What `open` says; `OutOfMemory` at the 257th source.
+    pub fn add<S: Source + 'static>(&mut self, open: impl FnOnce(&Registry, Names) -> io::Result<S>) -> io::Result<()> {
+        if self.sources.len() == Names::SOURCES {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "a loop has at most 256 sources"));
+        }
+        let source = open(self.poll.registry(), Names::of_source(self.sources.len()))?;
+        self.sources.push(Box::new(source));
+        Ok(())
+    }
+
+    /// Turns until it is asked to stop and every peer is gone.
+    ///
+    /// # Errors
+    /// `poll` cannot work. No error of a connection or a listener ends the loop.
+    pub fn run(&mut self) -> io::Result<Ending> {
+        loop {
+            self.turn()?;
+            if let Some(ending) = self.ending {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// One turn: wait, latch, drive, accept, expire, reap.
+    ///
+    /// # Errors
+    /// `poll` cannot work.
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.wait()?;
+        self.latch();
+        let mut turn = Turn {
+            now: self.clock.now(),
+            registry: self.poll.registry(),
+            scratch: &mut self.scratch,
+            capacity: &mut self.capacity,
+            crowded: self.crowded,
+            requests: &mut self.requests,
+        };
+        self.sources.iter_mut().for_each(|source| source.drive(&mut turn));
+        self.sources.iter_mut().for_each(|source| source.accept(&mut turn));
+        self.sources.iter_mut().for_each(|source| source.expire(&mut turn));
+        self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
+        let now = turn.now;
+        self.obey(now);
+        Ok(())
+    }
+
+    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        match timeout {
+            Some(Duration::ZERO) => trace!("turn: work is left, so it does not wait"),
+            Some(timeout) => trace!("turn: waits {timeout:?} at most"),
+            None => trace!("turn: waits for an event"),
+        }
+        let before = log::log_enabled!(log::Level::Trace).then(|| self.clock.now());
+        let result = self.poll.poll(&mut self.events, timeout);
+        if let Some(before) = before {
+            let (waited, count) = (self.clock.now().since(before), self.events.iter().count());
+            trace!("turn: waited {waited:?}: {count} events");
+        }
+        match result {
+            Ok(()) => self.failures = 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(error) if self.failures < POLL_TRIES => {
+                self.events.clear();
+                self.failures += 1;
+                warn!("poll failed and is tried again: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// How long to sleep: not at all while work is left, for ever if nothing is due.
+    fn timeout(&self) -> Option<Duration> {
+        if self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.sources.iter().filter_map(|source| source.deadline()).min()?;
+        Some(deadline.since(self.clock.now()))
+    }
+
+    /// Hands each event to its source. Nothing is done yet, so no event can meet what another one
+    /// has changed.
+    fn latch(&mut self) {
+        let mut count = 0;
+        for event in &self.events {
+            let (source, key) = Names::split(event.token());
+            self.sources[source].latch(key, event);
+            count += 1;
+        }
+        self.crowded = count == BATCH;
+    }
+
+    /// Does what the sources asked for.
+    fn obey(&mut self, now: Moment) {
+        for request in std::mem::take(&mut self.requests) {
+            match request {
+                Request::Stop { grace } => {
+                    self.stopping = true;
+                    self.sources.iter_mut().for_each(|source| source.stop(now + grace));
+                }
+                Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
+                Request::Figures => info!("{}", self.tally()),
+            }
+        }
+        if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
+            debug!("the last peer has gone");
+            self.ending = Some(Ending::Orderly);
+        }
+    }
+
+    /// The figures of all ports together.
+    pub fn tally(&self) -> Tally {
+        let mut total = Tally::default();
+        self.sources.iter().for_each(|source| source.count(&mut total));
+        total
+    }
+}

@@ -1,0 +1,157 @@
+//! What a turn drives: a port, the signals, and whatever comes to the loop later.
+
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Registry, Token};
+
+use crate::reactor::tally::Tally;
+use crate::reactor::timers::Moment;
+
+/// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
+///
+/// A turn calls `latch` for each event, then `drive`, `accept`, `expire` and `reap` once for every
+/// source, in this order. None of them may block.
+pub trait Source {
+    /// Remembers an event of the thing that [`Names::token`] called `key`.
+    fn latch(&mut self, key: usize, event: &Event);
+
+    /// Does what the latches allow, within a budget.
+    fn drive(&mut self, turn: &mut Turn<'_>);
+
+    /// Takes new peers, within a budget. After `drive`, because slots may have come free.
+    fn accept(&mut self, _turn: &mut Turn<'_>) {}
+
+    /// Does what is due by the clock.
+    fn expire(&mut self, _turn: &mut Turn<'_>) {}
+
+    /// Frees what has ended. The only place where a slot comes free.
+    fn reap(&mut self, _turn: &mut Turn<'_>) {}
+
+    /// There is work that no event will announce: the loop must not sleep.
+    fn is_runnable(&self, _capacity: &Capacity) -> bool {
+        false
+    }
+
+    /// When the loop must wake for this source, if nothing happens before.
+    fn deadline(&self) -> Option<Moment> {
+        None
+    }
+
+    /// Takes no new peers, and ends with those that it has by `by` at the latest.
+    fn stop(&mut self, _by: Moment) {}
+
+    /// Peers are left: the loop that is stopping goes on.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    /// Adds its figures to those of the other sources.
+    fn count(&self, _total: &mut Tally) {}
+}
+
+/// The names by which a source's registrations come back: its own number, and a key that it chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Names(usize);
+
+impl Names {
+    const BITS: u32 = 8;
+    /// How many sources a loop can have.
+    pub const SOURCES: usize = 1 << Self::BITS;
+    /// The highest key.
+    pub const MAX_KEY: usize = usize::MAX >> Self::BITS;
+
+    pub(super) fn of_source(number: usize) -> Self {
+        debug_assert!(number < Self::SOURCES);
+        Self(number)
+    }
+
+    pub fn token(self, key: usize) -> Token {
+        debug_assert!(key <= Self::MAX_KEY);
+        Token(key << Self::BITS | self.0)
+    }
+
+    /// The source's number and the key.
+    pub(super) fn split(token: Token) -> (usize, usize) {
+        (token.0 & (Self::SOURCES - 1), token.0 >> Self::BITS)
+    }
+}
+
+/// What a source may use during its part of a turn.
+pub struct Turn<'a> {
+    /// When this turn woke.
+    pub now: Moment,
+    pub registry: &'a Registry,
+    /// One buffer for all reads: an idle peer owns none.
+    pub scratch: &'a mut [u8],
+    pub capacity: &'a mut Capacity,
+    /// The batch of events was full: more peers wait to be heard, so put off what can wait.
+    pub crowded: bool,
+    /// What the loop is asked to do when the turn is over.
+    pub requests: &'a mut Vec<Request>,
+}
+
+/// What a source asks of the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// End in an orderly way within this time.
+    Stop { grace: Duration },
+    /// End now.
+    Abort,
+    /// Log one line of figures.
+    Figures,
+}
+
+/// How many connections there are, over all ports, and may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    limit: usize,
+    connected: usize,
+    departures: u64,
+}
+
+impl Capacity {
+    pub const fn of(limit: usize) -> Self {
+        Self { limit, connected: 0, departures: 0 }
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub fn connected(&self) -> usize {
+        self.connected
+    }
+
+    /// Goes up by one whenever a descriptor comes free.
+    pub fn departures(&self) -> u64 {
+        self.departures
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.connected < self.limit
+    }
+
+    pub fn arrive(&mut self) {
+        self.connected += 1;
+    }
+
+    pub fn depart(&mut self) {
+        self.connected -= 1;
+        self.departures += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_gives_back_source_and_key() {
+        for source in [0, 1, Names::SOURCES - 1] {
+            for key in [0, 1, 19_000, Names::MAX_KEY] {
+                assert_eq!(Names::split(Names::of_source(source).token(key)), (source, key));
+            }
+        }
+    }
+}

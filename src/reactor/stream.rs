@@ -1,0 +1,39 @@
+//! What a connection asks of its stream. A trait, so that a test can script every answer.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use crate::tcp_info::TcpInfo;
+
+/// A stream that never blocks: what would wait is an error of kind `WouldBlock`.
+pub trait Stream: Read + Write {
+    /// Ends our half: a FIN follows what was written. Input may still come.
+    ///
+    /// # Errors
+    /// What shutdown(2) says.
+    fn shut_write(&mut self) -> io::Result<()>;
+
+    /// Takes the error that the kernel holds for this connection (`SO_ERROR`). It is told **once**:
+    /// whoever takes it here must remember it, for the next read says "end of the stream".
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+
+    /// The kernel's figures; `None` where it has none.
+    fn info(&self) -> Option<TcpInfo>;
+}
+
+impl Stream for mio::net::TcpStream {
+    fn shut_write(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        mio::net::TcpStream::take_error(self)
+    }
+
+    fn info(&self) -> Option<TcpInfo> {
+        TcpInfo::of(self).ok()
+    }
+}

@@ -1,0 +1,128 @@
+//! What a port counts: arrivals, and departures by reason.
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use crate::reactor::departure::Departure;
+use crate::reactor::timers::Moment;
+
+/// How often a summary of departures is told at most.
+const PACE: Duration = Duration::from_secs(1);
+
+/// Departures by reason, as a sentence: "3: 2 closed by the peer, 1 reset by the peer".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures([u64; Departure::REASONS]);
+
+impl Departures {
+    pub fn count(&mut self, departure: Departure) {
+        self.0[departure.index()] += 1;
+    }
+
+    pub fn of(&self, departure: Departure) -> u64 {
+        self.0[departure.index()]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+impl fmt::Display for Departures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} departed", self.total())?;
+        let reasons = self.0.iter().zip(Departure::LABELS).filter(|(count, _)| **count > 0);
+        for (nth, (count, label)) in reasons.enumerate() {
+            write!(f, "{} {count} {label}", if nth == 0 { ":" } else { ";" })?;
+        }
+        Ok(())
+    }
+}
+
+/// The figures of a port, or of several.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub connected: usize,
+    pub accepted: u64,
+    /// Lost while they waited to be accepted.
+    pub lost: u64,
+    pub departures: Departures,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.connected += other.connected;
+        self.accepted += other.accepted;
+        self.lost += other.lost;
+        for (sum, count) in self.departures.0.iter_mut().zip(other.departures.0) {
+            *sum += count;
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} connected, {} accepted, {} lost before, ", self.connected, self.accepted, self.lost)?;
+        self.departures.fmt(f)
+    }
+}
+
+/// Departures that were not told yet. When thousands go in one instant, or come and go without
+/// end, one line a second tells of them; a single one is told at once.
+#[derive(Debug, Default)]
+pub struct Summary {
+    untold: Departures,
+    not_before: Moment,
+}
+
+impl Summary {
+    pub fn count(&mut self, departure: Departure) {
+        self.untold.count(departure);
+    }
+
+    /// What is to be told now, if anything is. `more` departures may be waiting to be reaped: then
+    /// it is put off, so that what happens in one instant is told in one line.
+    pub fn due(&mut self, now: Moment, more: bool) -> Option<Departures> {
+        if self.deadline().is_none_or(|due| now < due + if more { PACE } else { Duration::ZERO }) {
+            return None;
+        }
+        self.not_before = now + PACE;
+        Some(std::mem::take(&mut self.untold))
+    }
+
+    pub fn deadline(&self) -> Option<Moment> {
+        (self.untold.total() > 0).then_some(self.not_before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_reads_as_a_sentence() {
+        let mut tally = Tally { connected: 2, accepted: 5, ..Tally::default() };
+        assert_eq!(tally.to_string(), "2 connected, 5 accepted, 0 lost before, 0 departed");
+        for departure in [Departure::Closed, Departure::ProbesUnanswered, Departure::Closed] {
+            tally.departures.count(departure);
+        }
+        assert_eq!(tally.departures.to_string(), "3 departed: 2 closed by the peer; 1 timed out, probes unanswered");
+        tally += tally;
+        assert_eq!((tally.connected, tally.departures.of(Departure::Closed), tally.departures.total()), (4, 4, 6));
+    }
+
+    #[test]
+    fn a_crowd_is_told_of_in_one_line_a_second() {
+        let at = |milliseconds| Moment::after(Duration::from_millis(milliseconds));
+        let mut summary = Summary::default();
+        assert_eq!((summary.due(at(5000), false), summary.deadline()), (None, None));
+        summary.count(Departure::Closed);
+        assert_eq!(summary.due(at(5000), false).map(|told| told.total()), Some(1));
+        summary.count(Departure::Reset);
+        summary.count(Departure::Closed);
+        assert_eq!((summary.due(at(5999), false), summary.deadline()), (None, Some(at(6000))));
+        assert_eq!(summary.due(at(6000), true), None);
+        assert_eq!(summary.due(at(7000), true).map(|told| told.total()), Some(2));
+        assert_eq!(summary.deadline(), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! Time as the loop sees it, and the deadlines of user space.
+
+use std::collections::VecDeque;
+use std::ops::Add;
+use std::time::{Duration, Instant};
+
+/// A point in time: nanoseconds since the reactor was made. Half the size of an `Instant`, and a
+/// test can make any it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// `past` after the reactor was made. Ends in 584 years.
+    pub const fn after(past: Duration) -> Self {
+        Self(past.as_nanos() as u64)
+    }
+
+    /// How long ago `earlier` was; zero if it is yet to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, ahead: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(ahead.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Tells moments. The loop asks once a turn and passes the answer on.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub fn now(self) -> Moment {
+        Moment::after(self.0.elapsed())
+    }
+}
+
+/// Deadlines that all lie equally far ahead, so that a queue keeps them sorted: arming and firing
+/// take constant time.
+///
+/// Nothing is taken out when a connection ends early. Its entry comes due all the same, and whoever
+/// takes it out compares the moment of arrival: a slot may have a new owner by then.
+#[derive(Debug)]
+pub struct Timers {
+    ahead: Duration,
+    queue: VecDeque<Timer>,
+}
+
+/// A deadline of the connection that arrived at `arrival` in the slot `key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    pub key: u32,
+    pub arrival: Moment,
+    /// When it was armed first.
+    pub since: Moment,
+    due: Moment,
+}
+
+impl Timers {
+    pub const fn new(ahead: Duration) -> Self {
+        Self { ahead, queue: VecDeque::new() }
+    }
+
+    pub fn arm(&mut self, now: Moment, key: u32, arrival: Moment) {
+        self.queue.push_back(Timer { key, arrival, since: now, due: now + self.ahead });
+    }
+
+    /// Puts off one that has expired.
+    pub fn rearm(&mut self, now: Moment, timer: Timer) {
+        self.queue.push_back(Timer { due: now + self.ahead, ..timer });
+    }
+
+    /// When the loop must look again.
+    pub fn next(&self) -> Option<Moment> {
+        self.queue.front().map(|timer| timer.due)
+    }
+
+    /// The next one that is due, never early.
+    pub fn expired(&mut self, now: Moment) -> Option<Timer> {
+        if self.next()? <= now { self.queue.pop_front() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(milliseconds: u64) -> Moment {
+        Moment::after(Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn timers_fire_in_order_and_never_early() {
+        let mut timers = Timers::new(Duration::from_millis(100));
+        timers.arm(at(0), 1, at(0));
+        timers.arm(at(5), 2, at(3));
+        assert_eq!(timers.next(), Some(at(100)));
+        assert_eq!(timers.expired(at(99)), None);
+        let first = timers.expired(at(104)).unwrap();
+        assert_eq!((first.key, first.since), (1, at(0)));
+        assert_eq!(timers.expired(at(104)), None);
+        assert_eq!(timers.expired(at(105)).map(|timer| timer.arrival), Some(at(3)));
+        assert_eq!(timers.next(), None);
+        timers.rearm(at(105), first);
+        assert_eq!((timers.next(), timers.expired(at(205)).unwrap().since), (Some(at(205)), at(0)));
+    }
+}

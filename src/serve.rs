@@ -1,0 +1,189 @@
+//! `stillthere serve`: from settings to a running loop, and what a person is told on the way.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use log::{info, warn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_getres};
+
+use crate::keepalive::{Keepalive, State, TimerWheel};
+use crate::observe::log::Levels;
+use crate::reactor::{Ending, Listen, Reactor};
+use crate::service::{Discard, Echo};
+
+/// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
+/// some to spare.
+const RESERVE: usize = 32;
+
+/// What `serve` was asked for, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub addresses: Vec<SocketAddr>,
+    pub keepalive: Keepalive,
+    pub backlog: u32,
+    pub reuse_port: bool,
+    /// `None`: as many as the descriptor limit allows.
+    pub max_connections: Option<usize>,
+    pub service: ServiceName,
+    pub grace: Duration,
+    pub log: Levels,
+}
+
+/// The services that are built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceName {
+    Echo,
+    Discard,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            addresses: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 7007)],
+            keepalive: Keepalive::default(),
+            backlog: 4096,
+            reuse_port: false,
+            max_connections: None,
+            service: ServiceName::Echo,
+            grace: Duration::from_secs(10),
+            log: Levels::default(),
+        }
+    }
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// A sentence that says what could not be done, why, and what to do about it.
+pub fn run(settings: &Settings) -> Result<Ending, String> {
+    let limit = connection_limit(settings.max_connections);
+    let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
+    reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    let mut bound = Vec::new();
+    for &address in &settings.addresses {
+        bound.push(listen(&mut reactor, settings, address).map_err(|error| cannot_listen(address, &error))?);
+    }
+    announce(settings, &bound, limit);
+    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    match ending {
+        Ending::Orderly => info!("stopped: {}", reactor.tally()),
+        Ending::Aborted { cut_off } => warn!("stopped at once, {cut_off} peers cut off: {}", reactor.tally()),
+    }
+    Ok(ending)
+}
+
+fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io::Result<SocketAddr> {
+    // Where both families were asked for on one port, the IPv6 socket must leave IPv4 alone.
+    let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
+    let listen = Listen {
+        address,
+        backlog: settings.backlog,
+        reuse_port: settings.reuse_port,
+        only_v6: settings.addresses.iter().any(has_v4),
+        keepalive: settings.keepalive.clone(),
+    };
+    match settings.service {
+        ServiceName::Echo => reactor.listen(listen, Echo),
+        ServiceName::Discard => reactor.listen(listen, Discard),
+    }
+}
+
+/// Says what is listened on, the deadline in words, and what will not be as it was asked for.
+fn announce(settings: &Settings, bound: &[SocketAddr], limit: usize) {
+    let service = match settings.service {
+        ServiceName::Echo => "echo",
+        ServiceName::Discard => "discard",
+    };
+    for address in bound {
+        info!("{service} listens on {address}, for {limit} connections at most (pid {})", std::process::id());
+    }
+    let keepalive = &settings.keepalive;
+    if let Some(idle) = keepalive.predict(State::Idle) {
+        info!(
+            "a silent peer is gone {idle} after its last sign of life: {} probes, the first after {}, then every {}",
+            keepalive.count(),
+            humantime::format_duration(keepalive.idle()),
+            humantime::format_duration(keepalive.interval()),
+        );
+    }
+    if let (Some(timeout), Some(in_flight)) = (keepalive.user_timeout(), keepalive.predict(State::InFlight)) {
+        info!(
+            "with data unacknowledged, or its window shut, it is gone {in_flight} after that began (user timeout {})",
+            humantime::format_duration(timeout)
+        );
+    }
+    for warning in keepalive.warnings() {
+        warn!("--{warning}");
+    }
+    if let Some(most) = somaxconn().filter(|most| *most < settings.backlog) {
+        warn!(
+            "--backlog {}: the kernel cuts it to {most}; `sysctl net.core.somaxconn` sets its limit",
+            settings.backlog
+        );
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "; another socket has this address: `ss -ltnp sport = :{}` shows whose. Stop it, or choose another port \
+             (--reuse-port shares it between processes that all ask for that)",
+            address.port()
+        ),
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 want root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
+             `setcap cap_net_bind_service=+ep` the program"
+                .to_string()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+            let any = SocketAddr::new(any, address.port());
+            format!("; no interface of this machine has this address: `ip address` lists them, {any} means all of them")
+        }
+        _ => match error.raw_os_error() {
+            Some(libc::EAFNOSUPPORT) => "; this kernel has no support for this kind of address".to_string(),
+            _ => String::new(),
+        },
+    };
+    format!("cannot listen on {address}: {error}{advice}")
+}
+
+/// Raises the soft descriptor limit to the hard one, and says how many connections that allows.
+fn connection_limit(wanted: Option<usize>) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!("the descriptor limit cannot be raised to {:?}: {error}", limit.maximum);
+    }
+    let descriptors = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
+    let allowed = descriptors - RESERVE.min(descriptors / 2);
+    match wanted {
+        None => allowed.min(u32::MAX as usize),
+        Some(wanted) => {
+            if wanted > allowed {
+                warn!(
+                    "--max-connections {wanted}: the limit of {descriptors} descriptors allows {allowed}; \
+                     `ulimit -n {}` before the start raises it",
+                    wanted.saturating_add(RESERVE)
+                );
+            }
+            wanted
+        }
+    }
+}
+
+/// The timer wheel of the running kernel. A coarse clock's resolution is its tick, 1/HZ
+/// (clock_getres(2)).
+pub fn timer_wheel() -> TimerWheel {
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    match Duration::try_from(tick) {
+        Ok(tick) if (1..=20).contains(&tick.as_millis()) => TimerWheel::with_tick(tick),
+        _ => TimerWheel::default(),
+    }
+}
+
+fn somaxconn() -> Option<u32> {
+    fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+}

@@ -1,0 +1,104 @@
+//! What the kernel knows of a connection: `TCP_INFO` (tcp(7), `struct tcp_info` in linux/tcp.h).
+//!
+//! Owns the one system call for which no safe wrapper exists, and so all the unsafe code of the
+//! crate. Knows nothing of what the figures are used for.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// The kernel's figures of one connection. They can be read until the socket is closed, also after
+/// the connection died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpInfo {
+    /// Retransmissions of the oldest unacknowledged segment in a row (`tcpi_retransmits`).
+    pub retransmits: u8,
+    /// Keepalive or window probes that were not answered (`tcpi_probes`).
+    pub probes: u8,
+    /// Segments sent and not acknowledged, a FIN among them (`tcpi_unacked`).
+    pub unacknowledged: u32,
+    /// Bytes that wait in the kernel and were never sent (`tcpi_notsent_bytes`).
+    pub not_sent: u32,
+    /// Time since the last sign of life: data or an ACK, answers to probes among them
+    /// (`tcpi_last_data_recv`, `tcpi_last_ack_recv`). To the millisecond, less the tick's grain.
+    pub silent: Duration,
+}
+
+impl TcpInfo {
+    /// Asks the kernel about a TCP socket: one getsockopt(2).
+    ///
+    /// # Errors
+    /// What getsockopt(2) says; `Unsupported` before Linux 4.6, whose figures end too early.
+    pub fn of(socket: &impl AsFd) -> io::Result<Self> {
+        let mut raw = [0u8; 160];
+        let mut length = raw.len() as libc::socklen_t;
+        // SAFETY: `raw` and `length` live through the call and are ours alone; the kernel writes at
+        // most `length` bytes to `raw`, and any byte is a valid u8. The descriptor is borrowed.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                raw.as_mut_ptr().cast(),
+                &mut length,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Self::from_raw(raw.get(..length as usize).unwrap_or(&raw)).ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// The offsets are those of linux/tcp.h, which only ever grows at its end.
+    fn from_raw(raw: &[u8]) -> Option<Self> {
+        let u32_at = |at: usize| Some(u32::from_ne_bytes(raw.get(at..at + 4)?.try_into().ok()?));
+        Some(Self {
+            retransmits: *raw.get(2)?,
+            probes: *raw.get(3)?,
+            unacknowledged: u32_at(24)?,
+            silent: Duration::from_millis(u32_at(52)?.min(u32_at(56)?).into()),
+            not_sent: u32_at(144)?,
+        })
+    }
+
+    /// Whether the kernel still holds something that the peer has not acknowledged.
+    pub fn owes(&self) -> bool {
+        self.unacknowledged > 0 || self.not_sent > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::sleep;
+    use std::time::Instant;
+
+    #[test]
+    fn the_kernel_counts_for_us() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        ours.write_all(b"hi").unwrap();
+        theirs.read_exact(&mut [0; 2]).unwrap();
+        let started = Instant::now();
+        // The ACK may be delayed by a few hundred milliseconds (RFC 9293 §3.8.6.3).
+        while TcpInfo::of(&ours).unwrap().owes() {
+            assert!(started.elapsed() < Duration::from_secs(10), "never acknowledged");
+            sleep(Duration::from_millis(10));
+        }
+        sleep(Duration::from_millis(300));
+        let info = TcpInfo::of(&ours).unwrap();
+        assert_eq!((info.unacknowledged, info.not_sent, info.retransmits, info.probes), (0, 0, 0, 0));
+        assert!(info.silent >= Duration::from_millis(280), "silent for {:?}", info.silent);
+    }
+
+    #[test]
+    fn an_old_kernel_s_figures_are_not_guessed() {
+        assert_eq!(TcpInfo::from_raw(&[0; 104]), None);
+        assert!(TcpInfo::of(&std::fs::File::open("/dev/null").unwrap()).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! What the whole-program tests share: a server in a process of its own, and its log.
+
+#![allow(dead_code)] // each test program uses its own part
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on the slowest machine. Only a failing test waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server. It is killed when the test ends, however that ends.
+pub struct Server {
+    child: Child,
+    lines: Receiver<(Instant, String)>,
+    /// What it logged so far, and when.
+    pub log: Vec<(Instant, String)>,
+    /// Where it listens, in the order of its arguments.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Server {
+    /// Starts `stillthere serve` on a port of the kernel's choice, with a log that tells of each
+    /// arrival and departure.
+    pub fn start(options: &[&str]) -> Self {
+        Self::start_with(Self::command(options))
+    }
+
+    /// The command line of [`Server::start`], to be changed before it is run.
+    pub fn command(options: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stillthere"));
+        command.arg("serve");
+        if !options.iter().any(|option| option.parse::<SocketAddr>().is_ok()) {
+            command.arg("127.0.0.1:0");
+        }
+        command.args(["--log", "debug"]).args(options);
+        command
+    }
+
+    /// Runs a command that ends in a server, under `ip netns exec` or strace for instance, and waits
+    /// until it listens.
+    pub fn start_with(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send((Instant::now(), line)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut server = Self { child, lines, log: Vec::new(), addresses: Vec::new() };
+        server.wait_for("a silent peer is gone");
+        server.addresses = server
+            .log
+            .iter()
+            .filter_map(|(_, line)| line.split_once(" listens on ")?.1.split(',').next()?.parse().ok())
+            .collect();
+        server
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// The server's own process, also where it runs under another program.
+    pub fn pid(&self) -> u32 {
+        let line = self.log.iter().find_map(|(_, line)| line.split_once("(pid ")).expect("it told its pid");
+        line.1.trim_end_matches(')').parse().expect("a pid is a number")
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).expect("the server accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream
+    }
+
+    /// Waits for a line of the log that contains `part` and was not waited for yet.
+    pub fn wait_for(&mut self, part: &str) -> (Instant, String) {
+        self.wait_for_within(part, PATIENCE).unwrap_or_else(|| {
+            panic!("the server never logged {part:?}, but:\n{}", self.told());
+        })
+    }
+
+    /// The same, with less patience, and no panic.
+    pub fn wait_for_within(&mut self, part: &str, patience: Duration) -> Option<(Instant, String)> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(told) => {
+                    self.log.push(told.clone());
+                    if told.1.contains(part) {
+                        return Some(told);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// The log so far, as one text.
+    pub fn told(&self) -> String {
+        self.log.iter().map(|(_, line)| format!("{line}\n")).collect()
+    }
+
+    /// Sends a signal by its name: `TERM`, `USR1`, `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill runs");
+        assert!(status.success(), "the server can be sent SIG{name}");
+    }
+
+    /// Waits for the process to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < until, "the server does not end; it logged:\n{}", self.told());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            // The server itself first, for it may run under a program that would leave it behind.
+            let pid = self.log.iter().any(|(_, line)| line.contains("(pid ")).then(|| self.pid().to_string());
+            if let Some(pid) = pid {
+                let _ = Command::new("kill").args(["-s", "KILL", &pid]).stderr(Stdio::null()).status();
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
