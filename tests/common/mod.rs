@@ -74,10 +74,7 @@ impl Server {
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        stream
+        connect(self.address())
     }
 
     /// Waits for a line of the log that contains `part` and was not waited for yet.
@@ -139,4 +136,33 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// A number of /proc/PID/status: `Threads`, `VmRSS` (KiB), `voluntary_ctxt_switches`.
+pub fn status(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the server runs");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a line of that name");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// How many descriptors a process has open.
+pub fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count()
+}
+
+/// A test that holds thousands of peers needs more descriptors than the soft limit often allows.
+pub fn raise_descriptor_limit(wanted: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    assert!(allowed >= wanted, "this test needs {wanted} descriptors, and `ulimit -Hn` is {allowed}");
+}
+
+/// A connection whose reads and writes end in an error rather than never.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    stream
 }
