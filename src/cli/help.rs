@@ -13,7 +13,7 @@ stillthere: a TCP server that always knows who is still there
 
 /// The options of `serve`, in their groups. Fits a screen of 80 by 24.
 pub fn of_serve() -> String {
-    let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]        by default on 127.0.0.1:7007\n");
+    let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]      by default 127.0.0.1:7007\n");
     let mut group = "";
     for option in OPTIONS {
         if option.group != group {
@@ -21,10 +21,10 @@ pub fn of_serve() -> String {
             let _ = writeln!(text, "{group}:");
         }
         let left = format!("--{} {}", option.name, option.value);
-        let _ = writeln!(text, "  {left:<24}{}", option.help);
+        let _ = writeln!(text, "  {left:<25}{}", option.help);
     }
-    text += "Also: -h, --help; -V, --version. Durations: 500ms, 5s, 2m, 1h. Each option may be\n";
-    text += "set in the environment: STILLTHERE_GRACE=2s, STILLTHERE_LISTEN=\"[::]:7007\"";
+    text += "Also: -h, --help; -V, --version. Durations: 500ms, 5s, 2m, 1h. Every option may\n";
+    text += "come from the environment: STILLTHERE_GRACE=2s STILLTHERE_LISTEN=\"[::]:7007\"";
     text
 }
 

@@ -15,23 +15,13 @@ const RUNNING: &str = "Running";
 pub const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "what peers talk to: echo (default) or discard" },
     Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default 4096)" },
-    Opt {
-        group: LISTENING,
-        name: "max-connections",
-        value: "N",
-        help: "default: the descriptor limit, less a reserve",
-    },
+    Opt { group: LISTENING, name: "max-connections", value: "N", help: "by default what the descriptor limit allows" },
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 10s)" },
     Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 3)" },
-    Opt {
-        group: DEADLINE,
-        name: "user-timeout",
-        value: "DURATION",
-        help: "when data wait, too: auto (default), off, 4500ms",
-    },
+    Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "if data wait: auto (default), off, 4500ms" },
     Opt { group: RUNNING, name: "grace", value: "DURATION", help: "for output to drain at SIGTERM (default 10s)" },
     Opt { group: RUNNING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
 ];

@@ -1,1 +1,116 @@
+//! Command lines, good and bad, without a process.
 
+use std::time::Duration;
+
+use super::*;
+use crate::keepalive::State;
+use crate::serve::{ServiceName, Settings};
+
+fn read(line: &str, environment: &[(&str, &str)]) -> Result<Command, Usage> {
+    let lookup =
+        |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+    Command::read(line.split_whitespace().map(OsString::from), &lookup)
+}
+
+fn settings(line: &str, environment: &[(&str, &str)]) -> Settings {
+    match read(line, environment) {
+        Ok(Command::Serve(settings)) => *settings,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refused(line: &str) -> String {
+    read(line, &[]).expect_err(line).to_string()
+}
+
+#[test]
+fn everything_has_a_default() {
+    let settings = settings("serve", &[]);
+    assert_eq!(settings.addresses, ["127.0.0.1:7007".parse().unwrap()]);
+    assert_eq!(settings.keepalive.deadline(), Duration::from_secs(35));
+    assert_eq!((settings.backlog, settings.grace), (4096, Duration::from_secs(10)));
+    assert_eq!((settings.service, settings.max_connections), (ServiceName::Echo, None));
+}
+
+#[test]
+fn every_option_is_read_from_both_places() {
+    let line = "serve [::1]:1 127.0.0.1:2 --service discard --backlog 7 --max-connections 9 --reuse-port --idle 7s \
+                --interval=3s --count 4 --user-timeout off --grace 500ms --log trace";
+    let on_line = settings(line, &[]);
+    let environment = [
+        ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
+        ("STILLTHERE_SERVICE", "discard"),
+        ("STILLTHERE_BACKLOG", "7"),
+        ("STILLTHERE_MAX_CONNECTIONS", "9"),
+        ("STILLTHERE_REUSE_PORT", "1"),
+        ("STILLTHERE_IDLE", "7s"),
+        ("STILLTHERE_INTERVAL", "3s"),
+        ("STILLTHERE_COUNT", "4"),
+        ("STILLTHERE_USER_TIMEOUT", "off"),
+        ("STILLTHERE_GRACE", "500ms"),
+        ("STILLTHERE_LOG", "trace"),
+    ];
+    assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
+    assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
+    assert_eq!(on_line.keepalive.predict(State::InFlight), None);
+    assert!(on_line.reuse_port && on_line.addresses.len() == 2);
+    for option in serve_options::OPTIONS.iter().filter(|option| option.name != "deadline") {
+        let variable = format!("STILLTHERE_{}", option.name.to_uppercase().replace('-', "_"));
+        assert!(environment.iter().any(|(name, _)| *name == variable), "{variable} is not tested");
+    }
+}
+
+/// What was set for the whole machine does not stand in the way of a command line.
+#[test]
+fn the_command_line_comes_first() {
+    let environment = [("STILLTHERE_DEADLINE", "60s"), ("STILLTHERE_GRACE", "1s"), ("STILLTHERE_LISTEN", "[::]:1")];
+    assert_eq!(settings("serve", &environment).keepalive.deadline(), Duration::from_secs(60));
+    let settings = settings("serve 127.0.0.1:2 --idle 9s --grace 2s", &environment);
+    assert_eq!(settings.keepalive.deadline(), Duration::from_secs(9 + 3 * 10));
+    assert_eq!((settings.grace, settings.addresses[0].port()), (Duration::from_secs(2), 2));
+}
+
+#[test]
+fn a_bad_value_says_which_what_and_what_instead() {
+    for (line, parts) in [
+        ("serve --idle 0s", ["--idle 0s", "1s to 32767s"]),
+        ("serve --idle 5", ["--idle 5", "500ms, 5s, 2m or 1h"]),
+        ("serve --interval 1500ms", ["--interval 1500ms", "whole seconds"]),
+        ("serve --count 128", ["--count 128", "1 to 127"]),
+        ("serve --count x", ["--count x", "whole number"]),
+        ("serve --deadline 2s", ["--deadline 2s", "3s is the least"]),
+        ("serve --deadline 30s --count 3", ["--deadline 30s", "not --count too"]),
+        ("serve --user-timeout soon", ["--user-timeout soon", "auto, off"]),
+        ("serve --backlog 0", ["--backlog 0", "from 1 to"]),
+        ("serve --max-connections -1", ["--max-connections -1", "whole number"]),
+        ("serve --service http", ["--service http", "echo or discard"]),
+        ("serve --log loud", ["--log loud", "debug or trace"]),
+        ("serve --grace", ["--grace", "wants a value"]),
+        ("serve --dedline 3s", ["no option --dedline", "did you mean --deadline?"]),
+        ("serve -q", ["no option -q", "--help"]),
+        ("serve 7007", ["\"7007\"", "did you mean 127.0.0.1:7007 or [::]:7007?"]),
+        ("serve localhost:80", ["\"localhost:80\"", "did you mean 127.0.0.1:80?"]),
+        ("serve ::1", ["\"::1\"", "did you mean [::1]:7007?"]),
+        ("serv", ["\"serv\" is not a command", "did you mean serve?"]),
+        ("", ["what is to be done?", "stillthere serve"]),
+    ] {
+        let said = refused(line);
+        for part in parts {
+            assert!(said.contains(part), "{line}: {said:?} does not contain {part:?}");
+        }
+    }
+    let in_environment = read("serve", &[("STILLTHERE_COUNT", "0")]).unwrap_err().to_string();
+    assert!(in_environment.starts_with("STILLTHERE_COUNT=0: "), "{in_environment}");
+}
+
+#[test]
+fn help_fits_a_screen_and_names_every_option() {
+    for line in ["serve --help", "serve --idle 0s -h", "--help", "help"] {
+        let Ok(Command::Tell(text)) = read(line, &[]) else { panic!("{line}") };
+        assert!(text.lines().count() <= 24, "{line}: {} lines", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}: wider than 80 columns:\n{text}");
+    }
+    let Ok(Command::Tell(text)) = read("serve --help", &[]) else { panic!() };
+    assert!(serve_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
+    assert!(matches!(read("--version", &[]), Ok(Command::Tell(text)) if text.starts_with("stillthere 0.")));
+}

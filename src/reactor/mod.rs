@@ -37,6 +37,9 @@ mod stream;
 mod tally;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 /// How many events are fetched at once.
 const BATCH: usize = 1024;
 /// The one buffer for all reads. No larger than an outbox, so that an echo always fits.

@@ -398,6 +398,19 @@ fn a_short_read_is_not_trusted_when_more_than_data_came() {
     assert_eq!((bench.service.received.len(), bench.departure), (20, Some(Departure::Closed)));
 }
 
+/// A peer that sends without end moves a budget's worth; then the others have their turn.
+#[test]
+fn nobody_holds_the_loop_longer_than_a_budget() {
+    for (scratch, most) in [(64 * 1024, BUDGET), (1, BUDGET / LEAST_CHARGE)] {
+        let mut bench = Bench::new(scratch, usize::MAX / 2);
+        bench.happen(&Happening::Data(4 * BUDGET));
+        bench.connection.latch(Readiness::READABLE);
+        assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch), Ok(Flow::Yield));
+        assert_eq!(bench.service.received.len(), most, "with reads of {scratch} bytes");
+        assert!(!bench.connection.enqueue(), "it is in the run queue already");
+    }
+}
+
 /// A short read saves the one that would say WouldBlock.
 #[test]
 fn an_exchange_takes_one_read() {

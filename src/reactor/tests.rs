@@ -1,0 +1,135 @@
+//! The loop, turn by turn, in this process and on real sockets.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use socket2::SockRef;
+
+use super::*;
+use crate::keepalive::Keepalive;
+use crate::service::Echo;
+
+fn reactor(limit: usize) -> (Reactor, SocketAddr) {
+    let mut reactor = Reactor::new(limit).unwrap();
+    let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Echo).unwrap();
+    (reactor, address)
+}
+
+fn connect(reactor: &mut Reactor, address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let before = reactor.tally().connected;
+    let peers: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
+    turn_until(reactor, |reactor| reactor.tally().connected == before + count);
+    peers
+}
+
+fn turn_until(reactor: &mut Reactor, holds: impl Fn(&Reactor) -> bool) {
+    let started = Instant::now();
+    while !holds(reactor) {
+        assert!(started.elapsed() < Duration::from_secs(30), "not in time; {}", reactor.tally());
+        reactor.turn().unwrap();
+    }
+}
+
+/// Turns as long as there is work, so that the next wait would sleep.
+fn come_to_rest(reactor: &mut Reactor) {
+    while reactor.timeout().is_some() {
+        reactor.turn().unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_due_when_nothing_happens() {
+    let (mut reactor, address) = reactor(100);
+    let mut peers = connect(&mut reactor, address, 50);
+    peers[0].write_all(b"hello").unwrap();
+    reactor.turn().unwrap();
+    peers[0].read_exact(&mut [0; 5]).unwrap();
+    come_to_rest(&mut reactor);
+    assert_eq!(reactor.timeout(), None, "the loop would sleep until the kernel wakes it");
+}
+
+/// Closing is dear, so few are closed in a turn; and fewer while others wait to be heard.
+#[test]
+fn reaping_has_a_budget() {
+    let (mut reactor, address) = reactor(2000);
+    let peers = connect(&mut reactor, address, BATCH + 100);
+    come_to_rest(&mut reactor);
+    for peer in peers {
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap(); // a reset
+    }
+    let mut most = 0;
+    while reactor.tally().connected > 0 {
+        let before = reactor.tally().connected;
+        reactor.turn().unwrap();
+        let reaped = before - reactor.tally().connected;
+        assert!(!reactor.crowded || reaped <= 1, "{reaped} were closed while events waited");
+        most = most.max(reaped);
+    }
+    assert_eq!(most, 16, "closed in one turn");
+    assert_eq!(reactor.tally().departures.of(Departure::Reset), (BATCH + 100) as u64);
+    assert_eq!(reactor.capacity.connected(), 0);
+}
+
+#[test]
+fn the_limit_is_shared_by_all_ports() {
+    let (mut reactor, first) = reactor(3);
+    let second = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Echo).unwrap();
+    let mut peers = connect(&mut reactor, first, 3);
+    come_to_rest(&mut reactor);
+    let waiting = TcpStream::connect(second).unwrap();
+    for _ in 0..3 {
+        reactor.poll.poll(&mut reactor.events, Some(Duration::from_millis(20))).unwrap();
+        reactor.latch();
+        come_to_rest(&mut reactor);
+    }
+    assert_eq!(reactor.timeout(), None, "a full loop sleeps, though somebody waits");
+    assert_eq!(reactor.tally().accepted, 3);
+    peers.pop();
+    turn_until(&mut reactor, |reactor| reactor.tally().accepted == 4);
+    assert_eq!(reactor.tally().connected, 3);
+    drop(waiting);
+}
+
+/// The options are set once, on the listener; the kernel copies them.
+#[test]
+fn accepted_sockets_inherit_the_listener_s_options() {
+    let keepalive = Keepalive::with_deadline(Duration::from_secs(77)).unwrap();
+    let listen = Listen::on("127.0.0.1:0".parse().unwrap()).keepalive(keepalive);
+    let listener = listen.open().unwrap();
+    let address = listener.local_addr().unwrap();
+    let _peer = TcpStream::connect(address).unwrap();
+    let (accepted, _) = loop {
+        match listener.accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+            result => break result.unwrap(),
+        }
+    };
+    assert!(listen.is_applied(&SockRef::from(&accepted)).unwrap());
+    assert!(!Listen::on(address).is_applied(&SockRef::from(&accepted)).unwrap());
+}
+
+/// A service may end a connection: what it sent arrives, then a FIN, though the peer says nothing.
+#[test]
+fn a_service_can_close_a_connection() {
+    struct Goodbye;
+    impl Service for Goodbye {
+        type State = ();
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
+            peer.send(b"goodbye");
+            peer.close();
+        }
+        fn received(&mut self, _peer: &mut Peer<'_, ()>, _bytes: &[u8]) {
+            panic!("input after close() is dropped");
+        }
+    }
+    let mut reactor = Reactor::new(10).unwrap();
+    let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Goodbye).unwrap();
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.write_all(b"too late").unwrap();
+    // The peer keeps its own half open, and still the connection departs.
+    turn_until(&mut reactor, |reactor| reactor.tally().departures.of(Departure::ShutDown) == 1);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"goodbye");
+}

@@ -1,0 +1,170 @@
+//! What the kernel is asked to do: nothing when nothing happens, and little when something does.
+//!
+//! strace counts. Where it is missing or may not trace, these tests are ignored, loudly.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::{Server, descriptors, raise_descriptor_limit, status};
+use libtest_mimic::{Arguments, Trial};
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+fn main() {
+    let missing = missing();
+    if let Some(missing) = &missing {
+        eprintln!("\nNOT RUN: {missing}. These tests are ignored; they have not passed.\n");
+    }
+    let tests: [(&str, fn()); 4] = [
+        ("no_system_call_in_ten_idle_seconds_with_5000_peers", idle),
+        ("nothing_spins_at_the_limit", at_the_limit),
+        ("nothing_spins_without_descriptors", without_descriptors),
+        ("accepting_costs_two_calls_and_an_exchange_three", costs),
+    ];
+    let trials = tests.map(|(name, run)| {
+        let run = move || {
+            run();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(missing.is_some())
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+}
+
+fn missing() -> Option<String> {
+    let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).stderr(Stdio::null()).status();
+    match traced {
+        Ok(status) if status.success() => None,
+        Ok(_) => {
+            Some("strace may not trace here (see kernel.yama.ptrace_scope, or the container's seccomp profile)".into())
+        }
+        Err(error) => Some(format!("strace cannot be run ({error}): `apt-get install strace` installs it")),
+    }
+}
+
+/// The system calls that a process makes while `during` runs, by name.
+struct Counts(Vec<(String, u64)>);
+
+impl Counts {
+    fn of(pid: u32, during: impl FnOnce()) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path: PathBuf = std::env::temp_dir().join(format!("stillthere-calls-{}-{number}", std::process::id()));
+        let mut strace = Command::new("strace")
+            .args(["-f", "-qq", "-e", "signal=none", "-o"])
+            .arg(&path)
+            .args(["-p", &pid.to_string()])
+            .spawn()
+            .expect("strace runs");
+        while status(pid, "TracerPid") == 0 {
+            sleep(Duration::from_millis(10));
+        }
+        sleep(Duration::from_millis(200));
+        during();
+        // SIGINT lets strace detach and write what it has.
+        let interrupted = Command::new("kill").args(["-s", "INT", &strace.id().to_string()]).status();
+        assert!(interrupted.is_ok_and(|status| status.success()));
+        strace.wait().expect("strace ends");
+        let told = std::fs::read_to_string(&path).expect("strace wrote its file");
+        let _ = std::fs::remove_file(&path);
+        let mut counts = Self(Vec::new());
+        // "123 epoll_wait(3, ...": the wait that was under way when strace came and went is no call
+        // of this time.
+        for line in told.lines().filter(|line| !line.contains("<detached") && !line.contains("resumed>")) {
+            let Some((name, _)) = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('(')) else {
+                continue;
+            };
+            match counts.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, count)) => *count += 1,
+                None => counts.0.push((name.to_string(), 1)),
+            }
+        }
+        counts
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.0.iter().find(|(known, _)| known == name).map_or(0, |(_, count)| *count)
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+}
+
+fn exchange(peer: &mut TcpStream) {
+    peer.write_all(b"hello").unwrap();
+    peer.read_exact(&mut [0; 5]).unwrap();
+}
+
+fn idle() {
+    raise_descriptor_limit(6000);
+    // Probed after five seconds of silence, and still nothing in user space wakes.
+    let server = Server::start(&["--log", "info"]);
+    let mut peers: Vec<_> = (0..5000).map(|_| server.connect()).collect();
+    peers.iter_mut().take(100).for_each(exchange);
+    sleep(Duration::from_secs(1));
+    let woken = status(server.pid(), "voluntary_ctxt_switches");
+    let counts = Counts::of(server.pid(), || sleep(TEN_SECONDS));
+    println!("5000 idle peers, ten seconds: {:?}", counts.0);
+    assert_eq!(counts.total(), 0, "{:?}", counts.0);
+    // Coming and going, strace interrupts the wait.
+    assert!(status(server.pid(), "voluntary_ctxt_switches") - woken < 20);
+    peers.iter_mut().for_each(exchange);
+}
+
+fn at_the_limit() {
+    let mut server = Server::start(&["--max-connections", "10"]);
+    let mut peers: Vec<_> = (0..30).map(|_| server.connect()).collect();
+    server.wait_for("the limit of 10 connections is reached");
+    peers.iter_mut().take(10).for_each(exchange);
+    sleep(Duration::from_secs(1));
+    let counts = Counts::of(server.pid(), || sleep(TEN_SECONDS));
+    println!("10 peers at a limit of 10, 20 waiting, ten seconds: {:?}", counts.0);
+    assert_eq!(counts.total(), 0, "{:?}", counts.0);
+}
+
+fn without_descriptors() {
+    let mut command = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_stillthere");
+    command.args(["-c", &format!("ulimit -n 40; exec {binary} serve 127.0.0.1:0 --max-connections 1000")]);
+    let mut server = Server::start_with(command);
+    let _peers: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    server.wait_for("accepting on 127.0.0.1:0 pauses");
+    let counts = Counts::of(server.pid(), || sleep(TEN_SECONDS));
+    println!("out of descriptors, others waiting, ten seconds: {:?}", counts.0);
+    assert!(counts.count("accept4") >= 5, "it tries again now and then: {:?}", counts.0);
+    assert!(counts.total() <= 60, "about two calls a second: {:?}", counts.0);
+}
+
+fn costs() {
+    let server = Server::start(&["--log", "info"]);
+    exchange(&mut server.connect()); // the first one is asked whether options are inherited
+    sleep(Duration::from_secs(2)); // and its departure is told
+    let mut peers = Vec::new();
+    let before = descriptors(server.pid());
+    let counts = Counts::of(server.pid(), || {
+        peers = (0..200).map(|_| server.connect()).collect();
+        while descriptors(server.pid()) < before + 200 {
+            sleep(Duration::from_millis(10)); // connected, but still in the backlog
+        }
+        sleep(Duration::from_millis(200));
+    });
+    println!("200 arrivals: {:?}", counts.0);
+    let (accepts, waits) = (counts.count("accept4"), counts.count("epoll_wait"));
+    assert_eq!(counts.count("epoll_ctl"), 200);
+    // A batch of arrivals ends with the accept4 that finds nobody, once in a wait.
+    assert!((200..=200 + waits).contains(&accepts), "{:?}", counts.0);
+    assert_eq!(counts.total(), 200 + accepts + waits, "and nothing else: {:?}", counts.0);
+    let mut peer = peers.swap_remove(0);
+    let counts = Counts::of(server.pid(), || (0..200).for_each(|_| exchange(&mut peer)));
+    println!("200 exchanges: {:?}", counts.0);
+    assert_eq!((counts.count("recvfrom"), counts.count("sendto")), (200, 200), "{:?}", counts.0);
+    assert!(counts.total() <= 602, "wait, read and write: {:?}", counts.0);
+}
