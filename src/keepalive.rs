@@ -10,7 +10,10 @@
 //!  │                  probe 1                   probe 2                   probe 3 (= count)     │
 //!  0 s                5 s                       15 s                      25 s               35 s
 //!  └──────────────────────────── deadline = idle + interval × count ───────────────────────────┘
-//!                                                                               └ user timeout
+//!
+//!  and with output outstanding, when there are no probes:
+//!  ├─┬─┬───┬───────┬─────────┬─────────┬─────────┬───── retransmissions, or probes of a shut ────┤
+//!  │  0.2, 0.4, 0.8 … s, at most rto_max apart           window, until the loop says: dead      │
 //! ```
 //!
 //! The facts that the arithmetic stands on, each with its source:
@@ -18,145 +21,84 @@
 //! - Keepalive probes go out only while nothing is outstanding (RFC 9293 §3.8.4, MUST-26). Data in
 //!   flight and a shut window are timed by the retransmission and the window-probe timer, which
 //!   give up after `tcp_retries2` tries: 15 minutes and more (tcp(7)).
-//! - `TCP_USER_TIMEOUT` bounds those two as well (RFC 5482, tcp(7)), but once it is set the kernel
+//! - `TCP_USER_TIMEOUT` bounds those two as well (RFC 5482, tcp(7)), at a price. The kernel then
 //!   **ignores the count**: an idle peer is gone at the first tick `idle + k × interval`, k ≥ 1, at
 //!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer` in Linux's
 //!   `net/ipv4/tcp_timer.c`). Below `idle + interval` one lost probe is fatal, which MUST-29
-//!   forbids; a little above the deadline costs a whole interval.
+//!   forbids; a little above the deadline costs a whole interval. And a **living** peer that keeps
+//!   its window shut so long is let go, though its kernel answers every probe (against MUST-37).
 //! - Its clock does not start with the last sign of life, but with the first retransmission, or the
 //!   first window probe: 0.2 s after the data were sent or the window was shut (the least
 //!   retransmission time-out), and 0.45 s where a loss probe is sent first, on a path whose round
 //!   trip is short ([`Keepalive::predict`]; `tests/dead_peer.rs` measures it).
+//! - So the loop keeps the deadline itself where it can: `TCP_INFO` tells when the last ACK came,
+//!   and `TCP_RTO_MAX_MS` (Linux 6.15) makes the kernel try often enough for a living peer to answer
+//!   in time ([`Guard`]).
 //! - A kernel timer is never early, and late by up to the grain of the timer wheel
 //!   ([`TimerWheel::grain`]). So a prediction is an interval, not a number.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// The longest idle time and interval that Linux takes, in seconds (`MAX_TCP_KEEPIDLE`).
-const MOST_SECONDS: u64 = 32767;
+use self::prediction::whole_milliseconds;
+pub use self::prediction::{Prediction, State};
+pub use self::timer_wheel::TimerWheel;
+pub use self::unfit::Unfit;
+use self::unfit::{MOST_SECONDS, unfit, whole_seconds};
+use crate::sockopt;
+
+mod prediction;
+mod timer_wheel;
+mod unfit;
+
 /// The highest probe count that Linux takes (`MAX_TCP_KEEPCNT`).
 const MOST_PROBES: u32 = 127;
-/// How long after data were sent, or the window was shut, the user timeout's clock starts: at the
-/// least retransmission time-out (`TCP_RTO_MIN`), or that after a loss probe.
-const CLOCK_STARTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(450));
-/// A user timeout this much below the deadline is over when the deadline is, in spite of that start.
-const HEAD_START: Duration = Duration::from_millis(500);
-/// What keeps a user timeout apart from the tick that it must not meet.
-const MARGIN: Duration = Duration::from_millis(50);
+/// What `TCP_RTO_MAX_MS` takes.
+const RTO_MAX: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
-/// The kernel's timer wheel (`kernel/time/timer.c`): the further away a timer, the coarser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimerWheel {
-    tick: Duration,
-}
-
-impl TimerWheel {
-    /// A wheel that turns once a `tick`: 4 ms where the kernel was built with `HZ=250`.
-    pub const fn with_tick(tick: Duration) -> Self {
-        Self { tick }
-    }
-
-    /// How late a timer may fire that was set `ahead`. The wheel has levels of 64 buckets, each
-    /// level eight times as coarse as the one before.
-    pub fn grain(self, ahead: Duration) -> Duration {
-        let ticks = ahead.as_nanos().div_ceil(self.tick.as_nanos().max(1));
-        let mut level = 0;
-        while level < 8 && ticks >= 63 << (3 * level) {
-            level += 1;
-        }
-        self.tick * (1 << (3 * level))
-    }
-}
-
-impl Default for TimerWheel {
-    /// `HZ=250`, as most distributions build their kernels.
-    fn default() -> Self {
-        Self::with_tick(Duration::from_millis(4))
-    }
-}
-
-/// What is to become of a peer whose data are unacknowledged, or whose window is shut.
+/// The choice of a user timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserTimeout {
-    /// As long as the deadline allows without undoing the count ([`Keepalive::user_timeout`]).
+    /// None where the loop can keep the deadline; else as long as the deadline allows without
+    /// undoing the count.
     #[default]
     Auto,
-    /// None: the kernel tries for 15 minutes and more, and the deadline holds for idle peers only.
+    /// None, and the loop does not look either: keepalive alone.
     Off,
     /// This long, in whole milliseconds.
     Fixed(Duration),
 }
 
-/// What TCP is doing when the peer falls silent.
+/// Who keeps the deadline while output is outstanding, and keepalive stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing is outstanding. Counted from the last packet heard.
-    Idle,
-    /// Data are unacknowledged. Counted from the moment when they were sent.
-    InFlight,
-    /// The peer's window is shut and data wait. Counted from the moment when it was shut.
-    WindowShut,
+pub enum Guard {
+    /// The loop: once a deadline it asks for the last sign of life of a peer that it has written to.
+    /// The kernel lets no more than `rto_max` pass between two tries.
+    Loop { rto_max: Duration },
+    /// The kernel, by `TCP_USER_TIMEOUT`.
+    UserTimeout(Duration),
+    /// Nobody: the kernel tries for 15 minutes and more.
+    Nobody,
 }
 
-/// When the kernel lets a silent peer go: not before `from`, and not after `to` plus what a busy
-/// machine takes to run a timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prediction {
-    pub from: Duration,
-    pub to: Duration,
-}
-
-impl fmt::Display for Prediction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} to {:.1} s", self.from.as_secs_f64(), self.to.as_secs_f64())
-    }
-}
-
-/// A value that the kernel refuses, or that cannot keep its promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfit {
-    /// The setting: `idle`, `interval`, `count`, `deadline` or `user-timeout`.
-    pub setting: &'static str,
-    /// The value as a person would write it.
-    pub given: String,
-    /// What is wrong with it, and what would be right.
-    pub because: String,
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.setting, self.given, self.because)
-    }
-}
-
-impl std::error::Error for Unfit {}
-
-/// The settings of a listener, complete: checked, and with the user timeout worked out.
+/// The settings of a listener, complete: checked, and with the rest worked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     idle: Duration,
     interval: Duration,
     count: u32,
-    user_timeout: Option<Duration>,
+    guard: Guard,
     wheel: TimerWheel,
 }
 
 impl Default for Keepalive {
     /// Idle 5 s, interval 10 s, count 3: a deadline of 35 s.
     fn default() -> Self {
-        let mut keepalive = Self {
-            idle: Duration::from_secs(5),
-            interval: Duration::from_secs(10),
-            count: 3,
-            user_timeout: None,
-            wheel: TimerWheel::default(),
-        };
-        keepalive.user_timeout = Some(keepalive.longest_user_timeout());
-        keepalive
+        let (idle, interval, count) = (Duration::from_secs(5), Duration::from_secs(10), 3);
+        let guard = Guard::Loop { rto_max: interval };
+        Self { idle, interval, count, guard, wheel: TimerWheel::default() }
     }
 }
 
@@ -218,9 +160,9 @@ impl Keepalive {
     /// # Errors
     /// A fixed one that is not a whole number of milliseconds from 1 to 2147483647 (tcp(7)).
     pub fn with_user_timeout(mut self, choice: UserTimeout) -> Result<Self, Unfit> {
-        self.user_timeout = match choice {
-            UserTimeout::Auto => Some(self.longest_user_timeout()),
-            UserTimeout::Off => None,
+        self.guard = match choice {
+            UserTimeout::Auto => Guard::Loop { rto_max: self.shortest_rto_max() },
+            UserTimeout::Off => Guard::Nobody,
             UserTimeout::Fixed(timeout) => {
                 if !(1..=i32::MAX as u128).contains(&timeout.as_millis())
                     || !timeout.subsec_nanos().is_multiple_of(1_000_000)
@@ -230,18 +172,31 @@ impl Keepalive {
                         format!("the kernel takes whole milliseconds, 1ms to {}ms; \"off\" sets none", i32::MAX);
                     return Err(unfit("user-timeout", given, because));
                 }
-                Some(timeout)
+                Guard::UserTimeout(timeout)
             }
         };
         Ok(self)
     }
 
-    /// Reckons with the timer wheel of a kernel whose tick is not the usual 4 ms. A user timeout
-    /// that was derived is derived again: call this before [`Keepalive::with_user_timeout`].
+    /// Reckons with the timer wheel of a kernel whose tick is not the usual 4 ms.
     pub fn on_wheel(mut self, wheel: TimerWheel) -> Self {
         self.wheel = wheel;
-        self.user_timeout = self.user_timeout.map(|_| self.longest_user_timeout());
         self
+    }
+
+    /// The same for a kernel without `TCP_RTO_MAX_MS`, before Linux 6.15: there the loop would take a
+    /// living peer with a shut window for dead, because two probes may be two minutes apart. So the
+    /// user timeout must do.
+    pub fn without_rto_max(mut self) -> Self {
+        if let Guard::Loop { .. } = self.guard {
+            self.guard = Guard::UserTimeout(self.longest_user_timeout());
+        }
+        self
+    }
+
+    /// The same for the running kernel, which is asked what it has.
+    pub fn settled(self) -> Self {
+        if sockopt::has_rto_max() { self } else { self.without_rto_max() }
     }
 
     /// `idle + interval × count`.
@@ -261,67 +216,19 @@ impl Keepalive {
         self.count
     }
 
-    /// What `TCP_USER_TIMEOUT` is set to, in whole milliseconds; `None` where it is off.
-    pub fn user_timeout(&self) -> Option<Duration> {
-        self.user_timeout
+    /// Who keeps the deadline while output is outstanding.
+    pub fn guard(&self) -> Guard {
+        self.guard
     }
 
-    /// When a peer that falls silent in `state` is gone. `None`: no deadline holds, the kernel
-    /// tries for 15 minutes and more.
-    ///
-    /// In flight and with the window shut this is reckoned for a path whose round trip is short
-    /// beside the least retransmission time-out (0.2 s); a longer one comes on top, about thrice.
-    pub fn predict(&self, state: State) -> Option<Prediction> {
-        match (state, self.user_timeout) {
-            (State::Idle, None) => Some(Prediction { from: self.tick(self.count), to: self.late_tick(self.count) }),
-            (State::Idle, Some(timeout)) => Some(Prediction {
-                from: self.tick(first_probe(|k| self.late_tick(k) >= timeout)),
-                to: self.late_tick(first_probe(|k| self.tick(k) >= timeout)).min(self.next_tick(timeout)),
-            }),
-            (_, None) => None,
-            (_, Some(timeout)) => Some(Prediction {
-                from: timeout + CLOCK_STARTS.0,
-                to: timeout + CLOCK_STARTS.1 + self.grain_of_backoff(timeout),
-            }),
-        }
+    /// How long a peer may be silent before the loop itself declares it dead; `None` where it does
+    /// not look. A tick is added because the kernel counts silence in ticks: never early.
+    pub fn watched(&self) -> Option<Duration> {
+        matches!(self.guard, Guard::Loop { .. }).then(|| self.deadline() + self.wheel.tick)
     }
 
-    /// What the kernel takes but a person should know: each with what would be right.
-    pub fn warnings(&self) -> Vec<Unfit> {
-        let mut warnings = Vec::new();
-        if self.count == 1 {
-            let because = "one lost packet ends a living peer (RFC 9293 MUST-29); 2 or more would not";
-            warnings.push(unfit("count", "1".to_string(), because.to_string()));
-        }
-        match self.user_timeout {
-            None => {
-                let because = "the deadline holds for idle peers only: with data unacknowledged or the window shut \
-                               a dead peer is kept for 15 minutes and more; \"auto\" would let it go in time";
-                warnings.push(unfit("user-timeout", "off".to_string(), because.to_string()));
-            }
-            Some(timeout) => warnings.extend(self.warning_of(timeout)),
-        }
-        warnings
-    }
-
-    fn warning_of(&self, timeout: Duration) -> Option<Unfit> {
-        let probes = first_probe(|k| self.late_tick(k) >= timeout);
-        let right = format!("\"auto\" is {}", humantime::format_duration(self.longest_user_timeout()));
-        let because = if probes < self.count {
-            let fatal =
-                if probes == 1 { "one lost packet ends a living peer".to_string() } else { format!("{probes} do") };
-            format!("undoes the count: of {} probes {fatal}, after {}; {right}", self.count, seconds(self.tick(probes)))
-        } else if self.tick(self.count) < timeout && self.late_tick(self.count - 1) + MARGIN < self.deadline() {
-            let late = self.tick(first_probe(|k| self.tick(k) >= timeout));
-            format!(
-                "longer than the deadline of {}: an idle peer is kept for {}; {right}",
-                seconds(self.deadline()),
-                seconds(late)
-            )
-        } else {
-            return None;
-        };
-        Some(unfit("user-timeout", humantime::format_duration(timeout).to_string(), because))
+    fn user_timeout(&self) -> Option<Duration> {
+        if let Guard::UserTimeout(timeout) = self.guard { Some(timeout) } else { None }
     }
 
     /// Puts the settings on a socket. On a listener they are inherited by what it accepts (Linux).
@@ -331,7 +238,10 @@ impl Keepalive {
     pub fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
         let probes = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval).with_retries(self.count);
         socket.set_tcp_keepalive(&probes)?; // SO_KEEPALIVE too
-        socket.set_tcp_user_timeout(self.user_timeout)
+        if let Guard::Loop { rto_max } = self.guard {
+            sockopt::set_rto_max(&**socket, rto_max)?;
+        }
+        socket.set_tcp_user_timeout(self.user_timeout())
     }
 
     /// Whether a socket has just these settings: asked of the first one that is accepted.
@@ -339,76 +249,24 @@ impl Keepalive {
     /// # Errors
     /// What getsockopt(2) says.
     pub fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
-        Ok(socket.keepalive()?
+        let rto_max_is_right = match self.guard {
+            Guard::Loop { rto_max } => sockopt::rto_max(&**socket)? == rto_max,
+            _ => true,
+        };
+        Ok(rto_max_is_right
+            && socket.keepalive()?
             && socket.tcp_keepalive_time()? == self.idle
             && socket.tcp_keepalive_interval()? == self.interval
             && socket.tcp_keepalive_retries()? == self.count
-            && socket.tcp_user_timeout()?.unwrap_or_default() == self.user_timeout.unwrap_or_default())
+            && socket.tcp_user_timeout()?.unwrap_or_default() == self.user_timeout().unwrap_or_default())
     }
 
-    /// The keepalive timer's `k`-th tick after the first probe, if no timer is late.
-    fn tick(&self, k: u32) -> Duration {
-        self.idle + self.interval * k
+    /// The most that may pass between two tries while output is outstanding: an interval, so that a
+    /// living peer is asked as often as by probes; and an eighth of the deadline at least, so that
+    /// the kernel does not give up before.
+    fn shortest_rto_max(&self) -> Duration {
+        self.interval.max(whole_milliseconds(self.deadline() / 8)).clamp(RTO_MAX.0, RTO_MAX.1)
     }
-
-    /// The same tick, if every timer on the way is as late as the wheel allows.
-    fn late_tick(&self, k: u32) -> Duration {
-        self.tick(k) + self.wheel.grain(self.idle) + self.wheel.grain(self.interval) * k
-    }
-
-    /// The latest tick after the first probe that is the first one past `timeout`: ticks are never
-    /// further apart than an interval and its grain.
-    fn next_tick(&self, timeout: Duration) -> Duration {
-        timeout.max(self.late_tick(0)) + self.interval + self.wheel.grain(self.interval)
-    }
-
-    /// How late the last retransmission or window probe may be. Each waits twice as long as the one
-    /// before, so the last wait is at most half of the whole.
-    fn grain_of_backoff(&self, timeout: Duration) -> Duration {
-        self.wheel.grain(timeout / 2)
-    }
-
-    /// The user timeout that `auto` means: over no later than the deadline in any state, and never
-    /// before the last probe but one had its full interval, however late the timers before it.
-    fn longest_user_timeout(&self) -> Duration {
-        let before_deadline = self.deadline() - HEAD_START;
-        let late_end = self.late_tick(self.count);
-        let in_flight = late_end.saturating_sub(CLOCK_STARTS.1 + self.grain_of_backoff(late_end));
-        let keeps_the_count = self.late_tick(self.count - 1) + MARGIN;
-        let tenths = |timeout: Duration| timeout.as_millis() as u64 / 100 * 100;
-        Duration::from_millis(tenths(before_deadline.min(in_flight))).max(whole_milliseconds(keeps_the_count))
-    }
-}
-
-/// The first probe, from 1, for which `over` holds. `over` must hold in the end.
-fn first_probe(over: impl Fn(u32) -> bool) -> u32 {
-    // A fixed user timeout may be days away from an interval of a second: search by halves.
-    let mut range = (1, u32::MAX / 2);
-    while range.0 < range.1 {
-        let middle = range.0 + (range.1 - range.0) / 2;
-        if over(middle) { range.1 = middle } else { range.0 = middle + 1 }
-    }
-    range.0
-}
-
-fn whole_milliseconds(duration: Duration) -> Duration {
-    Duration::from_millis(duration.as_nanos().div_ceil(1_000_000) as u64)
-}
-
-fn whole_seconds(setting: &'static str, value: Duration) -> Result<(), Unfit> {
-    if value.subsec_nanos() == 0 && (1..=MOST_SECONDS).contains(&value.as_secs()) {
-        return Ok(());
-    }
-    let given = humantime::format_duration(value).to_string();
-    Err(unfit(setting, given, format!("the kernel takes whole seconds, 1s to {MOST_SECONDS}s")))
-}
-
-fn unfit(setting: &'static str, given: String, because: String) -> Unfit {
-    Unfit { setting, given, because }
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{} s", (duration.as_secs_f64() * 10.0).round() / 10.0)
 }
 
 #[cfg(test)]

@@ -7,4 +7,5 @@ pub mod observe;
 pub mod reactor;
 pub mod serve;
 pub mod service;
+mod sockopt;
 pub mod tcp_info;

@@ -9,7 +9,7 @@ use log::{info, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_getres};
 
-use crate::keepalive::{Keepalive, State, TimerWheel};
+use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
 use crate::observe::log::Levels;
 use crate::reactor::{Ending, Listen, Reactor};
 use crate::service::{Discard, Echo};
@@ -100,7 +100,7 @@ fn announce(settings: &Settings, bound: &[SocketAddr], limit: usize) {
     for address in bound {
         info!("{service} listens on {address}, for {limit} connections at most (pid {})", std::process::id());
     }
-    let keepalive = &settings.keepalive;
+    let keepalive = settings.keepalive.clone().settled();
     if let Some(idle) = keepalive.predict(State::Idle) {
         info!(
             "a silent peer is gone {idle} after its last sign of life: {} probes, the first after {}, then every {}",
@@ -109,10 +109,21 @@ fn announce(settings: &Settings, bound: &[SocketAddr], limit: usize) {
             humantime::format_duration(keepalive.interval()),
         );
     }
-    if let (Some(timeout), Some(in_flight)) = (keepalive.user_timeout(), keepalive.predict(State::InFlight)) {
-        info!(
-            "with data unacknowledged, or its window shut, it is gone {in_flight} after that began (user timeout {})",
+    match (keepalive.guard(), keepalive.predict(State::InFlight)) {
+        (Guard::Loop { rto_max }, Some(prediction)) => info!(
+            "the same with data unacknowledged or its window shut: {prediction} (the kernel tries every {} at least)",
+            humantime::format_duration(rto_max)
+        ),
+        (Guard::UserTimeout(timeout), Some(prediction)) => info!(
+            "with data unacknowledged or its window shut it is gone {prediction} after that began (user timeout {})",
             humantime::format_duration(timeout)
+        ),
+        _ => {}
+    }
+    if settings.keepalive.guard() != keepalive.guard() {
+        warn!(
+            "this kernel has no TCP_RTO_MAX_MS (Linux 6.15 has): the user timeout must do, and a living peer \
+             that keeps its window shut so long is let go, too"
         );
     }
     for warning in keepalive.warnings() {

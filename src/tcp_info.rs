@@ -1,13 +1,12 @@
 //! What the kernel knows of a connection: `TCP_INFO` (tcp(7), `struct tcp_info` in linux/tcp.h).
 //!
-//! Owns the one system call for which no safe wrapper exists, and so all the unsafe code of the
-//! crate. Knows nothing of what the figures are used for.
-
-#![allow(unsafe_code)]
+//! Owns the reading of the kernel's figures. Knows nothing of what they are used for.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
+
+use crate::sockopt;
 
 /// The kernel's figures of one connection. They can be read until the socket is closed, also after
 /// the connection died.
@@ -33,22 +32,8 @@ impl TcpInfo {
     /// What getsockopt(2) says; `Unsupported` before Linux 4.6, whose figures end too early.
     pub fn of(socket: &impl AsFd) -> io::Result<Self> {
         let mut raw = [0u8; 160];
-        let mut length = raw.len() as libc::socklen_t;
-        // SAFETY: `raw` and `length` live through the call and are ours alone; the kernel writes at
-        // most `length` bytes to `raw`, and any byte is a valid u8. The descriptor is borrowed.
-        let result = unsafe {
-            libc::getsockopt(
-                socket.as_fd().as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_INFO,
-                raw.as_mut_ptr().cast(),
-                &mut length,
-            )
-        };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Self::from_raw(raw.get(..length as usize).unwrap_or(&raw)).ok_or_else(|| io::ErrorKind::Unsupported.into())
+        let length = sockopt::tcp_info(socket, &mut raw)?;
+        Self::from_raw(&raw[..length]).ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// The offsets are those of linux/tcp.h, which only ever grows at its end.

@@ -1,5 +1,6 @@
 //! The arithmetic, against numbers that were worked out by hand or measured on a kernel.
 
+use super::prediction::gives_up;
 use super::*;
 
 const fn s(seconds: u64) -> Duration {
@@ -40,6 +41,24 @@ fn the_default_is_35_seconds_and_says_so() {
     assert_eq!(keepalive, Keepalive::with_deadline(s(35)).unwrap());
     assert_eq!(keepalive.predict(State::Idle).unwrap().to_string(), "35.0 to 36.0 s");
     assert!(keepalive.warnings().is_empty());
+    assert_eq!(keepalive.predict(State::InFlight).unwrap().to_string(), "35.0 to 35.1 s");
+    assert_eq!(keepalive.guard(), Guard::Loop { rto_max: s(10) });
+}
+
+/// The kernel must not give up before the loop does, and must try often enough for a living peer to
+/// be heard of: two tries lost in a row are no death.
+#[test]
+fn the_kernel_tries_until_the_loop_says_stop() {
+    for seconds in 4..3000 {
+        let keepalive = Keepalive::with_deadline(s(seconds)).unwrap();
+        let Guard::Loop { rto_max } = keepalive.guard() else { panic!() };
+        assert!(rto_max * 3 <= keepalive.deadline(), "{seconds} s: tries up to {rto_max:?} apart");
+        let from = keepalive.predict(State::InFlight).unwrap().from;
+        assert_eq!(from, s(seconds).min(gives_up(s(120))), "{seconds} s: the kernel gives up before");
+    }
+    assert_eq!(gives_up(s(120)).as_secs(), 924); // as it was measured, without any option
+    let many = keepalive(1, 1, 127);
+    assert_eq!(many.predict(State::InFlight).unwrap().from, many.deadline());
 }
 
 #[test]
@@ -61,7 +80,7 @@ fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
     for idle in [1, 2, 3, 5, 7, 20, 60, 200, 3600, 7200, 32767] {
         for interval in [1, 2, 5, 10, 17, 75, 600, 32767] {
             for count in [1, 2, 3, 9, 127] {
-                let auto = keepalive(idle, interval, count);
+                let auto = keepalive(idle, interval, count).without_rto_max();
                 let alone = auto.clone().with_user_timeout(UserTimeout::Off).unwrap();
                 let what = format!("idle {idle}, interval {interval}, count {count}: {auto:?}");
                 let (with, without) = (auto.predict(State::Idle).unwrap(), alone.predict(State::Idle).unwrap());
@@ -82,7 +101,7 @@ fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
 fn predictions_hold_what_was_measured() {
     let at = |timeout| keepalive(2, 1, 3).with_user_timeout(timeout).unwrap();
     let holds = |prediction: Prediction, from, to| prediction.from <= ms(from) && ms(to) <= prediction.to;
-    assert_eq!(keepalive(2, 1, 3).user_timeout(), Some(ms(4400)));
+    assert_eq!(keepalive(2, 1, 3).without_rto_max().guard(), Guard::UserTimeout(ms(4400)));
     assert!(holds(at(UserTimeout::Off).predict(State::Idle).unwrap(), 5080, 5100));
     assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::Idle).unwrap(), 5070, 5100));
     assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::InFlight).unwrap(), 4920, 4950));
@@ -96,7 +115,7 @@ fn predictions_hold_what_was_measured() {
 /// The grain of a long idle time may swallow the short intervals after it.
 #[test]
 fn a_late_first_probe_does_not_eat_the_others() {
-    let keepalive = keepalive(3600, 1, 3);
+    let keepalive = keepalive(3600, 1, 3).without_rto_max();
     assert!(keepalive.user_timeout().unwrap() > keepalive.late_tick(2));
     assert!(keepalive.warnings().is_empty(), "{:?}", keepalive.warnings());
 }
@@ -134,7 +153,7 @@ fn what_undoes_the_deadline_is_warned_of() {
     assert!(warned(UserTimeout::Off).contains("15 minutes"));
     assert!(warned(UserTimeout::Fixed(ms(2500))).contains("one lost packet ends a living peer"));
     assert!(warned(UserTimeout::Fixed(ms(3500))).contains("of 3 probes 2 do"));
-    assert!(warned(UserTimeout::Fixed(ms(5100))).contains("an idle peer is kept for 6 s; \"auto\" is 4s 400ms"));
+    assert!(warned(UserTimeout::Fixed(ms(5100))).contains("an idle peer is kept for 6 s; 4s 400ms would do"));
     assert_eq!(warned(UserTimeout::Fixed(ms(4800))), "");
     assert!(keepalive(2, 1, 1).warnings()[0].to_string().starts_with("count 1: one lost packet"));
 }
@@ -144,9 +163,13 @@ fn what_undoes_the_deadline_is_warned_of() {
 fn applied_settings_can_be_read_back() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = SockRef::from(&socket);
-    let keepalive = keepalive(7, 3, 4);
+    let keepalive = keepalive(7, 3, 4).settled();
     assert!(!keepalive.is_applied(&socket).unwrap());
     keepalive.apply(&socket).unwrap();
     assert!(keepalive.is_applied(&socket).unwrap());
-    assert!(!Keepalive::default().is_applied(&socket).unwrap());
+    assert!(!Keepalive::default().settled().is_applied(&socket).unwrap());
+    let other = keepalive.with_user_timeout(UserTimeout::Fixed(ms(12_345))).unwrap();
+    assert!(!other.is_applied(&socket).unwrap());
+    other.apply(&socket).unwrap();
+    assert!(other.is_applied(&socket).unwrap());
 }

@@ -1,4 +1,4 @@
-//! A peer's address in 24 bytes; the standard library's takes 32.
+//! A peer's address in 18 bytes; the standard library's takes 32.
 //!
 //! It must be kept from the accept: after a connection died, getpeername(2) has no answer.
 
@@ -6,29 +6,43 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// An address and port. IPv4 is kept in its mapped form (RFC 4291 §2.5.5.2), and comes out as IPv4;
-/// so does a peer that reached a dual-stack listener over IPv4.
+/// so does a peer that reached a dual-stack listener over IPv4. The scope of a link-local address is
+/// kept in four bytes of the address that are always zero (RFC 4291 §2.5.6).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress {
-    ip: Ipv6Addr,
-    scope: u32,
+    ip: [u8; 16],
     port: u16,
 }
 
+const SCOPE: std::ops::Range<usize> = 4..8;
+
 impl From<SocketAddr> for PeerAddress {
     fn from(address: SocketAddr) -> Self {
-        let (ip, scope) = match address {
-            SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
-            SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
+        let ip = match address {
+            SocketAddr::V4(v4) => v4.ip().to_ipv6_mapped().octets(),
+            SocketAddr::V6(v6) => {
+                let mut ip = v6.ip().octets();
+                if v6.ip().is_unicast_link_local() {
+                    ip[SCOPE].copy_from_slice(&v6.scope_id().to_be_bytes());
+                }
+                ip
+            }
         };
-        Self { ip, scope, port: address.port() }
+        Self { ip, port: address.port() }
     }
 }
 
 impl From<PeerAddress> for SocketAddr {
     fn from(address: PeerAddress) -> Self {
-        match address.ip.to_canonical() {
-            ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port),
-            IpAddr::V6(ip) => SocketAddrV6::new(ip, address.port, 0, address.scope).into(),
+        let mut ip = address.ip;
+        let mut scope = 0;
+        if Ipv6Addr::from(ip).is_unicast_link_local() {
+            scope = ip[SCOPE].iter().fold(0, |scope, byte| scope << 8 | u32::from(*byte));
+            ip[SCOPE].fill(0);
+        }
+        match Ipv6Addr::from(ip).to_canonical() {
+            ip @ IpAddr::V4(_) => Self::new(ip, address.port),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, address.port, 0, scope).into(),
         }
     }
 }
@@ -51,13 +65,15 @@ mod tests {
 
     #[test]
     fn addresses_come_out_as_they_went_in() {
-        for text in ["127.0.0.1:7007", "[::1]:7007", "[fe80::1%3]:65535", "[2001:db8::]:0"] {
+        for text in
+            ["127.0.0.1:7007", "[::1]:7007", "[fe80::1%3]:65535", "[fe80::1:2:3:4%4000000000]:1", "[2001:db8::]:0"]
+        {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(SocketAddr::from(PeerAddress::from(address)), address);
             assert_eq!(PeerAddress::from(address).to_string(), text);
         }
         let mapped = PeerAddress::from("[::ffff:10.0.0.1]:1".parse::<SocketAddr>().unwrap());
         assert_eq!(mapped.to_string(), "10.0.0.1:1");
-        assert_eq!(size_of::<PeerAddress>(), 24);
+        assert_eq!(size_of::<PeerAddress>(), 18);
     }
 }

@@ -36,6 +36,7 @@ mod source;
 mod stream;
 mod tally;
 mod timers;
+mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use mio::{Interest, Registry};
 use slab::Slab;
 
 use crate::reactor::acceptor::{Accepted, Acceptor};
-use crate::reactor::connection::{Connection, Flow};
+use crate::reactor::connection::{Connection, Flow, Sign};
 use crate::reactor::departure::Departure;
 use crate::reactor::listen::Listen;
 use crate::reactor::readiness::Readiness;
@@ -23,11 +23,14 @@ use crate::reactor::service::Service;
 use crate::reactor::source::{Capacity, Names, Source, Turn};
 use crate::reactor::tally::{Summary, Tally};
 use crate::reactor::timers::{Moment, Timer, Timers};
+use crate::reactor::watch::{Watch, Watched};
 
 /// How many peers are accepted in a turn.
 const ACCEPT_BUDGET: usize = 64;
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
+/// How many peers are looked at for a sign of life in a turn.
+const LOOK_BUDGET: usize = 1024;
 /// How often a lingering connection is asked whether its peer has everything.
 const LINGER_CHECK: Duration = Duration::from_millis(50);
 /// How long a connection waits that the kernel had no memory for.
@@ -51,6 +54,8 @@ pub struct Port<V: Service> {
     running: Vec<u32>,
     lingering: Timers,
     starved: Timers,
+    /// Those that were written to; `None` where the kernel keeps their deadline.
+    watch: Option<Watch>,
     /// What has ended, and why; each once.
     ended: VecDeque<(u32, Departure)>,
     /// The port is stopping, and by when.
@@ -67,9 +72,11 @@ impl<V: Service> Port<V> {
     ///
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+    pub fn open(mut listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+        listen.keepalive = listen.keepalive.settled();
         Ok(Self {
             service,
+            watch: listen.keepalive.watched().map(Watch::new),
             acceptor: Acceptor::open(listen, registry, names.token(Self::LISTENER))?,
             names,
             peers: Slab::new(),
@@ -107,6 +114,9 @@ impl<V: Service> Port<V> {
             connection.refuse(Departure::of(&error, || None));
             connection.enqueue();
             self.runnable.push(key as u32);
+        } else if connection.wants_watching() {
+            // It was greeted, and may have been silent in the backlog for long.
+            self.look(key as u32, turn.now);
         }
     }
 
@@ -124,6 +134,35 @@ impl<V: Service> Port<V> {
             }
         } else {
             self.lingering.rearm(now, timer);
+        }
+    }
+
+    /// Asks the kernel about the peers that were written to and whose deadline has come.
+    fn look_for_signs_of_life(&mut self, now: Moment) {
+        for _ in 0..LOOK_BUDGET {
+            let Some(watch) = &mut self.watch else { return };
+            if let Some(key) = watch.due_in_batch(now) {
+                self.look(key, now);
+            } else if let Some(Watched { key, arrival }) = watch.due_suspect(now) {
+                if self.peers.get(key as usize).is_some_and(|owner| owner.arrival() == arrival) {
+                    self.look(key, now);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self, key: u32, now: Moment) {
+        let (Some(watch), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else { return };
+        match connection.look(watch.deadline()) {
+            Sign::Acknowledged => {}
+            Sign::Heard { ago } => watch.suspect(now, Watched { key, arrival: connection.arrival() }, ago),
+            Sign::None => {
+                if connection.enqueue() {
+                    self.runnable.push(key);
+                }
+            }
         }
     }
 
@@ -184,6 +223,11 @@ impl<V: Service> Source for Port<V> {
             if connection.lingers() && !lingered {
                 self.lingering.arm(turn.now, key, connection.arrival());
             }
+            if let Some(watch) = &mut self.watch
+                && connection.wants_watching()
+            {
+                watch.add(turn.now, key);
+            }
         }
     }
 
@@ -208,6 +252,7 @@ impl<V: Service> Source for Port<V> {
                 self.runnable.push(timer.key);
             }
         }
+        self.look_for_signs_of_life(turn.now);
         if self.stop_by.is_some_and(|by| by <= turn.now) {
             self.stop_by = None;
             self.cut_all();
@@ -237,10 +282,9 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        [self.acceptor.deadline(), self.lingering.next(), self.starved.next(), self.stop_by, self.summary.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let watch = self.watch.as_ref().and_then(Watch::next);
+        let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline()];
+        [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
     }
 
     fn stop(&mut self, by: Moment) {

@@ -2,6 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 use crate::tcp_info::TcpInfo;
 
@@ -22,6 +25,10 @@ pub trait Stream: Read + Write {
 
     /// The kernel's figures; `None` where it has none.
     fn info(&self) -> Option<TcpInfo>;
+
+    /// Closing will send a reset and keep nothing (SO_LINGER of zero), so that no orphan lingers for
+    /// a peer that is dead, and one that comes back is told.
+    fn reset_on_close(&mut self);
 }
 
 impl Stream for mio::net::TcpStream {
@@ -35,5 +42,10 @@ impl Stream for mio::net::TcpStream {
 
     fn info(&self) -> Option<TcpInfo> {
         TcpInfo::of(self).ok()
+    }
+
+    fn reset_on_close(&mut self) {
+        // If it fails, the kernel ends the orphan by itself, only later.
+        let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
     }
 }

@@ -36,6 +36,8 @@ struct Kernel {
     interrupt_writes: u32,
     /// What was announced since the last edge was taken.
     news: Readiness,
+    info: Option<TcpInfo>,
+    reset: bool,
     /// Echo only: the bytes that were read and must be written before the next read.
     owed: usize,
     reads: usize,
@@ -116,7 +118,11 @@ impl Stream for Scripted {
     }
 
     fn info(&self) -> Option<TcpInfo> {
-        None
+        self.0.borrow().info
+    }
+
+    fn reset_on_close(&mut self) {
+        self.0.borrow_mut().reset = true;
     }
 }
 
@@ -409,6 +415,40 @@ fn nobody_holds_the_loop_longer_than_a_budget() {
         assert_eq!(bench.service.received.len(), most, "with reads of {scratch} bytes");
         assert!(!bench.connection.enqueue(), "it is in the run queue already");
     }
+}
+
+/// The kernel would try for a quarter of an hour: the loop looks, and it is the last ACK that counts.
+#[test]
+fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
+    const DEADLINE: Duration = Duration::from_secs(5);
+    let silent = |seconds| TcpInfo { silent: Duration::from_secs(seconds), ..TcpInfo::default() };
+    let mut bench = Bench::new(64, 30);
+    assert!(!bench.connection.wants_watching(), "nothing was written");
+    bench.happen(&Happening::Data(10));
+    bench.turn();
+    assert_eq!([bench.connection.wants_watching(), bench.connection.wants_watching()], [true, false]);
+    let look = |bench: &mut Bench, info| {
+        bench.kernel.0.borrow_mut().info = Some(info);
+        bench.connection.look(DEADLINE)
+    };
+    // Acknowledged: however long it is silent, keepalive sees to it.
+    assert_eq!(look(&mut bench, silent(100)), Sign::Acknowledged);
+    assert!(!bench.connection.wants_watching());
+    bench.happen(&Happening::Data(40));
+    bench.turn();
+    assert!(bench.connection.wants_watching());
+    // Its window is shut, but its answers arrive: it is kept.
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 10, ..silent(4) }), Sign::Heard { ago: Duration::from_secs(4) });
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 10, ..silent(0) }), Sign::Heard { ago: Duration::ZERO });
+    // The kernel has delivered all, but the outbox has not.
+    assert_eq!(look(&mut bench, silent(4)), Sign::Heard { ago: Duration::from_secs(4) });
+    bench.happen(&Happening::Data(7));
+    assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..silent(5) }), Sign::None);
+    assert!(bench.kernel.0.borrow().reset, "a peer that comes back is told");
+    bench.kernel.0.borrow_mut().failed = true; // what it was owed is lost
+    let departure = bench.connection.drive(&mut bench.service, &mut bench.scratch);
+    assert_eq!(departure, Err(Departure::DataUnacknowledged));
+    assert_eq!(bench.service.received.len(), 57, "what came before the death is received");
 }
 
 /// A short read saves the one that would say WouldBlock.

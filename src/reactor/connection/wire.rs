@@ -15,6 +15,7 @@ use crate::reactor::readiness::Readiness;
 use crate::reactor::service::Line;
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
+use crate::tcp_info::TcpInfo;
 
 /// What one step of a connection came to.
 pub(super) enum Step {
@@ -42,6 +43,13 @@ pub(super) enum Phase {
     Departed,
 }
 
+impl Phase {
+    /// It is dead or over, and only has to be told.
+    pub(super) fn is_ending(self) -> bool {
+        matches!(self, Self::Dying(_) | Self::Over(_) | Self::Departed)
+    }
+}
+
 /// All of a connection but the service's state.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
@@ -53,6 +61,17 @@ pub(super) struct Wire<S> {
     pub(super) readiness: Readiness,
     /// The port has this connection in its run queue.
     pub(super) queued: bool,
+    pub(super) watched: Watched,
+}
+
+/// Whether this peer may owe an ACK, and whether the port knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// It has acknowledged everything, as far as we know: keepalive keeps its deadline.
+    No,
+    /// Something was written since the port asked.
+    Wanted,
+    Yes,
 }
 
 impl<S: Stream> Wire<S> {
@@ -66,6 +85,7 @@ impl<S: Stream> Wire<S> {
             // A new socket's send buffer is empty. Whether it can be read epoll will say.
             readiness: Readiness::WRITABLE,
             queued: false,
+            watched: Watched::No,
         }
     }
 
@@ -98,7 +118,10 @@ impl<S: Stream> Wire<S> {
     fn written(&mut self, result: io::Result<usize>) -> usize {
         match result {
             Ok(0) => self.readiness.clear(Readiness::WRITABLE),
-            Ok(count) => return count,
+            Ok(count) => {
+                self.owes_an_ack();
+                return count;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readiness.clear(Readiness::WRITABLE),
             Err(error) if error.kind() == io::ErrorKind::Interrupted || Departure::is_want_of_memory(&error) => {}
             Err(error) => self.die(&error, "write"),
@@ -110,7 +133,10 @@ impl<S: Stream> Wire<S> {
         let result = self.stream.shut_write();
         trace!("{}: FIN sent: {result:?}", self.peer);
         match result {
-            Ok(()) => self.phase = Phase::Lingering,
+            Ok(()) => {
+                self.phase = Phase::Lingering;
+                self.owes_an_ack();
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Not connected any more. The kernel may know why; else it is as we wanted it.
             Err(_) => {
@@ -118,6 +144,25 @@ impl<S: Stream> Wire<S> {
                 self.ask_for_error();
             }
         }
+    }
+
+    fn owes_an_ack(&mut self) {
+        if self.watched == Watched::No {
+            self.watched = Watched::Wanted;
+        }
+    }
+
+    /// Nobody was heard of for the deadline. The kernel may know why (SO_ERROR tells a soft error,
+    /// too: "host unreachable" from a router); else it is told by what is outstanding.
+    pub(super) fn declare_dead(&mut self, info: TcpInfo) {
+        trace!("{}: silent for {:?} with output outstanding", self.peer, info.silent);
+        self.outbox = None;
+        self.phase = Phase::Dying(match self.stream.take_error() {
+            Ok(Some(error)) => Departure::of(&error, || Some(info)),
+            _ if info.unacknowledged > 0 => Departure::DataUnacknowledged,
+            _ => Departure::WindowShut,
+        });
+        self.stream.reset_on_close();
     }
 
     /// What waits is lost; what has arrived is still to be read.

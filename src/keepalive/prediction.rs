@@ -1,0 +1,126 @@
+//! When a silent peer is gone: an interval for each state that TCP may be in.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::keepalive::{Guard, Keepalive};
+
+/// How long after data were sent, or the window was shut, the user timeout's clock starts: at the
+/// least retransmission time-out (`TCP_RTO_MIN`), or that after a loss probe.
+const CLOCK_STARTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(450));
+/// A user timeout this much below the deadline is over when the deadline is, in spite of that start.
+const HEAD_START: Duration = Duration::from_millis(500);
+/// What keeps a user timeout apart from the tick that it must not meet.
+pub(super) const MARGIN: Duration = Duration::from_millis(50);
+/// How often the kernel sends outstanding data, or probes a shut window, before it gives up
+/// (`tcp_retries2`), and the first wait, which doubles from one to the next (`TCP_RTO_MIN`).
+const TRIES: u32 = 15;
+/// What the loop may be late by, beside the clock's tick: `poll` counts in milliseconds, and a turn
+/// may be under way.
+const TURN: Duration = Duration::from_millis(50);
+
+/// What TCP is doing when the peer falls silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is outstanding. Counted from the last packet heard.
+    Idle,
+    /// Data are unacknowledged. Counted from the last packet heard, or under a user timeout from the
+    /// moment when they were sent.
+    InFlight,
+    /// The peer's window is shut and data wait. Counted from the last packet heard, or under a user
+    /// timeout from the moment when the window was shut.
+    WindowShut,
+}
+
+/// When the kernel lets a silent peer go: not before `from`, and not after `to` plus what a busy
+/// machine takes to run a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prediction {
+    pub from: Duration,
+    pub to: Duration,
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} to {:.1} s", self.from.as_secs_f64(), self.to.as_secs_f64())
+    }
+}
+
+impl Keepalive {
+    /// When a peer that falls silent in `state` is gone. `None`: no deadline holds, the kernel
+    /// tries for 15 minutes and more.
+    ///
+    /// Under a user timeout this is reckoned for a path whose round trip is short beside the least
+    /// retransmission time-out (0.2 s); a longer one comes on top, about thrice.
+    pub fn predict(&self, state: State) -> Option<Prediction> {
+        match (state, self.guard) {
+            (State::Idle, Guard::UserTimeout(timeout)) => Some(Prediction {
+                from: self.tick(first_probe(|k| self.late_tick(k) >= timeout)),
+                to: self.late_tick(first_probe(|k| self.tick(k) >= timeout)).min(self.next_tick(timeout)),
+            }),
+            (State::Idle, _) => Some(Prediction { from: self.tick(self.count), to: self.late_tick(self.count) }),
+            (_, Guard::Loop { rto_max }) => Some(Prediction {
+                from: self.deadline().min(gives_up(rto_max)),
+                to: self.deadline() + self.wheel.tick * 2 + TURN,
+            }),
+            (_, Guard::UserTimeout(timeout)) => Some(Prediction {
+                from: timeout + CLOCK_STARTS.0,
+                to: timeout + CLOCK_STARTS.1 + self.grain_of_backoff(timeout),
+            }),
+            (_, Guard::Nobody) => None,
+        }
+    }
+
+    /// The keepalive timer's `k`-th tick after the first probe, if no timer is late.
+    pub(super) fn tick(&self, k: u32) -> Duration {
+        self.idle + self.interval * k
+    }
+
+    /// The same tick, if every timer on the way is as late as the wheel allows.
+    pub(super) fn late_tick(&self, k: u32) -> Duration {
+        self.tick(k) + self.wheel.grain(self.idle) + self.wheel.grain(self.interval) * k
+    }
+
+    /// The latest tick after the first probe that is the first one past `timeout`: ticks are never
+    /// further apart than an interval and its grain.
+    fn next_tick(&self, timeout: Duration) -> Duration {
+        timeout.max(self.late_tick(0)) + self.interval + self.wheel.grain(self.interval)
+    }
+
+    /// How late the last retransmission or window probe may be. Each waits twice as long as the one
+    /// before, so the last wait is at most half of the whole.
+    pub(super) fn grain_of_backoff(&self, timeout: Duration) -> Duration {
+        self.wheel.grain(timeout / 2)
+    }
+
+    /// The user timeout to fall back on: over no later than the deadline in any state, and never
+    /// before the last probe but one had its full interval, however late the timers before it.
+    pub(super) fn longest_user_timeout(&self) -> Duration {
+        let before_deadline = self.deadline() - HEAD_START;
+        let late_end = self.late_tick(self.count);
+        let in_flight = late_end.saturating_sub(CLOCK_STARTS.1 + self.grain_of_backoff(late_end));
+        let keeps_the_count = self.late_tick(self.count - 1) + MARGIN;
+        let tenths = |timeout: Duration| timeout.as_millis() as u64 / 100 * 100;
+        Duration::from_millis(tenths(before_deadline.min(in_flight))).max(whole_milliseconds(keeps_the_count))
+    }
+}
+
+/// When the kernel gives up outstanding data by itself, at the earliest.
+pub(super) fn gives_up(rto_max: Duration) -> Duration {
+    (0..=TRIES).map(|tries| rto_max.min(CLOCK_STARTS.0 * 2u32.pow(tries))).sum()
+}
+
+/// The first probe, from 1, for which `over` holds. `over` must hold in the end.
+pub(super) fn first_probe(over: impl Fn(u32) -> bool) -> u32 {
+    // A fixed user timeout may be days away from an interval of a second: search by halves.
+    let mut range = (1, u32::MAX / 2);
+    while range.0 < range.1 {
+        let middle = range.0 + (range.1 - range.0) / 2;
+        if over(middle) { range.1 = middle } else { range.0 = middle + 1 }
+    }
+    range.0
+}
+
+pub(super) fn whole_milliseconds(duration: Duration) -> Duration {
+    Duration::from_millis(duration.as_nanos().div_ceil(1_000_000) as u64)
+}

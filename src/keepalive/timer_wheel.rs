@@ -1,0 +1,34 @@
+//! How late a kernel timer may be.
+
+use std::time::Duration;
+
+/// The kernel's timer wheel (`kernel/time/timer.c`): the further away a timer, the coarser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerWheel {
+    pub(super) tick: Duration,
+}
+
+impl TimerWheel {
+    /// A wheel that turns once a `tick`: 4 ms where the kernel was built with `HZ=250`.
+    pub const fn with_tick(tick: Duration) -> Self {
+        Self { tick }
+    }
+
+    /// How late a timer may fire that was set `ahead`. The wheel has levels of 64 buckets, each
+    /// level eight times as coarse as the one before.
+    pub fn grain(self, ahead: Duration) -> Duration {
+        let ticks = ahead.as_nanos().div_ceil(self.tick.as_nanos().max(1));
+        let mut level = 0;
+        while level < 8 && ticks >= 63 << (3 * level) {
+            level += 1;
+        }
+        self.tick * (1 << (3 * level))
+    }
+}
+
+impl Default for TimerWheel {
+    /// `HZ=250`, as most distributions build their kernels.
+    fn default() -> Self {
+        Self::with_tick(Duration::from_millis(4))
+    }
+}

@@ -1,0 +1,86 @@
+//! Values that the kernel refuses, or that cannot keep their promise, and what would be right.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::keepalive::prediction::{MARGIN, first_probe};
+use crate::keepalive::{Guard, Keepalive};
+
+/// The longest idle time and interval that Linux takes, in seconds (`MAX_TCP_KEEPIDLE`).
+pub(super) const MOST_SECONDS: u64 = 32767;
+
+/// A value that the kernel refuses, or that cannot keep its promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The setting: `idle`, `interval`, `count`, `deadline` or `user-timeout`.
+    pub setting: &'static str,
+    /// The value as a person would write it.
+    pub given: String,
+    /// What is wrong with it, and what would be right.
+    pub because: String,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.setting, self.given, self.because)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl Keepalive {
+    /// What the kernel takes but a person should know: each with what would be right.
+    pub fn warnings(&self) -> Vec<Unfit> {
+        let mut warnings = Vec::new();
+        if self.count == 1 {
+            let because = "one lost packet ends a living peer (RFC 9293 MUST-29); 2 or more would not";
+            warnings.push(unfit("count", "1".to_string(), because.to_string()));
+        }
+        match self.guard {
+            Guard::Nobody => {
+                let because = "the deadline holds for idle peers only: with data unacknowledged or the window shut \
+                               a dead peer is kept for 15 minutes and more; \"auto\" would let it go in time";
+                warnings.push(unfit("user-timeout", "off".to_string(), because.to_string()));
+            }
+            Guard::UserTimeout(timeout) => warnings.extend(self.warning_of(timeout)),
+            Guard::Loop { .. } => {}
+        }
+        warnings
+    }
+
+    fn warning_of(&self, timeout: Duration) -> Option<Unfit> {
+        let probes = first_probe(|k| self.late_tick(k) >= timeout);
+        let right = format!("{} would do, or \"auto\"", humantime::format_duration(self.longest_user_timeout()));
+        let because = if probes < self.count {
+            let fatal =
+                if probes == 1 { "one lost packet ends a living peer".to_string() } else { format!("{probes} do") };
+            format!("undoes the count: of {} probes {fatal}, after {}; {right}", self.count, seconds(self.tick(probes)))
+        } else if self.tick(self.count) < timeout && self.late_tick(self.count - 1) + MARGIN < self.deadline() {
+            let late = self.tick(first_probe(|k| self.tick(k) >= timeout));
+            format!(
+                "longer than the deadline of {}: an idle peer is kept for {}; {right}",
+                seconds(self.deadline()),
+                seconds(late)
+            )
+        } else {
+            return None;
+        };
+        Some(unfit("user-timeout", humantime::format_duration(timeout).to_string(), because))
+    }
+}
+
+pub(super) fn whole_seconds(setting: &'static str, value: Duration) -> Result<(), Unfit> {
+    if value.subsec_nanos() == 0 && (1..=MOST_SECONDS).contains(&value.as_secs()) {
+        return Ok(());
+    }
+    let given = humantime::format_duration(value).to_string();
+    Err(unfit(setting, given, format!("the kernel takes whole seconds, 1s to {MOST_SECONDS}s")))
+}
+
+pub(super) fn unfit(setting: &'static str, given: String, because: String) -> Unfit {
+    Unfit { setting, given, because }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", (duration.as_secs_f64() * 10.0).round() / 10.0)
+}

@@ -1,0 +1,85 @@
+//! The socket options for which no safe wrapper exists.
+//!
+//! Owns all the unsafe code of the crate: getsockopt(2) and setsockopt(2) for options that socket2
+//! and rustix do not know. Knows nothing of what the options mean to us.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// `TCP_RTO_MAX_MS` of linux/tcp.h, since Linux 6.15; not yet in the libc crate.
+const TCP_RTO_MAX_MS: libc::c_int = 44;
+
+/// Reads `TCP_INFO` into `buffer`: how many bytes of it this kernel filled.
+///
+/// # Errors
+/// What getsockopt(2) says.
+pub fn tcp_info(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    get(socket, libc::TCP_INFO, buffer)
+}
+
+/// Bounds the time between two retransmissions, or two probes of a shut window: 1 s to 120 s, in
+/// whole milliseconds. Inherited from a listener.
+///
+/// # Errors
+/// `ENOPROTOOPT` before Linux 6.15; else what setsockopt(2) says.
+pub fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
+    let value = most.as_millis() as libc::c_int;
+    // SAFETY: the value lives through the call, and the kernel reads only the length that is given.
+    // The descriptor is borrowed.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            TCP_RTO_MAX_MS,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether this kernel has the option; asked of a socket that is made for that.
+pub fn has_rto_max() -> bool {
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+        .or_else(|_| socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None))
+        .and_then(|socket| rto_max(&socket))
+        .is_ok()
+}
+
+/// What [`set_rto_max`] set.
+///
+/// # Errors
+/// As there.
+pub fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
+    let mut value = [0; 4];
+    get(socket, TCP_RTO_MAX_MS, &mut value)?;
+    Ok(Duration::from_millis(u32::from_ne_bytes(value).into()))
+}
+
+fn get(socket: &impl AsFd, option: libc::c_int, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = buffer.len() as libc::socklen_t;
+    // SAFETY: `buffer` and `length` live through the call and are ours alone; the kernel writes at
+    // most `length` bytes, and any byte is a valid u8. The descriptor is borrowed.
+    let result = unsafe {
+        libc::getsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, option, buffer.as_mut_ptr().cast(), &mut length)
+    };
+    if result == 0 { Ok((length as usize).min(buffer.len())) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_retransmission_time_can_be_bounded() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        match set_rto_max(&socket, Duration::from_secs(7)) {
+            Ok(()) => assert_eq!(rto_max(&socket).unwrap(), Duration::from_secs(7)),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ENOPROTOOPT)), // before 6.15
+        }
+        assert!(set_rto_max(&socket, Duration::from_millis(999)).is_err());
+    }
+}
