@@ -59,7 +59,7 @@ pub struct Given {
 
 /// The variable that stands for an option.
 fn variable(name: &str) -> String {
-    format!("STILLTHERE_{}", name.to_uppercase().replace('-', "_"))
+    format!("STILLTHERE_{}", name.to_ascii_uppercase().replace('-', "_"))
 }
 
 impl Arguments {

@@ -1,0 +1,77 @@
+//! What the server costs at rest: its file, its memory at the start, the time until it listens, and
+//! the user-space memory of an idle peer.
+//!
+//! `cargo bench --bench footprint [-- PEERS]`. Memory is `Private_Dirty` of /proc/PID/smaps_rollup:
+//! the pages that this process wrote to and shares with nobody. A peer's share is what it is with
+//! all peers connected, less what it was with none, over their number.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::error::Error;
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{Server, descriptors, raise_descriptor_limit};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let given = std::env::args().skip(1).find_map(|argument| argument.parse::<usize>().ok());
+    let peers = given.unwrap_or(19_000);
+    raise_descriptor_limit(peers as u64 + 100);
+    // The file may be in another place: the static one, for instance.
+    let binary = std::env::var("STILLTHERE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_stillthere").to_string());
+    // Pages of a file that was just built and not written back yet would count as dirty.
+    Command::new("sync").status()?;
+
+    let mut command = Command::new(&binary);
+    command.args(["serve", "127.0.0.1:0", "--deadline", "60s"]);
+    let started = Instant::now();
+    let server = Server::start_with(command);
+    let listening = server.log.first().map_or(Duration::ZERO, |(at, _)| at.duration_since(started));
+    sleep(Duration::from_millis(200));
+    let at_start = private_dirty(server.pid())?;
+    println!("binary                                {:>9} bytes", fs::metadata(&binary)?.len());
+    println!("from exec to listening                {:>9.1} ms", listening.as_secs_f64() * 1000.0);
+    println!("private memory at the start           {:>9} KiB", at_start / 1024);
+
+    let baseline = descriptors(server.pid());
+    let mut connected = Vec::with_capacity(peers);
+    for _ in 0..peers {
+        connected.push(server.connect());
+    }
+    wait_for(|| descriptors(server.pid()) == baseline + peers)?;
+    let share = |now: usize| (now.saturating_sub(at_start)) as f64 / peers as f64;
+    println!("peers                                 {peers:>9}");
+    println!("an idle peer that never spoke         {:>9.1} bytes", share(private_dirty(server.pid())?));
+    for peer in &mut connected {
+        peer.write_all(b"hello")?;
+        peer.read_exact(&mut [0; 5])?;
+    }
+    println!("an idle peer that spoke once          {:>9.1} bytes", share(private_dirty(server.pid())?));
+    drop(connected);
+    wait_for(|| descriptors(server.pid()) == baseline)?;
+    sleep(Duration::from_millis(200));
+    println!("private memory after all have gone    {:>9} KiB", private_dirty(server.pid())? / 1024);
+    Ok(())
+}
+
+fn wait_for(holds: impl Fn() -> bool) -> Result<(), Box<dyn Error>> {
+    let until = Instant::now() + common::PATIENCE;
+    while !holds() {
+        if Instant::now() > until {
+            return Err("the server did not accept, or release, all peers in time".into());
+        }
+        sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// In bytes.
+fn private_dirty(pid: u32) -> Result<usize, Box<dyn Error>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).ok_or("no such line")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<usize>()? * 1024)
+}
