@@ -36,6 +36,7 @@
 //!   in time ([`Guard`]).
 //! - A kernel timer is never early, and late by up to the grain of the timer wheel
 //!   ([`TimerWheel::grain`]). So a prediction is an interval, not a number.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,59 @@
-//! A TCP server that always knows who is still there.
-#![deny(unsafe_code)]
+//! A TCP server that always knows who is still there: one thread, one loop, one cache line a peer,
+//! and no dead peer past the deadline that you set.
+//!
+//! # One turn
+//!
+//! ```text
+//!   wait ──▶ latch ──▶ drive ──▶ accept ──▶ expire ──▶ reap ──▶ again
+//!    │         │         │          │          │         │
+//!    │         │         │          │          │         └ free what has ended; a few, closing is dear
+//!    │         │         │          │          └ deadlines of user space: who was not heard of?
+//!    │         │         │          └ after I/O, because slots may have come free
+//!    │         │         └ every peer that can make progress, each within its budget
+//!    │         └ remember what the kernel announced; nothing is done yet
+//!    └ the only thing that blocks
+//! ```
+//!
+//! # How to read the source
+//!
+//! 1. [`reactor`]: `Reactor::turn` is the sentence above. Then its `source.rs`: what a turn drives.
+//! 2. `reactor/port.rs`: a listener, its peers and their service; `acceptor.rs`: what each error of
+//!    accept(2) means.
+//! 3. `reactor/connection.rs`: one peer; `readiness.rs`: the latch; `departure.rs`: why it ended.
+//! 4. [`keepalive`]: the deadline's arithmetic, and `reactor/watch.rs`: the deadline while output is
+//!    outstanding, when keepalive stands aside.
+//! 5. [`service`]: what is done with the bytes. [`serve`], [`cli`]: from a command line to a loop.
+//!
+//! # A server of one's own
+//!
+//! ```
+//! use stillthere::reactor::{Listen, Peer, Reactor, Service};
+//!
+//! /// Counts, for each peer, how many bytes it has sent.
+//! struct Count;
+//!
+//! impl Service for Count {
+//!     type State = usize;
+//!
+//!     fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> usize {
+//!         peer.send(b"send me something\n");
+//!         0
+//!     }
+//!
+//!     fn received(&mut self, peer: &mut Peer<'_, usize>, bytes: &[u8]) {
+//!         *peer.state += bytes.len();
+//!         let answer = format!("{} bytes so far\n", peer.state);
+//!         peer.send(answer.as_bytes());
+//!     }
+//! }
+//!
+//! let mut reactor = Reactor::new(1000)?; // connections at most
+//! let address = reactor.listen(Listen::on("127.0.0.1:0".parse()?), Count)?;
+//! println!("listening on {address}");
+//! // reactor.run()?; // until a signal, if obey_signals() was called; else for ever
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![deny(unsafe_code)] // allowed in one file: sockopt.rs
 
 pub mod cli;
 pub mod keepalive;
@@ -9,3 +63,8 @@ pub mod serve;
 pub mod service;
 mod sockopt;
 pub mod tcp_info;
+
+/// The README's examples are compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,5 @@
 //! `stillthere serve`: from settings to a running loop, and what a person is told on the way.
+#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io;

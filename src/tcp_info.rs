@@ -1,6 +1,7 @@
 //! What the kernel knows of a connection: `TCP_INFO` (tcp(7), `struct tcp_info` in linux/tcp.h).
 //!
 //! Owns the reading of the kernel's figures. Knows nothing of what they are used for.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::os::fd::AsFd;

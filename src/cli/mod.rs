@@ -1,6 +1,7 @@
 //! Arguments: from the command line and the environment to a checked command.
 //!
 //! Knows all the rooms; no room knows it.
+#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,3 +1,4 @@
 //! What is told to people.
+#![forbid(unsafe_code)]
 
 pub mod log;

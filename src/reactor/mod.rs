@@ -1,6 +1,8 @@
 //! The loop: one thread, one `poll`, and whatever there is to drive.
 //!
-//! Owns the poll, the sources and the order of a turn. Knows no service, no argument, no metric.
+//! Owns the poll, the sources and the order of a turn. Knows no argument and nothing of what the
+//! services do.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::time::Duration;
@@ -8,19 +10,16 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
-pub use self::address::PeerAddress;
-pub use self::connection::{Connection, Flow};
 pub use self::departure::{Departure, Farewell};
 pub use self::listen::Listen;
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
-pub use self::readiness::Readiness;
 pub use self::service::{Peer, Service};
 pub use self::signals::Signals;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
-pub use self::stream::Stream;
 pub use self::tally::{Departures, Tally};
-pub use self::timers::{Clock, Moment};
+use self::timers::Clock;
+pub use self::timers::Moment;
 
 mod acceptor;
 mod address;

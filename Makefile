@@ -1,0 +1,45 @@
+# The two commands of the README are `make run` and `make test`. Both see to what the machine lacks.
+
+CARGO ?= cargo
+# Where rustup puts it, for shells that did not read its profile.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help run test check format static footprint clean
+
+help:
+	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
+	@echo 'make test       all tests; as root, or where user namespaces are allowed, those that cut cables too'
+	@echo 'make check      format, clippy, documentation: without a warning'
+	@echo 'make static     one static file, target/static/stillthere'
+	@echo 'make footprint  measure the file, the start, and the memory of an idle peer'
+	@echo 'make format     format the source'
+
+run:
+	@dist/needs.sh cargo cc
+	$(CARGO) build --release --locked
+	exec target/release/stillthere serve $(ARGS)
+
+test:
+	@dist/needs.sh cargo cc -- ip strace unshare setpriv nft
+	$(CARGO) test --locked
+
+check:
+	@dist/needs.sh cargo cc
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
+
+format:
+	$(CARGO) fmt
+
+static:
+	@dist/needs.sh cargo cc
+	dist/static.sh
+
+footprint:
+	@dist/needs.sh cargo cc
+	$(CARGO) bench --locked --bench footprint
+
+clean:
+	$(CARGO) clean
