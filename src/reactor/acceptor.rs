@@ -28,6 +28,8 @@ pub enum Accepted {
     Peer(TcpStream, SocketAddr),
     /// This peer was lost before it was accepted. There may be others.
     Lost,
+    /// A signal came in between. The peer is still there.
+    Interrupted,
     /// There is nobody to accept, or nothing to accept with.
     Nobody,
 }
@@ -152,7 +154,7 @@ impl Acceptor {
         trace!("accept says {error}");
         match Refusal::of(&error) {
             Refusal::Empty => self.latched = false,
-            Refusal::Again => return Accepted::Lost,
+            Refusal::Again => return Accepted::Interrupted,
             Refusal::PeerLost => {
                 debug!("a peer was lost before it was accepted: {error}");
                 return Accepted::Lost;

@@ -236,6 +236,7 @@ impl<V: Service> Source for Port<V> {
             match self.acceptor.accept(turn.now, turn.capacity) {
                 Accepted::Peer(stream, address) => self.arrive(stream, address, turn),
                 Accepted::Lost => self.tally.lost += 1,
+                Accepted::Interrupted => {}
                 Accepted::Nobody => return,
             }
         }
