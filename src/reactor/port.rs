@@ -120,6 +120,29 @@ impl<V: Service> Port<V> {
         }
     }
 
+    fn drive_peer(&mut self, key: u32, turn: &mut Turn<'_>) {
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        let lingered = connection.lingers();
+        match connection.drive(&mut self.service, turn.scratch) {
+            Ok(Flow::Blocked) => {}
+            Ok(Flow::Yield) => self.runnable.push(key),
+            Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
+            Err(departure) => return self.ended.push_back((key, departure)),
+        }
+        let lingers_now = connection.lingers() && !lingered;
+        if lingers_now {
+            self.lingering.arm(turn.now, key, connection.arrival());
+        }
+        if connection.wants_watching() {
+            match &mut self.watch {
+                // Our FIN is no answer to a sign of life: this peer may have been silent for long.
+                Some(_) if lingers_now => self.look(key, turn.now),
+                Some(watch) => watch.add(turn.now, key),
+                None => {}
+            }
+        }
+    }
+
     /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
     fn ask_lingerer(&mut self, timer: Timer, now: Moment) {
         let Some(connection) = self.peers.get_mut(timer.key as usize) else { return };
@@ -210,25 +233,12 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        std::mem::swap(&mut self.runnable, &mut self.running);
-        for key in self.running.drain(..) {
-            let Some(connection) = self.peers.get_mut(key as usize) else { continue };
-            let lingered = connection.lingers();
-            match connection.drive(&mut self.service, turn.scratch) {
-                Ok(Flow::Blocked) => {}
-                Ok(Flow::Yield) => self.runnable.push(key),
-                Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
-                Err(departure) => self.ended.push_back((key, departure)),
-            }
-            if connection.lingers() && !lingered {
-                self.lingering.arm(turn.now, key, connection.arrival());
-            }
-            if let Some(watch) = &mut self.watch
-                && connection.wants_watching()
-            {
-                watch.add(turn.now, key);
-            }
+        let mut running = std::mem::take(&mut self.running);
+        std::mem::swap(&mut self.runnable, &mut running);
+        for key in running.drain(..) {
+            self.drive_peer(key, turn);
         }
+        self.running = running;
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {

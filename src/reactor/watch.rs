@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A write follows a sign of life in the same turn (input, or an ACK that made room), so nobody can
-//! have been silent for a whole deadline before the batch is asked: one look at a deadline is enough.
+//! have been silent for a whole deadline before the batch is asked: one look a deadline is enough.
+//! What is sent without one, a greeting or our FIN, calls for a look at once.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
