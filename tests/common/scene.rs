@@ -1,0 +1,148 @@
+//! A server in a network that can be cut, and the measuring of a departure.
+//!
+//! Owns the origin of each measurement, the comparison with what the library predicts, and the line
+//! that is printed of it. Knows no state of TCP: a trial brings that about.
+
+use std::io;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use stillthere::keepalive::{Guard, Keepalive, Prediction, State, UserTimeout};
+use stillthere::serve::timer_wheel;
+
+use crate::common::{PATIENCE, Server};
+use crate::netns::{self, Cut, Network};
+
+pub const DEADLINE: Duration = Duration::from_secs(5);
+/// How late a machine may be that runs all trials at once, beyond what is predicted.
+const LATE: Duration = Duration::from_secs(1);
+/// What the kernel's figures of the past are short of: they count in ticks, of 10 ms at most.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A server, and a client's way to it. The server ends before its namespaces are removed.
+pub struct Scene {
+    pub what: &'static str,
+    pub server: Server,
+    network: Network,
+    keepalive: Keepalive,
+    /// When the server's kernel heard of the client for the last time; known after the cut.
+    pub heard: Instant,
+}
+
+impl Scene {
+    pub fn new(what: &'static str, user_timeout: UserTimeout, options: &[&str]) -> Self {
+        let network = Network::new().unwrap_or_else(|missing| panic!("no network: {missing}"));
+        let address = format!("{}:7000", netns::SERVER);
+        let timeout = match user_timeout {
+            UserTimeout::Auto => "auto".to_string(),
+            UserTimeout::Off => "off".to_string(),
+            UserTimeout::Fixed(timeout) => format!("{}ms", timeout.as_millis()),
+        };
+        let options = [&[address.as_str(), "--deadline", "5s", "--user-timeout", &timeout], options].concat();
+        let server = Server::start_with(network.on_server(&Server::command(&options)));
+        Self { what, server, network, keepalive: keepalive(user_timeout), heard: Instant::now() }
+    }
+
+    /// A client in its own namespace. A receive buffer of a fixed size is one that the kernel does not
+    /// enlarge.
+    pub fn connect(&mut self, receive_buffer: Option<usize>) -> TcpStream {
+        let address = self.server.address();
+        let connect = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            if let Some(size) = receive_buffer {
+                socket.set_recv_buffer_size(size)?;
+            }
+            socket.connect_timeout(&address.into(), PATIENCE)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            io::Result::Ok(TcpStream::from(socket))
+        };
+        self.network.inside("client", connect).expect("the client has a namespace").expect("the server accepts")
+    }
+
+    /// The same, and the server has accepted it.
+    pub fn arrive(&mut self, receive_buffer: Option<usize>) -> TcpStream {
+        let client = self.connect(receive_buffer);
+        self.server.wait_for(" arrived");
+        client
+    }
+
+    /// From now on nothing is heard.
+    pub fn cut(&mut self, how: Cut) {
+        self.network.cut(how);
+        self.heard = self.last_heard();
+    }
+
+    /// Asks the server's kernel when it heard of the client, by `ss`. A little too long ago, by the time
+    /// that asking takes, and never too short: a departure that seems early is early.
+    fn last_heard(&self) -> Instant {
+        let now = Instant::now();
+        let mut command = Command::new("ss");
+        command.args(["-Htin", "state", "connected"]);
+        let told = self.network.on_server(&command).output().expect("ss of iproute2 runs");
+        let told = String::from_utf8_lossy(&told.stdout);
+        assert!(told.contains(netns::CLIENT), "the server has no connection: {told}");
+        assert!(told.contains(" rto:"), "this kernel tells ss no figures (CONFIG_INET_TCP_DIAG): {told}");
+        // Data, or an ACK. A figure of zero is left out.
+        let ago = |mark: &str| {
+            let rest = told.split_once(mark).map_or("0", |(_, rest)| rest);
+            rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|figure| figure.parse().ok()).unwrap_or(0)
+        };
+        now - Duration::from_millis(ago(" lastrcv:").min(ago(" lastack:"))) - TICK
+    }
+
+    /// Waits for the departure, and compares it with what is predicted. `began`: when the data were sent
+    /// or the window was shut; under a user timeout that counts, and else the last packet heard.
+    pub fn departs(&mut self, state: State, began: Instant, reason: &str) {
+        let expected = self.keepalive.predict(state).expect("a deadline holds");
+        let origin = match (state, self.keepalive.guard()) {
+            (State::InFlight | State::WindowShut, Guard::UserTimeout(_)) => began,
+            _ => self.heard,
+        };
+        self.departs_within(expected, origin, reason);
+    }
+
+    /// Waits for the departure of one that is dead already.
+    pub fn departs_at_once(&mut self, origin: Instant, reason: &str) {
+        self.departs_within(Prediction { from: Duration::ZERO, to: Duration::ZERO }, origin, reason);
+    }
+
+    fn departs_within(&mut self, expected: Prediction, origin: Instant, reason: &str) {
+        let what = self.what;
+        let (told, line) = self.server.wait_for(" departed: ");
+        let measured = told - origin;
+        println!(
+            "{what}: predicted {:.2} to {:.2} s, measured {:.2} s: {}",
+            expected.from.as_secs_f64(),
+            expected.to.as_secs_f64(),
+            measured.as_secs_f64(),
+            line.split_once(" departed: ").map_or("", |(_, departure)| departure)
+        );
+        assert!(line.contains(&format!(" departed: {reason}")), "{what}: {reason:?} was expected, and not\n{line}");
+        assert!(measured >= expected.from, "{what}: early, {measured:?} and not {expected}\n{line}");
+        assert!(measured <= expected.to + LATE, "{what}: late, {measured:?} and not {expected}\n{line}");
+        // The log's figure has one decimal, and is told a little late by a busy machine.
+        let (silent, heard) = (silence(&line), (told - self.heard).as_secs_f64());
+        assert!(
+            (heard - LATE.as_secs_f64()..=heard + 0.1).contains(&silent),
+            "{what}: silent for {heard:.1} s, but\n{line}"
+        );
+    }
+
+    /// Whether the story of the turns so far has this in it. Wants `--log trace`.
+    pub fn was_told(&self, part: &str) -> bool {
+        self.server.log.iter().any(|(_, line)| line.contains(part))
+    }
+}
+
+/// The settings of a scene's server, as the library settles them for this kernel.
+pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
+    let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline").on_wheel(timer_wheel());
+    keepalive.with_user_timeout(user_timeout).expect("it is in the kernel's range").settled()
+}
+
+fn silence(line: &str) -> f64 {
+    let figure = line.split_once(", silent ").and_then(|(_, rest)| rest.split_once(" s")?.0.parse().ok());
+    figure.unwrap_or_else(|| panic!("no silence is told of in {line}"))
+}

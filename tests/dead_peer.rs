@@ -1,0 +1,313 @@
+//! Dead peers: each state that TCP can be in when a peer vanishes, and when the server lets go of it.
+//!
+//! Owns the trials: how a state comes about, and the reason that is expected. When is what
+//! `Keepalive::predict` says, for the guard that this kernel allows and for the user timeout of an
+//! older one. None may be early, and none a second late. What a trial stands on is a [`scene`].
+//!
+//! The trials sleep most of their time and run all at once. Where network namespaces are not to be had
+//! they are ignored, never passed, and stderr says what to type.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+use stillthere::keepalive::{Guard, State, UserTimeout};
+use stillthere::tcp_info::TcpInfo;
+
+use self::common::PATIENCE;
+use self::netns::Cut;
+use self::scene::{DEADLINE, Scene, keepalive};
+
+mod common;
+#[path = "common/netns.rs"]
+mod netns;
+#[path = "common/scene.rs"]
+mod scene;
+
+/// Long enough for everything that two living ends still have to tell each other: delayed ACKs, and the
+/// first window probes with their answers.
+const SETTLED: Duration = Duration::from_secs(1);
+
+const PROBES_UNANSWERED: &str = "timed out, probes unanswered";
+const DATA_UNACKNOWLEDGED: &str = "timed out, data unacknowledged";
+const WINDOW_SHUT: &str = "timed out, window shut";
+
+const AUTO: UserTimeout = UserTimeout::Auto;
+/// What "auto" comes to on a kernel without `TCP_RTO_MAX_MS`.
+const OLD: UserTimeout = UserTimeout::Fixed(Duration::from_millis(4400));
+
+const TRIALS: [(&str, fn()); 18] = [
+    ("idle_and_never_spoke", idle_and_never_spoke),
+    ("idle_after_an_exchange", idle_after_an_exchange),
+    ("data_in_flight", || data_in_flight("data in flight", AUTO)),
+    ("data_in_flight_under_a_user_timeout", || data_in_flight("data in flight, user timeout", OLD)),
+    ("window_shut", || window_shut("window shut", AUTO)),
+    ("window_shut_under_a_user_timeout", || window_shut("window shut, user timeout", OLD)),
+    ("reading_paused", || reading_paused("reading paused", AUTO)),
+    ("reading_paused_under_a_user_timeout", || reading_paused("reading paused, user timeout", OLD)),
+    ("half_closed", || half_closed("half-closed", AUTO)),
+    ("half_closed_under_a_user_timeout", || half_closed("half-closed, user timeout", OLD)),
+    ("accept_queue_echo", || accept_queue("accept queue, echo", "echo")),
+    ("accept_queue_discard", || accept_queue("accept queue, discard", "discard")),
+    ("closing_with_output_in_the_outbox", || closing("closing, outbox full", Output::InTheOutbox)),
+    ("closing_with_output_in_the_kernel", || closing("closing, output in the kernel", Output::InTheKernel)),
+    ("closing_with_nothing_but_a_fin", || closing("closing, a FIN only", Output::Nothing)),
+    ("unreachable", || unreachable("unreachable, data in flight", AUTO)),
+    ("unreachable_under_a_user_timeout", || unreachable("unreachable, user timeout", OLD)),
+    ("alive_and_idle", alive_and_idle),
+];
+
+/// A user timeout would let these go, and an older kernel has nothing better.
+const TRIALS_OF_THE_LOOP: [(&str, fn()); 2] =
+    [("alive_and_slow", alive_and_slow), ("alive_and_never_reading", alive_and_never_reading)];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let trials = || TRIALS.into_iter().chain(TRIALS_OF_THE_LOOP);
+    // They wait, and do not work: more cores would not make them faster.
+    arguments.test_threads = arguments.test_threads.or(Some(trials().count()));
+    let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+    let any = !arguments.list && trials().any(|(name, _)| wanted(name));
+    let missing = if any { netns::prepare().err() } else { None };
+    if let Some(missing) = &missing {
+        eprintln!("\n*** DEAD PEERS ARE NOT TESTED: no network namespaces here. {missing} ***\n");
+    }
+    let is_loop = matches!(keepalive(AUTO).guard(), Guard::Loop { .. });
+    if any && !is_loop {
+        eprintln!("\n*** LIVING SLOW PEERS ARE NOT TESTED: this kernel has no TCP_RTO_MAX_MS. Linux 6.15 has. ***\n");
+    }
+    let trial = |(name, run): (&str, fn()), ignored: bool| {
+        let run = move || {
+            run();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    };
+    let everywhere = TRIALS.map(|each| trial(each, missing.is_some()));
+    let by_the_loop = TRIALS_OF_THE_LOOP.map(|each| trial(each, missing.is_some() || !is_loop));
+    libtest_mimic::run(&arguments, everywhere.into_iter().chain(by_the_loop).collect()).exit();
+}
+
+/// Until the other end's kernel has acknowledged everything, the FIN too.
+fn wait_until_acknowledged(client: &TcpStream) {
+    let until = Instant::now() + PATIENCE;
+    while TcpInfo::of(client).expect("a client has figures").owes() {
+        assert!(Instant::now() < until, "never acknowledged");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// Writes until `most` bytes are taken or nothing is for half a second. Reads nothing. How many it wrote.
+fn fill(client: &mut TcpStream, most: usize) -> usize {
+    let chunk = [b'x'; 16 * 1024];
+    client.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
+    let mut written = 0;
+    while written < most {
+        match client.write(&chunk[..chunk.len().min(most - written)]) {
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => panic!("the client cannot write: {error}"),
+        }
+    }
+    written
+}
+
+fn exchange(client: &mut TcpStream) {
+    client.write_all(b"hello").expect("the client can write");
+    client.read_exact(&mut [0; 5]).expect("the server echoes");
+}
+
+fn idle_and_never_spoke() {
+    let mut scene = Scene::new("idle, never spoke", AUTO, &[]);
+    let _client = scene.arrive(None);
+    scene.cut(Cut::BlackHole);
+    let origin = scene.heard;
+    scene.departs(State::Idle, origin, PROBES_UNANSWERED);
+}
+
+fn idle_after_an_exchange() {
+    let mut scene = Scene::new("idle after an exchange", AUTO, &[]);
+    let mut client = scene.arrive(None);
+    exchange(&mut client);
+    // The ACK of the echo is the last that is heard. It may be delayed.
+    sleep(Duration::from_millis(300));
+    scene.cut(Cut::BlackHole);
+    let origin = scene.heard;
+    scene.departs(State::Idle, origin, PROBES_UNANSWERED);
+}
+
+/// Stops the server, so that what the client sends is answered after the cut. Returns when the
+/// answer was sent.
+fn answer_into(scene: &mut Scene, client: &mut TcpStream, how: Cut) -> Instant {
+    scene.server.signal("STOP");
+    client.write_all(b"hello").expect("the client can write");
+    wait_until_acknowledged(client);
+    scene.cut(how);
+    let origin = Instant::now();
+    scene.server.signal("CONT");
+    origin
+}
+
+fn data_in_flight(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &[]);
+    let mut client = scene.arrive(None);
+    exchange(&mut client);
+    let origin = answer_into(&mut scene, &mut client, Cut::BlackHole);
+    scene.departs(State::InFlight, origin, DATA_UNACKNOWLEDGED);
+}
+
+fn unreachable(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &[]);
+    let mut client = scene.arrive(None);
+    exchange(&mut client);
+    let origin = answer_into(&mut scene, &mut client, Cut::Unreachable);
+    scene.departs(State::InFlight, origin, "unreachable: No route to host");
+}
+
+/// A receive buffer that is soon full, and does not grow.
+const SMALL: Option<usize> = Some(8 * 1024);
+/// More than fits into [`SMALL`], and no more than the kernel buffers for the server.
+const FITS_THE_KERNEL: usize = 40 * 1024;
+/// More than fits into the kernel's send buffer, and no more than the server's end takes in all.
+const FITS_THE_SERVER: usize = 160 * 1024;
+/// More than fits anywhere.
+const TOO_MUCH: usize = 64 * 1024 * 1024;
+/// What the story says when the outbox holds bytes.
+const OUTBOX_IN_USE: &str = " waiting bytes ";
+
+fn window_shut(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
+    let mut client = scene.arrive(SMALL);
+    let origin = Instant::now();
+    assert_eq!(fill(&mut client, FITS_THE_KERNEL), FITS_THE_KERNEL);
+    sleep(SETTLED);
+    scene.cut(Cut::BlackHole);
+    scene.departs(State::WindowShut, origin, WINDOW_SHUT);
+    assert!(!scene.was_told(OUTBOX_IN_USE), "only the kernel was to hold output:\n{}", scene.server.told());
+}
+
+fn reading_paused(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
+    let mut client = scene.arrive(SMALL);
+    let origin = Instant::now();
+    let written = fill(&mut client, TOO_MUCH);
+    assert!(written < TOO_MUCH, "the server was to stop reading");
+    sleep(SETTLED);
+    scene.cut(Cut::BlackHole);
+    scene.departs(State::WindowShut, origin, WINDOW_SHUT);
+    assert!(scene.was_told(OUTBOX_IN_USE), "output was to wait in the outbox:\n{}", scene.server.told());
+}
+
+fn half_closed(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
+    let mut client = scene.arrive(SMALL);
+    let origin = Instant::now();
+    assert_eq!(fill(&mut client, FITS_THE_SERVER), FITS_THE_SERVER);
+    client.shutdown(Shutdown::Write).expect("the client can shut down");
+    wait_until_acknowledged(&client);
+    let (_, told) = scene.server.wait_for("more than data");
+    assert!(!told.contains("hung up"), "the FIN was to be heard before the cut: {told}");
+    sleep(SETTLED);
+    scene.cut(Cut::BlackHole);
+    scene.departs(State::WindowShut, origin, WINDOW_SHUT);
+    assert!(scene.was_told(OUTBOX_IN_USE), "output was to wait in the outbox:\n{}", scene.server.told());
+}
+
+/// The server is stopped, so that its kernel completes the connection and lets it die before it is accepted.
+fn accept_queue(what: &'static str, service: &str) {
+    let mut scene = Scene::new(what, AUTO, &["--log", "trace", "--service", service]);
+    scene.server.signal("STOP");
+    let mut client = scene.connect(None);
+    client.write_all(b"last words").expect("the client can write");
+    wait_until_acknowledged(&client);
+    scene.cut(Cut::BlackHole);
+    sleep(DEADLINE + Duration::from_secs(2));
+    let origin = Instant::now();
+    scene.server.signal("CONT");
+    scene.departs_at_once(origin, PROBES_UNANSWERED);
+    // What arrived before the death reaches the service, and echo answers it as far as it gets.
+    let heard = if service == "echo" { "write of 10 bytes says " } else { "read 10 bytes" };
+    assert!(scene.was_told(heard), "the last words were not heard:\n{}", scene.server.told());
+}
+
+/// Where output waits when the server is told to end.
+#[derive(Clone, Copy, PartialEq)]
+enum Output {
+    InTheOutbox,
+    InTheKernel,
+    /// Only the FIN that says goodbye, and nobody acknowledges.
+    Nothing,
+}
+
+fn closing(what: &'static str, output: Output) {
+    let grace = Duration::from_secs(20);
+    let mut scene = Scene::new(what, AUTO, &["--log", "trace", "--grace", "20s"]);
+    let mut client = scene.arrive(SMALL);
+    let filled = Instant::now();
+    let waiting = match output {
+        Output::InTheOutbox => TOO_MUCH,
+        Output::InTheKernel => FITS_THE_KERNEL,
+        Output::Nothing => 0,
+    };
+    fill(&mut client, waiting);
+    sleep(SETTLED);
+    scene.cut(Cut::BlackHole);
+    if output == Output::Nothing {
+        // The goodbye comes late: it must not give a peer a new deadline that was silent before.
+        sleep(DEADLINE / 2);
+    }
+    let told_to_end = Instant::now();
+    scene.server.signal("TERM");
+    match output {
+        Output::Nothing => scene.departs(State::InFlight, told_to_end, DATA_UNACKNOWLEDGED),
+        _ => scene.departs(State::WindowShut, filled, WINDOW_SHUT),
+    }
+    assert_eq!(scene.was_told(OUTBOX_IN_USE), output == Output::InTheOutbox, "{what}:\n{}", scene.server.told());
+    let status = scene.server.wait();
+    let ended = told_to_end.elapsed();
+    assert!(status.success(), "{what}: {status}\n{}", scene.server.told());
+    assert!(ended < grace, "{what}: ended after {ended:?}, which is the grace time and not the deadline");
+}
+
+fn alive_and_idle() {
+    let mut scene = Scene::new("alive and idle", AUTO, &[]);
+    let mut client = scene.arrive(None);
+    stays(&mut scene);
+    exchange(&mut client);
+}
+
+/// It reads, but slowly: the window is shut for a while, again and again, and never as long as a deadline.
+fn alive_and_slow() {
+    let mut scene = Scene::new("alive and slow", AUTO, &[]);
+    let mut client = scene.arrive(SMALL);
+    let mut reader = client.try_clone().expect("a socket can be cloned");
+    let written = fill(&mut client, FITS_THE_SERVER);
+    let slowly = thread::spawn(move || {
+        let mut chunk = [0; 8 * 1024];
+        let mut read = 0;
+        while read < written {
+            sleep(Duration::from_millis(800));
+            read += reader.read(&mut chunk).expect("the server goes on");
+        }
+    });
+    stays(&mut scene);
+    slowly.join().expect("the client gets all of its echo");
+    exchange(&mut client);
+}
+
+/// It never reads, and its kernel answers every probe of the shut window.
+fn alive_and_never_reading() {
+    let mut scene = Scene::new("alive and never reading", AUTO, &[]);
+    let mut client = scene.arrive(SMALL);
+    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server was to stop reading");
+    stays(&mut scene);
+}
+
+/// Three deadlines pass, and nobody departs.
+fn stays(scene: &mut Scene) {
+    let departed = scene.server.wait_for_within(" departed: ", 3 * DEADLINE);
+    assert_eq!(departed, None, "{}: a living peer was let go", scene.what);
+    println!("{}: still there after three deadlines", scene.what);
+}
