@@ -124,7 +124,7 @@ fn announce(settings: &Settings, bound: &[SocketAddr], limit: usize) {
     if settings.keepalive.guard() != keepalive.guard() {
         warn!(
             "this kernel has no TCP_RTO_MAX_MS (Linux 6.15 has): the user timeout must do, and a living peer \
-             that keeps its window shut so long is let go, too"
+             that reads too slowly, or not at all, is let go, too"
         );
     }
     for warning in keepalive.warnings() {
