@@ -99,6 +99,20 @@ impl<V: Service> Port<V> {
         self.acceptor.local_addr()
     }
 
+    /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
+    /// ask for is asked for here first, in a way that can be refused, and given back.
+    fn has_memory_for_one_more(&self) -> bool {
+        let slots = self.peers.capacity();
+        if self.peers.len() < slots {
+            return true;
+        }
+        let mut larger = Vec::<(usize, Connection<TcpStream, V::State>)>::new();
+        let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
+        // The compiler may leave out memory that nobody looks at.
+        std::hint::black_box(&larger);
+        granted
+    }
+
     fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
         let entry = self.peers.vacant_entry();
         let key = entry.key();
@@ -243,6 +257,10 @@ impl<V: Service> Source for Port<V> {
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..ACCEPT_BUDGET {
+            if self.acceptor.is_ready(turn.capacity) && !self.has_memory_for_one_more() {
+                self.acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
+                return;
+            }
             match self.acceptor.accept(turn.now, turn.capacity) {
                 Accepted::Peer(stream, address) => self.arrive(stream, address, turn),
                 Accepted::Lost => self.tally.lost += 1,

@@ -1,0 +1,135 @@
+//! The peers of a server that meets a fault: what they send must come back, in order.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{SockRef, Socket};
+
+use crate::common::PATIENCE;
+
+/// The options of every server here: two ports, so that one of them can be without a peer.
+pub const PORTS: &[&str] = &["127.0.0.1:0", "127.0.0.1:0"];
+/// How many peers nearly fill the table: a few more, and it grows by so much that glibc maps it.
+pub const CROWD: usize = 2040;
+/// How long the echo of a byte may take before it is sent another one.
+const NUDGE: Duration = Duration::from_millis(150);
+/// How long a peer is nudged before it is given up.
+const RECOVERY: Duration = Duration::from_secs(8);
+
+pub struct Peer {
+    pub stream: TcpStream,
+    /// How many bytes were sent, and how many came back.
+    sent: usize,
+    returned: usize,
+}
+
+impl Peer {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the backlog has room");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_nodelay(true).expect("a socket has this option");
+        Self { stream, sent: 0, returned: 0 }
+    }
+
+    /// What is sent at which place: a pattern that does not repeat at a power of two.
+    fn byte(place: usize) -> u8 {
+        (place % 251) as u8
+    }
+
+    fn send(&mut self, count: usize) -> std::io::Result<usize> {
+        let bytes: Vec<_> = (self.sent..self.sent + count).map(Self::byte).collect();
+        let sent = self.stream.write(&bytes)?;
+        self.sent += sent;
+        Ok(sent)
+    }
+
+    pub fn send_one(&mut self) {
+        // A peer that was let go is found out when it reads.
+        let _ = self.send(1);
+    }
+
+    /// One byte there and back, with no second try.
+    pub fn echo(&mut self) {
+        self.send_one();
+        self.drink();
+    }
+
+    /// Sends until nothing more is taken, and reads nothing: the server's output must wait.
+    pub fn pour(&mut self) {
+        let socket = SockRef::from(&self.stream);
+        socket.set_recv_buffer_size(64 * 1024).expect("a socket has this option");
+        self.stream.set_write_timeout(Some(NUDGE)).expect("a timeout can be set");
+        while self.send(64 * 1024).is_ok() {}
+    }
+
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// Reads a little, so that there is room again.
+    pub fn sip(&mut self) {
+        let _ = self.take(NUDGE);
+    }
+
+    /// Reads until everything has come back.
+    pub fn drink(&mut self) {
+        let why = match self.take(PATIENCE) {
+            Ok(true) => return,
+            Ok(false) => "it is not served".to_string(),
+            Err(ended) => ended,
+        };
+        panic!("{why}: {} of {} bytes came back", self.returned, self.sent);
+    }
+
+    /// Whether it is still served. An injected "would block" is a lie after which no edge comes, so
+    /// it sends a byte more now and then. Panics if it is neither served nor let go.
+    pub fn is_served(&mut self) -> bool {
+        let until = Instant::now() + RECOVERY;
+        while Instant::now() < until {
+            match self.take(NUDGE) {
+                Ok(true) => return true,
+                Ok(false) => self.send_one(),
+                Err(_) => return false,
+            }
+        }
+        panic!("a peer is neither served nor let go: {} of {} bytes came back", self.returned, self.sent);
+    }
+
+    /// Reads what was sent, within this time. Ok(false): not all came, and the connection stands.
+    fn take(&mut self, patience: Duration) -> Result<bool, String> {
+        self.stream.set_read_timeout(Some(patience)).expect("a timeout can be set");
+        let mut buffer = vec![0; 64 * 1024];
+        while self.returned < self.sent {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err("the server closed".to_string()),
+                Ok(count) => {
+                    for byte in &buffer[..count] {
+                        assert_eq!(*byte, Self::byte(self.returned), "at byte {} of {}", self.returned, self.sent);
+                        self.returned += 1;
+                    }
+                }
+                // A read with a timeout is not resumed by the kernel.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends it with RST.
+    pub fn reset(self) {
+        let socket = Socket::from(self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket has this option");
+    }
+
+    /// Whether the server ends the connection, with FIN or RST.
+    pub fn is_let_go(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(RECOVERY)).expect("a timeout can be set");
+        match self.stream.read(&mut [0; 64]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
