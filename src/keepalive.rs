@@ -195,11 +195,6 @@ impl Keepalive {
         self
     }
 
-    /// The same for the running kernel, which is asked what it has.
-    pub fn settled(self) -> Self {
-        if sockopt::has_rto_max() { self } else { self.without_rto_max() }
-    }
-
     /// `idle + interval × count`.
     pub fn deadline(&self) -> Duration {
         self.tick(self.count)
@@ -233,15 +228,21 @@ impl Keepalive {
     }
 
     /// Puts the settings on a socket. On a listener they are inherited by what it accepts (Linux).
+    /// On a kernel without `TCP_RTO_MAX_MS` they become [`Keepalive::without_rto_max`] first.
     ///
     /// # Errors
     /// What setsockopt(2) says.
-    pub fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+    pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
+        if let Guard::Loop { rto_max } = self.guard {
+            match sockopt::set_rto_max(&**socket, rto_max) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+                    *self = self.clone().without_rto_max();
+                }
+                result => result?,
+            }
+        }
         let probes = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval).with_retries(self.count);
         socket.set_tcp_keepalive(&probes)?; // SO_KEEPALIVE too
-        if let Guard::Loop { rto_max } = self.guard {
-            sockopt::set_rto_max(&**socket, rto_max)?;
-        }
         socket.set_tcp_user_timeout(self.user_timeout())
     }
 

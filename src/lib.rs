@@ -48,8 +48,8 @@
 //! }
 //!
 //! let mut reactor = Reactor::new(1000)?; // connections at most
-//! let address = reactor.listen(Listen::on("127.0.0.1:0".parse()?), Count)?;
-//! println!("listening on {address}");
+//! let listening = reactor.listen(Listen::on("127.0.0.1:0".parse()?), Count)?;
+//! println!("listening on {}", listening.address);
 //! // reactor.run()?; // until a signal, if obey_signals() was called; else for ever
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_getres};
 
 use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
 use crate::observe::log::Levels;
-use crate::reactor::{Ending, Listen, Reactor};
+use crate::reactor::{Ending, Listen, Listening, Reactor};
 use crate::service::{Discard, Echo};
 
 /// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
@@ -76,7 +76,7 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
     Ok(ending)
 }
 
-fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io::Result<SocketAddr> {
+fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io::Result<Listening> {
     // Where both families were asked for on one port, the IPv6 socket must leave IPv4 alone.
     let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
     let listen = Listen {
@@ -93,15 +93,17 @@ fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io
 }
 
 /// Says what is listened on, the deadline in words, and what will not be as it was asked for.
-fn announce(settings: &Settings, bound: &[SocketAddr], limit: usize) {
+fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     let service = match settings.service {
         ServiceName::Echo => "echo",
         ServiceName::Discard => "discard",
     };
-    for address in bound {
+    for Listening { address, .. } in bound {
         info!("{service} listens on {address}, for {limit} connections at most (pid {})", std::process::id());
     }
-    let keepalive = settings.keepalive.clone().settled();
+    let falls_back = |keepalive: &&Keepalive| keepalive.guard() != settings.keepalive.guard();
+    let fallback = bound.iter().map(|listening| &listening.keepalive).find(falls_back);
+    let keepalive = fallback.unwrap_or(&settings.keepalive);
     if let Some(idle) = keepalive.predict(State::Idle) {
         info!(
             "a silent peer is gone {idle} after its last sign of life: {} probes, the first after {}, then every {}",
@@ -121,7 +123,7 @@ fn announce(settings: &Settings, bound: &[SocketAddr], limit: usize) {
         ),
         _ => {}
     }
-    if settings.keepalive.guard() != keepalive.guard() {
+    if fallback.is_some() {
         warn!(
             "this kernel has no TCP_RTO_MAX_MS (Linux 6.15 has): the user timeout must do, and a living peer \
              that reads too slowly, or not at all, is let go, too"

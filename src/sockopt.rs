@@ -41,14 +41,6 @@ pub fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether this kernel has the option; asked of a socket that is made for that.
-pub fn has_rto_max() -> bool {
-    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
-        .or_else(|_| socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None))
-        .and_then(|socket| rto_max(&socket))
-        .is_ok()
-}
-
 /// What [`set_rto_max`] set.
 ///
 /// # Errors

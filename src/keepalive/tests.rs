@@ -163,12 +163,11 @@ fn what_undoes_the_deadline_is_warned_of() {
 fn applied_settings_can_be_read_back() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = SockRef::from(&socket);
-    let keepalive = keepalive(7, 3, 4).settled();
-    assert!(!keepalive.is_applied(&socket).unwrap());
+    let mut keepalive = keepalive(7, 3, 4);
     keepalive.apply(&socket).unwrap();
     assert!(keepalive.is_applied(&socket).unwrap());
-    assert!(!Keepalive::default().settled().is_applied(&socket).unwrap());
-    let other = keepalive.with_user_timeout(UserTimeout::Fixed(ms(12_345))).unwrap();
+    assert!(!super::Keepalive::new(s(7), s(3), 5).unwrap().is_applied(&socket).unwrap());
+    let mut other = keepalive.with_user_timeout(UserTimeout::Fixed(ms(12_345))).unwrap();
     assert!(!other.is_applied(&socket).unwrap());
     other.apply(&socket).unwrap();
     assert!(other.is_applied(&socket).unwrap());

@@ -12,7 +12,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::SockRef;
 
-use crate::reactor::listen::Listen;
+use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::source::Capacity;
 use crate::reactor::timers::Moment;
 
@@ -90,14 +90,15 @@ pub struct Acceptor {
 impl Acceptor {
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub fn open(mut listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut listener = listen.open()?;
         registry.register(&mut listener, token, Interest::READABLE)?;
         Ok(Self { listener: Some(listener), listen, latched: false, paused: None, inherits: None, told_full: None })
     }
 
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
+    pub fn listening(&self) -> io::Result<Listening> {
+        let address = self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()?;
+        Ok(Listening { address, keepalive: self.listen.keepalive.clone() })
     }
 
     /// Stops listening. What waits in the backlog is reset by the kernel.

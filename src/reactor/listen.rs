@@ -8,6 +8,15 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::keepalive::Keepalive;
 
+/// What was made of a [`Listen`].
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// With the port that the kernel chose, if it was asked to (port 0).
+    pub address: SocketAddr,
+    /// As this kernel can keep it: see [`Keepalive::apply`].
+    pub keepalive: Keepalive,
+}
+
 /// Where to listen, and how.
 #[derive(Clone, Debug)]
 pub struct Listen {
@@ -36,7 +45,7 @@ impl Listen {
     ///
     /// # Errors
     /// What socket(2), setsockopt(2), bind(2) and listen(2) say.
-    pub(super) fn open(&self) -> io::Result<TcpListener> {
+    pub(super) fn open(&mut self) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if self.reuse_port {
@@ -52,7 +61,7 @@ impl Listen {
     }
 
     /// What accepted sockets are to have. Linux copies it from the listener.
-    pub(super) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+    pub(super) fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         // Urgent data stay in the stream, where they are counted and kept in order.
         socket.set_out_of_band_inline(true)?;

@@ -11,7 +11,7 @@ use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
 pub use self::departure::{Departure, Farewell};
-pub use self::listen::Listen;
+pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
 pub use self::service::{Peer, Service};
@@ -94,19 +94,18 @@ impl Reactor {
         })
     }
 
-    /// Listens, and serves every peer that comes. Returns the address, with the port that the
-    /// kernel chose if it was asked to (port 0).
+    /// Listens, and serves every peer that comes.
     ///
     /// # Errors
     /// The listener cannot be made: [`io::ErrorKind::AddrInUse`] and the like.
-    pub fn listen<V: Service + 'static>(&mut self, listen: Listen, service: V) -> io::Result<std::net::SocketAddr> {
-        let mut address = None;
+    pub fn listen<V: Service + 'static>(&mut self, listen: Listen, service: V) -> io::Result<Listening> {
+        let mut listening = None;
         self.add(|registry, names| {
             let port = Port::open(listen, service, registry, names)?;
-            address = Some(port.local_addr()?);
+            listening = Some(port.listening()?);
             Ok(port)
         })?;
-        address.ok_or_else(|| io::ErrorKind::NotConnected.into())
+        listening.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Stops at SIGTERM and SIGINT, within `grace`.

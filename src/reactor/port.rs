@@ -17,7 +17,7 @@ use slab::Slab;
 use crate::reactor::acceptor::{Accepted, Acceptor};
 use crate::reactor::connection::{Connection, Flow, Sign};
 use crate::reactor::departure::Departure;
-use crate::reactor::listen::Listen;
+use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::Service;
 use crate::reactor::source::{Capacity, Names, Source, Turn};
@@ -72,12 +72,12 @@ impl<V: Service> Port<V> {
     ///
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(mut listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
-        listen.keepalive = listen.keepalive.settled();
+    pub fn open(listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+        let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {
             service,
-            watch: listen.keepalive.watched().map(Watch::new),
-            acceptor: Acceptor::open(listen, registry, names.token(Self::LISTENER))?,
+            watch: acceptor.listening()?.keepalive.watched().map(Watch::new),
+            acceptor,
             names,
             peers: Slab::new(),
             runnable: Vec::new(),
@@ -91,12 +91,12 @@ impl<V: Service> Port<V> {
         })
     }
 
-    /// Where it listens: with the port that the kernel chose, if it was asked to.
+    /// Where it listens, and with which deadline.
     ///
     /// # Errors
     /// The port has stopped.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.acceptor.local_addr()
+    pub fn listening(&self) -> io::Result<Listening> {
+        self.acceptor.listening()
     }
 
     /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to

@@ -14,7 +14,7 @@ fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();
     let keepalive = Keepalive::with_deadline(Duration::from_secs(3)).unwrap();
     let listen = Listen::on("127.0.0.1:0".parse().unwrap()).keepalive(keepalive);
-    let address = reactor.listen(listen, Echo).unwrap();
+    let address = reactor.listen(listen, Echo).unwrap().address;
     (reactor, address)
 }
 
@@ -80,7 +80,7 @@ fn reaping_has_a_budget() {
 #[test]
 fn the_limit_is_shared_by_all_ports() {
     let (mut reactor, first) = reactor(3);
-    let second = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Echo).unwrap();
+    let second = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Echo).unwrap().address;
     let mut peers = connect(&mut reactor, first, 3);
     come_to_rest(&mut reactor);
     let waiting = TcpStream::connect(second).unwrap();
@@ -101,7 +101,7 @@ fn the_limit_is_shared_by_all_ports() {
 #[test]
 fn accepted_sockets_inherit_the_listener_s_options() {
     let keepalive = Keepalive::with_deadline(Duration::from_secs(77)).unwrap();
-    let listen = Listen::on("127.0.0.1:0".parse().unwrap()).keepalive(keepalive.settled());
+    let mut listen = Listen::on("127.0.0.1:0".parse().unwrap()).keepalive(keepalive);
     let listener = listen.open().unwrap();
     let address = listener.local_addr().unwrap();
     let _peer = TcpStream::connect(address).unwrap();
@@ -130,7 +130,7 @@ fn a_service_can_close_a_connection() {
         }
     }
     let mut reactor = Reactor::new(10).unwrap();
-    let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Goodbye).unwrap();
+    let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Goodbye).unwrap().address;
     let mut peer = TcpStream::connect(address).unwrap();
     peer.write_all(b"too late").unwrap();
     // The peer keeps its own half open, and still the connection departs.

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use stillthere::keepalive::{Guard, Keepalive, Prediction, State, UserTimeout};
 use stillthere::serve::timer_wheel;
 
@@ -136,10 +136,13 @@ impl Scene {
     }
 }
 
-/// The settings of a scene's server, as the library settles them for this kernel.
+/// The settings of a scene's server, as this kernel can keep them.
 pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
     let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline").on_wheel(timer_wheel());
-    keepalive.with_user_timeout(user_timeout).expect("it is in the kernel's range").settled()
+    let mut keepalive = keepalive.with_user_timeout(user_timeout).expect("it is in the kernel's range");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
+    keepalive.apply(&SockRef::from(&socket)).expect("the kernel takes the settings");
+    keepalive
 }
 
 fn silence(line: &str) -> f64 {
