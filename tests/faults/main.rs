@@ -152,7 +152,7 @@ fn trial_together(calls: &'static str, scenes: &'static [Scene], table: &Table) 
     for errno in if row.is_allocator_s() { &["ENOMEM"] } else { row.errnos } {
         for scene in scenes {
             pairs.push(Pair::new(errno, scene.in_words(), None, move || {
-                running::play(*scene, row, Fault { call: calls, errno, first: 1, last: Some(3) })
+                running::play(*scene, row, Fault { call: calls, errno, first: 1, last: Some(6) })
             }));
         }
     }

@@ -16,6 +16,9 @@ use crate::table::{Row, Scene, is_passing};
 /// in a scene is bounded by this, and by this much a byte where many are moved.
 const CALLS: usize = 1500;
 const BYTES_A_CALL: usize = 4096;
+/// When all is over nothing happens, but for a timer or two that has no work left.
+const QUIET: Duration = Duration::from_millis(100);
+const IDLE_CALLS: usize = 20;
 /// How long is waited for the fault to strike.
 const STRIKE: Duration = Duration::from_secs(5);
 
@@ -50,8 +53,11 @@ pub fn play(scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String>
         _ => stage.go_on(scene, row, fault),
     });
     let (calls, most) = (attached.trace.calls(), stage.most_calls(scene));
+    sleep(QUIET);
+    let idle = attached.trace.calls() - calls;
     let why = match came {
         Ok(_) if calls > most => format!("it spins: {calls} system calls, of {most} at most"),
+        Ok(_) if idle > IDLE_CALLS => format!("it spins: {idle} system calls in {QUIET:?} in which nothing happens"),
         Ok(came) => return Ok(came),
         Err(why) => why,
     };
