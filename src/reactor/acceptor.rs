@@ -185,14 +185,16 @@ impl Acceptor {
     /// where it is not so, each socket is given them one by one.
     fn see_to_options(&mut self, stream: &TcpStream) {
         let socket = SockRef::from(stream);
-        let inherits = *self.inherits.get_or_insert_with(|| {
-            let inherits = self.listen.is_applied(&socket).unwrap_or(false);
-            if !inherits {
+        if self.inherits.is_none() {
+            // An answer that cannot be had is not remembered: the next one is asked.
+            self.inherits = self.listen.is_applied(&socket).ok();
+            if self.inherits == Some(false) {
                 info!("accepted sockets do not inherit the listener's options here: they are set one by one");
             }
-            inherits
-        });
-        if !inherits && let Err(error) = self.listen.apply(&socket) {
+        }
+        if self.inherits != Some(true)
+            && let Err(error) = self.listen.apply(&socket)
+        {
             warn!("a peer cannot be given its keepalive options: {error}; it may outlive its deadline");
         }
     }
