@@ -147,7 +147,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
              (--reuse-port shares it between processes that all ask for that)",
             address.port()
         ),
-        io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
             "; ports below 1024 want root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
              `setcap cap_net_bind_service=+ep` the program"
                 .to_string()
