@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the server as one static file, target/static/stillthere; see `make static`.
+# Builds the server alone, without the lab, as one static file: target/static/stillthere.
 # STATIC_LIBC=musl or STATIC_LIBC=glibc takes that libc or fails. Unset, musl is
 # tried first: its file is about a tenth of glibc's.
 set -euo pipefail
@@ -41,18 +41,18 @@ build_debian_musl() {
     local flags="-C target-feature=+crt-static -C relocation-model=static -C link-self-contained=no"
     env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} $flags -L native=$out/unwind" \
         "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$musl")_LINKER=musl-gcc" \
-        cargo build --release --target "$musl" -Zbuild-std=std,panic_abort -Zbuild-std-features=
+        cargo build --release --no-default-features --target "$musl" -Zbuild-std=std,panic_abort -Zbuild-std-features=
 }
 
 case $want in any | musl | glibc) ;; *) die "STATIC_LIBC is '$want'; it can be musl or glibc." ;; esac
 if [[ $want == glibc ]]; then libc=glibc
-elif toolchain_has_musl; then cargo build --release --target "$musl"
+elif toolchain_has_musl; then cargo build --release --no-default-features --target "$musl"
 elif ! debian_has_musl && ! { install_debian_musl && debian_has_musl; }; then
     no_musl "the toolchain has no std for $musl (rustup target add $musl), nor can Debian's rustc-web, rust-web-src and musl-tools be had"
 elif ! build_debian_musl; then no_musl "building std and the server for $musl failed"
 fi
 if [[ $libc == glibc ]]; then # a named target keeps crt-static off build scripts and proc-macros
-    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --target "$gnu"
+    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --no-default-features --target "$gnu"
 fi
 [[ $libc == musl ]] && triple=$musl || triple=$gnu
 mkdir -p $out && install -m 755 "${CARGO_TARGET_DIR:-target}/$triple/release/stillthere" $out/stillthere
