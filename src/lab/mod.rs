@@ -3,11 +3,13 @@
 //! What is seen becomes a [`timeline::Timeline`]; what is shown is made from one.
 //!
 //! ```text
-//!  frames ──▶ decode ──entries──▶ timeline ──▶ pcapng
+//!  capture ──frames──▶ decode ──entries──▶ timeline ──▶ terminal, pcapng, figure, report
 //! ```
 
+pub mod capture;
 pub mod decode;
 #[cfg(test)]
 mod frames;
+mod packet_socket;
 pub mod pcapng;
 pub mod timeline;
