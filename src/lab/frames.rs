@@ -9,7 +9,7 @@ use etherparse::{
 };
 
 use crate::lab::decode::Decoder;
-use crate::lab::timeline::{Entry, Timeline, What, Who};
+use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
 
 pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -182,4 +182,17 @@ pub fn cut_cable() -> Timeline {
     let words = "ETIMEDOUT; EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP".to_string();
     talk.after(1).say(Who::Server, What::Departure { words });
     Timeline { entries: talk.entries, origin }
+}
+
+/// How [`cut_cable`] ended.
+pub fn verdict() -> Verdict {
+    Verdict {
+        scene: "idle/black-hole".to_string(),
+        predicted: Some((Duration::from_secs(4), Duration::from_millis(4300))),
+        measured: Some(Duration::from_millis(4121)),
+        watched: Duration::from_secs(60),
+        errno: "ETIMEDOUT".to_string(),
+        said_by: "the server's log".to_string(),
+        kept_its_promise: true,
+    }
 }

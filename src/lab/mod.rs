@@ -3,13 +3,16 @@
 //! What is seen becomes a [`timeline::Timeline`]; what is shown is made from one.
 //!
 //! ```text
-//!  capture ──frames──▶ decode ──entries──▶ timeline ──▶ terminal, pcapng, figure, report
+//!  capture ──frames──▶ decode ──entries──▶ timeline ──▶ terminal, pcapng, figure, figure, report
 //! ```
 
 pub mod capture;
 pub mod decode;
+pub mod excerpt;
+pub mod figure;
 #[cfg(test)]
 mod frames;
 mod packet_socket;
 pub mod pcapng;
+pub mod terminal;
 pub mod timeline;

@@ -50,8 +50,10 @@ struct End {
     /// How often each segment was sent again since the other end last acknowledged anything new.
     resent: Vec<(u32, u32)>,
     loss_probed: bool,
-    /// What it probes for, and how many probes since the other end was last heard.
-    probing: Option<(Probe, u32)>,
+    /// The probe that waits for its answer, and how many went out since the other end was heard:
+    /// both ends may probe at the same time, and a probe is a sign of life but no answer.
+    probing: Option<Probe>,
+    probes: u32,
     duplicates: u32,
 }
 
@@ -83,7 +85,7 @@ impl Conversation {
             true => (&mut self.server, &mut self.client),
             false => (&mut self.client, &mut self.server),
         };
-        let probed = to.probing.take().map(|(probe, _)| probe);
+        to.probes = 0;
         if segment.rst {
             return "RST".to_string();
         }
@@ -105,11 +107,9 @@ impl Conversation {
             };
         }
         if let Some(probe) = from.probe(segment, to) {
-            let number = match from.probing {
-                Some((same, number)) if same == probe => number + 1,
-                _ => 1,
-            };
-            from.probing = Some((probe, number));
+            from.probing = Some(probe);
+            from.probes += 1;
+            let number = from.probes;
             return match (probe, self.probes) {
                 (Probe::Window, _) => format!("window probe {number}"),
                 (Probe::Keepalive, Some(count)) if segment.from_server && number <= count => {
@@ -118,13 +118,15 @@ impl Conversation {
                 (Probe::Keepalive, _) => format!("keepalive probe {number}"),
             };
         }
+        let probed = to.probing.take();
+        let is_pure = segment.length == 0 && !segment.fin;
         let shut = match (window_before, from.window) {
-            (Some(0), Some(0)) => "window still shut".to_string(),
-            (Some(0), Some(window)) => format!("window open again, {window} bytes free"),
-            (_, Some(0)) => "window shut".to_string(),
+            (Some(0), Some(0)) if is_pure => "window still shut".to_string(),
+            (Some(0), Some(1..)) => format!("window open again, {} bytes free", from.window.unwrap_or_default()),
+            (Some(1..), Some(0)) => "window shut".to_string(),
             _ => String::new(),
         };
-        let words = match (segment.length > 0 || segment.fin, probed, acknowledged) {
+        let words = match (!is_pure, probed, acknowledged) {
             (true, ..) => from.sent(segment, to.sack),
             (false, Some(Probe::Keepalive), None) => "answer to the keepalive probe".to_string(),
             (false, Some(Probe::Window), None) => "answer to the window probe".to_string(),

@@ -213,6 +213,19 @@ pub fn length_on_wire(frame: &[u8]) -> usize {
     promised.max(frame.len())
 }
 
+/// Whether a TCP segment takes what an earlier one of the other end carried: it acknowledges all of
+/// it, or it is a RST. `None` where one of them is no TCP segment.
+pub fn takes(frame: &[u8], earlier: &[u8]) -> Option<bool> {
+    let (later, earlier) = (LaxSlicedPacket::from_ethernet(frame).ok()?, LaxSlicedPacket::from_ethernet(earlier).ok()?);
+    let (Some(TransportSlice::Tcp(later)), Some(TransportSlice::Tcp(earlier))) = (later.transport, earlier.transport)
+    else {
+        return None;
+    };
+    let length = earlier.payload().len() as u32 + u32::from(earlier.syn()) + u32::from(earlier.fin());
+    let missing = earlier.sequence_number().wrapping_add(length).wrapping_sub(later.acknowledgment_number());
+    Some(later.rst() || (later.ack() && (missing == 0 || missing >= 1 << 31)))
+}
+
 fn arp_words(arp: &ArpPacketSlice<'_>) -> Option<(IpAddr, String)> {
     let address = |bytes: &[u8]| Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?));
     let sender = address(arp.sender_protocol_addr())?;

@@ -103,6 +103,19 @@ fn a_window_shuts_is_probed_and_opens_again() {
 }
 
 #[test]
+fn two_shut_windows_are_probed_at_the_same_time() {
+    let mut talk = Talk::new(client4(), server4());
+    talk.shake_hands(1000, 5000);
+    talk.server(Tcp { window: 0, ..data(5001, 1001, 1000) });
+    assert_eq!(talk.client(ack(1001, 6001, 0)), "ACK of 1000 bytes, window shut");
+    assert_eq!(talk.server(ack(6000, 1001, 0)), "window probe 1");
+    assert_eq!(talk.client(ack(1000, 6001, 0)), "window probe 1", "no answer, but a sign of life");
+    assert_eq!(talk.server(ack(6001, 1001, 0)), "answer to the window probe, window still shut");
+    assert_eq!(talk.client(ack(1001, 6001, 0)), "answer to the window probe, window still shut");
+    assert_eq!(talk.server(Tcp { window: 0, ..data(6001, 1001, 5) }), "data, 5 bytes");
+}
+
+#[test]
 fn a_router_says_which_packet_it_could_not_deliver() {
     for (mut talk, router, kinds) in [
         (Talk::new(client4(), server4()), "10.0.2.1", [(3, 1, "host"), (3, 0, "net"), (3, 3, "port")]),
