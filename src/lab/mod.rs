@@ -3,7 +3,7 @@
 //! What is seen becomes a [`timeline::Timeline`]; what is shown is made from one.
 //!
 //! ```text
-//!  capture ──frames──▶ decode ──entries──▶ timeline ──▶ terminal, pcapng, figure, figure, report
+//!  capture ──frames──▶ decode ──entries──▶ timeline ──▶ terminal, pcapng, figure, report
 //! ```
 
 pub mod capture;
@@ -14,5 +14,6 @@ pub mod figure;
 mod frames;
 mod packet_socket;
 pub mod pcapng;
+pub mod report;
 pub mod terminal;
 pub mod timeline;

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
 use crate::lab::decode::is_plain;
@@ -47,6 +48,14 @@ pub fn wants_colours(is_terminal: bool, variable: impl Fn(&str) -> Option<OsStri
     is_terminal
         && variable("NO_COLOR").is_none_or(|value| value.is_empty())
         && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// How many characters fit in a line of the terminal `out`; 100 where it is none.
+pub fn width(out: impl AsFd) -> usize {
+    match rustix::termios::tcgetwinsize(out) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => 100,
+    }
 }
 
 /// What programs wrote may hold anything; a terminal is shown none of its commands.
@@ -243,6 +252,11 @@ mod tests {
         assert!(wants_colours(true, |_| None) && !wants_colours(false, |_| None));
         assert!(!wants_colours(true, with("NO_COLOR", "1")) && wants_colours(true, with("NO_COLOR", "")));
         assert!(!wants_colours(true, with("TERM", "dumb")) && wants_colours(true, with("TERM", "xterm")));
+    }
+
+    #[test]
+    fn what_is_no_terminal_has_a_width_too() {
+        assert_eq!(width(std::fs::File::open("/dev/null").unwrap()), 100);
     }
 
     #[test]

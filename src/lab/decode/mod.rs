@@ -1,7 +1,7 @@
 //! Frames in the words of the field: SYN, keepalive probe 1 of 3, ICMP host unreachable.
 //!
 //! Owns the reading of headers, and what is told of a frame that is no TCP segment; what a segment
-//! means is [`conversation`]'s. Pure: knows no socket and no clock, and a frame that makes no sense
+//! means is `conversation`'s. Pure: knows no socket and no clock, and a frame that makes no sense
 //! is passed over.
 
 use std::collections::VecDeque;

@@ -11,8 +11,11 @@ use crate::lab::excerpt::{Line, excerpt, packet_words};
 use crate::lab::terminal::{measured, predicted, printable};
 use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
 use scale::{Moment, Pace, Scale};
+pub use svg::escape;
+use svg::{broken, cross, line, text};
 
 mod scale;
+mod svg;
 
 /// The look, for light and for dark: in a page it is wanted once.
 pub const STYLE: &str = include_str!("style.css");
@@ -31,11 +34,11 @@ const WORDS: f64 = 544.0;
 const TEXT: f64 = 15.0;
 const ROW: f64 = 20.0;
 const FALL: f64 = 5.0;
-/// Words are broken into lines of about so many characters.
-const BREAK: usize = 66;
 /// A character of a strong line, in the widest font that is likely.
 const WIDTH: f64 = 8.1;
+/// Where the first row is, and how much above it the verdict takes.
 const TOP: f64 = 98.0;
+const HEADING: f64 = 52.0;
 
 /// One row: when, and what is drawn there.
 struct Row<'a> {
@@ -53,13 +56,17 @@ enum Drawn<'a> {
     Kept,
 }
 
-/// The figure as a file of its own.
+/// The figure as a file of its own, with the verdict above it.
 pub fn draw(timeline: &Timeline, verdict: &Verdict) -> String {
-    inline(timeline, verdict).replacen('>', &format!("><style>{STYLE}</style>"), 1)
+    figure(timeline, verdict, true)
 }
 
-/// The figure for a page that has [`STYLE`] already.
+/// The figure for a page that has [`STYLE`] and tells the verdict itself.
 pub fn inline(timeline: &Timeline, verdict: &Verdict) -> String {
+    figure(timeline, verdict, false)
+}
+
+fn figure(timeline: &Timeline, verdict: &Verdict, stands_alone: bool) -> String {
     let rows = rows(timeline, verdict);
     let has_cut = rows.iter().any(|row| matches!(row.what, Drawn::Packet { lost: true, .. }));
     let (scale, places) = lay_out(&rows, verdict);
@@ -70,18 +77,22 @@ pub fn inline(timeline: &Timeline, verdict: &Verdict) -> String {
     let width = wide.max(of_heading).max(840.0) + 20.0;
     let bottom = scale.bottom + 10.0;
     let height = bottom + 44.0;
-    let mut svg = String::new();
     let name = escape(&format!("{}: what passed between client and server", verdict.scene));
+    let above = if stands_alone { 0.0 } else { HEADING };
     // Writing to a string cannot fail.
+    let mut svg = String::new();
     let _ = write!(
         svg,
-        "<svg class=\"timeline\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{name}\">\
-         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>"
+        "<svg class=\"timeline\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 {above:.0} {width:.0} {0:.0}\" \
+         width=\"{width:.0}\" height=\"{0:.0}\" role=\"img\" aria-label=\"{name}\">",
+        height - above
     );
-    text(&mut svg, "title", (16.0, 26.0), "start", &printable(&verdict.scene));
-    let class = if verdict.kept_its_promise { "good strong" } else { "bad strong" };
-    text(&mut svg, class, (16.0, 46.0), "start", &heading);
+    if stands_alone {
+        let _ = write!(svg, "<style>{STYLE}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/>");
+        text(&mut svg, "title", (16.0, 26.0), "start", &printable(&verdict.scene));
+        let class = if verdict.kept_its_promise { "good strong" } else { "bad strong" };
+        text(&mut svg, class, (16.0, 46.0), "start", &heading);
+    }
     band(&mut svg, &scale, verdict);
     axis(&mut svg, &scale);
     let y_of = |wanted: fn(&Drawn<'_>) -> bool| {
@@ -119,7 +130,7 @@ pub fn inline(timeline: &Timeline, verdict: &Verdict) -> String {
 /// Whether a packet of the server reached nobody, as far as can be told from what came later.
 fn is_lost(entry: &Entry, later: &[Entry]) -> bool {
     let What::Packet { frame, words } = &entry.what else { return false };
-    let asks_neighbour = words.starts_with("ARP:") || words.starts_with("neighbour");
+    let asks_neighbour = is_of_neighbours(words);
     entry.who == Who::Server
         && awaits_answer(words)
         && !later.iter().any(|later| match &later.what {
@@ -129,9 +140,9 @@ fn is_lost(entry: &Entry, later: &[Entry]) -> bool {
         })
 }
 
-/// Whether a segment with these words gets no answer even where all is well.
-fn is_silent(words: &str) -> bool {
-    !awaits_answer(words) && !words.starts_with("ARP:") && !words.starts_with("neighbour")
+/// Whether it goes no further than the next machine.
+fn is_of_neighbours(words: &str) -> bool {
+    words.starts_with("ARP:") || words.starts_with("neighbour")
 }
 
 fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict) -> Vec<Row<'a>> {
@@ -147,7 +158,9 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict) -> Vec<Row<'a>> {
                 let later = entries.iter().position(|one| std::ptr::eq(one, entry)).map_or(0, |at| at + 1);
                 let alone = is_lost(entry, entries.get(later..).unwrap_or_default());
                 // What asks for no answer shares the fate of what went before it.
-                let lost = has_fault && entry.who == Who::Server && (alone || (cut_off && is_silent(words)));
+                let lost = has_fault
+                    && entry.who == Who::Server
+                    && (alone || (cut_off && !awaits_answer(words) && !is_of_neighbours(words)));
                 cut_off = lost || (cut_off && entry.who != Who::Server);
                 (Drawn::Packet { entry, lost }, words.clone())
             }
@@ -247,11 +260,15 @@ fn draw_row(svg: &mut String, row: &Row<'_>, y: f64) {
             "strong"
         }
     };
-    let sign = if row.seconds < 0.0 { '−' } else { '+' };
-    text(svg, "dim", (TIME, y + 4.0), "end", &format!("{sign}{:.3} s", row.seconds.abs()));
+    text(svg, "dim", (TIME, y + 4.0), "end", &signed(row.seconds));
     for (n, words) in row.words.iter().enumerate() {
         text(svg, class, (WORDS, y + 4.0 + TEXT * n as f64), "start", words);
     }
+}
+
+/// `+2.003 s`, `−0.700 s`.
+pub(super) fn signed(seconds: f64) -> String {
+    format!("{}{:.3} s", if seconds < 0.0 { '−' } else { '+' }, seconds.abs())
 }
 
 /// An arrow: it is at the server at `y`, where it was captured. Returns its class.
@@ -266,6 +283,7 @@ fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64) -> &'static str {
     };
     let (from, to) = match (entry.who, lost) {
         (Who::Server, true) => ((SERVER, y), (MIDDLE, y + FALL / 2.0)),
+        (Who::Server, false) if is_of_neighbours(words) => ((SERVER, y), (MIDDLE, y + FALL / 2.0)),
         (Who::Server, false) => ((SERVER, y), (CLIENT, y + FALL)),
         (Who::Client, _) => ((CLIENT, y - FALL), (SERVER, y)),
         (Who::Path | Who::Lab, _) => ((MIDDLE, y - FALL / 2.0), (SERVER, y)),
@@ -287,55 +305,6 @@ fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64) -> &'static str {
         );
     }
     class
-}
-
-fn cross(svg: &mut String, (x, y): (f64, f64), size: f64) {
-    line(svg, "cross", (x - size, y - size), (x + size, y + size));
-    line(svg, "cross", (x - size, y + size), (x + size, y - size));
-}
-
-fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
-    let _ = write!(
-        svg,
-        "<line class=\"{class}\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
-        from.0, from.1, to.0, to.1
-    );
-}
-
-fn text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, words: &str) {
-    let words = escape(words);
-    let _ = write!(svg, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
-}
-
-/// Text as it may stand in SVG and HTML, in attributes too.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\'' => escaped += "&#39;",
-            // No character of XML 1.0.
-            '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-/// Breaks words into lines between them.
-fn broken(words: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in words.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + word.chars().count() < BREAK => *line += &format!(" {word}"),
-            _ => lines.push(word.to_string()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
