@@ -1,0 +1,19 @@
+//! The fault lab: cut the cable, see the packets, know the number.
+//!
+//! What is seen becomes a [`timeline::Timeline`]; what is shown is made from one.
+//!
+//! ```text
+//!  capture ──frames──▶ decode ──entries──▶ timeline ──▶ terminal, pcapng, figure, report
+//! ```
+
+pub mod capture;
+pub mod decode;
+pub mod excerpt;
+pub mod figure;
+#[cfg(test)]
+mod frames;
+mod packet_socket;
+pub mod pcapng;
+pub mod report;
+pub mod terminal;
+pub mod timeline;
