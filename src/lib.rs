@@ -57,6 +57,8 @@
 
 pub mod cli;
 pub mod keepalive;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod observe;
 pub mod reactor;
 pub mod serve;

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use stillthere::cli::Command;
+#[cfg(feature = "lab")]
+use stillthere::lab;
 use stillthere::reactor::Ending;
 use stillthere::{observe, serve};
 
@@ -15,6 +17,17 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let settings = match Command::read(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
         Ok(Command::Serve(settings)) => settings,
+        #[cfg(feature = "lab")]
+        Ok(Command::Lab(command)) => {
+            return match lab::obey(&command) {
+                Ok(lab::Promise::Kept) => ExitCode::SUCCESS,
+                Ok(lab::Promise::Broken) => ExitCode::from(FAILED),
+                Err(sentence) => {
+                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
+                    ExitCode::from(FAILED)
+                }
+            };
+        }
         Ok(Command::Tell(text)) => {
             let _ = writeln!(io::stdout(), "{text}"); // the reader may have gone
             return ExitCode::SUCCESS;

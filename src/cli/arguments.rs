@@ -75,13 +75,13 @@ impl Arguments {
             match argument {
                 Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
                 Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
-                Arg::Value(word) => given.words.push(text("an address", word)?),
+                Arg::Value(word) => given.words.push(text("a word", word)?),
                 Arg::Short(letter) => {
                     return Err(Usage(format!("there is no option -{letter}; `--help` lists those that there are")));
                 }
                 Arg::Long(name) => {
                     let Some(option) = options.iter().find(|option| option.name == name) else {
-                        let nearest = help::nearest(name, options.iter().map(|option| option.name));
+                        let nearest = help::nearest(name, "--", options.iter().map(|option| option.name));
                         return Err(Usage(format!(
                             "there is no option --{name}{nearest}; `--help` lists those that there are"
                         )));
@@ -104,16 +104,21 @@ impl Arguments {
                 given.put(option, text(&variable(option), value)?, true);
             }
         }
-        if given.words.is_empty()
-            && let Some(value) = environment(&variable("listen"))
-        {
-            given.words = text(&variable("listen"), value)?.split_whitespace().map(str::to_string).collect();
-        }
         Ok(Self::Given(given))
     }
 }
 
 impl Given {
+    /// Where no words were given, those of a variable of the environment count.
+    pub fn words_from(&mut self, name: &str, environment: &Environment<'_>) -> Result<(), Usage> {
+        if self.words.is_empty()
+            && let Some(value) = environment(&variable(name))
+        {
+            self.words = text(&variable(name), value)?.split_whitespace().map(str::to_string).collect();
+        }
+        Ok(())
+    }
+
     /// The last one counts.
     fn put(&mut self, name: &'static str, text: String, in_environment: bool) {
         self.values.retain(|value| value.name != name);

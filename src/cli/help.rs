@@ -2,8 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::cli::serve_options::OPTIONS;
+use crate::cli::arguments::Opt;
+use crate::cli::serve_options;
 
+/// The commands, for the guess at what was meant.
+pub const COMMANDS: &[&str] = if cfg!(feature = "lab") { &["serve", "lab", "help"] } else { &["serve", "help"] };
+
+#[cfg(not(feature = "lab"))]
 pub const OVERVIEW: &str = "\
 stillthere: a TCP server that always knows who is still there
 
@@ -11,11 +16,41 @@ stillthere: a TCP server that always knows who is still there
   stillthere serve --help                      its options
   stillthere --version";
 
+#[cfg(feature = "lab")]
+pub const OVERVIEW: &str = "\
+stillthere: a TCP server that always knows who is still there
+
+  stillthere serve [ADDR:PORT ...] [options]   run the server
+  stillthere serve --help                      its options
+  stillthere lab run|matrix|list [options]     cut the cable, see what happens
+  stillthere lab --help                        its options
+  stillthere --version";
+
 /// The options of `serve`, in their groups. Fits a screen of 80 by 24.
 pub fn of_serve() -> String {
     let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]      by default 127.0.0.1:7007\n");
+    list(&mut text, serve_options::OPTIONS);
+    text += "Also: -h, --help; -V, --version. Durations: 500ms, 5s, 2m, 1h. Every option may\n";
+    text += "come from the environment: STILLTHERE_GRACE=2s STILLTHERE_LISTEN=\"[::]:7007\"";
+    text
+}
+
+/// What the lab does, and its options.
+#[cfg(feature = "lab")]
+pub fn of_lab() -> String {
+    let mut text = String::from(
+        "stillthere lab run STATE/FAULT [options]      play a scene, and see the packets
+stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
+stillthere lab list                           what states and faults there are\n",
+    );
+    list(&mut text, crate::cli::lab_options::OPTIONS);
+    text += "Exit code: 1 a promise broken or a scene not played, 2 a wrong command line.";
+    text
+}
+
+fn list(text: &mut String, options: &[Opt]) {
     let mut group = "";
-    for option in OPTIONS {
+    for option in options {
         if option.group != group {
             group = option.group;
             let _ = writeln!(text, "{group}:");
@@ -23,19 +58,13 @@ pub fn of_serve() -> String {
         let left = format!("--{} {}", option.name, option.value);
         let _ = writeln!(text, "  {left:<25}{}", option.help);
     }
-    text += "Also: -h, --help; -V, --version. Durations: 500ms, 5s, 2m, 1h. Every option may\n";
-    text += "come from the environment: STILLTHERE_GRACE=2s STILLTHERE_LISTEN=\"[::]:7007\"";
-    text
 }
 
-/// ", did you mean …?" if one of the names is near.
-pub fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> String {
+/// "; did you mean …?" if one of the names is near. `dashes` are what an option begins with.
+pub fn nearest<'a>(given: &str, dashes: &str, names: impl Iterator<Item = &'a str>) -> String {
     let likeness = |name: &str| strsim::jaro_winkler(given, name);
     match names.max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
-        Some(name) if likeness(name) > 0.7 => {
-            let dashes = if matches!(name, "serve" | "help") { "" } else { "--" };
-            format!("; did you mean {dashes}{name}?")
-        }
+        Some(name) if likeness(name) > 0.7 => format!("; did you mean {dashes}{name}?"),
         _ => String::new(),
     }
 }

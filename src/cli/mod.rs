@@ -11,6 +11,8 @@ use crate::serve;
 
 mod arguments;
 mod help;
+#[cfg(feature = "lab")]
+mod lab_options;
 mod serve_options;
 
 /// What the program was asked to do.
@@ -20,6 +22,9 @@ pub enum Command {
     Tell(String),
     /// Run the server.
     Serve(Box<serve::Settings>),
+    /// Work in the lab.
+    #[cfg(feature = "lab")]
+    Lab(Box<crate::lab::Command>),
 }
 
 /// A command line that cannot be obeyed: the sentence says which option, what was given, and what
@@ -46,18 +51,51 @@ impl Command {
             return Err(Usage(format!("what is to be done?\n\n{}", help::OVERVIEW)));
         };
         match first.to_str().unwrap_or_default() {
-            "serve" => {}
-            "-h" | "--help" | "help" => return Ok(Self::Tell(help::OVERVIEW.to_string())),
-            "-V" | "--version" => return Ok(Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())),
+            "serve" => Self::serve(arguments, environment),
+            #[cfg(feature = "lab")]
+            "lab" => Self::lab(arguments, environment),
+            "-h" | "--help" | "help" => Ok(Self::Tell(help::OVERVIEW.to_string())),
+            "-V" | "--version" => Ok(Self::version()),
             other => {
-                let nearest = help::nearest(other, ["serve", "help"].into_iter());
-                return Err(Usage(format!("{other:?} is not a command{nearest}; `stillthere --help` lists them")));
+                let nearest = help::nearest(other, "", help::COMMANDS.iter().copied());
+                Err(Usage(format!("{other:?} is not a command{nearest}; `stillthere --help` lists them")))
             }
         }
+    }
+
+    fn version() -> Self {
+        Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())
+    }
+
+    fn serve(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
         match Arguments::read(arguments, environment, serve_options::OPTIONS)? {
             Arguments::Help => Ok(Self::Tell(help::of_serve())),
-            Arguments::Version => Ok(Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())),
-            Arguments::Given(given) => Ok(Self::Serve(Box::new(serve_options::settings(&given)?))),
+            Arguments::Version => Ok(Self::version()),
+            Arguments::Given(mut given) => {
+                given.words_from("listen", environment)?;
+                Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
+            }
+        }
+    }
+
+    #[cfg(feature = "lab")]
+    fn lab(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
+        match Arguments::read(arguments, environment, lab_options::OPTIONS)? {
+            Arguments::Help => Ok(Self::Tell(help::of_lab())),
+            Arguments::Version => Ok(Self::version()),
+            Arguments::Given(mut given) => {
+                if let Some(own) = lab_options::own_process(&given.words) {
+                    return Ok(Self::Lab(Box::new(own)));
+                }
+                if given.words.is_empty() {
+                    return Err(Usage(format!("what is to be done in the lab?\n\n{}", help::of_lab())));
+                }
+                let name = given.words.remove(0);
+                if name == "help" {
+                    return Ok(Self::Tell(help::of_lab()));
+                }
+                Ok(Self::Lab(Box::new(lab_options::command(&name, &given)?)))
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
     };
     Ok(Settings {
         addresses: addresses(&given.words, default.addresses)?,
-        keepalive: keepalive(given)?,
+        keepalive: keepalive(given, Keepalive::default())?,
         backlog: given.number("backlog", 1, i32::MAX as u32)?.unwrap_or(default.backlog),
         reuse_port: given.switch("reuse-port")?,
         max_connections: given.number("max-connections", 1, u32::MAX as usize)?,
@@ -75,7 +75,8 @@ fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAdd
     words.iter().map(address).collect()
 }
 
-fn keepalive(given: &Given) -> Result<Keepalive, Usage> {
+/// Reads the four settings and the user timeout; what was not given is as in `default`.
+pub fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, Usage> {
     let names = ["deadline", "idle", "interval", "count"];
     let chosen = given.command_line_first(&names);
     if chosen.has("deadline")
@@ -85,7 +86,6 @@ fn keepalive(given: &Given) -> Result<Keepalive, Usage> {
             format!("--deadline stands for --idle, --interval and --count: give it, or those, but not --{other} too");
         return Err(chosen.complaint("deadline", because));
     }
-    let default = Keepalive::default();
     let refused = |unfit: Unfit| given.complaint(unfit.setting, unfit.because);
     let keepalive = match chosen.duration("deadline")? {
         Some(deadline) => Keepalive::with_deadline(deadline).map_err(refused)?,

@@ -110,6 +110,12 @@ fn help_fits_a_screen_and_names_every_option() {
         assert!(text.lines().count() <= 24, "{line}: {} lines", text.lines().count());
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}: wider than 80 columns:\n{text}");
     }
+    #[cfg(feature = "lab")]
+    {
+        let Ok(Command::Tell(text)) = read("lab --help", &[]) else { panic!() };
+        assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(lab_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
+    }
     let Ok(Command::Tell(text)) = read("serve --help", &[]) else { panic!() };
     assert!(serve_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
     assert!(matches!(read("--version", &[]), Ok(Command::Tell(text)) if text.starts_with("stillthere 0.")));

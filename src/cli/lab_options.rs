@@ -1,0 +1,213 @@
+//! What the options of `lab` mean.
+
+use std::time::Duration;
+
+use crate::cli::arguments::{Given, Opt};
+use crate::cli::help::nearest;
+use crate::cli::{Usage, serve_options};
+use crate::keepalive::{Keepalive, UserTimeout};
+use crate::lab::program::PRESETS;
+use crate::lab::scene::{Fault, NoScene, Scene, State};
+use crate::lab::speak::Speak;
+use crate::lab::{Command, Matrix, Run, Settings, Whose, on_this_kernel};
+use crate::serve::timer_wheel;
+
+const SERVER: &str = "Server under test";
+const DEADLINE: &str = "Deadline of a silent peer, the same for every server";
+const RUN: &str = "Of `lab run`";
+const MATRIX: &str = "Of `lab matrix`";
+
+/// What the lab's servers are given where nothing is said: short enough to watch.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// A living peer is watched for as many deadlines.
+const KEPT_FOR: u32 = 4;
+
+pub const OPTIONS: &[Opt] = &[
+    Opt { group: SERVER, name: "preset", value: "NAME", help: "see `lab list`; several with commas, or all" },
+    Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port}, {dir} are filled in" },
+    Opt { group: SERVER, name: "speak", value: "NAME", help: "what it answers: echo (default), redis, mqtt, none" },
+    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 5s)" },
+    Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe" },
+    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered" },
+    Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "of our own server, as for `serve`" },
+    Opt { group: DEADLINE, name: "cap", value: "DURATION", help: "how long the dead are watched (default 60s)" },
+    Opt { group: DEADLINE, name: "keep", value: "DURATION", help: "and the living (default 4 deadlines)" },
+    Opt { group: RUN, name: "pcap", value: "FILE", help: "the packets, for Wireshark" },
+    Opt { group: RUN, name: "svg", value: "FILE", help: "the timeline, as a figure" },
+    Opt { group: MATRIX, name: "jobs", value: "N", help: "scenes side by side (default 16)" },
+    Opt { group: MATRIX, name: "json", value: "FILE", help: "the table, for machines" },
+    Opt { group: MATRIX, name: "html", value: "FILE", help: "the table, each cell's timeline behind a click" },
+    Opt { group: MATRIX, name: "markdown", value: "FILE", help: "the table, for a document" },
+];
+
+/// Options that only one of the two commands has.
+const ONLY_RUN: [&str; 2] = ["pcap", "svg"];
+const ONLY_MATRIX: [&str; 4] = ["jobs", "json", "html", "markdown"];
+
+/// Reads `run`, `matrix` or `list`, whose options were `given`.
+pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
+    let misplaced = |options: &[&'static str], other: &str| match options.iter().find(|option| given.has(option)) {
+        Some(option) => Err(given.complaint(option, format!("it belongs to `stillthere lab {other}`"))),
+        None => Ok(()),
+    };
+    match name {
+        "run" => {
+            misplaced(&ONLY_MATRIX, "matrix")?;
+            let scene = match given.words.as_slice() {
+                [one] => one.parse().map_err(no_scene)?,
+                [] => {
+                    return Err(Usage(
+                        "which scene? For instance: stillthere lab run in-flight/black-hole; \
+                                        `stillthere lab list` explains them"
+                            .to_string(),
+                    ));
+                }
+                [_, more, ..] => return Err(Usage(format!("{more:?}: one scene at a time; `lab matrix` plays many"))),
+            };
+            let mut whose = whose(given)?;
+            if whose.len() != 1 {
+                return Err(given.complaint("preset", "one server at a time; `lab matrix` compares many"));
+            }
+            let path = |name| given.text(name).map(Into::into);
+            Ok(Command::Run(Run {
+                scene,
+                whose: whose.remove(0),
+                settings: settings(given)?,
+                pcap: path("pcap"),
+                svg: path("svg"),
+            }))
+        }
+        "matrix" => {
+            misplaced(&ONLY_RUN, "run")?;
+            let path = |name| given.text(name).map(Into::into);
+            Ok(Command::Matrix(Matrix {
+                scenes: scenes(&given.words)?,
+                whose: whose(given)?,
+                settings: settings(given)?,
+                jobs: given.number("jobs", 1, 256)?.unwrap_or(16),
+                json: path("json"),
+                html: path("html"),
+                markdown: path("markdown"),
+            }))
+        }
+        "list" => match given.words.first() {
+            Some(word) => Err(Usage(format!("{word:?}: `stillthere lab list` takes no names"))),
+            None => Ok(Command::List),
+        },
+        other => {
+            let nearest = nearest(other, "", ["run", "matrix", "list", "help"].into_iter());
+            Err(Usage(format!("{other:?} is nothing that the lab does{nearest}; `stillthere lab --help` lists it")))
+        }
+    }
+}
+
+/// The processes that the lab starts for itself: `client` and `textbook`.
+pub fn own_process(words: &[String]) -> Option<Command> {
+    match words {
+        [name, server, speak, keepalive] if name == "client" => Some(Command::Client {
+            server: server.parse().ok()?,
+            speak: speak.parse().ok()?,
+            keepalive: keepalive.parse().ok()?,
+        }),
+        [name, address, idle, interval, count] if name == "textbook" => {
+            let seconds = |text: &str| Some(Duration::from_secs(text.parse().ok()?));
+            let keepalive = Keepalive::new(seconds(idle)?, seconds(interval)?, count.parse().ok()?).ok()?;
+            Some(Command::Textbook {
+                address: address.parse().ok()?,
+                keepalive: keepalive.with_user_timeout(UserTimeout::Off).ok()?,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// `idle/black-hole`, or all scenes of a state or of a fault by its name.
+fn scenes(words: &[String]) -> Result<Vec<Scene>, Usage> {
+    if words.is_empty() {
+        return Ok(Scene::all().collect());
+    }
+    let mut scenes = Vec::new();
+    for word in words {
+        let named = |scene: &Scene| scene.state.name() == word || scene.fault.name() == word;
+        let found = Scene::all().filter(named).collect::<Vec<_>>();
+        match found.is_empty() {
+            false => scenes.extend(found),
+            true if word.contains('/') => scenes.push(word.parse().map_err(no_scene)?),
+            true => {
+                let names = State::ALL.map(State::name).into_iter().chain(Fault::ALL.map(Fault::name)).collect();
+                return Err(no_scene(NoScene { part: "state and no fault", given: word.clone(), names }));
+            }
+        }
+    }
+    scenes.sort();
+    scenes.dedup();
+    Ok(scenes)
+}
+
+fn no_scene(missing: NoScene) -> Usage {
+    let NoScene { part, given, names } = missing;
+    let nearest = nearest(&given, "", names.iter().copied());
+    Usage(format!("{given:?} is no {part}{nearest}; `stillthere lab list` explains them: {}", names.join(", ")))
+}
+
+fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
+    let speak = match given.text("speak") {
+        None => Speak::Echo,
+        Some(name) => name
+            .parse()
+            .map_err(|()| given.complaint("speak", format!("one of {} is wanted", Speak::NAMES.join(", "))))?,
+    };
+    if let Some(line) = given.text("server") {
+        if given.has("preset") {
+            return Err(given.complaint("server", "give it, or --preset, but not both"));
+        }
+        if !line.contains("{port}") && !line.contains("{addr}") {
+            return Err(given.complaint("server", "{addr} and {port} are to stand where it is told to listen"));
+        }
+        return Ok(vec![Whose::Line { line: line.to_string(), speak }]);
+    }
+    if given.has("speak") {
+        return Err(given.complaint("speak", "it goes with --server; presets know what they speak"));
+    }
+    let names = ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name));
+    let names = names.collect::<Vec<_>>();
+    let one = |name: &str| match names.iter().find(|known| **known == name) {
+        Some(&"stillthere") => Ok(Whose::Ours),
+        Some(&"textbook") => Ok(Whose::Textbook),
+        Some(name) => Ok(Whose::Preset(name)),
+        None => {
+            let nearest = nearest(name, "", names.iter().copied());
+            Err(given.complaint("preset", format!("{name:?} is none{nearest}; there are {}, or all", names.join(", "))))
+        }
+    };
+    match given.text("preset") {
+        None => Ok(vec![Whose::Ours]),
+        Some("all") => names.iter().map(|name| one(name)).collect(),
+        Some(list) => list.split(',').map(|name| one(name.trim())).collect(),
+    }
+}
+
+fn settings(given: &Given) -> Result<Settings, Usage> {
+    let names = ["deadline", "idle", "interval", "count"];
+    let chosen = given.command_line_first(&names);
+    let default = Keepalive::with_deadline(DEFAULT_DEADLINE).unwrap_or_default();
+    let keepalive = on_this_kernel(serve_options::keepalive(given, default)?);
+    let option = |name: &str, value: &str| [format!("--{name}"), value.to_string()];
+    let mut options = Vec::new();
+    for name in names.iter().chain(&["user-timeout"]) {
+        let text = if *name == "user-timeout" { given.text(name) } else { chosen.text(name) };
+        options.extend(text.map(|text| option(name, text)).into_iter().flatten());
+    }
+    if names.iter().all(|name| !chosen.has(name)) {
+        options.extend(option("deadline", &humantime::format_duration(DEFAULT_DEADLINE).to_string()));
+    }
+    options.extend(option("log", "debug,stillthere::reactor::connection=trace"));
+    Ok(Settings {
+        options,
+        wheel: timer_wheel(),
+        cap: given.duration("cap")?.unwrap_or(Duration::from_secs(60)),
+        keep: given.duration("keep")?.unwrap_or(keepalive.deadline() * KEPT_FOR),
+        keepalive,
+    })
+}

@@ -1,0 +1,256 @@
+//! The diary of a scene: packets, notes and the server's log, brought into order as they come.
+//!
+//! Owns the timeline while it grows, and the moments from which intervals are counted. Knows not
+//! what is done in a scene.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use crate::lab::capture::Capture;
+use crate::lab::decode::Decoder;
+use crate::lab::network::{INTERFACE, Network};
+use crate::lab::scene::State;
+use crate::lab::server::Server;
+use crate::lab::timeline::{Entry, Timeline, What, Who};
+use crate::lab::verdict::{Moments, errno, reason};
+
+/// Entries come from several sources: each is held back so long that none comes too late.
+const HELD_BACK: Duration = Duration::from_millis(60);
+/// A log line and the glance at the table that tell of the same departure are so near.
+const SAME: Duration = Duration::from_millis(250);
+
+pub struct Diary<'a> {
+    capture: Capture,
+    decoder: Option<Decoder>,
+    server: SocketAddr,
+    client: SocketAddr,
+    probes: u32,
+    reads_log: bool,
+    lines_seen: usize,
+    told: &'a mut dyn FnMut(SystemTime, &Entry),
+    /// In order, and told.
+    entries: Vec<Entry>,
+    pending: Vec<Entry>,
+    fault: Option<SystemTime>,
+    shut: Option<SystemTime>,
+    sent: Option<SystemTime>,
+    event: String,
+    departed: Option<(SystemTime, String)>,
+}
+
+impl<'a> Diary<'a> {
+    /// Begins to capture.
+    ///
+    /// # Errors
+    /// A sentence: why it cannot.
+    pub fn open(
+        network: &Network,
+        server: SocketAddr,
+        probes: u32,
+        reads_log: bool,
+        told: &'a mut dyn FnMut(SystemTime, &Entry),
+    ) -> Result<Self, String> {
+        let capture = Capture::start(&network.server.path(), INTERFACE)
+            .map_err(|error| format!("cannot capture packets in the server's namespace: {error}"))?;
+        Ok(Self {
+            capture,
+            decoder: None,
+            server,
+            client: SocketAddr::new(network.client_address.into(), 0),
+            probes,
+            reads_log,
+            lines_seen: 0,
+            told,
+            entries: Vec::new(),
+            pending: Vec::new(),
+            fault: None,
+            shut: None,
+            sent: None,
+            event: String::new(),
+            departed: None,
+        })
+    }
+
+    fn enter(&mut self, at: SystemTime, who: Who, what: What) {
+        self.pending.push(Entry { at, who, what });
+    }
+
+    pub fn note(&mut self, words: &str) {
+        self.enter(SystemTime::now(), Who::Lab, What::Note(words.to_string()));
+    }
+
+    /// The state is reached, with this port of the client.
+    ///
+    /// # Errors
+    /// The capture broke.
+    pub fn reached(&mut self, at: SystemTime, state: State, port: Option<u16>) -> Result<(), String> {
+        self.client.set_port(port.unwrap_or_default());
+        self.keep()?;
+        if state.has_shut_window() {
+            self.shut = self.shut_since().or(Some(at));
+        }
+        self.enter(at, Who::Lab, What::Note(format!("{}: {}", state.name(), state.explanation())));
+        Ok(())
+    }
+
+    pub fn fault(&mut self, at: SystemTime, words: String) {
+        self.fault = Some(at);
+        self.enter(at, Who::Lab, What::Fault(words));
+    }
+
+    /// What will be unacknowledged is being sent.
+    pub fn sent(&mut self) {
+        self.sent = Some(SystemTime::now());
+    }
+
+    /// Reads the packets that came, and enters them.
+    ///
+    /// # Errors
+    /// The capture broke.
+    pub fn keep(&mut self) -> Result<(), String> {
+        let (server, probes, client) = (self.server, self.probes, self.client);
+        let decoder = self.decoder.get_or_insert_with(|| {
+            let decoder = Decoder::new(server, Some(probes));
+            if client.port() == 0 { decoder } else { decoder.of_client(client) }
+        });
+        let frames = self.capture.poll();
+        self.pending.extend(frames.iter().filter_map(|frame| decoder.read(frame.at, &frame.bytes)));
+        Ok(())
+    }
+
+    /// Reads the packets and the server's log, and tells what is old enough to be in order.
+    ///
+    /// # Errors
+    /// The capture broke.
+    pub fn look(&mut self, server: &Server) -> Result<(), String> {
+        self.keep()?;
+        for (at, line) in server.news(&mut self.lines_seen) {
+            self.read_log(at, &line);
+        }
+        self.tell(SystemTime::now() - HELD_BACK);
+        Ok(())
+    }
+
+    /// Our own server says which events it was given, and why a peer departed.
+    fn read_log(&mut self, at: SystemTime, line: &str) {
+        if !self.reads_log {
+            return;
+        }
+        if let Some(reason) = reason(line) {
+            let errno = errno(reason);
+            let mut words = reason.to_string();
+            if !errno.is_empty() {
+                words += &format!(" ({errno})");
+            }
+            // Where the loop itself declared it dead, no event said so.
+            if self.event.contains("more than data") {
+                words += &format!("; the event said {}", self.event);
+            }
+            self.departed.get_or_insert((at, reason.to_string()));
+            self.enter(at, Who::Server, What::Departure { words });
+        } else if let Some((_, event)) = line.split_once(&format!(" {}: ", self.client))
+            && event.split(", ").all(|bit| matches!(bit, "readable" | "writable" | "more than data" | "hung up"))
+        {
+            self.event = event.to_string();
+        }
+    }
+
+    /// Tells all that is older than `until`, in order, as soon as there is a fault to count from.
+    fn tell(&mut self, until: SystemTime) {
+        let Some(origin) = self.fault else { return };
+        self.pending.sort_by_key(|entry| entry.at);
+        let ripe = self.pending.partition_point(|entry| entry.at < until);
+        for entry in self.pending.drain(..ripe) {
+            (self.told)(origin, &entry);
+            self.entries.push(entry);
+        }
+    }
+
+    /// The socket table says that the peer is gone, and no log of the server does.
+    pub fn gone(&mut self) {
+        if !self.reads_log {
+            let words = "its socket and its descriptor are gone".to_string();
+            self.enter(SystemTime::now(), Who::Server, What::Departure { words });
+        }
+    }
+
+    /// When the peer departed, the errno, and who said so. The log is nearer to the event than a
+    /// glance at the table; where there is none, or it tells of another moment, the table counts.
+    pub fn departure(&self, measured: Duration) -> (Duration, String, String) {
+        let Some((logged, reason)) = &self.departed else {
+            return (measured, String::new(), "the socket table".to_string());
+        };
+        let log = self.fault.and_then(|fault| logged.duration_since(fault).ok()).unwrap_or_default();
+        let nearest = if log.abs_diff(measured) < SAME { log } else { measured };
+        (nearest, errno(reason), format!("the server's log: {reason}"))
+    }
+
+    /// Since when the client's window is shut without a break, as its packets say.
+    fn shut_since(&self) -> Option<SystemTime> {
+        let of_client = |entry: &&Entry| entry.who == Who::Client;
+        let mut entries = self.entries.iter().chain(&self.pending).filter(of_client).collect::<Vec<_>>();
+        entries.sort_by_key(|entry| entry.at);
+        entries.iter().fold(None, |since, entry| match &entry.what {
+            What::Packet { frame, .. } => match window(frame) {
+                Some(0) => since.or(Some(entry.at)),
+                Some(_) => None,
+                None => since,
+            },
+            _ => since,
+        })
+    }
+
+    /// The moments from which intervals are counted.
+    pub fn moments(&self) -> Moments {
+        let Some(fault) = self.fault else { return Moments::default() };
+        let before = |at: SystemTime| fault.duration_since(at).unwrap_or_default();
+        // A client's own probe is out of sequence: TCP answers it, and takes it for no sign of life.
+        let is_heard = |entry: &&Entry| {
+            entry.who == Who::Client
+                && entry.at <= fault
+                && matches!(&entry.what, What::Packet { words, .. } if !words.contains("window probe") || words.contains("answer"))
+        };
+        let heard = self.entries.iter().chain(&self.pending).filter(is_heard).map(|entry| entry.at).max();
+        Moments {
+            heard: heard.map(before).unwrap_or_default(),
+            shut: self.shut.map(before).unwrap_or_default(),
+            sent_after: self.sent.and_then(|sent| sent.duration_since(fault).ok()).unwrap_or_default(),
+        }
+    }
+
+    /// The timeline, complete. Where no fault came, it counts from `end`.
+    pub fn close(mut self, end: SystemTime) -> Timeline {
+        let origin = *self.fault.get_or_insert(end);
+        self.tell(SystemTime::now() + HELD_BACK);
+        self.entries.sort_by_key(|entry| entry.at);
+        Timeline { entries: self.entries, origin }
+    }
+}
+
+/// The window that a TCP segment announces, in an Ethernet frame of IPv4.
+fn window(frame: &[u8]) -> Option<u16> {
+    let packet = frame.strip_prefix(frame.get(..12)?)?.strip_prefix(&[0x08, 0x00])?;
+    let header = usize::from(packet.first()? & 15) * 4;
+    let is_tcp = *packet.get(9)? == 6;
+    let window = packet.get(header + 14..header + 16)?;
+    is_tcp.then(|| u16::from_be_bytes([window[0], window[1]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_found_behind_the_headers() {
+        let mut frame = vec![0; 14 + 20 + 20];
+        frame[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+        frame[14 + 9] = 6;
+        frame[14 + 20 + 14] = 0x12;
+        assert_eq!(window(&frame), Some(0x1200));
+        frame[14 + 9] = 17;
+        assert_eq!(window(&frame), None, "no TCP");
+        assert_eq!(window(&frame[..20]), None, "cut off");
+        frame[13] = 0x06;
+        assert_eq!(window(&frame), None, "ARP");
+    }
+}

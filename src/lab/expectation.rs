@@ -1,0 +1,200 @@
+//! What must become of the peer in each scene.
+//!
+//! Owns the one table of promises: gone within an interval, kept, or a scene that cannot be. The
+//! arithmetic of the deadline is [`Keepalive::predict`]'s. Knows no namespace and no clock.
+
+use std::time::Duration;
+
+use crate::keepalive::{Guard, Keepalive, State as Doing, TimerWheel};
+use crate::lab::scene::{Fault, Scene, State};
+use crate::lab::speak::Speak;
+
+/// How long the kernels and a server take to say goodbye when nothing keeps them.
+const AT_ONCE: Duration = Duration::from_millis(300);
+/// How long after the deadline a server is left stopped that has not accepted the peer yet.
+const STALL: Duration = Duration::from_secs(3);
+/// How finely the odds on a lossy path are reckoned.
+const STEP: Duration = Duration::from_millis(4);
+
+/// The moment from which an interval is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// The last packet that the server's kernel heard from the client.
+    LastHeard,
+    /// The data that are unacknowledged were sent.
+    Sent,
+    /// The client's window was shut: the interval begins there. It ends counted from the fault: until
+    /// then window probes may have been answered.
+    Shut,
+    Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    Gone {
+        since: Since,
+        from: Duration,
+        to: Duration,
+    },
+    /// A dead peer for which the settings promise nothing: the kernel tries for 15 minutes and more.
+    NoDeadline,
+    /// The client lives, and its kernel answers.
+    Kept,
+    /// Either is right: the client lives, but it may happen that no answer comes through; or only its
+    /// kernel does, and the server has a heartbeat that finds out.
+    Either,
+    /// The scene makes no sense, and why.
+    CannotBe(&'static str),
+}
+
+/// How long a server is stopped in the scenes of the accept queue, from the fault on.
+pub fn stall(keepalive: &Keepalive) -> Duration {
+    keepalive.deadline() + STALL
+}
+
+/// What a server with these settings promises in a scene.
+pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Speak) -> Expectation {
+    use Fault::*;
+    if let Some(why) = cannot_be(scene, speak) {
+        return Expectation::CannotBe(why);
+    }
+    let at_once = Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: AT_ONCE };
+    // The user timeout has a clock of its own; all else counts from the last sign of life.
+    let clock = |of_user_timeout| match keepalive.guard() {
+        Guard::UserTimeout(_) => of_user_timeout,
+        _ => Since::LastHeard,
+    };
+    let gone = |since, doing| match keepalive.predict(doing) {
+        Some(prediction) => Expectation::Gone { since, from: prediction.from, to: prediction.to },
+        None => Expectation::NoDeadline,
+    };
+    if scene.state == State::AcceptQueue && !matches!(scene.fault, Frozen | Nothing | Lossy10 | Lossy30) {
+        let stall = stall(keepalive);
+        return Expectation::Gone { since: Since::Fault, from: stall, to: stall + AT_ONCE };
+    }
+    match (scene.fault, scene.state) {
+        (Frozen, _) if speak.has_a_heartbeat() => Expectation::Either,
+        (Frozen | Nothing, _) => Expectation::Kept,
+        (Lossy10 | Lossy30, _) => Expectation::Either,
+        (Killed | Reset, _) => at_once,
+        // It must first read what it is owed, at the pace of a small window.
+        (Closed, state) if state.has_shut_window() => {
+            Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: AT_ONCE * 3 }
+        }
+        (Closed, _) => at_once,
+        // The FIN arrives before the cut, except where it waits behind data that nobody reads.
+        (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), Doing::WindowShut),
+        (HalfCloseThenCut, _) => at_once,
+        // Its kernel answers the next packet, whatever that is, by RST.
+        (Rebooted, State::Idle | State::Exchanged) => {
+            let idle = keepalive.idle();
+            Expectation::Gone { since: Since::LastHeard, from: idle, to: idle + wheel.grain(idle) }
+        }
+        (Rebooted, State::InFlight) => at_once,
+        (Rebooted, _) => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: keepalive.deadline() },
+        // Under a user timeout, what never left the machine is timed from when it was sent.
+        (LinkDown | ArpGone, State::InFlight) => match (gone(clock(Since::Sent), Doing::InFlight), keepalive.guard()) {
+            (Expectation::Gone { since, to, .. }, Guard::UserTimeout(from)) => Expectation::Gone { since, from, to },
+            (other, _) => other,
+        },
+        (_, State::InFlight) => gone(clock(Since::Sent), Doing::InFlight),
+        (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
+        _ => gone(Since::LastHeard, Doing::Idle),
+    }
+}
+
+fn cannot_be(scene: Scene, speak: Speak) -> Option<&'static str> {
+    let Scene { state, fault } = scene;
+    if speak == Speak::None && !matches!(state, State::Idle | State::AcceptQueue) {
+        return Some("it wants a client that speaks, and --speak is none");
+    }
+    if state == State::HalfClosed && fault == Fault::HalfCloseThenCut {
+        return Some("the client has sent its FIN before");
+    }
+    None
+}
+
+/// The odds that a living idle peer is dropped within `watched`: that every probe of a round, or its
+/// answer, is lost, when `loss` of a hundred packets are. Each timer is reckoned half a grain late.
+pub fn odds_of_loss(keepalive: &Keepalive, wheel: TimerWheel, loss: u32, watched: Duration) -> f64 {
+    let steps = |time: Duration| (time.as_millis() / STEP.as_millis()) as usize;
+    let passes = 1.0 - f64::from(loss) / 100.0;
+    let unanswered = 1.0 - passes * passes;
+    let late = |time: Duration| steps(time + wheel.grain(time) / 2);
+    let (idle, interval) = (late(keepalive.idle()), late(keepalive.interval()));
+    let count = keepalive.count() as usize;
+    // `dropped[t]`: the odds for a peer that is heard from when t steps are left.
+    let mut dropped: Vec<f64> = Vec::new();
+    for left in 0..=steps(watched) {
+        let mut odds = 0.0;
+        let mut so_far = 1.0;
+        for probe in 0..count {
+            if let Some(rest) = left.checked_sub(idle + interval * probe) {
+                odds += so_far * (1.0 - unanswered) * dropped[rest];
+            }
+            so_far *= unanswered;
+        }
+        if left >= idle + interval * count {
+            odds += so_far;
+        }
+        dropped.push(odds);
+    }
+    dropped[steps(watched)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keepalive::UserTimeout;
+
+    fn of(scene: &str, keepalive: &Keepalive) -> Expectation {
+        expect(scene.parse().unwrap(), keepalive, TimerWheel::default(), Speak::Echo)
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_dead_peer_is_gone_by_the_deadline_and_a_living_one_kept() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        for scene in Scene::all() {
+            let expected = of(&scene.to_string(), &five);
+            let is_alive = matches!(scene.fault, Fault::Nothing | Fault::Frozen);
+            assert_eq!(expected == Expectation::Kept, is_alive, "{scene}");
+            if let Expectation::Gone { since, from, to } = expected {
+                assert!(from <= to && to <= seconds(9), "{scene}: {from:?} to {to:?} since {since:?}");
+                assert!(!scene.fault.is_silent() || from >= seconds(4), "{scene}: {from:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_user_timeout_nothing_is_promised_for_data_in_flight() {
+        let textbook = Keepalive::with_deadline(seconds(5)).unwrap().with_user_timeout(UserTimeout::Off).unwrap();
+        assert_eq!(of("in-flight/black-hole", &textbook), Expectation::NoDeadline);
+        assert_eq!(of("window-shut/out-dead", &textbook), Expectation::NoDeadline);
+        assert!(matches!(of("idle/black-hole", &textbook), Expectation::Gone { since: Since::LastHeard, .. }));
+    }
+
+    #[test]
+    fn what_makes_no_sense_says_why() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        assert!(matches!(of("half-closed/half-close-then-cut", &five), Expectation::CannotBe(_)));
+        let silent = expect("in-flight/reset".parse().unwrap(), &five, TimerWheel::default(), Speak::None);
+        assert!(matches!(silent, Expectation::CannotBe(_)));
+    }
+
+    #[test]
+    fn the_odds_are_those_of_losing_every_probe_in_a_row() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        let odds =
+            |loss, seconds: f64| odds_of_loss(&five, TimerWheel::default(), loss, Duration::from_secs_f64(seconds));
+        let round = 0.51f64.powi(3);
+        assert!((odds(30, 5.1) - round).abs() < 1e-9);
+        assert_eq!((odds(30, 4.9), odds(0, 500.0)), (0.0, 0.0));
+        assert!((odds(100, 5.1) - 1.0).abs() < 1e-9);
+        // A round that ends with an answer to its first probe is followed by one that ends at 7 s.
+        assert!((odds(30, 7.1) - (round + 0.49 * round)).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,100 @@
+//! How each fault is done.
+//!
+//! Owns the commands that break a network. Knows not what state the connection is in, nor what
+//! becomes of it.
+
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use crate::lab::namespaces::{feed, ip};
+use crate::lab::network::{INTERFACE, Network};
+use crate::lab::peer::Peer;
+use crate::lab::programs::installed;
+use crate::lab::scene::Fault;
+
+/// Long enough for a packet to cross the network.
+const CROSSING: Duration = Duration::from_millis(50);
+
+/// What was done, in words, and when.
+pub struct Struck {
+    pub at: SystemTime,
+    pub words: String,
+}
+
+/// Why a fault cannot be done on this machine; `None` where it can.
+pub fn is_missing(fault: Fault) -> Option<String> {
+    let wants_nft = fault.loss().is_some() && installed("nft").is_none();
+    wants_nft
+        .then(|| "losing a share of the packets wants `nft`, which is not installed; `apt install nftables`".into())
+}
+
+/// Breaks it. `port` is the client's, for a fault that is about one connection.
+///
+/// # Errors
+/// A sentence: what could not be done, and why.
+pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Result<Struck, String> {
+    let (client, server) = (network.client_address, network.server_address);
+    let route = |kind: &str, to| format!("route add {kind} {to}/32");
+    let middle = |lines: &[String]| ip(Some(&network.middle), lines);
+    let both = [route("blackhole", client), route("blackhole", server)];
+    let mut words = fault.explanation().to_string();
+    let mut at = SystemTime::now();
+    match fault {
+        Fault::BlackHole => middle(&both)?,
+        Fault::InDead => middle(&[route("blackhole", server)])?,
+        Fault::OutDead => middle(&[route("blackhole", client)])?,
+        Fault::HostUnreachable => middle(&["link set client down".to_string(), route("unreachable", client)])?,
+        Fault::AdminProhibited => middle(&["link set client down".to_string(), route("prohibit", client)])?,
+        Fault::LinkDown => middle(&["link set server down".to_string()])?,
+        Fault::ArpGone => {
+            middle(&["link set client down".to_string()])?;
+            // As if the server had not met its neighbour for a while: it has to ask again.
+            ip(Some(&network.server), &[format!("neighbour flush dev {INTERFACE}")])?;
+        }
+        Fault::NatForgot if installed("nft").is_some() => filter(
+            network,
+            &format!("ip saddr {client} tcp sport {port} drop\nip daddr {client} tcp dport {port} drop"),
+        )?,
+        Fault::NatForgot => {
+            words += " (without `nft`, all of the client's)";
+            middle(&both)?;
+        }
+        Fault::Lossy10 | Fault::Lossy30 => {
+            let loss = fault.loss().unwrap_or_default();
+            filter(network, &format!("numgen random mod 100 < {loss} drop"))?;
+        }
+        Fault::Rebooted => {
+            // Its socket vanishes unheard: the RST of the reset is lost on the way.
+            middle(&both)?;
+            peer.tell("reset")?;
+            peer.kill();
+            middle(&both.map(|line| line.replace("route add", "route delete")))?;
+            at = SystemTime::now();
+        }
+        Fault::Killed => peer.kill(),
+        Fault::Closed => peer.begin("close")?,
+        Fault::Reset => peer.tell("reset")?,
+        Fault::HalfCloseThenCut => {
+            peer.tell("finish")?;
+            sleep(CROSSING);
+            middle(&both)?;
+        }
+        Fault::Frozen => peer.freeze(),
+        Fault::Nothing => {}
+    }
+    Ok(Struck { at, words })
+}
+
+fn filter(network: &Network, rules: &str) -> Result<(), String> {
+    let nft = installed("nft").ok_or("`nft` is not installed; `apt install nftables`")?;
+    let chain = format!(
+        "table ip lab {{ chain forward {{\ntype filter hook forward priority 0; policy accept;\n{rules}\n}}\n}}"
+    );
+    let inside = || {
+        let mut command = Command::new(nft);
+        command.args(["-f", "-"]);
+        Ok(feed(command, &chain))
+    };
+    network.middle.within(inside).map_err(|error| format!("cannot enter the router's namespace: {error}"))?
+}

@@ -1,0 +1,57 @@
+//! Ctrl-C, and every other way of being asked to stop.
+//!
+//! Owns the flag that all of the lab polls. Knows not what is to be cleaned up: whoever made a thing
+//! removes it, when the flag has made it return.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// How often something is looked at that announces nothing by itself.
+pub const GLANCE: Duration = Duration::from_millis(20);
+
+/// Says whether the lab was asked to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn listen() -> io::Result<Self> {
+        let interrupt = Self::default();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&interrupt.0))?;
+        }
+        Ok(interrupt)
+    }
+
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Asks the others to stop: one of several jobs cannot go on.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Looks every [`GLANCE`] whether something is so, for `patience` at most. `None`: it was asked
+    /// to stop, or the patience is spent.
+    pub fn wait_for<T>(&self, patience: Duration, mut is_so: impl FnMut() -> Option<T>) -> Option<T> {
+        let until = Instant::now() + patience;
+        loop {
+            if let Some(found) = is_so() {
+                return Some(found);
+            }
+            if self.is_asked() || Instant::now() >= until {
+                return None;
+            }
+            thread::sleep(GLANCE);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `stillthere lab list`: the scenes in words.
+
+use std::fmt::Write;
+
+use crate::keepalive::Keepalive;
+use crate::lab::expectation::{Expectation, expect};
+use crate::lab::program::PRESETS;
+use crate::lab::scene::{Fault, Scene, State};
+use crate::lab::speak::Speak;
+use crate::serve::timer_wheel;
+
+/// # Errors
+/// Standard output cannot be written.
+pub fn print() -> Result<(), String> {
+    let result = std::io::Write::write_all(&mut std::io::stdout(), text().as_bytes());
+    result.map_err(|error| format!("cannot write the list: {error}"))
+}
+
+fn text() -> String {
+    let mut text = String::from("A scene is a state and a fault: in-flight/black-hole.\n\nStates:\n");
+    for state in State::ALL {
+        let _ = writeln!(text, "  {:<21}{}", state.name(), state.explanation());
+    }
+    text += "\nFaults:\n";
+    for fault in Fault::ALL {
+        let _ = writeln!(text, "  {:<21}{}", fault.name(), fault.explanation());
+    }
+    text += "\nWhat cannot be:\n";
+    for scene in Scene::all() {
+        if let Expectation::CannotBe(why) = expect(scene, &Keepalive::default(), timer_wheel(), Speak::Echo) {
+            let _ = writeln!(text, "  {scene}: {why}");
+        }
+    }
+    let presets = PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ");
+    let _ = writeln!(text, "\nServers: stillthere (this one), textbook, {presets}; or any by --server and --speak");
+    text
+}

@@ -1,0 +1,213 @@
+//! Whether a server still holds its peer: the socket table of its namespace, and its descriptors.
+//!
+//! Owns the reading of `/proc/net/tcp` and `/proc/PID/fd`. Knows no scene.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::lab::namespaces::Namespace;
+
+/// States of a socket, as the kernel numbers them.
+pub mod tcp {
+    pub const ESTABLISHED: u8 = 1;
+    pub const SYN_RECEIVED: u8 = 3;
+    pub const CLOSE: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LISTEN: u8 = 10;
+}
+
+/// The timer that runs for a socket, as the table numbers them.
+pub mod timer {
+    pub const WINDOW_PROBE: u8 = 4;
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub port: u16,
+    pub peer: IpAddr,
+    pub peer_port: u16,
+    pub state: u8,
+    /// Bytes that were not acknowledged yet, those that were not sent among them.
+    pub unacknowledged: u32,
+    /// Bytes that were not read yet; of a listener, the connections that were not accepted.
+    pub unread: u32,
+    pub timer: u8,
+    /// Zero where no program holds the socket: it waits to be accepted, or is an orphan.
+    pub inode: u64,
+}
+
+impl Row {
+    /// A server program still answers for it, or will when it accepts. An orphan, which the program
+    /// has closed and the kernel still wants to finish, is let go.
+    fn is_held(&self) -> bool {
+        self.inode != 0 || matches!(self.state, tcp::ESTABLISHED | tcp::SYN_RECEIVED | tcp::CLOSE_WAIT | tcp::CLOSE)
+    }
+}
+
+/// The socket table of a namespace, open.
+#[derive(Debug)]
+pub struct SocketTable(Vec<File>);
+
+impl SocketTable {
+    /// # Errors
+    /// The namespace cannot be entered, or its table not be opened.
+    pub fn of(namespace: &Namespace) -> io::Result<Self> {
+        // An open table stays that of the namespace in which it was opened.
+        namespace.within(|| {
+            let files = ["tcp", "tcp6"].map(|name| File::open(format!("/proc/thread-self/net/{name}")));
+            let [v4, v6] = files;
+            Ok(Self([Some(v4?), v6.ok()].into_iter().flatten().collect()))
+        })
+    }
+
+    /// # Errors
+    /// The table cannot be read.
+    pub fn rows(&mut self) -> io::Result<Vec<Row>> {
+        let mut text = String::new();
+        for file in &mut self.0 {
+            file.rewind()?;
+            file.read_to_string(&mut text)?;
+        }
+        Ok(text.lines().filter_map(row).collect())
+    }
+}
+
+fn row(line: &str) -> Option<Row> {
+    let fields = line.split_whitespace().collect::<Vec<_>>();
+    let [_, local, remote, state, queues, timer, _, _, _, inode, ..] = fields[..] else { return None };
+    let ((_, port), (peer, peer_port)) = (endpoint(local)?, endpoint(remote)?);
+    let (unacknowledged, unread) = queues.split_once(':')?;
+    Some(Row {
+        port,
+        peer,
+        peer_port,
+        state: u8::from_str_radix(state, 16).ok()?,
+        unacknowledged: u32::from_str_radix(unacknowledged, 16).ok()?,
+        unread: u32::from_str_radix(unread, 16).ok()?,
+        timer: u8::from_str_radix(timer.split_once(':')?.0, 16).ok()?,
+        inode: inode.parse().ok()?,
+    })
+}
+
+/// Addresses are written as 32-bit words in the machine's byte order.
+fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let words = address.as_bytes().chunks(8).map(|word| {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    });
+    let bytes = words.collect::<Option<Vec<_>>>()?.concat();
+    let address = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(v4) => IpAddr::V4(Ipv4Addr::from(v4)),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?).to_canonical(),
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// What a server holds of its peers at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Sockets of peers, accepted or waiting to be.
+    pub sockets: Vec<Row>,
+    /// Connections in the listener's queue, the dead among them.
+    pub queued: u32,
+}
+
+impl Holding {
+    /// Those of the peers at `client` with the server's `port`.
+    pub fn of(rows: &[Row], client: IpAddr, port: u16) -> Self {
+        let ours = rows.iter().filter(|row| row.port == port);
+        Self {
+            sockets: ours.clone().filter(|row| row.peer == client && row.is_held()).copied().collect(),
+            queued: ours.filter(|row| row.state == tcp::LISTEN).map(|row| row.unread).sum(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sockets.is_empty() && self.queued == 0
+    }
+}
+
+/// How many sockets the processes of a group have open.
+pub fn open_sockets(group: u32) -> usize {
+    members(group).map(sockets_of).sum()
+}
+
+/// Whether every thread of a group is stopped. A signal that stops takes its time.
+pub fn is_stopped(group: u32) -> bool {
+    let threads = members(group).flat_map(|pid| numbers(&format!("/proc/{pid}/task")).map(move |tid| (pid, tid)));
+    let mut states = threads.filter_map(|(pid, tid)| state_and_group(&format!("/proc/{pid}/task/{tid}/stat")));
+    states.all(|(state, _)| matches!(state, 'T' | 'Z' | 'X'))
+}
+
+fn members(group: u32) -> impl Iterator<Item = u32> {
+    let is_member =
+        move |pid: &u32| matches!(state_and_group(&format!("/proc/{pid}/stat")), Some((_, g)) if g == group);
+    numbers("/proc").filter(is_member)
+}
+
+/// The entries of a directory that are numbers.
+fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn state_and_group(stat: &str) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(stat).ok()?;
+    // The name, in parentheses, may hold anything. After it: state, parent, group.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.nth(1)?.parse().ok()?))
+}
+
+fn sockets_of(pid: u32) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1B5F 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0
+   1: 027100CB:1B5F 026433C6:D431 01 00000010:00000003 04:00000018 00000002     0        0 815 3 0000000000000000 21 4 28 10 -1
+   2: 027100CB:1B5F 026433C6:D432 09 00000000:00000000 01:00000018 00000002     0        0 0 3 0000000000000000 21 4 28 10 -1
+   3: 0000000000000000FFFF0000027100CB:1B5F 0000000000000000FFFF0000026433C6:D433 01 00000000:00000000 00:00000000 00000000 0 0 0 1 0 20 4 0 10 -1
+";
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn the_table_is_read_as_the_kernel_writes_it() {
+        let rows = TABLE.lines().filter_map(row).collect::<Vec<_>>();
+        assert_eq!(rows.len(), 4);
+        let client = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
+        let expected = Row {
+            port: 7007,
+            peer: client,
+            peer_port: 0xd431,
+            state: tcp::ESTABLISHED,
+            unacknowledged: 16,
+            unread: 3,
+            timer: timer::WINDOW_PROBE,
+            inode: 815,
+        };
+        assert_eq!(rows[1], expected);
+        let holding = Holding::of(&rows, client, 7007);
+        let ports = holding.sockets.iter().map(|row| row.peer_port).collect::<Vec<_>>();
+        assert_eq!((ports, holding.queued), (vec![0xd431, 0xd433], 2), "an orphan is let go, one that waits is not");
+        assert!(Holding::of(&rows, client, 7008).is_empty());
+    }
+
+    #[test]
+    fn a_process_has_its_sockets_counted() {
+        let (_, group) = state_and_group("/proc/self/stat").unwrap();
+        assert!(!is_stopped(group) && members(group).any(|pid| pid == std::process::id()));
+        let before = open_sockets(group);
+        let one = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(open_sockets(group) > before || before > 0);
+        drop(one);
+    }
+}

@@ -1,0 +1,203 @@
+//! The fault lab: cut the cable, see the packets, know the number.
+//!
+//! What is seen becomes a [`timeline::Timeline`]; what is shown is made from one.
+//!
+//! ```text
+//!  scene ─▶ expectation ───────────────────────────────────────────────▶ verdict
+//!    │                                                                      ▲
+//!    ▼                          namespaces, network                         │
+//!  play ──▶ peer (client) ◀──── router, and the fault ────▶ server ──▶ measure, log
+//!                                                            │              │
+//!                                                            ▼              ▼
+//!                                      capture ──frames──▶ decode ──▶ diary ─▶ timeline
+//!                                                                           │
+//!                                terminal, pcapng, figure, report ◀─────────┘
+//! ```
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::panic;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::keepalive::{Keepalive, TimerWheel};
+use crate::lab::interrupt::Interrupt;
+use crate::lab::scene::Scene;
+use crate::lab::speak::Speak;
+
+pub mod capture;
+pub mod client;
+pub mod decode;
+mod diary;
+pub mod excerpt;
+pub mod expectation;
+mod fault;
+pub mod figure;
+#[cfg(test)]
+mod frames;
+pub mod interrupt;
+mod list;
+mod matrix;
+mod measure;
+pub mod namespaces;
+pub mod network;
+mod packet_socket;
+pub mod pcapng;
+mod peer;
+mod play;
+pub mod privilege;
+pub mod program;
+pub mod programs;
+pub mod report;
+mod run;
+pub mod scene;
+mod server;
+pub mod speak;
+pub mod terminal;
+pub mod textbook;
+pub mod timeline;
+pub mod verdict;
+
+/// What the lab was asked to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    List,
+    Run(Run),
+    Matrix(Matrix),
+    /// The scripted peer, which the lab starts for itself.
+    Client {
+        server: SocketAddr,
+        speak: Speak,
+        keepalive: u16,
+    },
+    /// The textbook's server, which the lab starts for itself.
+    Textbook {
+        address: SocketAddr,
+        keepalive: Keepalive,
+    },
+}
+
+/// Whose server is put to the test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Ours,
+    Textbook,
+    /// One of [`program::PRESETS`], by its name.
+    Preset(&'static str),
+    Line {
+        line: String,
+        speak: Speak,
+    },
+}
+
+/// What all scenes have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub keepalive: Keepalive,
+    /// The same, as options of `serve`.
+    pub options: Vec<String>,
+    pub wheel: TimerWheel,
+    /// How long a dead peer is watched that is not let go.
+    pub cap: Duration,
+    /// How long a living peer is watched.
+    pub keep: Duration,
+}
+
+/// `stillthere lab run`.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub scene: Scene,
+    pub whose: Whose,
+    pub settings: Settings,
+    pub pcap: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
+}
+
+/// `stillthere lab matrix`.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    pub scenes: Vec<Scene>,
+    pub whose: Vec<Whose>,
+    pub settings: Settings,
+    pub jobs: usize,
+    pub json: Option<PathBuf>,
+    pub html: Option<PathBuf>,
+    pub markdown: Option<PathBuf>,
+}
+
+/// Whether what was promised is what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    Kept,
+    Broken,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// A sentence: what could not be done, why, and what to do about it.
+pub fn obey(command: &Command) -> Result<Promise, String> {
+    match command {
+        Command::List => list::print()?,
+        Command::Run(run) => return run::run(run, &enter()?),
+        Command::Matrix(matrix) => return matrix::run(matrix, &enter()?),
+        Command::Client { server, speak, keepalive } => client::run(*server, *speak, *keepalive),
+        Command::Textbook { address, keepalive } => {
+            textbook::run(*address, keepalive).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        }
+    }
+    Ok(Promise::Kept)
+}
+
+/// What the settings become on a kernel that lacks something: they are put on a socket that is not
+/// used, so that what is predicted is what a server will do.
+pub fn on_this_kernel(mut keepalive: Keepalive) -> Keepalive {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
+    // Where it cannot be asked, the server will say so.
+    let _ = socket.map(|socket| keepalive.apply(&SockRef::from(&socket)));
+    keepalive
+}
+
+/// Gets the right to make networks, and removes what killed labs left behind.
+fn enter() -> Result<Interrupt, String> {
+    privilege::obtain()?;
+    for what in namespaces::sweep() {
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "removed what a killed lab had left behind: {what}");
+    }
+    let interrupt = Interrupt::listen().map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    // Nothing is dropped after a panic where it aborts. The other jobs end as at Ctrl-C.
+    let (usual, others) = (panic::take_hook(), interrupt.clone());
+    panic::set_hook(Box::new(move |info| {
+        usual(info);
+        others.ask();
+        namespaces::remove_ours();
+        std::process::exit(101);
+    }));
+    Ok(interrupt)
+}
+
+impl Whose {
+    /// The program, with the settings.
+    ///
+    /// # Errors
+    /// A sentence: it is not installed.
+    fn program(&self, settings: &Settings) -> Result<program::Program, String> {
+        use program::{PRESETS, Program};
+        match self {
+            Self::Ours => Ok(Program::ours(&settings.options)),
+            Self::Textbook => Ok(Program::textbook(&settings.keepalive)),
+            Self::Line { line, speak } => {
+                let first = line.split_whitespace().next().unwrap_or("your server");
+                let name = first.rsplit('/').next().unwrap_or(first);
+                Ok(Program::of_line(name, line.clone(), *speak))
+            }
+            Self::Preset(name) => match PRESETS.iter().find(|preset| preset.name == *name) {
+                Some(preset) => Program::of_preset(preset, &settings.keepalive),
+                None => Err(format!("{name} is no preset")),
+            },
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Network namespaces: made, entered, and removed whatever happened.
+//!
+//! Owns their names, which carry the process id of their lab, so that several labs run side by side
+//! and what a killed one left behind is found. Knows no topology and no scene.
+
+use std::fs::{self, File};
+use std::io;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// Every namespace and every directory of a lab begins with it.
+const MARK: &str = "stillthere-lab-";
+/// Where `ip netns` keeps the names.
+const NAMES: &str = "/run/netns";
+
+/// A network namespace with a name. It is removed when it is dropped.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes one, with its loopback up. `number` tells the scenes of one lab apart.
+    ///
+    /// # Errors
+    /// A sentence: what `ip` said.
+    pub fn make(number: usize, role: &str) -> Result<Self, String> {
+        let name = format!("{MARK}{}-{number}-{role}", std::process::id());
+        ip(None, &[format!("netns add {name}")])?;
+        let namespace = Self { name };
+        // What IPv6 says of itself would only stand between the lines that a person reads.
+        let _ = namespace.set("ipv6/conf/default/disable_ipv6", 1); // there may be no IPv6 at all
+        ip(Some(&namespace), &["link set lo up".to_string()])?;
+        Ok(namespace)
+    }
+
+    /// Makes one from within this one. Its table of connections is small (since Linux 6.1), so that
+    /// it can be read often: otherwise every reading goes through the machine's whole table.
+    ///
+    /// # Errors
+    /// As of [`Namespace::make`].
+    pub fn make_small(&self, number: usize, role: &str) -> Result<Self, String> {
+        let _ = self.set("ipv4/tcp_child_ehash_entries", 64); // before 6.1 there is none: it works, slowly
+        self.within(|| Ok(Self::make(number, role)))
+            .map_err(|error| format!("cannot enter the network namespace {}: {error}", self.name))?
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that stands for it.
+    pub fn path(&self) -> PathBuf {
+        Path::new(NAMES).join(&self.name)
+    }
+
+    /// Does something inside: in a thread of its own, for a namespace belongs to a thread. Programs
+    /// that it starts are inside too.
+    ///
+    /// # Errors
+    /// What `work` says, or why the namespace cannot be entered.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        let inside = || {
+            let namespace = File::open(self.path())?;
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            work()
+        };
+        thread::scope(|scope| scope.spawn(inside).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    }
+
+    /// Sets one of its `net.` settings: `ipv4/ip_forward` to `1`.
+    ///
+    /// # Errors
+    /// A sentence: which one, and why not.
+    pub fn set(&self, setting: &str, value: impl ToString) -> Result<(), String> {
+        let (path, value) = (format!("/proc/sys/net/{setting}"), value.to_string());
+        self.within(|| fs::write(&path, &value))
+            .map_err(|error| format!("cannot write {value} to {path} in a network namespace: {error}"))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
+}
+
+/// Runs lines of `ip -batch`, in a namespace or outside of all.
+///
+/// # Errors
+/// A sentence: the lines, and what `ip` said.
+pub fn ip(namespace: Option<&Namespace>, lines: &[String]) -> Result<(), String> {
+    let mut command = Command::new("ip");
+    if let Some(namespace) = namespace {
+        command.args(["-n", &namespace.name]);
+    }
+    command.args(["-batch", "-"]);
+    feed(command, &lines.join("\n"))
+}
+
+/// Runs a program to its end, with `text` as its input.
+///
+/// # Errors
+/// A sentence: what was to be done, and what the program said.
+pub fn feed(mut command: Command, text: &str) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let refused = |said: &str| format!("`{program}` cannot do {text:?}: {said}");
+    command.process_group(0); // Ctrl-C is for the lab alone: what is half done is also to be undone
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| refused(&error.to_string()))?;
+    if let Some(mut input) = child.stdin.take() {
+        // What it refuses to read it explains on its stderr.
+        let _ = input.write_all(format!("{text}\n").as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| refused(&error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(refused(said.lines().next().unwrap_or("it gave no reason")))
+}
+
+/// A directory for the files that a server needs. It is removed when it is dropped.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// # Errors
+    /// A sentence: the path, and why it cannot be made.
+    pub fn make(number: usize) -> Result<Self, String> {
+        let path = std::env::temp_dir().join(format!("{MARK}{}-{number}", std::process::id()));
+        fs::create_dir_all(&path)
+            .map_err(|error| format!("cannot make the directory {} for the server's files: {error}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes what labs left behind whose process lives no more, and names it.
+pub fn sweep() -> Vec<String> {
+    let is_dead = |pid: i32| Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+    remove_all(is_dead)
+}
+
+/// Removes all that this process made: for a panic, after which nothing is dropped. Other threads may
+/// be about to make more, until they notice that they are to stop.
+pub fn remove_ours() {
+    let mut quiet = 0;
+    for _ in 0..20 {
+        let removed = remove_all(|pid| pid == std::process::id() as i32);
+        quiet = if removed.is_empty() { quiet + 1 } else { 0 };
+        if quiet == 3 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn remove_all(is_to_go: impl Fn(i32) -> bool) -> Vec<String> {
+    let mut removed = Vec::new();
+    for name in marked(Path::new(NAMES)).filter(|name| owner(name).is_some_and(&is_to_go)) {
+        remove(&name);
+        removed.push(format!("network namespace {name}"));
+    }
+    let directories = std::env::temp_dir();
+    for name in marked(&directories).filter(|name| owner(name).is_some_and(&is_to_go)) {
+        if fs::remove_dir_all(directories.join(&name)).is_ok() {
+            removed.push(format!("directory {}", directories.join(&name).display()));
+        }
+    }
+    removed.sort();
+    removed
+}
+
+/// Ends the processes inside, and takes the name away. What cannot be removed now, the next lab's
+/// [`sweep`] meets again.
+fn remove(name: &str) {
+    let inside = || {
+        let output = netns("pids", name).stdin(Stdio::null()).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        text.lines().filter_map(|pid| Pid::from_raw(pid.trim().parse().ok()?)).collect::<Vec<_>>()
+    };
+    for _ in 0..50 {
+        let pids = inside();
+        if pids.is_empty() {
+            break;
+        }
+        pids.into_iter().for_each(|pid| kill_process(pid, Signal::KILL).unwrap_or_default());
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = netns("delete", name).status();
+}
+
+fn netns(verb: &str, name: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", verb, name]).stderr(Stdio::null()).process_group(0);
+    command
+}
+
+fn marked(directory: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(MARK))
+}
+
+/// The process id in a name.
+fn owner(name: &str) -> Option<i32> {
+    name.strip_prefix(MARK)?.split('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_its_owner() {
+        assert_eq!(owner("stillthere-lab-4711-3-client"), Some(4711));
+        assert_eq!(owner("stillthere-lab-4711-3"), Some(4711));
+        assert_eq!(owner("stillthere-lab-x-3"), None);
+        assert_eq!(owner("somebody-else"), None);
+    }
+
+    #[test]
+    fn a_program_that_fails_is_quoted() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read line; echo \"no $line\" >&2; exit 1"]);
+        assert_eq!(feed(command, "way").unwrap_err(), "`sh` cannot do \"way\": no way");
+        let missing = feed(Command::new("no-such-program"), "").unwrap_err();
+        assert!(missing.starts_with("`no-such-program` cannot do"), "{missing}");
+    }
+}

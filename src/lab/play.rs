@@ -1,0 +1,343 @@
+//! One scene, played: networks, server and client are set up, the state is reached, the fault comes,
+//! and the server is watched.
+//!
+//! Owns the order of these steps. Knows how none of them is done.
+
+use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::keepalive::{Keepalive, TimerWheel};
+use crate::lab::diary::Diary;
+use crate::lab::expectation::{Expectation, expect, odds_of_loss, stall};
+use crate::lab::fault::{is_missing, strike};
+use crate::lab::interrupt::{GLANCE, Interrupt};
+use crate::lab::measure::{Holding, Row, SocketTable, tcp, timer};
+use crate::lab::network::Network;
+use crate::lab::peer::Peer;
+use crate::lab::program::Program;
+use crate::lab::scene::{Scene, State};
+use crate::lab::server::Server;
+use crate::lab::timeline::{Entry, Timeline, Verdict};
+use crate::lab::verdict::{Seen, judge};
+
+const PORT: u16 = 7007;
+/// How long a state may take until it is reached.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After that an ACK that was delayed has been sent.
+const QUIET: Duration = Duration::from_millis(150);
+/// What is still told of a connection when it has gone: the last packets, the server's log.
+const AFTERMATH: Duration = Duration::from_millis(300);
+/// Shuts a window and fits the server's send buffer.
+const SHUTS: usize = 16_000;
+/// How much is sent at a time until the server stops reading; and at most, to one that never does.
+const SIP: usize = 16_000;
+const DRAUGHT: usize = 4_000_000;
+/// How many living peers stay idle on a lossy path, so that the odds show.
+const CROWD: usize = 50;
+
+/// What is to be played, and against whom.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub scene: Scene,
+    pub program: Program,
+    pub keepalive: Keepalive,
+    pub wheel: TimerWheel,
+    /// How long a dead peer is watched that is not let go.
+    pub cap: Duration,
+    /// How long a living peer is watched.
+    pub keep: Duration,
+    /// Tells it from the other scenes of this lab.
+    pub number: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Judged(Verdict),
+    /// It makes no sense, cannot be done here, or the server does not let it come about.
+    CannotBe(String),
+}
+
+#[derive(Debug)]
+pub struct Played {
+    pub timeline: Timeline,
+    pub outcome: Outcome,
+}
+
+/// Plays a scene. Whatever is entered in its timeline is handed to `told` too, with the origin.
+///
+/// # Errors
+/// A sentence: what went wrong, or that it was interrupted.
+pub fn play(part: &Part, interrupt: &Interrupt, told: &mut dyn FnMut(SystemTime, &Entry)) -> Result<Played, String> {
+    let expectation = expect(part.scene, &part.keepalive, part.wheel, part.program.speak);
+    let nothing = |why: String| Played {
+        timeline: Timeline { entries: Vec::new(), origin: SystemTime::now() },
+        outcome: Outcome::CannotBe(why),
+    };
+    if let Expectation::CannotBe(why) = expectation {
+        return Ok(nothing(why.to_string()));
+    }
+    if let Some(why) = is_missing(part.scene.fault) {
+        return Ok(nothing(why));
+    }
+    let mut set = Set::build(part, interrupt, told)?;
+    if let Some(why) = set.reach()? {
+        return Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::CannotBe(why) });
+    }
+    set.strike()?;
+    let seen = set.watch(expectation)?;
+    let moments = set.diary.moments();
+    let verdict = judge(part.scene.to_string(), expectation, moments, seen, part.program.is_ours);
+    Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::Judged(verdict) })
+}
+
+/// All that a scene needs. Dropped in this order: programs first, then their networks.
+struct Set<'a> {
+    part: &'a Part,
+    interrupt: &'a Interrupt,
+    diary: Diary<'a>,
+    peer: Peer,
+    server: Server,
+    table: SocketTable,
+    network: Network,
+    crowd: usize,
+    struck: Instant,
+}
+
+impl<'a> Set<'a> {
+    fn build(
+        part: &'a Part,
+        interrupt: &'a Interrupt,
+        told: &'a mut dyn FnMut(SystemTime, &Entry),
+    ) -> Result<Self, String> {
+        let network = Network::build(part.scene.fault.between(), part.number)?;
+        if part.program.by_sysctl {
+            network.server.set("ipv4/tcp_keepalive_time", part.keepalive.idle().as_secs())?;
+            network.server.set("ipv4/tcp_keepalive_intvl", part.keepalive.interval().as_secs())?;
+            network.server.set("ipv4/tcp_keepalive_probes", part.keepalive.count())?;
+        }
+        let address = SocketAddr::new(network.server_address.into(), PORT);
+        let server = Server::start(&part.program, &network.server, address, part.number, interrupt)?;
+        let table =
+            SocketTable::of(&network.server).map_err(|error| format!("cannot read the socket table: {error}"))?;
+        let diary = Diary::open(&network, address, part.keepalive.count(), part.program.is_ours, told)?;
+        let heartbeat = part.keepalive.deadline().as_secs().min(u16::MAX.into()) as u16;
+        let peer = Peer::start(&network.client, address, part.program.speak, heartbeat, interrupt)?;
+        let is_crowd = part.scene.fault.loss().is_some() && matches!(part.scene.state, State::Idle | State::Exchanged);
+        let crowd = if is_crowd { CROWD } else { 1 };
+        Ok(Self { part, interrupt, diary, peer, server, table, network, crowd, struck: Instant::now() })
+    }
+
+    fn holding(&mut self) -> Result<Holding, String> {
+        let rows = self.table.rows().map_err(|error| format!("cannot read the socket table: {error}"))?;
+        Ok(Holding::of(&rows, self.network.client_address.into(), PORT))
+    }
+
+    /// Brings the connection into its state. Some: it cannot be reached, and why.
+    fn reach(&mut self) -> Result<Option<String>, String> {
+        let state = self.part.scene.state;
+        if state == State::AcceptQueue {
+            self.server.freeze();
+            self.diary.note("the server is stopped: it accepts nobody");
+        }
+        self.peer.tell(&format!("connect {}", self.crowd))?;
+        let mut was_there = !self.holding()?.is_empty();
+        if let Err(sentence) = self.speak() {
+            // A server may end what it does not like. If it has ended itself, that is another matter.
+            let is_refused = self.holding()?.is_empty() && self.server.has_ended().is_none();
+            return if is_refused { Ok(Some(sentence)) } else { Err(sentence) };
+        }
+        let until = Instant::now() + PATIENCE;
+        while !self.is_reached(&mut was_there)? {
+            if let Some(sentence) = self.server.has_ended() {
+                return Err(sentence);
+            }
+            if self.interrupt.is_asked() {
+                return Err("interrupted".to_string());
+            }
+            if (was_there && self.holding()?.is_empty()) || Instant::now() > until {
+                return Ok(Some(self.why_not(was_there)?));
+            }
+            sleep(Duration::from_millis(5));
+        }
+        let port = self.holding()?.sockets.first().map(|row| row.peer_port);
+        let at = SystemTime::now();
+        sleep(QUIET);
+        if self.holding()?.is_empty() {
+            return Ok(Some(self.why_not(true)?));
+        }
+        self.diary.reached(at, state, port)?;
+        Ok(None)
+    }
+
+    /// Has the client say what leads to the state.
+    fn speak(&mut self) -> Result<(), String> {
+        let state = self.part.scene.state;
+        if state == State::AcceptQueue || (state == State::Idle && !self.part.program.speak.has_a_heartbeat()) {
+            return Ok(());
+        }
+        let speak = self.part.program.speak.name();
+        let doubt = |error| format!("{error}; does it understand what --speak {speak} says?");
+        self.peer.tell("greet").map_err(doubt)?;
+        match state {
+            State::Idle | State::AcceptQueue => Ok(()),
+            State::Exchanged => self.peer.tell("exchange").map_err(doubt),
+            State::InFlight => {
+                self.peer.tell("exchange").map_err(doubt)?;
+                self.server.freeze();
+                self.diary.note("the server is stopped, until the fault has come");
+                self.peer.tell("ask")
+            }
+            State::WindowShut => self.peer.tell(&format!("fill {SHUTS}")),
+            State::ReadingPaused => self.peer.tell("flood"),
+            State::HalfClosed => {
+                self.fill_until_reading_pauses()?;
+                self.peer.tell("finish")
+            }
+        }
+    }
+
+    /// Sends as much as makes the server stop reading, and no more: a FIN must still find room.
+    fn fill_until_reading_pauses(&mut self) -> Result<(), String> {
+        let mut paused = 0;
+        for _ in 0..DRAUGHT / SIP {
+            self.peer.tell(&format!("fill {SIP}"))?;
+            sleep(Duration::from_millis(5));
+            let pauses = |row: &Row| is_shut(row) && row.unread > 0;
+            paused = if self.holding()?.sockets.iter().any(pauses) { paused + 1 } else { 0 };
+            if paused == 2 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a state cannot be reached, as far as it is seen.
+    fn why_not(&mut self, was_there: bool) -> Result<String, String> {
+        let (name, state) = (self.part.program.name.clone(), self.part.scene.state.name());
+        let is_there = !self.holding()?.is_empty();
+        // What it says to a client that fills its window is no explanation.
+        let is_asked = !self.part.scene.state.has_shut_window();
+        let heard = if is_asked { self.peer.tell("hear").err().unwrap_or_default() } else { String::new() };
+        let heard = match heard.split_once(": ") {
+            Some((_, heard)) if !heard.is_empty() => format!("; it said {heard:?}"),
+            _ => String::new(),
+        };
+        Ok(match (was_there, is_there) {
+            (_, true) => format!("with {name} the connection does not become {state}{heard}"),
+            (true, false) => format!("{name} closes the connection before it is {state}{heard}"),
+            (false, false) => format!("{name} does not keep a connection at all{heard}"),
+        })
+    }
+
+    fn is_reached(&mut self, was_there: &mut bool) -> Result<bool, String> {
+        let holding = self.holding()?;
+        *was_there |= !holding.is_empty();
+        let accepted = holding.sockets.iter().filter(|row| row.inode != 0);
+        let mut accepted = accepted.filter(|row| matches!(row.state, tcp::ESTABLISHED | tcp::CLOSE_WAIT));
+        let shut = |row: &&_| is_shut(row);
+        Ok(match self.part.scene.state {
+            State::Idle | State::Exchanged => accepted.count() == self.crowd,
+            State::InFlight => accepted.any(|row| row.unread > 0),
+            State::WindowShut | State::ReadingPaused => accepted.any(is_shut),
+            State::HalfClosed => accepted.filter(shut).any(|row| row.state == tcp::CLOSE_WAIT),
+            State::AcceptQueue => holding.queued > 0,
+        })
+    }
+
+    fn strike(&mut self) -> Result<(), String> {
+        let port = self.holding()?.sockets.first().map_or(0, |row| row.peer_port);
+        let struck = strike(self.part.scene.fault, &self.network, &mut self.peer, port)?;
+        self.struck = Instant::now() - struck.at.elapsed().unwrap_or_default();
+        self.diary.fault(struck.at, struck.words);
+        if self.part.scene.state == State::InFlight {
+            self.server.thaw();
+            self.diary.sent();
+        }
+        Ok(())
+    }
+
+    /// Looks on until the peer is gone, or as long as it is to be watched.
+    fn watch(&mut self, expectation: Expectation) -> Result<Seen, String> {
+        let stall = stall(&self.part.keepalive);
+        let mut stalled = self.part.scene.state == State::AcceptQueue;
+        let limit = match expectation {
+            Expectation::Gone { to, .. } => self.part.cap.max(to + Duration::from_secs(2)),
+            Expectation::Kept | Expectation::Either if stalled => self.part.keep.max(stall * 2),
+            Expectation::Kept | Expectation::Either => self.part.keep,
+            _ => self.part.cap,
+        };
+        let mut heartbeat = Instant::now();
+        let mut measured = None;
+        let mut left = self.crowd;
+        while measured.is_none() && self.struck.elapsed() < limit {
+            if self.interrupt.is_asked() {
+                return Err("interrupted".to_string());
+            }
+            if let Some(sentence) = self.server.has_ended() {
+                return Err(sentence);
+            }
+            if stalled && self.struck.elapsed() >= stall {
+                self.server.thaw();
+                self.diary.note("the server goes on, and accepts");
+                stalled = false;
+            }
+            if self.beats() && heartbeat.elapsed() * 2 > self.part.keepalive.deadline() {
+                self.peer.begin("ask")?;
+                heartbeat = Instant::now();
+            }
+            self.diary.look(&self.server)?;
+            let holding = self.holding()?;
+            left = holding.sockets.len();
+            if holding.is_empty() && !stalled && self.server.peer_sockets() == 0 {
+                measured = Some(self.struck.elapsed());
+            }
+            sleep(GLANCE);
+        }
+        let watched = measured.unwrap_or(limit);
+        if measured.is_some() {
+            self.diary.gone();
+        }
+        let until = Instant::now() + AFTERMATH;
+        while Instant::now() < until {
+            self.diary.look(&self.server)?;
+            sleep(GLANCE);
+        }
+        Ok(self.seen(measured, watched, left))
+    }
+
+    fn seen(&mut self, measured: Option<Duration>, watched: Duration, left: usize) -> Seen {
+        let loss = self.part.scene.fault.loss();
+        let crowd = loss.filter(|_| self.crowd > 1).map(|loss| {
+            let odds = odds_of_loss(&self.part.keepalive, self.part.wheel, loss, watched);
+            (self.crowd - left.min(self.crowd), self.crowd, odds)
+        });
+        if let Some((dropped, of, odds)) = crowd {
+            let expected = odds * of as f64;
+            self.diary.note(&format!("{dropped} of {of} living peers were dropped; the odds say {expected:.1}"));
+        }
+        let told = measured.map(|measured| self.diary.departure(measured));
+        let (measured, errno, said_by) = match (crowd, told) {
+            (Some((dropped, of, odds)), _) => {
+                (measured, String::new(), format!("{dropped} of {of} dropped, odds {:.0} %", odds * 100.0))
+            }
+            (None, Some((measured, errno, said_by))) => (Some(measured), errno, said_by),
+            (None, None) => (None, String::new(), String::new()),
+        };
+        Seen { measured, watched, errno, said_by, crowd }
+    }
+
+    /// A living client of a protocol with a heartbeat beats.
+    fn beats(&self) -> bool {
+        use crate::lab::scene::Fault::{Lossy10, Lossy30, Nothing};
+        self.part.program.speak.has_a_heartbeat()
+            && self.part.scene.state != State::AcceptQueue
+            && matches!(self.part.scene.fault, Lossy10 | Lossy30 | Nothing)
+    }
+}
+
+/// Output waits, and only window probes are sent.
+fn is_shut(row: &Row) -> bool {
+    row.timer == timer::WINDOW_PROBE && row.unacknowledged > 0
+}

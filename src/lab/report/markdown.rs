@@ -1,0 +1,58 @@
+//! Several servers side by side, in Markdown: a table for each state, faults down, servers across.
+
+use crate::lab::report::{LEGEND, Matrix, cell_words};
+
+/// Writes the comparison. The states and faults are the first server's; the others are found by
+/// their names, so that a server which was not run through all of them has dashes.
+pub fn write(servers: &[Matrix]) -> String {
+    let Some(first) = servers.first() else { return String::new() };
+    let mut said = format!("# {}\n\n", plain(&first.title));
+    said += &format!("Run on {}, {}; {}.\n\n", plain(&first.when), plain(&first.kernel), plain(&first.settings));
+    said += "| server | version | settings | kept their promise |\n| --- | --- | --- | --- |\n";
+    for server in servers {
+        let (kept, all) = (server.kept(), server.cells.len());
+        let kept = if kept == all { format!("**all {all}**") } else { format!("{kept} of {all}") };
+        let row = [plain(&server.server), plain(&server.version), plain(&server.settings), kept];
+        said += &format!("| {} |\n", row.join(" | "));
+    }
+    said += &format!("\n{LEGEND} Those that broke their promise are **bold**.\n");
+    for state in &first.states {
+        let names: Vec<String> = servers.iter().map(|server| plain(&server.server)).collect();
+        said += &format!("\n## {}\n\n| fault | {} |\n", capital(&plain(state)), names.join(" | "));
+        said += &format!("| --- |{}\n", " --- |".repeat(servers.len()));
+        for fault in &first.faults {
+            let cells: Vec<String> = servers.iter().map(|server| words(server, fault, state)).collect();
+            said += &format!("| {} | {} |\n", plain(fault), cells.join(" | "));
+        }
+    }
+    said
+}
+
+fn words(server: &Matrix, fault: &str, state: &str) -> String {
+    let at = |names: &[String], wanted: &str| names.iter().position(|name| name == wanted);
+    let cell =
+        at(&server.faults, fault).zip(at(&server.states, state)).and_then(|(fault, state)| server.cell(fault, state));
+    match cell {
+        Some(cell) if cell.verdict.kept_its_promise => cell_words(&cell.verdict),
+        Some(cell) => format!("**{}**", cell_words(&cell.verdict)),
+        None => "–".to_string(),
+    }
+}
+
+/// Text that stays text in a table's cell.
+fn plain(text: &str) -> String {
+    let mut said = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '<' | '*' | '_' | '`' | '[' | '\\' => said.extend(['\\', c]),
+            c if c.is_control() => said.push(' '),
+            c => said.push(c),
+        }
+    }
+    said
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

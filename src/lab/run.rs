@@ -1,0 +1,70 @@
+//! `stillthere lab run`: one scene, told as it happens.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use crate::lab::interrupt::Interrupt;
+use crate::lab::network::INTERFACE;
+use crate::lab::play::{Outcome, Part, play};
+use crate::lab::terminal::{Printer, wants_colours};
+use crate::lab::timeline::Timeline;
+use crate::lab::{Promise, Run, figure, pcapng};
+
+/// Plays the scene and prints its timeline.
+///
+/// # Errors
+/// A sentence: what could not be done.
+pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
+    let program = run.whose.program(&run.settings)?;
+    let part = Part {
+        scene: run.scene,
+        program,
+        keepalive: run.settings.keepalive.clone(),
+        wheel: run.settings.wheel,
+        cap: run.settings.cap,
+        keep: run.settings.keep,
+        number: 1,
+    };
+    let colours = wants_colours(io::stdout().is_terminal(), |name| std::env::var_os(name));
+    let mut printer = Printer::new(io::stdout(), colours, None);
+    let mut opened = false;
+    // A reader that has gone does not end the scene: the files are still wanted.
+    let played = play(&part, interrupt, &mut |origin, entry| {
+        if !std::mem::replace(&mut opened, true) {
+            printer = Printer::new(io::stdout(), colours, Some(origin));
+        }
+        let _ = printer.entry(entry);
+    });
+    if interrupt.is_asked() {
+        return Err("interrupted; the networks and servers of this lab are removed".to_string());
+    }
+    let played = played?;
+    if let Some(path) = &run.pcap {
+        write(path, &played.timeline, |out, timeline| pcapng::write(out, timeline, INTERFACE))?;
+    }
+    match played.outcome {
+        Outcome::CannotBe(why) => Err(format!("{}: {why}", run.scene)),
+        Outcome::Judged(verdict) => {
+            let _ = printer.verdict(&verdict);
+            if let Some(path) = &run.svg {
+                let drawn = figure::draw(&played.timeline, &verdict);
+                write(path, &played.timeline, |out, _| out.write_all(drawn.as_bytes()))?;
+            }
+            Ok(if verdict.kept_its_promise { Promise::Kept } else { Promise::Broken })
+        }
+    }
+}
+
+fn write(
+    path: &Path,
+    timeline: &Timeline,
+    how: impl FnOnce(&mut BufWriter<File>, &Timeline) -> io::Result<()>,
+) -> Result<(), String> {
+    let result = File::create(path).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        how(&mut file, timeline)?;
+        file.flush()
+    });
+    result.map_err(|error| format!("cannot write {}: {error}", path.display()))
+}

@@ -1,0 +1,128 @@
+//! What the scripted client says, so that the server under test has something to send.
+//!
+//! Owns the few sentences of each protocol. Knows no socket.
+
+use std::str::FromStr;
+
+/// A language that the server under test answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speak {
+    /// It sends back what it gets.
+    Echo,
+    Redis,
+    Mqtt,
+    Memcached,
+    /// None: the client only connects.
+    None,
+}
+
+/// Bytes to send, and how many the answer has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    pub question: Vec<u8>,
+    pub answer: usize,
+}
+
+/// What one question of [`Speak::fill`] makes a server send, about.
+const PAYLOAD: usize = 1000;
+const TOPIC: &[u8] = b"\x00\x09stillhere";
+
+impl Speak {
+    pub const NAMES: &'static [&'static str] = &["echo", "redis", "mqtt", "memcached", "none"];
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// What must be said before anything else, with the `keepalive` that a client of MQTT
+    /// announces, in seconds.
+    pub fn greetings(self, keepalive: u16) -> Vec<Exchange> {
+        let exchange = |question: Vec<u8>, answer| Exchange { question, answer };
+        match self {
+            Self::Echo | Self::Redis | Self::None => Vec::new(),
+            Self::Mqtt => {
+                let [high, low] = keepalive.to_be_bytes();
+                let connect = [b"\x00\x04MQTT\x04\x02".as_slice(), &[high, low], b"\x00\x00"].concat();
+                let subscribe = [b"\x00\x01".as_slice(), TOPIC, b"\x00"].concat();
+                vec![exchange(packet(0x10, &connect), 4), exchange(packet(0x82, &subscribe), 5)]
+            }
+            Self::Memcached => {
+                let store = format!("set still 0 0 {PAYLOAD}\r\n{}\r\n", "x".repeat(PAYLOAD));
+                vec![exchange(store.into_bytes(), "STORED\r\n".len())]
+            }
+        }
+    }
+
+    /// A question with a short answer.
+    pub fn exchange(self) -> Option<Exchange> {
+        let (question, answer) = match self {
+            Self::Echo => (b"still there?\n".as_slice(), 13),
+            Self::Redis => (b"PING\r\n".as_slice(), "+PONG\r\n".len()),
+            Self::Mqtt => (b"\xc0\x00".as_slice(), 2),
+            Self::Memcached => (b"get nothing\r\n".as_slice(), "END\r\n".len()),
+            Self::None => return None,
+        };
+        Some(Exchange { question: question.to_vec(), answer })
+    }
+
+    /// Questions whose answers have `bytes` bytes or somewhat more.
+    pub fn fill(self, bytes: usize) -> Vec<u8> {
+        let payload = "x".repeat(PAYLOAD - 1) + "\n";
+        let question = match self {
+            Self::Echo => payload.into_bytes(),
+            Self::Redis => format!("*2\r\n$4\r\nECHO\r\n${PAYLOAD}\r\n{payload}\r\n").into_bytes(),
+            Self::Mqtt => packet(0x30, &[TOPIC, payload.as_bytes()].concat()),
+            Self::Memcached => b"get still\r\n".to_vec(),
+            Self::None => Vec::new(),
+        };
+        question.repeat(bytes.div_ceil(PAYLOAD))
+    }
+
+    /// Whether a client must say something from time to time, or be let go.
+    pub fn has_a_heartbeat(self) -> bool {
+        self == Self::Mqtt
+    }
+}
+
+impl FromStr for Speak {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        let all = [Self::Echo, Self::Redis, Self::Mqtt, Self::Memcached, Self::None];
+        all.into_iter().find(|speak| speak.name() == name).ok_or(())
+    }
+}
+
+/// A control packet of MQTT 3.1.1: its length comes in groups of seven bits, the lowest first.
+fn packet(kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut packet = vec![kind];
+    let mut length = rest.len();
+    while length > 127 {
+        packet.push((length % 128) as u8 | 128);
+        length /= 128;
+    }
+    packet.push(length as u8);
+    packet.extend_from_slice(rest);
+    packet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_of_mqtt_is_as_the_standard_says() {
+        assert_eq!(packet(0xc0, b""), b"\xc0\x00");
+        assert_eq!(packet(0x30, &[0; 321])[..3], [0x30, 0xc1, 0x02]);
+        let connect = &Speak::Mqtt.greetings(300)[0];
+        assert_eq!(connect.question, b"\x10\x0c\x00\x04MQTT\x04\x02\x01\x2c\x00\x00");
+    }
+
+    #[test]
+    fn a_fill_is_long_enough() {
+        assert_eq!(Speak::Echo.fill(2001).len(), 3000);
+        assert_eq!(Speak::Memcached.fill(2001), b"get still\r\nget still\r\nget still\r\n");
+        assert!(Speak::None.fill(5).is_empty());
+        assert!(Speak::NAMES.iter().all(|name| name.parse::<Speak>().unwrap().name() == *name));
+    }
+}

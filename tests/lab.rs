@@ -1,0 +1,279 @@
+//! The lab as a whole program: what it plays, what it refuses, and what it leaves behind.
+//!
+//! Owns the trials. They mostly wait, and run all at once. Where network namespaces are not to be had
+//! those that need them are ignored, never passed, and stderr says why.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ANYWHERE: [(&str, fn()); 3] = [
+    ("a_wrong_command_line_is_explained", a_wrong_command_line_is_explained),
+    ("help_and_list_need_no_privilege", help_and_list_need_no_privilege),
+    ("without_ip_it_says_what_to_install", without_ip_it_says_what_to_install),
+];
+
+const IN_NETWORKS: [(&str, fn()); 12] = [
+    ("a_run_tells_packets_fault_departure_and_verdict", a_run_tells_packets_fault_departure_and_verdict),
+    ("a_living_peer_with_a_shut_window_is_kept", a_living_peer_with_a_shut_window_is_kept),
+    ("a_broken_promise_is_an_exit_code", a_broken_promise_is_an_exit_code),
+    ("a_matrix_writes_its_files", a_matrix_writes_its_files),
+    ("anybody_s_server_is_put_to_the_test", anybody_s_server_is_put_to_the_test),
+    ("a_server_that_does_not_start_is_quoted", a_server_that_does_not_start_is_quoted),
+    ("a_server_that_ends_early_is_quoted", a_server_that_ends_early_is_quoted),
+    ("a_server_that_never_listens_is_named", a_server_that_never_listens_is_named),
+    ("a_server_that_crashes_in_the_scene_is_named", a_server_that_crashes_in_the_scene_is_named),
+    ("an_interrupt_cleans_up", an_interrupt_cleans_up),
+    ("two_labs_run_side_by_side", two_labs_run_side_by_side),
+    ("what_a_killed_lab_left_is_removed", what_a_killed_lab_left_is_removed),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(ANYWHERE.len() + IN_NETWORKS.len()));
+    let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
+    let any = !arguments.list && IN_NETWORKS.iter().any(|(name, _)| wanted(name));
+    let missing = any.then(missing).flatten();
+    if let Some(missing) = &missing {
+        eprintln!("\n*** THE LAB IS NOT TESTED. {missing} ***\n");
+    }
+    let trial = |(name, run): (&str, fn()), ignored: bool| {
+        let run = move || {
+            run();
+            Ok(())
+        };
+        Trial::test(name, run).with_ignored_flag(ignored)
+    };
+    let anywhere = ANYWHERE.map(|each| trial(each, false));
+    let in_networks = IN_NETWORKS.map(|each| trial(each, missing.is_some()));
+    libtest_mimic::run(&arguments, anywhere.into_iter().chain(in_networks).collect()).exit();
+}
+
+/// What the lab itself says that it lacks here.
+fn missing() -> Option<String> {
+    let output = lab(&["run", "idle/closed"]);
+    let said = stderr(&output);
+    (said.contains("the lab makes")).then(|| said.trim().to_string())
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg("lab").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn lab(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the lab starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Must fail with this exit code, and say all of this.
+fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
+    let output = lab(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    for part in parts {
+        assert!(said.contains(part), "{arguments:?}: {part:?} is missing in: {said}");
+    }
+}
+
+/// What stands in the way of a lab with this process id: its namespaces and directories.
+fn traces(pid: u32) -> Vec<String> {
+    let mark = format!("stillthere-lab-{pid}-");
+    let names = |place: &Path| {
+        let entries = fs::read_dir(place).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let all = [names(Path::new("/run/netns")), names(&std::env::temp_dir())].concat();
+    all.into_iter().filter(|name| name.starts_with(&mark)).collect()
+}
+
+fn wait(mut child: Child) -> Output {
+    let until = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child can be waited for").is_none() {
+        assert!(Instant::now() < until, "the lab does not end");
+        sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().expect("its output can be read")
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success(), "the lab can be sent SIG{name}");
+}
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
+fn a_wrong_command_line_is_explained() {
+    refused(&[], 2, &["what is to be done in the lab?", "lab run", "--pcap"]);
+    refused(&["rum"], 2, &["\"rum\"", "did you mean run?"]);
+    refused(&["run"], 2, &["which scene?", "lab list"]);
+    refused(&["run", "idle/blackhole"], 2, &["\"blackhole\" is no fault", "did you mean black-hole?"]);
+    refused(&["run", "idel"], 2, &["\"idel\" is no state", "did you mean idle?"]);
+    refused(&["run", "idle/reset", "in-flight/reset"], 2, &["one scene at a time"]);
+    refused(&["run", "idle/reset", "--jobs", "3"], 2, &["--jobs 3", "lab matrix"]);
+    refused(&["run", "idle/reset", "--deadline", "2s"], 2, &["--deadline", "3s is the least"]);
+    refused(&["matrix", "--jobs", "0"], 2, &["--jobs 0", "from 1 to"]);
+    refused(&["matrix", "--preset", "reddis"], 2, &["\"reddis\" is none", "did you mean redis?"]);
+    refused(&["run", "idle", "--server", "nc -l"], 2, &["--server nc -l", "{port}"]);
+    refused(&["run", "idle", "--speak", "echo"], 2, &["--speak echo", "--server"]);
+    refused(&["run", "idle", "--server", "x {port}", "--speak", "french"], 2, &["--speak french", "mqtt"]);
+    refused(&["list", "all"], 2, &["takes no names"]);
+}
+
+fn help_and_list_need_no_privilege() {
+    let help = stdout(&lab(&["--help"]));
+    assert!(help.contains("--server COMMAND") && !help.contains("lab client"), "{help}");
+    let list = stdout(&lab(&["list"]));
+    for part in ["accept-queue", "nat-forgot", "half-closed/half-close-then-cut:", "haproxy-tcp-ut"] {
+        assert!(list.contains(part), "{part:?} is missing in: {list}");
+    }
+}
+
+fn without_ip_it_says_what_to_install() {
+    if ["/usr/sbin/ip", "/sbin/ip", "/usr/local/sbin/ip"].iter().any(|path| Path::new(path).exists()) {
+        return; // it is found there whatever PATH says
+    }
+    let output = command(&["run", "idle/reset"]).env("PATH", "/nowhere").output().expect("the lab starts");
+    assert!(stderr(&output).contains("apt install iproute2"), "{}", stderr(&output));
+}
+
+fn a_run_tells_packets_fault_departure_and_verdict() {
+    let (pcap, svg) = (scratch("run.pcapng"), scratch("run.svg"));
+    let [pcap_text, svg_text] = [&pcap, &svg].map(|path| path.display().to_string());
+    let output =
+        lab(&["run", "in-flight/host-unreachable", "--deadline", "3s", "--pcap", &pcap_text, "--svg", &svg_text]);
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", stderr(&output));
+    let mut rest = told.as_str();
+    for part in [
+        "SYN",
+        "in-flight",
+        "fault",
+        "ICMP host unreachable",
+        "retransmission",
+        "departure",
+        "EHOSTUNREACH",
+        "kept its promise",
+    ] {
+        rest = rest.split_once(part).unwrap_or_else(|| panic!("{part:?} is missing, or too early, in: {told}")).1;
+    }
+    assert_eq!(fs::read(&pcap).expect("a capture is written")[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    assert!(fs::read_to_string(&svg).expect("a figure is written").contains("<svg"));
+    fs::remove_file(pcap).and_then(|()| fs::remove_file(svg)).expect("the files can be removed");
+}
+
+fn a_living_peer_with_a_shut_window_is_kept() {
+    let output = lab(&["run", "window-shut/none", "--deadline", "3s", "--keep", "8s"]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
+
+fn a_broken_promise_is_an_exit_code() {
+    let output = lab(&["run", "in-flight/black-hole", "--deadline", "3s", "--cap", "5s", "--preset", "textbook"]);
+    assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("BROKE ITS PROMISE"), "{}", stdout(&output));
+}
+
+fn a_matrix_writes_its_files() {
+    let files = ["matrix.json", "matrix.html", "matrix.md"].map(scratch);
+    let [json, html, markdown] = files.each_ref().map(|path| path.display().to_string());
+    let scenes = ["matrix", "closed", "reset", "idle/black-hole", "reading-paused/rebooted", "idle/arp-gone"];
+    let options = ["--deadline", "3s", "--jobs", "20", "--json", &json, "--html", &html, "--markdown", &markdown];
+    let output = lab(&[scenes.as_slice(), &options].concat());
+    let told = stdout(&output);
+    assert!(output.status.success(), "{told}{}", stderr(&output));
+    assert!(
+        told.contains("scenes kept their promise") && stderr(&output).contains("1 of 17"),
+        "{told}{}",
+        stderr(&output)
+    );
+    for (path, part) in files.iter().zip(["\"scenes\"", "<!DOCTYPE html>", "| fault | stillthere |"]) {
+        let text = fs::read_to_string(path).expect("the file is written");
+        assert!(text.contains(part), "{}: {part}", path.display());
+        fs::remove_file(path).expect("the file can be removed");
+    }
+}
+
+fn anybody_s_server_is_put_to_the_test() {
+    let line = format!("'{PROGRAM}' serve {{addr}}:{{port}} --deadline 3s");
+    let output = lab(&["run", "exchanged/out-dead", "--deadline", "3s", "--server", &line]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("socket table"), "{}", stdout(&output));
+    // It is no redis, so it echoes the question.
+    refused(&["run", "half-closed/none", "--server", &line, "--speak", "none"], 1, &["half-closed/none", "--speak"]);
+}
+
+fn a_server_that_does_not_start_is_quoted() {
+    refused(
+        &["run", "idle/reset", "--server", "no-such-server {addr} {port}"],
+        1,
+        &["no-such-server has ended by itself", "It said: \"sh: "],
+    );
+}
+
+fn a_server_that_ends_early_is_quoted() {
+    let line = "sh -c 'echo too early for {port}; exit 3'";
+    refused(&["run", "idle/reset", "--server", line], 1, &["ended by itself", "exit status: 3", "too early for 7007"]);
+}
+
+fn a_server_that_never_listens_is_named() {
+    refused(&["run", "idle/reset", "--server", "sleep 1{port}"], 1, &["sleep never listened on port 7007"]);
+}
+
+fn a_server_that_crashes_in_the_scene_is_named() {
+    let line = format!("sh -c \"'{PROGRAM}' serve {{addr}}:{{port}} & sleep 1.5; echo alas; kill -9 \\$! \\$\\$\"");
+    refused(&["run", "idle/none", "--server", &line], 1, &["ended by itself", "signal: 9", "alas"]);
+}
+
+fn an_interrupt_cleans_up() {
+    for name in ["INT", "TERM"] {
+        let child = command(&["matrix", "idle", "--jobs", "4"]).spawn().expect("the lab starts");
+        let pid = child.id();
+        sleep(Duration::from_millis(1500));
+        signal(&child, name);
+        let output = wait(child);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("interrupted"), "{}", stderr(&output));
+        assert_eq!(traces(pid), Vec::<String>::new());
+    }
+}
+
+fn two_labs_run_side_by_side() {
+    let labs =
+        [0, 1].map(|_| command(&["run", "exchanged/black-hole", "--deadline", "3s"]).spawn().expect("it starts"));
+    for lab in labs {
+        let pid = lab.id();
+        let output = wait(lab);
+        assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+        assert_eq!(traces(pid), Vec::<String>::new());
+    }
+}
+
+/// SIGKILL leaves everything behind, its server too. Where the lab had to make a user namespace, the
+/// kernel removes it all. Another lab of these tests may be the first to meet it, and say so.
+fn what_a_killed_lab_left_is_removed() {
+    let child = command(&["run", "idle/none"]).spawn().expect("the lab starts");
+    let pid = child.id();
+    sleep(Duration::from_millis(1500));
+    signal(&child, "KILL");
+    wait(child);
+    let output = lab(&["run", "idle/closed"]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert_eq!(traces(pid), Vec::<String>::new());
+}
