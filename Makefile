@@ -4,11 +4,12 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that did not read its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help run test check format static footprint clean
+.PHONY: help run test check format static footprint lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
 	@echo 'make test       all tests; as root, or where user namespaces are allowed, those that cut cables too'
+	@echo 'make lab        every state and every fault, for our server and for what people run: docs/matrix.md'
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
 	@echo 'make footprint  measure the file, the start, and the memory of an idle peer'
@@ -20,7 +21,7 @@ run:
 	exec target/release/stillthere serve $(ARGS)
 
 test:
-	@dist/needs.sh cargo cc -- ip strace unshare setpriv nft
+	@dist/needs.sh cargo cc -- ip ss strace unshare setpriv nft
 	$(CARGO) test --locked
 
 check:
@@ -36,6 +37,16 @@ format:
 static:
 	@dist/needs.sh cargo cc
 	dist/static.sh
+
+# About ten minutes. The first run is the shut window that a living peer may keep for as long as it likes.
+lab:
+	@dist/needs.sh cargo cc ip unshare -- nft ss redis-server mosquitto haproxy nginx socat memcached
+	$(CARGO) build --release --locked
+	target/release/stillthere lab run window-shut/none --keep 10m & \
+	shut=$$!; \
+	target/release/stillthere lab matrix --preset all --jobs 40 --markdown docs/matrix.md \
+		--json target/matrix.json --html target/matrix.html; matrix=$$?; \
+	wait $$shut && exit $$matrix
 
 footprint:
 	@dist/needs.sh cargo cc

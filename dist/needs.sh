@@ -11,10 +11,11 @@ package() { # program, package manager
         cc:*) echo gcc libc6-dev ;;
         cargo:apt-get) echo cargo ;;
         cargo:pacman) echo rust ;;
-        ip:dnf) echo iproute ;;
-        ip:*) echo iproute2 ;;
+        ip:dnf | ss:dnf) echo iproute ;;
+        ip:* | ss:*) echo iproute2 ;;
+        nginx:apt-get) echo nginx libnginx-mod-stream ;;
         nft:*) echo nftables ;;
-        strace:*) echo strace ;;
+        redis-server:dnf | redis-server:pacman | redis-server:apk) echo redis ;;
         unshare:* | setpriv:*) echo util-linux ;;
         *) echo "$1" ;;
     esac
