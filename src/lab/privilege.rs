@@ -28,7 +28,7 @@ pub fn obtain() -> Result<(), String> {
     let again = |why: &str| {
         format!(
             "the lab makes networks of its own, which wants root or user namespaces: {why}. Run it as root \
-             (`sudo stillthere lab …`), or allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, \
+             (`sudo`), or allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, \
              `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, `sysctl user.max_user_namespaces=1000`)"
         )
     };

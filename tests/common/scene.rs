@@ -8,12 +8,13 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use stillthere::keepalive::{Guard, Keepalive, Prediction, State, UserTimeout};
+use stillthere::lab::on_this_kernel;
 use stillthere::serve::timer_wheel;
 
 use crate::common::{PATIENCE, Server};
-use crate::netns::{self, Cut, Network};
+use crate::netns::{Cut, Network};
 
 pub const DEADLINE: Duration = Duration::from_secs(5);
 /// How late a machine may be that runs all trials at once, beyond what is predicted.
@@ -34,7 +35,7 @@ pub struct Scene {
 impl Scene {
     pub fn new(what: &'static str, user_timeout: UserTimeout, options: &[&str]) -> Self {
         let network = Network::new().unwrap_or_else(|missing| panic!("no network: {missing}"));
-        let address = format!("{}:7000", netns::SERVER);
+        let address = format!("{}:7000", network.server());
         let timeout = match user_timeout {
             UserTimeout::Auto => "auto".to_string(),
             UserTimeout::Off => "off".to_string(),
@@ -58,7 +59,7 @@ impl Scene {
             socket.set_read_timeout(Some(PATIENCE))?;
             io::Result::Ok(TcpStream::from(socket))
         };
-        self.network.inside("client", connect).expect("the client has a namespace").expect("the server accepts")
+        self.network.at_the_client(connect).expect("the server accepts")
     }
 
     /// The same, and the server has accepted it.
@@ -82,7 +83,7 @@ impl Scene {
         command.args(["-Htin", "state", "connected"]);
         let told = self.network.on_server(&command).output().expect("ss of iproute2 runs");
         let told = String::from_utf8_lossy(&told.stdout);
-        assert!(told.contains(netns::CLIENT), "the server has no connection: {told}");
+        assert!(told.contains(&self.network.client().to_string()), "the server has no connection: {told}");
         assert!(told.contains(" rto:"), "this kernel tells ss no figures (CONFIG_INET_TCP_DIAG): {told}");
         // Data, or an ACK. A figure of zero is left out.
         let ago = |mark: &str| {
@@ -139,10 +140,7 @@ impl Scene {
 /// The settings of a scene's server, as this kernel can keep them.
 pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
     let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline").on_wheel(timer_wheel());
-    let mut keepalive = keepalive.with_user_timeout(user_timeout).expect("it is in the kernel's range");
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
-    keepalive.apply(&SockRef::from(&socket)).expect("the kernel takes the settings");
-    keepalive
+    on_this_kernel(keepalive.with_user_timeout(user_timeout).expect("it is in the kernel's range"))
 }
 
 fn silence(line: &str) -> f64 {
