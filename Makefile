@@ -46,7 +46,9 @@ lab:
 	shut=$$!; \
 	target/release/stillthere lab matrix --preset all --jobs 40 --markdown docs/matrix.md \
 		--json target/matrix.json --html target/matrix.html; matrix=$$?; \
-	wait $$shut && exit $$matrix
+	wait $$shut; kept=$$?; \
+	target/release/stillthere lab run in-flight/black-hole --svg docs/in-flight.svg && \
+	exit $$(( matrix | kept ))
 
 footprint:
 	@dist/needs.sh cargo cc
