@@ -12,7 +12,7 @@ help:
 	@echo 'make lab        every state and every fault, for our server and for what people run: docs/matrix.md'
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
-	@echo 'make footprint  measure the file, the start, and the memory of an idle peer'
+	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
 	@echo 'make format     format the source'
 
 run:
@@ -52,7 +52,10 @@ lab:
 
 footprint:
 	@dist/needs.sh cargo cc
-	$(CARGO) bench --locked --bench footprint
+	$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
+	dist/static.sh
+	STILLTHERE_BINARY=target/static/stillthere \
+		$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
 
 clean:
 	$(CARGO) clean

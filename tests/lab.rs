@@ -20,7 +20,8 @@ const ANYWHERE: [(&str, fn()); 3] = [
     ("without_ip_it_says_what_to_install", without_ip_it_says_what_to_install),
 ];
 
-const IN_NETWORKS: [(&str, fn()); 12] = [
+const IN_NETWORKS: [(&str, fn()); 13] = [
+    ("a_short_set_of_scenes_keeps_its_promise", a_short_set_of_scenes_keeps_its_promise),
     ("a_run_tells_packets_fault_departure_and_verdict", a_run_tells_packets_fault_departure_and_verdict),
     ("a_living_peer_with_a_shut_window_is_kept", a_living_peer_with_a_shut_window_is_kept),
     ("a_broken_promise_is_an_exit_code", a_broken_promise_is_an_exit_code),
@@ -188,6 +189,17 @@ fn a_broken_promise_is_an_exit_code() {
     let output = lab(&["run", "in-flight/black-hole", "--deadline", "3s", "--cap", "5s", "--preset", "textbook"]);
     assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("BROKE ITS PROMISE"), "{}", stdout(&output));
+}
+
+/// Every state against the faults that tell most: a silent one, one that a router tells of, a reboot,
+/// and none. The others are `make lab`'s.
+fn a_short_set_of_scenes_keeps_its_promise() {
+    let scenes = ["matrix", "black-hole", "host-unreachable", "rebooted", "none", "idle/frozen"];
+    let output = lab(&[scenes.as_slice(), &["--deadline", "5s", "--keep", "12s", "--jobs", "30"]].concat());
+    let told = stdout(&output);
+    println!("{told}");
+    assert!(output.status.success(), "{told}{}", stderr(&output));
+    assert!(told.contains("all 29 scenes kept their promise"), "{told}{}", stderr(&output));
 }
 
 fn a_matrix_writes_its_files() {
