@@ -53,12 +53,13 @@
 //! // reactor.run()?; // until a signal, if obey_signals() was called; else for ever
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![deny(unsafe_code)] // allowed in one file: sockopt.rs
+#![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
 pub mod cli;
 pub mod keepalive;
 #[cfg(feature = "lab")]
 pub mod lab;
+mod malloc;
 pub mod observe;
 pub mod reactor;
 pub mod serve;

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_getres};
 
 use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
+use crate::malloc;
 use crate::observe::log::Levels;
 use crate::reactor::{Ending, Listen, Listening, Reactor};
 use crate::service::{Discard, Echo};
@@ -60,6 +61,7 @@ impl Default for Settings {
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
 pub fn run(settings: &Settings) -> Result<Ending, String> {
+    malloc::give_back_large_tables();
     let limit = connection_limit(settings.max_connections);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
