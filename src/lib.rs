@@ -62,6 +62,7 @@ pub mod lab;
 mod malloc;
 pub mod observe;
 pub mod reactor;
+mod seconds;
 pub mod serve;
 pub mod service;
 mod sockopt;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::keepalive::{Guard, Keepalive};
+use crate::seconds::Seconds;
 
 /// How long after data were sent, or the window was shut, the user timeout's clock starts: at the
 /// least retransmission time-out (`TCP_RTO_MIN`), or that after a loss probe.
@@ -42,7 +43,7 @@ pub struct Prediction {
 
 impl fmt::Display for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} to {:.1} s", self.from.as_secs_f64(), self.to.as_secs_f64())
+        write!(f, "{} to {} s", Seconds(self.from), Seconds(self.to))
     }
 }
 

@@ -153,7 +153,7 @@ fn what_undoes_the_deadline_is_warned_of() {
     assert!(warned(UserTimeout::Off).contains("15 minutes"));
     assert!(warned(UserTimeout::Fixed(ms(2500))).contains("one lost packet ends a living peer"));
     assert!(warned(UserTimeout::Fixed(ms(3500))).contains("of 3 probes 2 do"));
-    assert!(warned(UserTimeout::Fixed(ms(5100))).contains("an idle peer is kept for 6 s; 4s 400ms would do"));
+    assert!(warned(UserTimeout::Fixed(ms(5100))).contains("an idle peer is kept for 6.0 s; 4s 400ms would do"));
     assert_eq!(warned(UserTimeout::Fixed(ms(4800))), "");
     assert!(keepalive(2, 1, 1).warnings()[0].to_string().starts_with("count 1: one lost packet"));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::keepalive::prediction::{MARGIN, first_probe};
 use crate::keepalive::{Guard, Keepalive};
+use crate::seconds::Seconds;
 
 /// The longest idle time and interval that Linux takes, in seconds (`MAX_TCP_KEEPIDLE`).
 pub(super) const MOST_SECONDS: u64 = 32767;
@@ -54,13 +55,17 @@ impl Keepalive {
         let because = if probes < self.count {
             let fatal =
                 if probes == 1 { "one lost packet ends a living peer".to_string() } else { format!("{probes} do") };
-            format!("undoes the count: of {} probes {fatal}, after {}; {right}", self.count, seconds(self.tick(probes)))
+            format!(
+                "undoes the count: of {} probes {fatal}, after {} s; {right}",
+                self.count,
+                Seconds(self.tick(probes))
+            )
         } else if self.tick(self.count) < timeout && self.late_tick(self.count - 1) + MARGIN < self.deadline() {
             let late = self.tick(first_probe(|k| self.tick(k) >= timeout));
             format!(
-                "longer than the deadline of {}: an idle peer is kept for {}; {right}",
-                seconds(self.deadline()),
-                seconds(late)
+                "longer than the deadline of {} s: an idle peer is kept for {} s; {right}",
+                Seconds(self.deadline()),
+                Seconds(late)
             )
         } else {
             return None;
@@ -79,8 +84,4 @@ pub(super) fn whole_seconds(setting: &'static str, value: Duration) -> Result<()
 
 pub(super) fn unfit(setting: &'static str, given: String, because: String) -> Unfit {
     Unfit { setting, given, because }
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{} s", (duration.as_secs_f64() * 10.0).round() / 10.0)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::seconds::Seconds;
 use crate::tcp_info::TcpInfo;
 
 /// The reason why a connection ended.
@@ -128,9 +129,9 @@ pub struct Farewell {
 
 impl fmt::Display for Farewell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} departed: {}; connected {:.1} s", self.peer, self.departure, self.connected.as_secs_f64())?;
+        write!(f, "{} departed: {}; connected {} s", self.peer, self.departure, Seconds(self.connected))?;
         match self.info {
-            Some(info) => write!(f, ", silent {:.1} s", info.silent.as_secs_f64()),
+            Some(info) => write!(f, ", silent {} s", Seconds(info.silent)),
             None => Ok(()),
         }
     }
