@@ -50,6 +50,8 @@ pub use self::unfit::Unfit;
 use self::unfit::{MOST_SECONDS, unfit, whole_seconds};
 use crate::sockopt;
 
+#[cfg(any(feature = "lab", feature = "plan"))]
+pub mod odds;
 mod prediction;
 mod timer_wheel;
 mod unfit;

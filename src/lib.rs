@@ -60,6 +60,8 @@ pub mod keepalive;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod malloc;
+#[cfg(any(feature = "lab", feature = "plan"))]
+pub mod markup;
 pub mod observe;
 pub mod reactor;
 mod seconds;

@@ -72,6 +72,12 @@ impl Keepalive {
         }
     }
 
+    /// How long an idle peer's connection is silent at most: if every probe is answered, and if all but
+    /// the last are lost.
+    pub fn longest_silences(&self) -> [Duration; 2] {
+        [self.late_tick(0), self.late_tick(self.count - 1)]
+    }
+
     /// The keepalive timer's `k`-th tick after the first probe, if no timer is late.
     pub(super) fn tick(&self, k: u32) -> Duration {
         self.idle + self.interval * k

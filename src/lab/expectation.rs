@@ -13,8 +13,6 @@ use crate::lab::speak::Speak;
 const AT_ONCE: Duration = Duration::from_millis(300);
 /// How long after the deadline a server is left stopped that has not accepted the peer yet.
 const STALL: Duration = Duration::from_secs(3);
-/// How finely the odds on a lossy path are reckoned.
-const STEP: Duration = Duration::from_millis(4);
 
 /// The moment from which an interval is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,34 +112,6 @@ fn cannot_be(scene: Scene, speak: Speak) -> Option<&'static str> {
     None
 }
 
-/// The odds that a living idle peer is dropped within `watched`: that every probe of a round, or its
-/// answer, is lost, when `loss` of a hundred packets are. Each timer is reckoned half a grain late.
-pub fn odds_of_loss(keepalive: &Keepalive, wheel: TimerWheel, loss: u32, watched: Duration) -> f64 {
-    let steps = |time: Duration| (time.as_millis() / STEP.as_millis()) as usize;
-    let passes = 1.0 - f64::from(loss) / 100.0;
-    let unanswered = 1.0 - passes * passes;
-    let late = |time: Duration| steps(time + wheel.grain(time) / 2);
-    let (idle, interval) = (late(keepalive.idle()), late(keepalive.interval()));
-    let count = keepalive.count() as usize;
-    // `dropped[t]`: the odds for a peer that is heard from when t steps are left.
-    let mut dropped: Vec<f64> = Vec::new();
-    for left in 0..=steps(watched) {
-        let mut odds = 0.0;
-        let mut so_far = 1.0;
-        for probe in 0..count {
-            if let Some(rest) = left.checked_sub(idle + interval * probe) {
-                odds += so_far * (1.0 - unanswered) * dropped[rest];
-            }
-            so_far *= unanswered;
-        }
-        if left >= idle + interval * count {
-            odds += so_far;
-        }
-        dropped.push(odds);
-    }
-    dropped[steps(watched)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,18 +153,5 @@ mod tests {
         assert!(matches!(of("half-closed/half-close-then-cut", &five), Expectation::CannotBe(_)));
         let silent = expect("in-flight/reset".parse().unwrap(), &five, TimerWheel::default(), Speak::None);
         assert!(matches!(silent, Expectation::CannotBe(_)));
-    }
-
-    #[test]
-    fn the_odds_are_those_of_losing_every_probe_in_a_row() {
-        let five = Keepalive::with_deadline(seconds(5)).unwrap();
-        let odds =
-            |loss, seconds: f64| odds_of_loss(&five, TimerWheel::default(), loss, Duration::from_secs_f64(seconds));
-        let round = 0.51f64.powi(3);
-        assert!((odds(30, 5.1) - round).abs() < 1e-9);
-        assert_eq!((odds(30, 4.9), odds(0, 500.0)), (0.0, 0.0));
-        assert!((odds(100, 5.1) - 1.0).abs() < 1e-9);
-        // A round that ends with an answer to its first probe is followed by one that ends at 7 s.
-        assert!((odds(30, 7.1) - (round + 0.49 * round)).abs() < 1e-9);
     }
 }

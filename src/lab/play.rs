@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::keepalive::odds::{Path, Round};
 use crate::keepalive::{Keepalive, TimerWheel};
 use crate::lab::diary::Diary;
-use crate::lab::expectation::{Expectation, expect, odds_of_loss, stall};
+use crate::lab::expectation::{Expectation, expect, stall};
 use crate::lab::fault::{is_missing, strike};
 use crate::lab::interrupt::{GLANCE, Interrupt};
 use crate::lab::measure::{Holding, Row, SocketTable, tcp, timer};
@@ -310,7 +311,9 @@ impl<'a> Set<'a> {
     fn seen(&mut self, measured: Option<Duration>, watched: Duration, left: usize) -> Seen {
         let loss = self.part.scene.fault.loss();
         let crowd = loss.filter(|_| self.crowd > 1).map(|loss| {
-            let odds = odds_of_loss(&self.part.keepalive, self.part.wheel, loss, watched);
+            let path = Path::independent(f64::from(loss) / 100.0);
+            // Nothing is delayed in the lab.
+            let odds = Round::of_probes(&self.part.keepalive, &path, Duration::ZERO).within(&path, watched);
             (self.crowd - left.min(self.crowd), self.crowd, odds)
         });
         if let Some((dropped, of, odds)) = crowd {
