@@ -23,6 +23,7 @@
 //! 4. [`keepalive`]: the deadline's arithmetic, and `reactor/watch.rs`: the deadline while output is
 //!    outstanding, when keepalive stands aside.
 //! 5. [`service`]: what is done with the bytes. [`serve`], [`cli`]: from a command line to a loop.
+//! 6. `plan.rs`: what a deadline costs and risks; `keepalive/odds.rs`: the odds that it stands on.
 //!
 //! # A server of one's own
 //!
@@ -63,6 +64,8 @@ mod malloc;
 #[cfg(any(feature = "lab", feature = "plan"))]
 pub mod markup;
 pub mod observe;
+#[cfg(feature = "plan")]
+pub mod plan;
 pub mod reactor;
 mod seconds;
 pub mod serve;

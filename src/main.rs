@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use stillthere::cli::Command;
 #[cfg(feature = "lab")]
 use stillthere::lab;
+#[cfg(feature = "plan")]
+use stillthere::plan;
 use stillthere::reactor::Ending;
 use stillthere::{observe, serve};
 
@@ -22,6 +24,16 @@ fn main() -> ExitCode {
             return match lab::obey(&command) {
                 Ok(lab::Promise::Kept) => ExitCode::SUCCESS,
                 Ok(lab::Promise::Broken) => ExitCode::from(FAILED),
+                Err(sentence) => {
+                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
+                    ExitCode::from(FAILED)
+                }
+            };
+        }
+        #[cfg(feature = "plan")]
+        Ok(Command::Plan(question)) => {
+            return match plan::answer(&question) {
+                Ok(()) => ExitCode::SUCCESS,
                 Err(sentence) => {
                     let _ = writeln!(io::stderr(), "stillthere: {sentence}");
                     ExitCode::from(FAILED)

@@ -6,25 +6,33 @@ use crate::cli::arguments::Opt;
 use crate::cli::serve_options;
 
 /// The commands, for the guess at what was meant.
-pub const COMMANDS: &[&str] = if cfg!(feature = "lab") { &["serve", "lab", "help"] } else { &["serve", "help"] };
+pub const COMMANDS: &[&str] = &[
+    "serve",
+    #[cfg(feature = "lab")]
+    "lab",
+    #[cfg(feature = "plan")]
+    "plan",
+    "help",
+];
 
-#[cfg(not(feature = "lab"))]
-pub const OVERVIEW: &str = "\
-stillthere: a TCP server that always knows who is still there
+/// What there is to do.
+pub fn overview() -> String {
+    let mut text = String::from(
+        "stillthere: a TCP server that always knows who is still there
 
   stillthere serve [ADDR:PORT ...] [options]   run the server
-  stillthere serve --help                      its options
-  stillthere --version";
-
-#[cfg(feature = "lab")]
-pub const OVERVIEW: &str = "\
-stillthere: a TCP server that always knows who is still there
-
-  stillthere serve [ADDR:PORT ...] [options]   run the server
-  stillthere serve --help                      its options
-  stillthere lab run|matrix|list [options]     cut the cable, see what happens
-  stillthere lab --help                        its options
-  stillthere --version";
+  stillthere serve --help                      its options\n",
+    );
+    if cfg!(feature = "plan") {
+        text += "  stillthere plan [options]                    what a deadline costs and risks\n";
+        text += "  stillthere plan --help                       its options\n";
+    }
+    if cfg!(feature = "lab") {
+        text += "  stillthere lab run|matrix|list [options]     cut the cable, see what happens\n";
+        text += "  stillthere lab --help                        its options\n";
+    }
+    text + "  stillthere --version"
+}
 
 /// The options of `serve`, in their groups. Fits a screen of 80 by 24.
 pub fn of_serve() -> String {
@@ -45,6 +53,15 @@ stillthere lab list                           what states and faults there are\n
     );
     list(&mut text, crate::cli::lab_options::OPTIONS);
     text += "Exit code: 1 a promise broken or a scene not played, 2 a wrong command line.";
+    text
+}
+
+/// What a plan is made of.
+#[cfg(feature = "plan")]
+pub fn of_plan() -> String {
+    let mut text = String::from("stillthere plan [options]      what a deadline costs, and whom it drops falsely\n");
+    list(&mut text, crate::cli::plan_options::OPTIONS);
+    text += "Any subset will do. docs/plan.md has the formulas.";
     text
 }
 

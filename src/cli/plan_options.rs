@@ -1,0 +1,123 @@
+//! What the options of `plan` mean.
+
+use std::time::Duration;
+
+use crate::cli::arguments::{Given, Opt};
+use crate::cli::{Usage, serve_options};
+use crate::keepalive::{Keepalive, UserTimeout};
+use crate::plan::{Question, Wanted, few_wake_ups};
+use crate::serve::timer_wheel;
+
+const DEADLINE: &str = "Deadline of a silent peer";
+const KNOWN: &str = "What is known";
+const HEARTBEATS: &str = "Heartbeats, to compare";
+const ANSWER: &str = "Answer";
+
+pub const OPTIONS: &[Opt] = &[
+    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
+    Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe" },
+    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered" },
+    Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "as for `serve`" },
+    Opt { group: DEADLINE, name: "false-drops", value: "N/PERIOD", help: "or: the shortest for that many, 1/year" },
+    Opt { group: KNOWN, name: "peers", value: "N", help: "how many (default 1)" },
+    Opt { group: KNOWN, name: "loss", value: "SHARE", help: "of the packets, each way (default 1%)" },
+    Opt { group: KNOWN, name: "rtt", value: "DURATION", help: "the round trip (default 100ms)" },
+    Opt { group: KNOWN, name: "burst", value: "DURATION", help: "mean length of a bad spell (default 1s)" },
+    Opt { group: KNOWN, name: "burst-loss", value: "SHARE", help: "lost in a bad spell (default 100%)" },
+    Opt { group: KNOWN, name: "battery", value: "", help: "peers that should seldom wake up" },
+    Opt { group: HEARTBEATS, name: "heartbeat", value: "DURATION", help: "silence before a ping (default: idle)" },
+    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for the pong (default: the rest)" },
+    Opt { group: ANSWER, name: "json", value: "", help: "for machines" },
+    Opt { group: ANSWER, name: "svg", value: "FILE", help: "deadline against false drops, as a figure" },
+];
+
+/// The four that say which deadline.
+const SETTINGS: [&str; 4] = ["deadline", "idle", "interval", "count"];
+
+/// Checks what was given, and fills in what is not known.
+pub fn question(given: &Given) -> Result<Question, Usage> {
+    if let Some(word) = given.words.first() {
+        return Err(Usage(format!(
+            "{word:?}: `stillthere plan` takes options only; `stillthere plan --help` lists them"
+        )));
+    }
+    let round_trip = duration(given, "rtt", Duration::from_millis(100))?;
+    let burst = duration(given, "burst", Duration::from_secs(1))?;
+    if burst.is_zero() {
+        return Err(given.complaint("burst", "a bad spell takes some time; 1ms is as good as none"));
+    }
+    let (loss, burst_loss) = (share(given, "loss", 0.01)?, share(given, "burst-loss", 1.0)?);
+    if loss >= 1.0 {
+        return Err(given.complaint("loss", "of a path that loses everything there is nothing to plan"));
+    }
+    if loss >= burst_loss {
+        let because = "more must be lost in a bad spell than on average (--loss)";
+        return Err(given.complaint("burst-loss", because));
+    }
+    let battery = given.switch("battery")?;
+    let some = |name| match given.duration(name)? {
+        Some(duration) if duration.is_zero() => Err(given.complaint(name, "more than nothing is wanted")),
+        duration => Ok(duration),
+    };
+    Ok(Question {
+        wanted: wanted(given, battery, round_trip, burst)?,
+        peers: given.number("peers", 1, 1_000_000_000_000)?.unwrap_or(1),
+        loss,
+        round_trip,
+        burst,
+        burst_loss,
+        battery,
+        heartbeat: some("heartbeat")?,
+        heartbeat_timeout: some("heartbeat-timeout")?,
+        json: given.switch("json")?,
+        svg: given.text("svg").map(Into::into),
+    })
+}
+
+fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -> Result<Wanted, Usage> {
+    let chosen = given.command_line_first(&[&SETTINGS[..], &["user-timeout", "false-drops"]].concat());
+    if let Some(text) = chosen.text("false-drops") {
+        if let Some(other) = SETTINGS.iter().chain(&["user-timeout"]).find(|name| chosen.has(name)) {
+            let because = format!("it finds the deadline and all that belongs to it: give it, or --{other}");
+            return Err(chosen.complaint("false-drops", because));
+        }
+        let because = "so many in a second, minute, hour, day, week, month or year are wanted, such as 1/year";
+        let budget = text.parse().map_err(|()| chosen.complaint("false-drops", because))?;
+        return Ok(Wanted::AtMost(budget, timer_wheel()));
+    }
+    let keepalive = serve_options::keepalive(given, Keepalive::default())?;
+    let chosen = given.command_line_first(&SETTINGS);
+    if !battery || SETTINGS[1..].iter().any(|name| chosen.has(name)) {
+        return Ok(Wanted::Settings(keepalive));
+    }
+    let guard = match given.text("user-timeout") {
+        None | Some("auto") => UserTimeout::Auto,
+        Some("off") => UserTimeout::Off,
+        Some(_) => UserTimeout::Fixed(given.duration("user-timeout")?.unwrap_or_default()),
+    };
+    let split = few_wake_ups(keepalive.deadline(), round_trip, burst)
+        .and_then(|split| split.on_wheel(timer_wheel()).with_user_timeout(guard));
+    split.map(Wanted::Settings).map_err(|unfit| given.complaint(unfit.setting, unfit.because))
+}
+
+fn duration(given: &Given, name: &str, default: Duration) -> Result<Duration, Usage> {
+    let duration = given.duration(name)?.unwrap_or(default);
+    if duration > Duration::from_secs(24 * 60 * 60) {
+        return Err(given.complaint(name, "a day is the most"));
+    }
+    Ok(duration)
+}
+
+/// `2%` or `0.02`.
+fn share(given: &Given, name: &str, default: f64) -> Result<f64, Usage> {
+    let Some(text) = given.text(name) else { return Ok(default) };
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(given.complaint(name, "a share such as 2% or 0.02 is wanted, from 0% to 100%")),
+    }
+}

@@ -1,0 +1,202 @@
+//! What a deadline costs and risks, before anything runs.
+//!
+//! Owns the forecast: from what a person knows of the path and the peers to traffic, wake-ups, false
+//! drops, and what on the way would forget the connection; for keepalive, and for heartbeats beside it.
+//! The deadline's arithmetic is [`crate::keepalive`]'s. Knows no socket and no argument. The formulas,
+//! with what they assume, are in `docs/plan.md`.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::budget::Budget;
+pub use self::heartbeat::Heartbeat;
+use self::middlebox::{Fate, MIDDLEBOXES, Middlebox};
+pub use self::search::few_wake_ups;
+use crate::keepalive::odds::{Outlook, Path, Round};
+use crate::keepalive::{Guard, Keepalive, TimerWheel, UserTimeout};
+
+mod budget;
+mod curve;
+mod figure;
+mod heartbeat;
+mod json;
+mod middlebox;
+mod search;
+mod told;
+mod warn;
+
+const DAY: f64 = 86400.0;
+const YEAR: f64 = 365.25 * DAY;
+/// An empty segment of TCP over IPv4 with timestamps, as Linux sends them: 20 + 20 + 12 bytes.
+const EMPTY: f64 = 52.0;
+/// `PING 12345` and a line's end, or the same with PONG.
+const BEAT: f64 = 11.0;
+
+/// What a person knows, and wants.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub wanted: Wanted,
+    pub peers: u64,
+    /// The share of packets that is lost, each way.
+    pub loss: f64,
+    pub round_trip: Duration,
+    /// How long a bad spell lasts on average, and the share that is lost in it.
+    pub burst: Duration,
+    pub burst_loss: f64,
+    /// Few wake-ups are worth more than probes that are far apart.
+    pub battery: bool,
+    /// By default a heartbeat after the idle time, and the rest of the deadline to answer.
+    pub heartbeat: Option<Duration>,
+    pub heartbeat_timeout: Option<Duration>,
+    pub json: bool,
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// These settings.
+    Settings(Keepalive),
+    /// The shortest deadline for which no more living peers are dropped, all peers together.
+    AtMost(Budget, TimerWheel),
+}
+
+/// What one way to know costs and risks. Rates are a second and a peer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Price {
+    packets: f64,
+    bytes: f64,
+    /// How often the peer must wake up to answer.
+    wake_ups: f64,
+    /// False drops, if losses are independent, and if they come in bursts.
+    independent: Outlook,
+    bursts: Outlook,
+}
+
+impl Price {
+    /// The worse of the two.
+    fn false_drops(&self) -> f64 {
+        self.independent.rate().max(self.bursts.rate())
+    }
+}
+
+/// The forecast.
+#[derive(Clone, Debug)]
+struct Plan {
+    question: Question,
+    keepalive: Keepalive,
+    heartbeat: Heartbeat,
+    probes: Price,
+    beats: Price,
+    warnings: Vec<String>,
+}
+
+/// Answers a question on standard output, and draws the figure.
+///
+/// # Errors
+/// A sentence: no deadline is long enough, or a file or standard output cannot be written.
+pub fn answer(question: &Question) -> Result<(), String> {
+    let plan = Plan::make(question)?;
+    if let Some(path) = &question.svg {
+        let figure = figure::draw(&plan);
+        std::fs::write(path, figure).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    let text = if question.json { json::write(&plan) } else { told::tell(&plan) };
+    let result = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    result.map_err(|error| format!("cannot write the plan: {error}"))
+}
+
+impl Question {
+    fn independent(&self) -> Path {
+        Path::independent(self.loss)
+    }
+
+    fn bursts(&self) -> Path {
+        Path::bursts(self.loss, self.burst, self.burst_loss)
+    }
+
+    /// What keepalive comes to with these settings.
+    fn price_of_probes(&self, keepalive: &Keepalive) -> Price {
+        let outlook = |path: &Path| Round::of_probes(keepalive, path, self.round_trip).outlook();
+        let (independent, bursts) = (outlook(&self.independent()), outlook(&self.bursts()));
+        let probes = independent.asked_in_a_round / independent.round;
+        // A probe that is lost is not answered.
+        let packets = probes * (1.0 + (1.0 - self.loss));
+        Price { packets, bytes: packets * EMPTY, wake_ups: probes, independent, bursts }
+    }
+
+    /// What heartbeats come to, if two tries of TCP are at most `rto_max` apart.
+    fn price_of_beats(&self, heartbeat: &Heartbeat, rto_max: Duration) -> Price {
+        let outlook = |path: &Path| heartbeat.round(path, self.round_trip, rto_max).outlook();
+        let (independent, bursts) = (outlook(&self.independent()), outlook(&self.bursts()));
+        // Ping; pong, which acknowledges it; and what acknowledges the pong. What is lost is sent again.
+        let sendings = heartbeat::sendings(self.loss);
+        let rounds = 1.0 / independent.round;
+        let packets = rounds * (2.0 * sendings + 1.0);
+        let bytes = rounds * (2.0 * sendings * (EMPTY + BEAT) + EMPTY);
+        Price { packets, bytes, wake_ups: rounds, independent, bursts }
+    }
+
+    /// The settings for a deadline, by the rule that was asked for.
+    fn settings_for(&self, deadline: Duration) -> Option<Keepalive> {
+        let keepalive = match self.battery {
+            true => few_wake_ups(deadline, self.round_trip, self.burst),
+            false => Keepalive::with_deadline(deadline),
+        };
+        keepalive.ok()
+    }
+}
+
+impl Plan {
+    fn make(question: &Question) -> Result<Self, String> {
+        let keepalive = match &question.wanted {
+            Wanted::Settings(keepalive) => keepalive.clone(),
+            Wanted::AtMost(budget, wheel) => Self::within(question, *budget, *wheel)?,
+        };
+        let silence = question.heartbeat.unwrap_or(keepalive.idle());
+        let rest = keepalive.deadline().saturating_sub(silence);
+        let timeout = question.heartbeat_timeout.unwrap_or(rest.max(Duration::from_secs(1)));
+        let heartbeat = Heartbeat { silence, timeout };
+        let rto_max = match keepalive.guard() {
+            Guard::Loop { rto_max } => rto_max,
+            _ => heartbeat::RTO_MAX,
+        };
+        let probes = question.price_of_probes(&keepalive);
+        let beats = question.price_of_beats(&heartbeat, rto_max);
+        let mut plan = Self { question: question.clone(), keepalive, heartbeat, probes, beats, warnings: Vec::new() };
+        plan.warnings = warn::warnings(&plan);
+        Ok(plan)
+    }
+
+    fn within(question: &Question, budget: Budget, wheel: TimerWheel) -> Result<Keepalive, String> {
+        let a_peer = budget.rate() / question.peers.max(1) as f64;
+        let rate = |keepalive: &Keepalive| question.price_of_probes(&keepalive.clone().on_wheel(wheel)).false_drops();
+        let found = search::shortest(a_peer, question.battery, rate).ok_or_else(|| {
+            format!(
+                "no deadline up to {} drops as few living peers as {budget}: bursts of {} that take {} of the packets \
+                 last too long, or the loss of {} is too high",
+                humantime::format_duration(Duration::from_secs(search::LONGEST)),
+                humantime::format_duration(question.burst),
+                told::percent(question.burst_loss),
+                told::percent(question.loss),
+            )
+        })?;
+        // Auto is what it has already.
+        found.on_wheel(wheel).with_user_timeout(UserTimeout::Auto).map_err(|unfit| unfit.to_string())
+    }
+
+    /// False drops a second, of all peers.
+    fn of_all(&self, rate: f64) -> f64 {
+        rate * self.question.peers as f64
+    }
+
+    /// What on the way fares how, under probes.
+    fn fates(&self) -> impl Iterator<Item = (&'static Middlebox, Option<Fate>, Fate)> + '_ {
+        MIDDLEBOXES
+            .iter()
+            .map(|one| (one, one.under_probes(&self.keepalive), one.under_heartbeats(self.heartbeat.silence)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

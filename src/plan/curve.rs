@@ -1,0 +1,133 @@
+//! Deadline against false drops: the points of both plots, and the plot for a terminal.
+//!
+//! Owns the range, the scale and the characters. Both axes are logarithmic.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::plan::{Plan, YEAR};
+
+/// One deadline, in seconds, and the false drops a year of all peers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    pub deadline: f64,
+    pub independent: f64,
+    pub bursts: f64,
+}
+
+/// Both axes, from the least to the most that is shown.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    pub points: Vec<Point>,
+    pub deadlines: (f64, f64),
+    /// Powers of ten.
+    pub drops: (i32, i32),
+    /// The settings of the plan.
+    pub own: Point,
+}
+
+/// Columns and rows of the terminal's plot.
+const COLUMNS: usize = 64;
+const ROWS: usize = 13;
+/// As many powers of ten fit.
+const DECADES: i32 = 24;
+/// A deadline is at least this long.
+const SHORTEST: f64 = 3.0;
+
+impl Curve {
+    pub fn of(plan: &Plan) -> Self {
+        let question = &plan.question;
+        let a_year = |rate: f64| plan.of_all(rate) * YEAR;
+        let own = Point {
+            deadline: plan.keepalive.deadline().as_secs_f64(),
+            independent: a_year(plan.probes.independent.rate()),
+            bursts: a_year(plan.probes.bursts.rate()),
+        };
+        let longest = (own.deadline * 4.0).max(60.0).round();
+        let mut seconds: Vec<u64> = (0..COLUMNS)
+            .map(|n| (SHORTEST * (longest / SHORTEST).powf(n as f64 / (COLUMNS - 1) as f64)).round() as u64)
+            .collect();
+        seconds.dedup();
+        let settings = seconds.into_iter().filter_map(|seconds| question.settings_for(Duration::from_secs(seconds)));
+        let points: Vec<Point> = settings
+            .map(|keepalive| {
+                let price = question.price_of_probes(&keepalive);
+                Point {
+                    deadline: keepalive.deadline().as_secs_f64(),
+                    independent: a_year(price.independent.rate()),
+                    bursts: a_year(price.bursts.rate()),
+                }
+            })
+            .collect();
+        let values = || points.iter().chain([&own]).flat_map(|point| [point.independent, point.bursts]);
+        let decades = values().filter(|drops| *drops > 0.0).map(f64::log10);
+        let (least, most) = decades.fold((f64::MAX, f64::MIN), |(least, most), one| (least.min(one), most.max(one)));
+        let drops = if least > most { (-1, 1) } else { (least.floor() as i32, most.ceil() as i32) };
+        let drops = (drops.0.max(drops.1 - DECADES), drops.1.max(drops.0 + 1));
+        Self { points, deadlines: (SHORTEST, longest), drops, own }
+    }
+
+    /// From 0, the shortest deadline, to 1.
+    pub fn across(&self, deadline: f64) -> f64 {
+        (deadline / self.deadlines.0).ln() / (self.deadlines.1 / self.deadlines.0).ln()
+    }
+
+    /// From 0, the fewest drops, to 1; `None` below.
+    pub fn up(&self, drops: f64) -> Option<f64> {
+        let place = (drops.log10() - f64::from(self.drops.0)) / f64::from(self.drops.1 - self.drops.0);
+        (0.0..=1.0).contains(&place).then_some(place)
+    }
+
+    /// Round deadlines for the axis.
+    pub fn ticks(&self) -> impl Iterator<Item = u64> + '_ {
+        let round = [3, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 259_200];
+        round.into_iter().filter(|seconds| (self.deadlines.0..=self.deadlines.1).contains(&(*seconds as f64)))
+    }
+
+    pub fn plot(&self) -> String {
+        let mut grid = vec![vec![' '; COLUMNS]; ROWS];
+        let column = |deadline: f64| ((self.across(deadline) * (COLUMNS - 1) as f64).round() as usize).min(COLUMNS - 1);
+        let height = |drops: f64| self.up(drops).map(|up| ROWS - 1 - (up * (ROWS - 1) as f64).round() as usize);
+        let own = column(self.own.deadline);
+        grid.iter_mut().for_each(|row| row[own] = '│');
+        let marks = self.points.iter().map(|point| (point, 'o', '*')).chain([(&self.own, '@', '@')]);
+        for (point, independent, bursts) in marks {
+            for (drops, mark) in [(point.independent, independent), (point.bursts, bursts)] {
+                if let Some(row) = height(drops) {
+                    grid[row][column(point.deadline)] = mark;
+                }
+            }
+        }
+        let mut text = String::new();
+        for (n, row) in grid.iter().enumerate() {
+            // Every third power of ten or so has a row of its own.
+            let step = ((self.drops.1 - self.drops.0) / 4).max(1) as usize;
+            let mut decades = (self.drops.0..=self.drops.1).step_by(step);
+            let label = decades.find(|decade| height(10f64.powi(*decade)) == Some(n)).map(power).unwrap_or_default();
+            let line: String = row.iter().collect();
+            let _ = writeln!(text, "{label:>10} ┤{}", line.trim_end());
+        }
+        let mut axis = vec![' '; COLUMNS + 8];
+        for tick in self.ticks() {
+            let words: Vec<char> = super::told::duration(Duration::from_secs(tick)).chars().collect();
+            let at = column(tick as f64);
+            // A tick whose words would touch the ones before is left out.
+            if axis[at.saturating_sub(1)..at + words.len()].iter().all(|c| *c == ' ') {
+                axis[at..at + words.len()].copy_from_slice(&words);
+            }
+        }
+        let axis: String = axis.into_iter().collect();
+        let _ = writeln!(text, "{:>10} └{}", "", "─".repeat(COLUMNS));
+        let _ = writeln!(text, "{:>10}  {}", "", axis.trim_end());
+        text
+    }
+}
+
+/// `1000`, `0.01`, `1e-9`.
+pub fn power(decade: i32) -> String {
+    match decade {
+        0..6 => format!("{}", 10i64.pow(decade as u32)),
+        -3..0 => format!("{:.*}", -decade as usize, 10f64.powi(decade)),
+        _ => format!("1e{decade}"),
+    }
+}

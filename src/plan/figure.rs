@@ -1,0 +1,84 @@
+//! Deadline against false drops as a figure: one SVG that needs nothing else, for light and dark.
+//!
+//! Owns the drawing. The points are the curve's.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::markup::svg::{line, text};
+use crate::plan::Plan;
+use crate::plan::curve::{Curve, Point, power};
+use crate::plan::told::{duration, per, percent};
+
+const STYLE: &str = include_str!("figure.css");
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 440.0;
+/// The plot's edges, in points from the left and from above.
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 736.0;
+const TOP: f64 = 74.0;
+const BOTTOM: f64 = 372.0;
+
+/// One of a point's two figures.
+type Drops = fn(&Point) -> f64;
+
+pub fn draw(plan: &Plan) -> String {
+    let curve = Curve::of(plan);
+    let x = |deadline: f64| LEFT + (RIGHT - LEFT) * curve.across(deadline);
+    let y = |drops: f64| curve.up(drops).map(|up| BOTTOM - (BOTTOM - TOP) * up);
+    // Writing to a string cannot fail.
+    let mut svg = String::new();
+    let _ = write!(
+        svg,
+        "<svg class=\"plan\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
+         height=\"{HEIGHT}\" role=\"img\" aria-label=\"deadline against living peers dropped\"><style>{STYLE}</style>\
+         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>"
+    );
+    let question = &plan.question;
+    text(&mut svg, "title", (16.0, 26.0), "start", "What a deadline risks: living peers dropped a year");
+    let known = format!(
+        "{} peers, {} of packets lost each way, round trip {}, bursts of {}{}",
+        question.peers,
+        percent(question.loss),
+        duration(question.round_trip),
+        duration(question.burst),
+        if question.battery { ", few wake-ups" } else { "" }
+    );
+    text(&mut svg, "dim", (16.0, 46.0), "start", &known);
+    let step = ((curve.drops.1 - curve.drops.0 + 7) / 8).max(1);
+    for decade in (curve.drops.0..=curve.drops.1).step_by(step as usize) {
+        let Some(y) = y(10f64.powi(decade)) else { continue };
+        line(&mut svg, "grid", (LEFT, y), (RIGHT, y));
+        text(&mut svg, "dim", (LEFT - 8.0, y + 4.0), "end", &power(decade));
+    }
+    for tick in curve.ticks() {
+        let x = x(tick as f64);
+        line(&mut svg, "grid", (x, TOP), (x, BOTTOM));
+        text(&mut svg, "dim", (x, BOTTOM + 18.0), "middle", &duration(Duration::from_secs(tick)));
+    }
+    text(&mut svg, "dim", ((LEFT + RIGHT) / 2.0, BOTTOM + 36.0), "middle", "deadline");
+    let own = x(curve.own.deadline);
+    line(&mut svg, "own", (own, TOP), (own, BOTTOM));
+    let series: [(&str, Drops, &str, f64); 2] = [
+        ("independent", |point| point.independent, "each loss by itself", plan.probes.independent.rate()),
+        ("bursts", |point| point.bursts, "in bursts", plan.probes.bursts.rate()),
+    ];
+    let mut legend = 16.0;
+    for (class, of, name, rate) in series {
+        let mut path = String::new();
+        for point in &curve.points {
+            if let Some(y) = y(of(point)) {
+                let _ = write!(path, "{}{:.1} {y:.1}", if path.is_empty() { 'M' } else { 'L' }, x(point.deadline));
+            }
+        }
+        let _ = write!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
+        if let Some(y) = y(of(&curve.own)) {
+            let _ = write!(svg, "<circle class=\"{class}\" cx=\"{own:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>");
+        }
+        let words = format!("● {name}: {} at {}", per(plan.of_all(rate)), duration(plan.keepalive.deadline()));
+        text(&mut svg, class, (legend, HEIGHT - 12.0), "start", &words);
+        legend += 360.0;
+    }
+    svg += "</svg>\n";
+    svg
+}

@@ -1,0 +1,82 @@
+//! The other way to know: the program asks, over TCP, and the peer's program answers.
+//!
+//! Owns the rounds of heartbeats, with the retransmissions that TCP makes under them. Knows no
+//! server: what is reckoned here is any ping and pong over TCP.
+
+use std::time::Duration;
+
+use crate::keepalive::odds::{End, Path, Round};
+
+/// The least that Linux waits beyond a round trip before it sends again (`TCP_RTO_MIN`).
+const LEAST_WAIT: Duration = Duration::from_millis(200);
+/// Without `TCP_RTO_MAX_MS` two tries are at most this far apart (`TCP_RTO_MAX`).
+pub const RTO_MAX: Duration = Duration::from_secs(120);
+
+/// A ping after so much silence; no pong for so long, and the peer is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    pub silence: Duration,
+    pub timeout: Duration,
+}
+
+impl Heartbeat {
+    /// When a peer that falls silent is gone.
+    pub fn deadline(&self) -> Duration {
+        self.silence + self.timeout
+    }
+
+    /// The rounds of an idle peer. `rto_max` is the most between two tries.
+    ///
+    /// A ping that is lost is sent again by TCP, and so is a pong. The peer is dropped if the tries of
+    /// both together take longer than the timeout.
+    pub fn round(&self, path: &Path, round_trip: Duration, rto_max: Duration) -> Round {
+        let mut round = Round { answered: Vec::new(), dropped: Vec::new() };
+        let end = self.deadline();
+        let left = |at: Duration| end.saturating_sub(at).as_secs_f64();
+        let pings = tries(round_trip, rto_max, self.timeout);
+        let mut waiting = path.after(self.silence.as_secs_f64());
+        for (n, &ping) in pings.iter().enumerate() {
+            // The ping passes, and a round trip later the pong does, or one of its tries.
+            let arrived = self.silence + ping + round_trip;
+            let passes = waiting.then(path.passed());
+            if arrived <= end {
+                let mut owing = passes.then(path.after(round_trip.as_secs_f64()));
+                let pongs = tries(round_trip, rto_max, end - arrived);
+                for (m, &pong) in pongs.iter().enumerate() {
+                    let after = arrived + pong;
+                    round.answered.push(End { after, odds: owing.then(path.passed()), asked: 1 });
+                    let next = pongs.get(m + 1).map_or(left(after), |next| (*next - pong).as_secs_f64());
+                    owing = owing.then(path.lost()).then(path.after(next));
+                }
+                round.dropped.push(End { after: end, odds: owing, asked: 1 });
+            } else {
+                let rest = path.after(left(self.silence + ping));
+                round.dropped.push(End { after: end, odds: passes.then(rest), asked: 1 });
+            }
+            let next = pings.get(n + 1).map_or(left(self.silence + ping), |next| (*next - ping).as_secs_f64());
+            waiting = waiting.then(path.lost()).then(path.after(next));
+        }
+        round.dropped.push(End { after: end, odds: waiting, asked: 1 });
+        round
+    }
+}
+
+/// When TCP sends something that nobody acknowledges, counted from the first time, as far as
+/// `within`: a loss probe after the retransmission time-out, then retransmissions, each after twice the
+/// wait of the one before, and none later than `rto_max`.
+pub fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<Duration> {
+    let mut wait = (round_trip + LEAST_WAIT).min(rto_max);
+    let mut tries = vec![Duration::ZERO];
+    let mut at = wait; // the loss probe, which does not back off
+    while at <= within {
+        tries.push(at);
+        at += wait;
+        wait = (wait * 2).min(rto_max);
+    }
+    tries
+}
+
+/// How often a packet is sent until it passes, on average, if that is how often it is.
+pub fn sendings(loss: f64) -> f64 {
+    1.0 / (1.0 - loss)
+}

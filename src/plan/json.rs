@@ -1,0 +1,121 @@
+//! The plan for machines: JSON, one object. Times are seconds, rates are a second.
+//!
+//! Owns the names of its members.
+
+use std::time::Duration;
+
+use crate::keepalive::odds::Outlook;
+use crate::keepalive::{Guard, Keepalive, State};
+use crate::markup::json::{NULL, array, number, object, text};
+use crate::plan::curve::Curve;
+use crate::plan::middlebox::{Fate, Kind};
+use crate::plan::{DAY, Plan, Price, YEAR};
+
+pub fn write(plan: &Plan) -> String {
+    let question = &plan.question;
+    let fallback = plan.keepalive.clone().without_rto_max();
+    object(&[
+        ("peers", question.peers.to_string()),
+        ("loss", tiny(question.loss)),
+        ("round_trip", seconds(question.round_trip)),
+        ("burst", seconds(question.burst)),
+        ("burst_loss", tiny(question.burst_loss)),
+        ("battery", question.battery.to_string()),
+        ("settings", settings(&plan.keepalive)),
+        ("settings_before_linux_6_15", settings(&fallback)),
+        ("keepalive", price(plan, &plan.probes, &[])),
+        (
+            "heartbeats",
+            price(
+                plan,
+                &plan.beats,
+                &[("silence", seconds(plan.heartbeat.silence)), ("timeout", seconds(plan.heartbeat.timeout))],
+            ),
+        ),
+        ("on_the_way", array(on_the_way(plan))),
+        ("warnings", array(plan.warnings.iter().map(|warning| text(warning)))),
+        ("curve", array(curve(plan))),
+    ]) + "\n"
+}
+
+fn settings(keepalive: &Keepalive) -> String {
+    let (guard, rto_max, user_timeout) = match keepalive.guard() {
+        Guard::Loop { rto_max } => ("loop", seconds(rto_max), NULL.to_string()),
+        Guard::UserTimeout(timeout) => ("user timeout", NULL.to_string(), seconds(timeout)),
+        Guard::Nobody => ("nobody", NULL.to_string(), NULL.to_string()),
+    };
+    let gone = |state| match keepalive.predict(state) {
+        Some(prediction) => array([seconds(prediction.from), seconds(prediction.to)].into_iter()),
+        None => NULL.to_string(),
+    };
+    object(&[
+        ("deadline", seconds(keepalive.deadline())),
+        ("idle", seconds(keepalive.idle())),
+        ("interval", seconds(keepalive.interval())),
+        ("count", keepalive.count().to_string()),
+        ("guard", text(guard)),
+        ("rto_max", rto_max),
+        ("user_timeout", user_timeout),
+        ("gone_idle", gone(State::Idle)),
+        ("gone_data_in_flight", gone(State::InFlight)),
+        ("gone_window_shut", gone(State::WindowShut)),
+    ])
+}
+
+fn price(plan: &Plan, price: &Price, first: &[(&'static str, String)]) -> String {
+    let risk = |outlook: &Outlook| {
+        object(&[
+            ("in_a_round", tiny(outlook.dropped_in_a_round)),
+            ("a_day_and_peer", tiny(outlook.chance(DAY))),
+            ("a_year_all_peers", tiny(plan.of_all(outlook.rate()) * YEAR)),
+        ])
+    };
+    let mut members = first.to_vec();
+    members.extend([
+        ("packets_a_second_all_peers", tiny(plan.of_all(price.packets))),
+        ("bytes_a_second_all_peers", tiny(plan.of_all(price.bytes))),
+        ("packets_a_day_and_peer", tiny(price.packets * DAY)),
+        ("bytes_a_day_and_peer", tiny(price.bytes * DAY)),
+        ("wake_ups_a_day_and_peer", tiny(price.wake_ups * DAY)),
+        ("false_drops_independent", risk(&price.independent)),
+        ("false_drops_bursts", risk(&price.bursts)),
+    ]);
+    object(&members)
+}
+
+fn on_the_way(plan: &Plan) -> impl Iterator<Item = String> + '_ {
+    let word = |fate| match fate {
+        Fate::Survives => text("survived"),
+        Fate::Barely => text("if probes are lost"),
+        Fate::Forgotten => text("forgotten"),
+    };
+    plan.fates().map(move |(one, probes, beats)| {
+        object(&[
+            ("name", text(one.name)),
+            ("limit", seconds(one.limit)),
+            ("proxy", (one.kind == Kind::Proxy).to_string()),
+            ("keepalive", probes.map_or(NULL.to_string(), word)),
+            ("heartbeats", word(beats)),
+            ("source", text(one.source)),
+        ])
+    })
+}
+
+fn curve(plan: &Plan) -> impl Iterator<Item = String> {
+    Curve::of(plan).points.into_iter().map(|point| {
+        object(&[
+            ("deadline", number(point.deadline)),
+            ("independent", tiny(point.independent)),
+            ("bursts", tiny(point.bursts)),
+        ])
+    })
+}
+
+fn seconds(duration: Duration) -> String {
+    number(duration.as_secs_f64())
+}
+
+/// A chance may be very small: to six digits that count.
+fn tiny(number: f64) -> String {
+    if number.is_finite() { format!("{number:.5e}") } else { NULL.to_string() }
+}

@@ -1,0 +1,216 @@
+//! The forecast, against numbers worked out by hand; `simulation.rs` plays it out.
+
+use std::time::Duration;
+
+use super::*;
+use crate::keepalive::odds::Matrix;
+
+mod simulation;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn question(deadline: u64) -> Question {
+    Question {
+        wanted: Wanted::Settings(Keepalive::with_deadline(s(deadline)).unwrap()),
+        peers: 100_000,
+        loss: 0.02,
+        round_trip: Duration::from_millis(200),
+        burst: s(1),
+        burst_loss: 1.0,
+        battery: false,
+        heartbeat: None,
+        heartbeat_timeout: None,
+        json: false,
+        svg: None,
+    }
+}
+
+fn near(a: f64, b: f64, share: f64) -> bool {
+    (a / b - 1.0).abs() < share
+}
+
+/// A round of 6 s, three probes 8 s apart, each unanswered with 1 − 0.98².
+#[test]
+fn the_price_is_what_a_pencil_says() {
+    let plan = Plan::make(&question(30)).unwrap();
+    assert_eq!((plan.keepalive.idle(), plan.keepalive.interval(), plan.keepalive.count()), (s(6), s(8), 3));
+    let unanswered: f64 = 1.0 - 0.98 * 0.98;
+    assert!(near(plan.probes.independent.dropped_in_a_round, unanswered.powi(3), 1e-9));
+    // Half a grain of 256 ms for each timer, and the round trip.
+    let round =
+        6.128 + 0.2 * (1.0 - unanswered.powi(3)) + 8.128 * (unanswered + unanswered.powi(2) + unanswered.powi(3));
+    assert!(near(plan.probes.independent.round, round, 1e-9), "{} and {round}", plan.probes.independent.round);
+    let probes = (1.0 + unanswered + unanswered.powi(2)) / round;
+    assert!(near(plan.probes.packets, probes * 1.98, 1e-9) && near(plan.probes.bytes, probes * 1.98 * 52.0, 1e-9));
+    // In a burst the answer is lost with the probe: it is like one packet, not two.
+    let bursts = Path::bursts(0.02, s(1), 1.0);
+    let short = Keepalive::new(s(600), s(600), 2).unwrap();
+    let far_apart = Round::of_probes(&short, &bursts, Duration::ZERO).outlook();
+    assert!(near(far_apart.dropped_in_a_round, 0.02 * 0.02, 1e-6));
+}
+
+/// Nothing is lost of what may become of a round, and the rare is as exact as the frequent.
+#[test]
+fn rounds_add_up() {
+    let total = |round: &Round| {
+        let sum = round.answered.iter().chain(&round.dropped).fold(Matrix::default(), |sum, end| sum.or(end.odds));
+        sum.0.map(|row| row[0] + row[1])
+    };
+    for path in [Path::independent(0.3), Path::bursts(0.02, s(7), 0.6)] {
+        for (round_trip, heartbeat) in [(0, (6, 24)), (250, (1, 1)), (2500, (3, 2)), (9000, (30, 60))] {
+            let round_trip = Duration::from_millis(round_trip);
+            let keepalive = Keepalive::with_deadline(s(30)).unwrap();
+            let heartbeat = Heartbeat { silence: s(heartbeat.0), timeout: s(heartbeat.1) };
+            for round in [Round::of_probes(&keepalive, &path, round_trip), heartbeat.round(&path, round_trip, s(8))] {
+                assert!(total(&round).iter().all(|sum| (sum - 1.0).abs() < 1e-12), "{path:?}, {round_trip:?}");
+            }
+        }
+    }
+    let ten = Keepalive::new(s(10), s(5), 20).unwrap();
+    let rare = Round::of_probes(&ten, &Path::independent(0.01), Duration::ZERO).outlook().dropped_in_a_round;
+    assert!(near(rare, 0.0199f64.powi(20), 1e-9), "{rare}");
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_none() {
+    let keepalive = Keepalive::with_deadline(s(30)).unwrap();
+    let fatal = |seconds| {
+        let round = Round::of_probes(&keepalive, &Path::independent(0.1), s(seconds)).outlook();
+        round.dropped_in_a_round
+    };
+    assert!(near(fatal(7), 0.19f64.powi(3), 1e-9));
+    assert!(near(fatal(9), 0.19f64.powi(2), 1e-9), "the third probe is sent in vain");
+    assert!(near(fatal(25), 1.0, 1e-9), "all are");
+}
+
+#[test]
+fn a_user_timeout_below_the_deadline_leaves_fewer_probes() {
+    let wanted = |timeout| {
+        let keepalive = Keepalive::with_deadline(s(30)).unwrap();
+        let keepalive = keepalive.with_user_timeout(UserTimeout::Fixed(s(timeout))).unwrap();
+        Plan::make(&Question { wanted: Wanted::Settings(keepalive), ..question(30) }).unwrap()
+    };
+    let fatal = wanted(14);
+    assert!(near(fatal.probes.independent.dropped_in_a_round, 0.0396, 1e-9));
+    assert!(fatal.warnings[0].contains("one lost packet ends a living peer"), "{:?}", fatal.warnings);
+    assert!(near(wanted(29).probes.independent.dropped_in_a_round, 0.0396f64.powi(3), 1e-9));
+}
+
+/// TCP's own tries: after 0.4 s (the loss probe), then 0.4 s, 0.8 s, … later, at most `rto_max`.
+#[test]
+fn tcp_tries_as_linux_does() {
+    let millis = |round_trip, rto_max, within| -> Vec<u128> {
+        let tries = heartbeat::tries(Duration::from_millis(round_trip), s(rto_max), s(within));
+        tries.iter().map(Duration::as_millis).collect()
+    };
+    assert_eq!(millis(200, 120, 6), [0, 400, 800, 1600, 3200]);
+    assert_eq!(millis(0, 1, 5), [0, 200, 400, 800, 1600, 2600, 3600, 4600]);
+    assert_eq!(millis(100, 120, 0), [0]);
+    let beat = Heartbeat { silence: s(10), timeout: Duration::from_millis(700) };
+    let path = Path::independent(0.1);
+    // Tries of ping and pong at 0 and 0.4 s; 0.5 s remain after the round trip, so one may be lost.
+    let dropped = beat.round(&path, Duration::from_millis(200), s(120)).outlook().dropped_in_a_round;
+    assert!(near(dropped, 1.0 - (0.81 + 2.0 * 0.1 * 0.81), 1e-9), "{dropped}");
+}
+
+#[test]
+fn few_wake_ups_are_a_long_idle_time() {
+    let split = few_wake_ups(s(30), Duration::from_millis(200), s(1)).unwrap();
+    assert_eq!((split.idle(), split.interval(), split.count()), (s(24), s(2), 3));
+    let usual = few_wake_ups(s(30), s(1), s(60)).unwrap();
+    assert_eq!(usual.interval(), s(8), "no more than the usual interval");
+    assert!(few_wake_ups(s(2), s(0), s(1)).is_err());
+    let longest = few_wake_ups(s(100_000), s(0), s(1)).unwrap();
+    assert_eq!(longest.deadline(), s(100_000));
+}
+
+/// The answer keeps the budget, one second less does not, whatever the split.
+#[test]
+fn the_shortest_deadline_is_the_shortest() {
+    for (battery, loss, budget) in [(false, 0.02, "1/year"), (true, 0.02, "1/day"), (false, 0.3, "20/hour")] {
+        let budget: Budget = budget.parse().unwrap();
+        let question = Question { battery, loss, burst: Duration::from_millis(300), ..question(30) };
+        let found = Plan::within(&question, budget, TimerWheel::default()).unwrap();
+        let rate = |keepalive: &Keepalive| question.price_of_probes(keepalive).false_drops() * 1e5;
+        assert!(rate(&found) <= budget.rate(), "{found:?}");
+        assert!(!battery || found.idle() * 2 >= found.deadline());
+        let less = found.deadline().as_secs() - 1;
+        for count in 2..=24 {
+            for interval in 1..less {
+                let Some(idle) = less.checked_sub(interval * count).filter(|idle| *idle > 0) else { continue };
+                if battery && idle * 2 < less {
+                    continue;
+                }
+                let other = Keepalive::new(s(idle), s(interval), count as u32).unwrap();
+                assert!(rate(&other) > budget.rate(), "{other:?} is shorter than {found:?}");
+            }
+        }
+    }
+    let hopeless = Question { burst: s(3600), ..question(30) };
+    let said = Plan::within(&hopeless, "1/year".parse().unwrap(), TimerWheel::default()).unwrap_err();
+    assert!(said.contains("no deadline up to 4h") && said.contains("bursts of 1h"), "{said}");
+}
+
+#[test]
+fn warnings_give_their_reasons() {
+    let warned = |question: Question| Plan::make(&question).unwrap().warnings.join("\n");
+    let with = |idle, interval, count| {
+        let keepalive = Keepalive::new(s(idle), s(interval), count).unwrap();
+        Question { wanted: Wanted::Settings(keepalive), peers: 1, ..question(30) }
+    };
+    assert_eq!(warned(Question { peers: 1, ..question(30) }), "");
+    assert!(warned(question(30)).contains("in one instant"));
+    let long = warned(with(300, 10, 3));
+    assert!(long.contains("3 of those listed, Azure Load Balancer (4m) first"), "{long}");
+    let barely = warned(with(200, 75, 9));
+    assert!(barely.contains("if probes are lost") && barely.contains("9 of those listed"), "{barely}");
+    assert!(warned(with(7200, 75, 9)).contains("proxy"));
+    assert!(warned(Question { round_trip: s(9), ..with(6, 8, 3) }).contains("sent in vain"));
+    assert!(warned(Question { round_trip: s(25), ..with(6, 8, 3) }).contains("every idle peer is dropped"));
+    assert!(warned(with(24, 1, 3)).contains("13.5 % of the bursts"));
+    let hasty = Question { heartbeat_timeout: Some(Duration::from_millis(300)), ..with(6, 8, 3) };
+    assert!(warned(hasty).contains("no time to send a lost heartbeat again"));
+}
+
+#[test]
+fn limits_are_sorted_and_each_has_a_source() {
+    assert!(MIDDLEBOXES.is_sorted_by_key(|one| one.limit));
+    assert!(MIDDLEBOXES.iter().all(|one| !one.source.is_empty()));
+    assert!(MIDDLEBOXES.iter().any(|one| one.limit == s(2 * 3600 + 4 * 60) && one.source.contains("REQ-5")));
+}
+
+#[test]
+fn numbers_are_written_for_people() {
+    assert_eq!(told::share(0.0), "never");
+    assert_eq!((told::share(0.1234), told::share(0.0123)), ("12.3 %".to_string(), "1.23 %".to_string()));
+    assert_eq!((told::share(2.5e-7), told::share(1e-20)), ("1 in 4.00 M".to_string(), "1 in 1e20".to_string()));
+    assert_eq!(
+        (told::per(2.0 / DAY), told::per(0.1 / YEAR)),
+        ("2.00 a day".to_string(), "one in 10.0 years".to_string())
+    );
+    assert_eq!(told::percent(0.02), "2 %");
+    assert_eq!((curve::power(3), curve::power(-2), curve::power(9)), ("1000".into(), "0.01".into(), "1e9".into()));
+    for bad in ["1", "0/year", "-1/day", "x/day", "1/fortnight", "inf/day"] {
+        assert!(bad.parse::<Budget>().is_err(), "{bad}");
+    }
+    assert!(near("0.5/week".parse::<Budget>().unwrap().rate(), 0.5 / (7.0 * DAY), 1e-12));
+}
+
+/// Also where nothing is lost, and where all figures are the same.
+#[test]
+fn every_plan_can_be_told_and_drawn() {
+    for loss in [0.0, 0.02, 0.9] {
+        for (deadline, battery) in [(3, false), (30, true), (100_000, true)] {
+            let plan = Plan::make(&Question { loss, battery, ..question(deadline) }).unwrap();
+            let (text, json, svg) = (told::tell(&plan), json::write(&plan), figure::draw(&plan));
+            assert!(!text.contains("NaN") && !json.contains("NaN") && !svg.contains("NaN"), "{loss}, {deadline}");
+            let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+            assert!(widest.chars().count() <= 100, "{widest}");
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && !svg.contains("href"));
+            assert_eq!(json.matches('{').count(), json.matches('}').count());
+            assert_eq!(text.contains("radio"), battery);
+        }
+    }
+}

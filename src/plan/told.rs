@@ -1,0 +1,261 @@
+//! The plan in words and columns, for a terminal.
+//!
+//! Owns what a person reads, and how a number is written for one. Knows no formula.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::keepalive::{Guard, State};
+use crate::plan::curve::Curve;
+use crate::plan::middlebox::{Fate, Kind};
+use crate::plan::{DAY, Plan, Price, Wanted, YEAR};
+
+/// Sentences are broken after about so many characters.
+const WIDTH: usize = 96;
+/// The longest that a radio of the third generation stays awake after a packet.
+const RADIO_TAIL: f64 = 15.0;
+
+pub fn tell(plan: &Plan) -> String {
+    let mut text = String::new();
+    question(&mut text, plan);
+    settings(&mut text, plan);
+    noticed(&mut text, plan);
+    price(&mut text, plan);
+    on_the_way(&mut text, plan);
+    if !plan.warnings.is_empty() {
+        text += "\nMind:\n";
+        for warning in &plan.warnings {
+            paragraph(&mut text, "  - ", "    ", warning);
+        }
+    }
+    // Where nothing is lost there is nothing to plot.
+    if plan.question.loss == 0.0 {
+        return text;
+    }
+    text += "\nLiving peers dropped a year, all together (o independent, * in bursts, @ this plan)\n";
+    text += &Curve::of(plan).plot();
+    text
+}
+
+fn question(text: &mut String, plan: &Plan) {
+    let question = &plan.question;
+    let wanted = match &question.wanted {
+        Wanted::Settings(_) => String::new(),
+        Wanted::AtMost(budget, _) => format!(": the shortest that drops at most {budget} of all that live"),
+    };
+    let _ = writeln!(text, "A deadline of {}{wanted}", duration(plan.keepalive.deadline()));
+    let known = format!(
+        "for {}, of whose packets {} are lost each way, round trip {}, bursts of {}{}{}",
+        peers(question.peers),
+        percent(question.loss),
+        duration(question.round_trip),
+        duration(question.burst),
+        if question.burst_loss < 1.0 { format!(" that take {}", percent(question.burst_loss)) } else { String::new() },
+        if question.battery { ", few wake-ups" } else { "" },
+    );
+    paragraph(text, "", "", &known);
+}
+
+fn settings(text: &mut String, plan: &Plan) {
+    let keepalive = &plan.keepalive;
+    let _ = writeln!(
+        text,
+        "\nSettings:  --idle {} --interval {} --count {}",
+        humantime::format_duration(keepalive.idle()),
+        humantime::format_duration(keepalive.interval()),
+        keepalive.count()
+    );
+    let guard = match keepalive.guard() {
+        Guard::Loop { rto_max } => format!(
+            "while output is outstanding, when keepalive stands aside (RFC 9293 §3.8.4): the loop, which looks at the \
+             last sign of life once a deadline; the kernel tries every {} at least (TCP_RTO_MAX_MS)",
+            duration(rto_max)
+        ),
+        Guard::UserTimeout(timeout) => {
+            format!("while output is outstanding: the kernel, by a user timeout of {}", duration(timeout))
+        }
+        Guard::Nobody => "while output is outstanding: nobody".to_string(),
+    };
+    paragraph(text, "  ", "  ", &guard);
+    if let (Guard::Loop { .. }, Guard::UserTimeout(timeout)) =
+        (keepalive.guard(), keepalive.clone().without_rto_max().guard())
+    {
+        let words = format!(
+            "before Linux 6.15: a user timeout of {}. Not simply idle + interval × count = {}: its clock starts only \
+             with the first retransmission, 0.2 to 0.45 s and some round trips after the data, and its timer is late. \
+             Further above that sum an idle peer is kept for an interval more; below idle + interval = {} one lost \
+             probe would be fatal, because a user timeout undoes the count; and it lets go of living peers whose \
+             window stays shut that long",
+            duration(timeout),
+            duration(keepalive.deadline()),
+            duration(keepalive.idle() + keepalive.interval()),
+        );
+        paragraph(text, "  ", "  ", &words);
+    }
+}
+
+fn noticed(text: &mut String, plan: &Plan) {
+    let fallback = plan.keepalive.clone().without_rto_max();
+    let differs = fallback.guard() != plan.keepalive.guard();
+    let _ = writeln!(
+        text,
+        "\nA dead peer is gone:{}",
+        if differs { "                      before Linux 6.15" } else { "" }
+    );
+    for (name, state) in
+        [("idle", State::Idle), ("data in flight", State::InFlight), ("window shut", State::WindowShut)]
+    {
+        let when = |keepalive: &crate::keepalive::Keepalive| match keepalive.predict(state) {
+            Some(prediction) => prediction.to_string(),
+            None => "after 15 minutes and more".to_string(),
+        };
+        let before = if differs { when(&fallback) } else { String::new() };
+        let _ = writeln!(text, "{}", format!("  {name:<16}{:<25}{before}", when(&plan.keepalive)).trim_end());
+    }
+}
+
+fn price(text: &mut String, plan: &Plan) {
+    let (probes, beats, question) = (&plan.probes, &plan.beats, &plan.question);
+    let _ = writeln!(text, "\n{:<42}{:<24}heartbeats", "If every peer is idle", "keepalive");
+    let mut row = |name: &str, probes: String, beats: String| {
+        let _ = writeln!(text, "  {name:<40}{probes:<24}{beats}");
+    };
+    row("silence before it asks", duration(plan.keepalive.idle()), duration(plan.heartbeat.silence));
+    row(
+        "then",
+        format!("{} probes, {} apart", plan.keepalive.count(), duration(plan.keepalive.interval())),
+        format!("{} to answer", duration(plan.heartbeat.timeout)),
+    );
+    let mut both = |name: &str, of: &dyn Fn(&Price) -> String| row(name, of(probes), of(beats));
+    both("packets a second, all peers", &|price| amount(plan.of_all(price.packets)));
+    both("bytes a second, all peers", &|price| amount(plan.of_all(price.bytes)));
+    both("packets a day, each peer", &|price| amount(price.packets * DAY));
+    both("bytes a day, each peer", &|price| amount(price.bytes * DAY));
+    both("wake-ups a day, each peer", &|price| amount(price.wake_ups * DAY));
+    both("a living peer is dropped, in a day", &|price| share(price.independent.chance(DAY)));
+    both("  the same in bursts", &|price| share(price.bursts.chance(DAY)));
+    both("living peers dropped, all together", &|price| per(plan.of_all(price.independent.rate())));
+    both("  the same in bursts", &|price| per(plan.of_all(price.bursts.rate())));
+    let [yes, no] = ["yes", "no"].map(str::to_string);
+    row("finds a cut cable, a crash, a lost NAT", yes.clone(), yes.clone());
+    row("finds a program that hangs", "no, its kernel answers".to_string(), yes.clone());
+    row("keeps a slow reader, window shut", yes, "no, the ping waits too".to_string());
+    row("needs a protocol for it", no.clone(), "yes".to_string());
+    row("wakes the server up", no, "yes, each time".to_string());
+    if question.battery {
+        let awake = |price: &Price| (price.wake_ups * RADIO_TAIL).min(1.0) * 24.0;
+        let words = format!(
+            "a cellular radio stays awake after each packet, up to 15 s on 3G (Qian et al., TOP, ICNP 2010); so these \
+             keep it awake for up to {:.1} and {:.1} hours a day",
+            awake(probes),
+            awake(beats),
+        );
+        paragraph(text, "  ", "  ", &words);
+    }
+}
+
+fn on_the_way(text: &mut String, plan: &Plan) {
+    let [silence, _] = plan.keepalive.longest_silences();
+    let fates: Vec<_> = plan.fates().collect();
+    let lives = |fate: &Option<Fate>| *fate == Some(Fate::Survives);
+    let (survived, not): (Vec<_>, Vec<_>) = fates
+        .iter()
+        .partition(|(one, probes, beats)| (lives(probes) || one.kind == Kind::Proxy) && *beats == Fate::Survives);
+    let _ = writeln!(
+        text,
+        "\nOn the way, silent for {} at most{}",
+        duration(silence),
+        if not.is_empty() { ": nothing that is listed forgets it" } else { "; what forgets it:" }
+    );
+    for (one, probes, beats) in not {
+        let probes = match probes {
+            None => "passes no probes",
+            Some(Fate::Survives) => "survived",
+            Some(Fate::Barely) => "if probes are lost",
+            Some(Fate::Forgotten) => "forgotten",
+        };
+        let beats = if beats == Fate::Survives { "survived" } else { "forgotten" };
+        let name = format!("{}, {}", one.name, duration(one.limit));
+        let _ = writeln!(text, "  {name:<40}{probes:<24}{beats}\n    {}", one.source);
+    }
+    let name = |one: &str, limit: Duration| format!("{one} {}", duration(limit));
+    let (proxies, forward): (Vec<_>, Vec<_>) = survived.iter().partition(|(one, _, _)| one.kind == Kind::Proxy);
+    for (intro, those) in
+        [("survived: ", forward), ("survived by heartbeats, while no probe passes a proxy: ", proxies)]
+    {
+        let names: Vec<String> = those.iter().map(|(one, _, _)| name(one.name, one.limit)).collect();
+        if !names.is_empty() {
+            paragraph(text, "  ", "  ", &format!("{intro}{}", names.join(", ")));
+        }
+    }
+}
+
+fn paragraph(text: &mut String, first: &str, rest: &str, words: &str) {
+    let mut line = first.to_string();
+    for (n, word) in words.split_whitespace().enumerate() {
+        if n > 0 && line.chars().count() + word.chars().count() >= WIDTH {
+            let _ = writeln!(text, "{}", line.trim_end());
+            line = rest.to_string();
+        }
+        line += word;
+        line.push(' ');
+    }
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+fn peers(count: u64) -> String {
+    if count == 1 { "one peer".to_string() } else { format!("{count} peers") }
+}
+
+/// `5m 50s`; below a second `200ms`; parts of a millisecond are left out.
+pub fn duration(duration: Duration) -> String {
+    let millis = duration.as_millis() as u64;
+    // Beyond some seconds their thousandths tell nothing.
+    let millis = if millis > 10_000 { (millis + 50) / 100 * 100 } else { millis };
+    humantime::format_duration(Duration::from_millis(millis)).to_string()
+}
+
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.3}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Three digits that count.
+fn amount(number: f64) -> String {
+    let (scaled, unit) = match number {
+        n if n >= 1e9 => (n / 1e9, " G"),
+        n if n >= 1e6 => (n / 1e6, " M"),
+        n if n >= 1e4 => (n / 1e3, " k"),
+        n => (n, ""),
+    };
+    match scaled {
+        s if s >= 100.0 => format!("{s:.0}{unit}"),
+        s if s >= 10.0 => format!("{s:.1}{unit}"),
+        s if s >= 0.01 || s == 0.0 => format!("{s:.2}{unit}"),
+        s => format!("{s:.1e}"),
+    }
+}
+
+/// A chance: `12.3 %`, or `1 in 4.56 M`.
+pub fn share(chance: f64) -> String {
+    match chance {
+        c if c <= 0.0 => "never".to_string(),
+        c if c >= 0.999_95 => "certain".to_string(),
+        c if c >= 0.001 => format!("{:.*} %", if c < 0.1 { 2 } else { 1 }, c * 100.0),
+        c if c < 1e-12 => format!("1 in {:.0e}", 1.0 / c),
+        c => format!("1 in {}", amount(1.0 / c)),
+    }
+}
+
+/// How often, of a rate a second: `3.20 a day`, `one in 12.0 years`.
+pub fn per(rate: f64) -> String {
+    let periods = [("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", DAY), ("a year", YEAR)];
+    if rate <= 0.0 {
+        return "none".to_string();
+    }
+    match periods.into_iter().find(|(_, seconds)| rate * seconds >= 1.0) {
+        Some((name, seconds)) => format!("{} {name}", amount(rate * seconds)),
+        None if rate * YEAR < 1e-12 => format!("one in {:.0e} years", 1.0 / (rate * YEAR)),
+        None => format!("one in {} years", amount(1.0 / (rate * YEAR))),
+    }
+}

@@ -1,0 +1,76 @@
+//! The plan as a shell sees it: what it prints, writes and refuses.
+
+use std::process::{Command, Output, Stdio};
+
+fn plan(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stillthere"));
+    command.arg("plan").args(arguments).stdin(Stdio::null()).output().expect("the program runs")
+}
+
+fn said(output: &Output, code: i32) -> String {
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+#[test]
+fn a_plan_tells_all_that_was_asked() {
+    let text =
+        said(&plan(&["--deadline", "30s", "--peers", "100000", "--loss", "2%", "--rtt", "200ms", "--battery"]), 0);
+    for part in [
+        "A deadline of 30s",
+        "--idle 24s --interval 2s --count 3",
+        "TCP_RTO_MAX_MS",
+        "Not simply idle + interval × count",
+        "data in flight",
+        "window shut",
+        "packets a second, all peers",
+        "bytes a day, each peer",
+        "in bursts",
+        "heartbeats",
+        "a program that hangs",
+        "Azure Load Balancer 4m",
+        "RFC 5382",
+        "in one instant",
+        "@ this plan",
+    ] {
+        assert!(text.contains(part), "{text}\ndoes not contain {part:?}");
+    }
+}
+
+#[test]
+fn the_other_way_it_finds_the_deadline() {
+    let line = ["--false-drops", "1/year", "--peers", "100000", "--loss", "2%"];
+    let text = said(&plan(&line), 0);
+    assert!(text.contains("the shortest that drops at most 1 a year"), "{text}");
+    // What it found, it finds good when it is asked about it.
+    let settings = text.lines().find_map(|line| line.strip_prefix("Settings:")).expect("settings").to_string();
+    let mut again: Vec<&str> = settings.split_whitespace().collect();
+    again.extend(["--peers", "100000", "--loss", "2%", "--json"]);
+    let json = said(&plan(&again), 0);
+    let drops = json.split("\"a_year_all_peers\":").skip(1).take(2);
+    for drops in drops {
+        let number: f64 = drops.split(['}', ',']).next().unwrap().parse().expect("a number");
+        assert!(number <= 1.0, "{number} a year\n{json}");
+    }
+    let hopeless = said(&plan(&["--false-drops", "1/year", "--burst", "5h"]), 1);
+    assert!(hopeless.starts_with("stillthere: no deadline up to 4h"), "{hopeless}");
+}
+
+#[test]
+fn a_figure_is_written_and_needs_nothing_else() {
+    let path = std::env::temp_dir().join(format!("stillthere-plan-{}.svg", std::process::id()));
+    said(&plan(&["--svg", path.to_str().unwrap(), "--peers", "10"]), 0);
+    let svg = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("prefers-color-scheme: dark") && !svg.contains("url("));
+    let nowhere = said(&plan(&["--svg", "/nowhere/at/all.svg"]), 1);
+    assert!(nowhere.contains("cannot write /nowhere/at/all.svg: "), "{nowhere}");
+}
+
+#[test]
+fn what_the_kernel_refuses_is_refused() {
+    assert!(said(&plan(&["--count", "128"]), 2).contains("--count 128: a whole number from 1 to 127"));
+    let warned = said(&plan(&["--deadline", "30s", "--user-timeout", "10s"]), 0);
+    assert!(warned.contains("one lost packet ends a living peer"), "{warned}");
+}
