@@ -22,7 +22,7 @@
 //! 3. `reactor/connection.rs`: one peer; `readiness.rs`: the latch; `departure.rs`: why it ended.
 //! 4. [`keepalive`]: the deadline's arithmetic, and `reactor/watch.rs`: the deadline while output is
 //!    outstanding, when keepalive stands aside.
-//! 5. [`service`]: what is done with the bytes. [`serve`], [`cli`]: from a command line to a loop.
+//! 5. [`service`]: what is done with the bytes, and with silence: heartbeats. [`serve`], [`cli`]: from a command line to a loop.
 //!
 //! # A server of one's own
 //!

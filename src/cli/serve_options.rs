@@ -1,29 +1,38 @@
 //! What the options of `serve` mean.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt};
 use crate::keepalive::{Keepalive, Unfit, UserTimeout};
 use crate::observe::log::Levels;
-use crate::serve::{ServiceName, Settings, timer_wheel};
+use crate::serve::{Beats, ServiceName, Settings, timer_wheel};
 
-const LISTENING: &str = "Listening";
+const LISTENING: &str = "Listening, and running";
 const DEADLINE: &str = "Deadline of a silent peer";
-const RUNNING: &str = "Running";
+const HEARTBEATS: &str = "Heartbeats, where the kernel's word is not enough";
 
 pub const OPTIONS: &[Opt] = &[
-    Opt { group: LISTENING, name: "service", value: "NAME", help: "what peers talk to: echo (default) or discard" },
+    Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
     Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default 4096)" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "by default what the descriptor limit allows" },
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
+    Opt { group: LISTENING, name: "grace", value: "DURATION", help: "for output to drain at SIGTERM (default 10s)" },
+    Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 10s)" },
     Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 3)" },
     Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "if data wait: auto (default), off, 4500ms" },
-    Opt { group: RUNNING, name: "grace", value: "DURATION", help: "for output to drain at SIGTERM (default 10s)" },
-    Opt { group: RUNNING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+    Opt {
+        group: HEARTBEATS,
+        name: "heartbeat",
+        value: "DURATION",
+        help: "silence before it is asked: PING (default 30s)",
+    },
+    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for its answer (default 10s)" },
+    Opt { group: HEARTBEATS, name: "expect", value: "DURATION", help: "it is never asked, but must speak so often" },
 ];
 
 /// Checks what was given, and fills in the defaults.
@@ -31,9 +40,10 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
     let default = Settings::default();
     let service = match given.text("service") {
         None => default.service,
-        Some("echo") => ServiceName::Echo,
-        Some("discard") => ServiceName::Discard,
-        Some(_) => return Err(given.complaint("service", "echo or discard is wanted")),
+        Some(name) => match ServiceName::ALL.iter().find(|(known, _)| *known == name) {
+            Some((_, service)) => *service,
+            None => return Err(given.complaint("service", "echo, discard or heartbeat is wanted")),
+        },
     };
     let log = match given.text("log").map(str::parse::<Levels>) {
         None => default.log,
@@ -51,9 +61,36 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         reuse_port: given.switch("reuse-port")?,
         max_connections: given.number("max-connections", 1, u32::MAX as usize)?,
         service,
+        heartbeat: beats(given, service, default.heartbeat)?,
+        expect: waiting_time(given, "expect")?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
     })
+}
+
+fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {
+    let names = ["heartbeat", "heartbeat-timeout"];
+    // In the environment they may stand for the whole machine.
+    let chosen = given.on_command_line(&names);
+    if service != ServiceName::Heartbeat
+        && let Some(name) = chosen
+    {
+        let because = "a ping belongs to a protocol: it goes with --service heartbeat; for others there is --expect";
+        return Err(given.complaint(name, because));
+    }
+    Ok(Beats {
+        after: waiting_time(given, names[0])?.unwrap_or(default.after),
+        timeout: waiting_time(given, names[1])?.unwrap_or(default.timeout),
+    })
+}
+
+/// A time that the loop keeps by itself. It counts in milliseconds, and 40 days at most.
+fn waiting_time(given: &Given, name: &str) -> Result<Option<Duration>, Usage> {
+    let (least, most) = (Duration::from_millis(10), Duration::from_secs(40 * 24 * 3600));
+    match given.duration(name)? {
+        Some(time) if time < least || time > most => Err(given.complaint(name, "10ms to 40days is wanted")),
+        time => Ok(time),
+    }
 }
 
 fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Usage> {

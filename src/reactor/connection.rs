@@ -22,7 +22,7 @@ use log::trace;
 use self::wire::{Phase, Step, Watched, Wire, told};
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::{Line, Peer, Service};
+use crate::reactor::service::{Line, Peer, Service, Terms};
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
@@ -66,9 +66,9 @@ pub struct Connection<S, T> {
 
 impl<S: Stream, T> Connection<S, T> {
     /// A peer that has just been accepted; its service may greet it. Nothing was read yet.
-    pub fn welcome(stream: S, peer: SocketAddr, now: Moment, service: &mut impl Service<State = T>) -> Self {
-        let mut wire = Wire::new(stream, peer, now);
-        let state = service.arrived(&mut Peer { state: &mut (), line: &mut wire });
+    pub fn welcome(stream: S, peer: SocketAddr, service: &mut impl Service<State = T>, terms: Terms) -> Self {
+        let mut wire = Wire::new(stream, peer, terms.now);
+        let state = service.arrived(&mut Peer { state: &mut (), line: &mut wire, terms });
         Self { wire, state }
     }
 
@@ -90,19 +90,29 @@ impl<S: Stream, T> Connection<S, T> {
     /// # Errors
     /// The connection has ended, for this reason. It is told once: then the connection is never
     /// driven again.
-    pub fn drive(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Flow, Departure> {
+    pub fn drive(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Flow, Departure> {
         debug_assert!(self.wire.phase != Phase::Departed, "driven after its departure was told");
         self.wire.queued = false;
-        self.work(service, scratch).inspect_err(|_| {
+        self.work(service, scratch, terms).inspect_err(|_| {
             self.wire.phase = Phase::Departed;
             self.wire.outbox = None;
         })
     }
 
-    fn work(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Flow, Departure> {
+    fn work(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Flow, Departure> {
         let mut budget = BUDGET;
         while budget > 0 {
-            match self.step(service, scratch)? {
+            match self.step(service, scratch, terms)? {
                 Step::Moved(count) => budget = budget.saturating_sub(count.max(LEAST_CHARGE)),
                 Step::Blocked => return Ok(Flow::Blocked),
                 Step::Starved => return Ok(Flow::Starved),
@@ -113,12 +123,17 @@ impl<S: Stream, T> Connection<S, T> {
     }
 
     /// One system call, if there is one to make before the next edge.
-    fn step(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Step, Departure> {
+    fn step(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         match wire.phase {
             Phase::Over(departure) => Err(departure),
             Phase::Departed => Ok(Step::Blocked),
-            Phase::Dying(_) | Phase::Lingering => self.read(service, scratch),
+            Phase::Dying(_) | Phase::Lingering => self.read(service, scratch, terms),
             // Output waits, so input is not read; but a death is heard of all the same.
             _ if wire.outbox.is_some() => {
                 if wire.readiness.has(Readiness::HUNG_UP) {
@@ -130,7 +145,7 @@ impl<S: Stream, T> Connection<S, T> {
                     Ok(Step::Blocked)
                 }
             }
-            Phase::Open => self.read(service, scratch),
+            Phase::Open => self.read(service, scratch, terms),
             Phase::Ended => Err(Departure::Closed),
             Phase::Closing => {
                 wire.shut_write();
@@ -139,7 +154,12 @@ impl<S: Stream, T> Connection<S, T> {
         }
     }
 
-    fn read(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Step, Departure> {
+    fn read(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         let result = match wire.phase {
             // A dead peer may have been paused with its latch clear: its last words are waiting.
@@ -154,7 +174,7 @@ impl<S: Stream, T> Connection<S, T> {
                 Phase::Lingering => Err(Departure::ShutDown),
                 _ => {
                     wire.phase = Phase::Ended;
-                    service.ended(&mut Peer { state: &mut self.state, line: &mut self.wire });
+                    service.ended(&mut Peer { state: &mut self.state, line: &mut self.wire, terms });
                     Ok(Step::Moved(0))
                 }
             },
@@ -164,7 +184,8 @@ impl<S: Stream, T> Connection<S, T> {
                     wire.readiness.clear(Readiness::READABLE);
                 }
                 if wire.phase != Phase::Lingering {
-                    service.received(&mut Peer { state: &mut self.state, line: &mut self.wire }, &scratch[..count]);
+                    service
+                        .received(&mut Peer { state: &mut self.state, line: &mut self.wire, terms }, &scratch[..count]);
                 }
                 Ok(Step::Moved(count))
             }
@@ -182,6 +203,21 @@ impl<S: Stream, T> Connection<S, T> {
                 _ => Err(Departure::of(&error, || wire.stream.info())),
             },
         }
+    }
+
+    /// Asks the service what the time means for this peer, and when to ask again. A peer that has
+    /// sent its FIN will say no more, and one that we are closing has deadlines of its own: neither
+    /// is asked about. Where it ends the connection, this must be driven.
+    pub fn quiet(&mut self, service: &mut impl Service<State = T>, terms: Terms) -> Option<Moment> {
+        if self.wire.phase != Phase::Open {
+            return None;
+        }
+        service.quiet(&mut Peer { state: &mut self.state, line: &mut self.wire, terms })
+    }
+
+    /// It is dead or over, and only has to be driven for the last time.
+    pub fn is_ending(&self) -> bool {
+        self.wire.phase.is_ending()
     }
 
     /// Ends the connection in an orderly way: see [`Peer::close`].

@@ -27,6 +27,8 @@ pub enum Departure {
     /// The deadline passed, and the path had said why: a soft error from an ICMP message or from the
     /// neighbour table (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED and their kin).
     Unreachable(Errno),
+    /// The kernel answers, the program does not: nothing came back in time (a service's heartbeat).
+    Unresponsive,
     /// We shut it down, in an orderly way or at the end of the grace time.
     ShutDown,
     /// It was refused by a limit: more output waited than the outbox may hold.
@@ -39,7 +41,7 @@ pub enum Departure {
 
 impl Departure {
     /// How many reasons are counted apart.
-    pub const REASONS: usize = 10;
+    pub const REASONS: usize = 11;
 
     /// The reasons in the order of [`Departure::index`], as a person reads them.
     pub const LABELS: [&'static str; Self::REASONS] = [
@@ -49,6 +51,7 @@ impl Departure {
         "timed out, data unacknowledged",
         "timed out, window shut",
         "unreachable",
+        "unresponsive",
         "shut down by us",
         "outbox full",
         "out of memory",
@@ -95,10 +98,11 @@ impl Departure {
             Self::DataUnacknowledged => 3,
             Self::WindowShut => 4,
             Self::Unreachable(_) => 5,
-            Self::ShutDown => 6,
-            Self::OutboxFull => 7,
-            Self::OutOfMemory => 8,
-            Self::Failed(_) => 9,
+            Self::Unresponsive => 6,
+            Self::ShutDown => 7,
+            Self::OutboxFull => 8,
+            Self::OutOfMemory => 9,
+            Self::Failed(_) => 10,
         }
     }
 }
@@ -156,7 +160,9 @@ mod tests {
     #[test]
     fn every_errno_has_a_reason_and_every_reason_a_label() {
         let reasons = (1..134).map(|errno| read(Errno::from_raw_os_error(errno), TcpInfo::default()));
-        for departure in reasons.chain([Departure::Closed, Departure::ShutDown, Departure::OutboxFull]) {
+        for departure in
+            reasons.chain([Departure::Closed, Departure::ShutDown, Departure::OutboxFull, Departure::Unresponsive])
+        {
             assert!(departure.to_string().starts_with(Departure::LABELS[departure.index()]));
         }
         let said = read(Errno::HOSTUNREACH, TcpInfo::default()).to_string();

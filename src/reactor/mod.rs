@@ -14,6 +14,8 @@ pub use self::departure::{Departure, Farewell};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
+#[cfg(test)]
+pub(crate) use self::service::Script;
 pub use self::service::{Peer, Service};
 pub use self::signals::Signals;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
@@ -23,6 +25,7 @@ pub use self::timers::Moment;
 
 mod acceptor;
 mod address;
+mod agenda;
 mod connection;
 mod departure;
 mod listen;
@@ -151,6 +154,7 @@ impl Reactor {
         self.latch();
         let mut turn = Turn {
             now: self.clock.now(),
+            clock: self.clock,
             registry: self.poll.registry(),
             scratch: &mut self.scratch,
             capacity: &mut self.capacity,

@@ -15,28 +15,28 @@ use mio::{Interest, Registry};
 use slab::Slab;
 
 use crate::reactor::acceptor::{Accepted, Acceptor};
-use crate::reactor::connection::{Connection, Flow, Sign};
+use crate::reactor::agenda::Agenda;
+use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departure::Departure;
 use crate::reactor::listen::{Listen, Listening};
+use crate::reactor::outbox::OUTBOX_LIMIT;
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::Service;
+use crate::reactor::service::{Service, Terms};
 use crate::reactor::source::{Capacity, Names, Source, Turn};
 use crate::reactor::tally::{Summary, Tally};
-use crate::reactor::timers::{Moment, Timer, Timers};
-use crate::reactor::watch::{Watch, Watched};
+use crate::reactor::timers::{Moment, Timers};
+use crate::reactor::watch::Watch;
+
+mod clock;
 
 /// How many peers are accepted in a turn.
 const ACCEPT_BUDGET: usize = 64;
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
-/// How many peers are looked at for a sign of life in a turn.
-const LOOK_BUDGET: usize = 1024;
 /// How often a lingering connection is asked whether its peer has everything.
 const LINGER_CHECK: Duration = Duration::from_millis(50);
 /// How long a connection waits that the kernel had no memory for.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection lingers at most that its service closed.
-const LINGER: Duration = Duration::from_secs(10);
 /// An empty table of more slots than this is given back to the system.
 const KEPT_SLOTS: usize = 1024;
 
@@ -56,6 +56,10 @@ pub struct Port<V: Service> {
     starved: Timers,
     /// Those that were written to; `None` where the kernel keeps their deadline.
     watch: Option<Watch>,
+    /// When the service wants to be asked about a peer; empty if it never does.
+    agenda: Agenda,
+    /// What holds for all peers; the time is filled in.
+    terms: Terms,
     /// What has ended, and why; each once.
     ended: VecDeque<(u32, Departure)>,
     /// The port is stopping, and by when.
@@ -84,6 +88,8 @@ impl<V: Service> Port<V> {
             running: Vec::new(),
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
+            agenda: Agenda::new(),
+            terms: Terms { now: Moment::default(), max_output: OUTBOX_LIMIT },
             ended: VecDeque::new(),
             stop_by: None,
             tally: Tally::default(),
@@ -101,8 +107,11 @@ impl<V: Service> Port<V> {
 
     /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
     /// ask for is asked for here first, in a way that can be refused, and given back.
-    fn has_memory_for_one_more(&self) -> bool {
+    fn has_memory_for_one_more(&mut self) -> bool {
         let slots = self.peers.capacity();
+        if self.agenda.reserve().is_err() {
+            return false;
+        }
         if self.peers.len() < slots {
             return true;
         }
@@ -117,7 +126,8 @@ impl<V: Service> Port<V> {
         let entry = self.peers.vacant_entry();
         let key = entry.key();
         debug!("{address} arrived");
-        let connection = entry.insert(Connection::welcome(stream, address, turn.now, &mut self.service));
+        let terms = Terms { now: turn.now, ..self.terms };
+        let connection = entry.insert(Connection::welcome(stream, address, &mut self.service, terms));
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
         self.tally.accepted += 1;
@@ -128,16 +138,20 @@ impl<V: Service> Port<V> {
             connection.refuse(Departure::of(&error, || None));
             connection.enqueue();
             self.runnable.push(key as u32);
-        } else if connection.wants_watching() {
-            // It was greeted, and may have been silent in the backlog for long.
-            self.look(key as u32, turn.now);
+        } else {
+            // If it was greeted: it may have been silent in the backlog for long.
+            self.see_to_a_spontaneous_write(key as u32, turn.now);
+            self.ask_service(key as u32, turn.now);
         }
     }
 
     fn drive_peer(&mut self, key: u32, turn: &mut Turn<'_>) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         let lingered = connection.lingers();
-        match connection.drive(&mut self.service, turn.scratch) {
+        // Where somebody's silence is measured, what comes in the middle of a turn is dated by the
+        // clock: else it would be taken for older than it is.
+        let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
+        match connection.drive(&mut self.service, turn.scratch, Terms { now, ..self.terms }) {
             Ok(Flow::Blocked) => {}
             Ok(Flow::Yield) => self.runnable.push(key),
             Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
@@ -154,66 +168,6 @@ impl<V: Service> Port<V> {
                 Some(watch) => watch.add(turn.now, key),
                 None => {}
             }
-        }
-    }
-
-    /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
-    fn ask_lingerer(&mut self, timer: Timer, now: Moment) {
-        let Some(connection) = self.peers.get_mut(timer.key as usize) else { return };
-        if connection.arrival() != timer.arrival || !connection.lingers() {
-            return;
-        }
-        let too_long = self.stop_by.is_none() && now.since(timer.since) >= LINGER;
-        if connection.has_delivered() || too_long {
-            connection.cut();
-            if connection.enqueue() {
-                self.runnable.push(timer.key);
-            }
-        } else {
-            self.lingering.rearm(now, timer);
-        }
-    }
-
-    /// Asks the kernel about the peers that were written to and whose deadline has come.
-    fn look_for_signs_of_life(&mut self, now: Moment) {
-        for _ in 0..LOOK_BUDGET {
-            let Some(watch) = &mut self.watch else { return };
-            if let Some(key) = watch.due_in_batch(now) {
-                self.look(key, now);
-            } else if let Some(Watched { key, arrival }) = watch.due_suspect(now) {
-                if self.peers.get(key as usize).is_some_and(|owner| owner.arrival() == arrival) {
-                    self.look(key, now);
-                }
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn look(&mut self, key: u32, now: Moment) {
-        let (Some(watch), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else { return };
-        match connection.look(watch.deadline()) {
-            Sign::Acknowledged => {}
-            Sign::Heard { ago } => watch.suspect(now, Watched { key, arrival: connection.arrival() }, ago),
-            Sign::None => {
-                if connection.enqueue() {
-                    self.runnable.push(key);
-                }
-            }
-        }
-    }
-
-    /// The grace time is over: whoever is left goes now.
-    fn cut_all(&mut self) {
-        let mut lost = 0;
-        for (key, connection) in &mut self.peers {
-            lost += u64::from(connection.cut());
-            if connection.enqueue() {
-                self.runnable.push(key as u32);
-            }
-        }
-        if lost > 0 {
-            warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
         }
     }
 
@@ -271,21 +225,7 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn expire(&mut self, turn: &mut Turn<'_>) {
-        self.acceptor.expire(turn.now);
-        while let Some(timer) = self.lingering.expired(turn.now) {
-            self.ask_lingerer(timer, turn.now);
-        }
-        while let Some(timer) = self.starved.expired(turn.now) {
-            let owner = self.peers.get_mut(timer.key as usize).filter(|owner| owner.arrival() == timer.arrival);
-            if owner.is_some_and(Connection::enqueue) {
-                self.runnable.push(timer.key);
-            }
-        }
-        self.look_for_signs_of_life(turn.now);
-        if self.stop_by.is_some_and(|by| by <= turn.now) {
-            self.stop_by = None;
-            self.cut_all();
-        }
+        self.obey_the_clock(turn);
     }
 
     fn reap(&mut self, turn: &mut Turn<'_>) {
@@ -311,9 +251,7 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let watch = self.watch.as_ref().and_then(Watch::next);
-        let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline()];
-        [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
+        self.next_deadline()
     }
 
     fn stop(&mut self, by: Moment) {
