@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_getres};
 
 use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
 use crate::observe::log::Levels;
-use crate::reactor::{Ending, Listen, Listening, Reactor, Service};
+use crate::reactor::{Ending, Limits, Listen, Listening, Reactor, Service};
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
 /// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
@@ -34,6 +34,9 @@ pub struct Settings {
     pub heartbeat: Beats,
     /// A peer that sends nothing for so long is let go.
     pub expect: Option<Duration>,
+    pub limits: Limits,
+    /// `None`: as many from one address as there is room for.
+    pub max_per_address: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
 }
@@ -75,6 +78,8 @@ impl Default for Settings {
             service: ServiceName::Echo,
             heartbeat: Beats::default(),
             expect: None,
+            limits: Limits::default(),
+            max_per_address: None,
             grace: Duration::from_secs(10),
             log: Levels::default(),
         }
@@ -89,6 +94,7 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
     let limit = connection_limit(settings.max_connections);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    reactor.limit_per_address(settings.max_per_address);
     let mut bound = Vec::new();
     for &address in &settings.addresses {
         bound.push(listen(&mut reactor, settings, address).map_err(|error| cannot_listen(address, &error))?);
@@ -111,6 +117,7 @@ fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io
         reuse_port: settings.reuse_port,
         only_v6: settings.addresses.iter().any(has_v4),
         keepalive: settings.keepalive.clone(),
+        limits: settings.limits,
     };
     match settings.service {
         ServiceName::Echo => listen_with(reactor, settings, listen, Echo),

@@ -7,11 +7,12 @@ use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt};
 use crate::keepalive::{Keepalive, Unfit, UserTimeout};
 use crate::observe::log::Levels;
+use crate::reactor::{Limits, WhenFull};
 use crate::serve::{Beats, ServiceName, Settings, timer_wheel};
 
 const LISTENING: &str = "Listening, and running";
 const DEADLINE: &str = "Deadline of a silent peer";
-const HEARTBEATS: &str = "Heartbeats, where the kernel's word is not enough";
+const HEARTBEATS: &str = "Heartbeats, and limits";
 
 pub const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
@@ -33,6 +34,15 @@ pub const OPTIONS: &[Opt] = &[
     },
     Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for its answer (default 10s)" },
     Opt { group: HEARTBEATS, name: "expect", value: "DURATION", help: "it is never asked, but must speak so often" },
+    Opt {
+        group: HEARTBEATS,
+        name: "max-per-address",
+        value: "N",
+        help: "peers from one address; of IPv6 from one /64",
+    },
+    Opt { group: HEARTBEATS, name: "max-output", value: "BYTES", help: "that may wait for one peer (default 256K)" },
+    Opt { group: HEARTBEATS, name: "stalled", value: "DURATION", help: "a peer goes whose output does not move (off)" },
+    Opt { group: HEARTBEATS, name: "when-full", value: "HOW", help: "wait (default), refuse or evict-oldest-idle" },
 ];
 
 /// Checks what was given, and fills in the defaults.
@@ -63,6 +73,8 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         service,
         heartbeat: beats(given, service, default.heartbeat)?,
         expect: waiting_time(given, "expect")?,
+        limits: limits(given, default.limits)?,
+        max_per_address: given.number("max-per-address", 1, u32::MAX as usize)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
     })
@@ -82,6 +94,37 @@ fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, U
         after: waiting_time(given, names[0])?.unwrap_or(default.after),
         timeout: waiting_time(given, names[1])?.unwrap_or(default.timeout),
     })
+}
+
+fn limits(given: &Given, default: Limits) -> Result<Limits, Usage> {
+    let when_full = match given.text("when-full") {
+        None => default.when_full,
+        Some("wait") => WhenFull::Wait,
+        Some("refuse") => WhenFull::Refuse,
+        Some("evict-oldest-idle") => WhenFull::EvictOldestIdle,
+        Some(_) => return Err(given.complaint("when-full", "wait, refuse or evict-oldest-idle is wanted")),
+    };
+    let max_output = match given.text("max-output") {
+        None => default.max_output,
+        Some(text) => match bytes(text) {
+            Some(bytes) if (Limits::LEAST_OUTPUT..=1 << 30).contains(&bytes) => bytes,
+            _ => return Err(given.complaint("max-output", "4K to 1024M is wanted: bytes, or with K or M behind them")),
+        },
+    };
+    let stalled = match given.text("stalled") {
+        Some("off") => None,
+        _ => waiting_time(given, "stalled")?,
+    };
+    Ok(Limits { max_output, stalled, when_full })
+}
+
+/// 65536, 64K or 1M.
+fn bytes(text: &str) -> Option<usize> {
+    let (number, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 1 << 10),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |number| (number, 1 << 20)),
+    };
+    number.parse::<usize>().ok()?.checked_mul(unit)
 }
 
 /// A time that the loop keeps by itself. It counts in milliseconds, and 40 days at most.

@@ -15,11 +15,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use log::trace;
 
-use self::wire::{Phase, Step, Watched, Wire, told};
+use self::wire::{Phase, Step, Wire, told};
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::{Line, Peer, Service, Terms};
@@ -27,6 +26,9 @@ use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
 
+pub use self::look::Sign;
+
+mod look;
 mod wire;
 
 /// How many bytes one peer may move in a turn. Then it is the next one's turn.
@@ -44,17 +46,6 @@ pub enum Flow {
     /// The kernel has no memory to read or write with: no edge will come, so it is tried again
     /// after a while. A peer that is connected is not dropped for that.
     Starved,
-}
-
-/// What [`Connection::look`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// The peer has acknowledged everything: it need not be watched.
-    Acknowledged,
-    /// It owes an ACK, and was last heard of so long ago.
-    Heard { ago: Duration },
-    /// It owes an ACK and was not heard of for the deadline: it is dead.
-    None,
 }
 
 /// One accepted connection and what its service remembers of it.
@@ -253,35 +244,13 @@ impl<S: Stream, T> Connection<S, T> {
         self.wire.stream.info().is_none_or(|info| !info.owes())
     }
 
-    /// True, once, after something was written to a peer that is not watched yet.
-    pub fn wants_watching(&mut self) -> bool {
-        let wants = self.wire.watched == Watched::Wanted;
-        if wants {
-            self.wire.watched = Watched::Yes;
-        }
-        wants
+    /// Ends it now, for a reason of ours: see [`Line::let_go`].
+    pub fn let_go(&mut self, departure: Departure) {
+        self.wire.let_go(departure);
     }
 
-    /// Looks for a sign of life of a watched peer. After [`Sign::None`] it must be driven.
-    pub fn look(&mut self, deadline: Duration) -> Sign {
-        if self.wire.watched != Watched::Yes || self.wire.phase.is_ending() {
-            return Sign::Acknowledged;
-        }
-        let info = self.wire.stream.info();
-        trace!("{}: looked for a sign of life: {info:?}", self.wire.peer);
-        match info {
-            Some(info) if !info.owes() && self.wire.outbox.is_none() => {
-                self.wire.watched = Watched::No;
-                Sign::Acknowledged
-            }
-            Some(info) if info.silent >= deadline => {
-                self.wire.declare_dead(info);
-                Sign::None
-            }
-            Some(info) => Sign::Heard { ago: info.silent },
-            // The kernel would not say: it is asked again, and nobody is taken for dead meanwhile.
-            None => Sign::Heard { ago: Duration::ZERO },
-        }
+    pub fn peer(&self) -> SocketAddr {
+        self.wire.peer.into()
     }
 
     pub fn arrival(&self) -> Moment {

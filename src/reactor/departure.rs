@@ -29,6 +29,14 @@ pub enum Departure {
     Unreachable(Errno),
     /// The kernel answers, the program does not: nothing came back in time (a service's heartbeat).
     Unresponsive,
+    /// The peer lives, but its output has not moved for the time that was set for that.
+    Stalled,
+    /// It was the most idle one when there was no room for a newcomer.
+    Evicted,
+    /// It was refused: there was no room.
+    Full,
+    /// It was refused: there were as many from its address as may be.
+    TooManyFromAddress,
     /// We shut it down, in an orderly way or at the end of the grace time.
     ShutDown,
     /// It was refused by a limit: more output waited than the outbox may hold.
@@ -41,7 +49,7 @@ pub enum Departure {
 
 impl Departure {
     /// How many reasons are counted apart.
-    pub const REASONS: usize = 11;
+    pub const REASONS: usize = 15;
 
     /// The reasons in the order of [`Departure::index`], as a person reads them.
     pub const LABELS: [&'static str; Self::REASONS] = [
@@ -52,6 +60,10 @@ impl Departure {
         "timed out, window shut",
         "unreachable",
         "unresponsive",
+        "stalled",
+        "evicted, idle",
+        "refused, full",
+        "refused, too many from its address",
         "shut down by us",
         "outbox full",
         "out of memory",
@@ -99,10 +111,14 @@ impl Departure {
             Self::WindowShut => 4,
             Self::Unreachable(_) => 5,
             Self::Unresponsive => 6,
-            Self::ShutDown => 7,
-            Self::OutboxFull => 8,
-            Self::OutOfMemory => 9,
-            Self::Failed(_) => 10,
+            Self::Stalled => 7,
+            Self::Evicted => 8,
+            Self::Full => 9,
+            Self::TooManyFromAddress => 10,
+            Self::ShutDown => 11,
+            Self::OutboxFull => 12,
+            Self::OutOfMemory => 13,
+            Self::Failed(_) => 14,
         }
     }
 }

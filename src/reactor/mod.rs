@@ -11,6 +11,7 @@ use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
 pub use self::departure::{Departure, Farewell};
+pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
@@ -28,6 +29,7 @@ mod address;
 mod agenda;
 mod connection;
 mod departure;
+mod limits;
 mod listen;
 mod outbox;
 mod port;
@@ -95,6 +97,12 @@ impl Reactor {
             stopping: false,
             ending: None,
         })
+    }
+
+    /// Refuses peers of which there are so many from one address already, over all ports: an IPv4
+    /// address, or the /64 of an IPv6 address.
+    pub fn limit_per_address(&mut self, most: Option<usize>) {
+        self.capacity.limit_per_address(most);
     }
 
     /// Listens, and serves every peer that comes.

@@ -5,21 +5,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{debug, info, log_enabled, trace, warn};
+use log::{debug, info, log_enabled, trace};
+use mio::Registry;
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Interest, Registry};
 use slab::Slab;
 
-use crate::reactor::acceptor::{Accepted, Acceptor};
+use crate::reactor::acceptor::Acceptor;
 use crate::reactor::agenda::Agenda;
 use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departure::Departure;
+use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
-use crate::reactor::outbox::OUTBOX_LIMIT;
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::{Service, Terms};
 use crate::reactor::source::{Capacity, Names, Source, Turn};
@@ -28,9 +27,8 @@ use crate::reactor::timers::{Moment, Timers};
 use crate::reactor::watch::Watch;
 
 mod clock;
+mod door;
 
-/// How many peers are accepted in a turn.
-const ACCEPT_BUDGET: usize = 64;
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
 /// How often a lingering connection is asked whether its peer has everything.
@@ -56,8 +54,13 @@ pub struct Port<V: Service> {
     starved: Timers,
     /// Those that were written to; `None` where the kernel keeps their deadline.
     watch: Option<Watch>,
+    /// Those that were written to, if a stall is to be found out.
+    stall: Option<Watch>,
     /// When the service wants to be asked about a peer; empty if it never does.
     agenda: Agenda,
+    /// When each peer was active, as far as is known, if the most idle one may have to go.
+    idle: Agenda,
+    limits: Limits,
     /// What holds for all peers; the time is filled in.
     terms: Terms,
     /// What has ended, and why; each once.
@@ -77,6 +80,7 @@ impl<V: Service> Port<V> {
     /// # Errors
     /// The listener cannot be made or registered.
     pub fn open(listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+        let limits = listen.limits;
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {
             service,
@@ -88,8 +92,11 @@ impl<V: Service> Port<V> {
             running: Vec::new(),
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
+            stall: limits.stalled.map(Watch::new),
             agenda: Agenda::new(),
-            terms: Terms { now: Moment::default(), max_output: OUTBOX_LIMIT },
+            idle: Agenda::new(),
+            limits,
+            terms: Terms { now: Moment::default(), max_output: limits.max_output },
             ended: VecDeque::new(),
             stop_by: None,
             tally: Tally::default(),
@@ -105,53 +112,14 @@ impl<V: Service> Port<V> {
         self.acceptor.listening()
     }
 
-    /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
-    /// ask for is asked for here first, in a way that can be refused, and given back.
-    fn has_memory_for_one_more(&mut self) -> bool {
-        let slots = self.peers.capacity();
-        if self.agenda.reserve().is_err() {
-            return false;
-        }
-        if self.peers.len() < slots {
-            return true;
-        }
-        let mut larger = Vec::<(usize, Connection<TcpStream, V::State>)>::new();
-        let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
-        // The compiler may leave out memory that nobody looks at.
-        std::hint::black_box(&larger);
-        granted
-    }
-
-    fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
-        let entry = self.peers.vacant_entry();
-        let key = entry.key();
-        debug!("{address} arrived");
-        let terms = Terms { now: turn.now, ..self.terms };
-        let connection = entry.insert(Connection::welcome(stream, address, &mut self.service, terms));
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
-        self.tally.accepted += 1;
-        turn.capacity.arrive();
-        if let Err(error) = registered {
-            warn!("{address} cannot be registered with epoll and is let go: {error}");
-            self.acceptor.pause(turn.now, turn.capacity, &error);
-            connection.refuse(Departure::of(&error, || None));
-            connection.enqueue();
-            self.runnable.push(key as u32);
-        } else {
-            // If it was greeted: it may have been silent in the backlog for long.
-            self.see_to_a_spontaneous_write(key as u32, turn.now);
-            self.ask_service(key as u32, turn.now);
-        }
-    }
-
     fn drive_peer(&mut self, key: u32, turn: &mut Turn<'_>) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         let lingered = connection.lingers();
         // Where somebody's silence is measured, what comes in the middle of a turn is dated by the
         // clock: else it would be taken for older than it is.
         let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
-        match connection.drive(&mut self.service, turn.scratch, Terms { now, ..self.terms }) {
+        let most = turn.scratch.len().min(self.limits.max_output / 2);
+        match connection.drive(&mut self.service, &mut turn.scratch[..most], Terms { now, ..self.terms }) {
             Ok(Flow::Blocked) => {}
             Ok(Flow::Yield) => self.runnable.push(key),
             Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
@@ -169,6 +137,7 @@ impl<V: Service> Port<V> {
                 None => {}
             }
         }
+        self.watch_output(key, turn.now);
     }
 
     fn tell(&mut self, connection: Connection<TcpStream, V::State>, departure: Departure, turn: &Turn<'_>) {
@@ -210,18 +179,7 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
-        for _ in 0..ACCEPT_BUDGET {
-            if self.acceptor.is_ready(turn.capacity) && !self.has_memory_for_one_more() {
-                self.acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
-                return;
-            }
-            match self.acceptor.accept(turn.now, turn.capacity) {
-                Accepted::Peer(stream, address) => self.arrive(stream, address, turn),
-                Accepted::Lost => self.tally.lost += 1,
-                Accepted::Interrupted => {}
-                Accepted::Nobody => return,
-            }
-        }
+        self.accept_peers(turn);
     }
 
     fn expire(&mut self, turn: &mut Turn<'_>) {
@@ -234,8 +192,8 @@ impl<V: Service> Source for Port<V> {
             let Some((key, departure)) = self.ended.pop_front() else { break };
             let connection = self.peers.remove(key as usize);
             trace!("slot {key} is reaped");
+            turn.capacity.depart(connection.peer());
             self.tell(connection, departure, turn);
-            turn.capacity.depart();
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -452,6 +453,39 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
     let departure = bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS);
     assert_eq!(departure, Err(Departure::DataUnacknowledged));
     assert_eq!(bench.service.received.len(), 57, "what came before the death is received");
+}
+
+/// It lives and takes nothing: that is no time-out. While the last probe of its window is not answered
+/// it may be dead, and the deadline decides.
+#[test]
+fn output_that_does_not_move_has_stalled() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let mut bench = Bench::new(64, 30);
+    assert!(!bench.connection.may_stall(), "nothing was written");
+    bench.happen(&Happening::Data(40));
+    bench.turn();
+    assert_eq!([bench.connection.may_stall(), bench.connection.may_stall()], [true, false]);
+    let sent = |seconds| TcpInfo { sent: Duration::from_secs(seconds), not_sent: 10, ..TcpInfo::default() };
+    let look = |bench: &mut Bench, info| {
+        bench.kernel.0.borrow_mut().info = Some(info);
+        bench.connection.look_at_output(LIMIT)
+    };
+    assert!(matches!(look(&mut bench, sent(50)), Sign::Heard { ago } if ago < Duration::from_secs(50)));
+    assert!(matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), Sign::Heard { ago } if ago < LIMIT));
+    // The kernel has sent all it had, but the outbox has not.
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(61) }), Sign::None);
+    bench.connection.let_go(Departure::Stalled);
+    assert!(bench.kernel.0.borrow().reset, "its output is not left to the kernel");
+    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Err(Departure::Stalled));
+    // One that has taken everything is forgotten until it is written to again.
+    let mut bench = Bench::new(64, 100);
+    bench.happen(&Happening::Data(40));
+    bench.turn();
+    assert!(bench.connection.may_stall());
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), Sign::Acknowledged);
+    bench.happen(&Happening::Data(1));
+    bench.turn();
+    assert!(bench.connection.may_stall());
 }
 
 /// A short read saves the one that would say WouldBlock.

@@ -63,6 +63,8 @@ pub(super) struct Wire<S> {
     /// The port has this connection in its run queue.
     pub(super) queued: bool,
     pub(super) watched: Watched,
+    /// The same, for those who look whether its output moves.
+    pub(super) stalls: Watched,
 }
 
 /// Whether this peer may owe an ACK, and whether the port knows.
@@ -87,6 +89,7 @@ impl<S: Stream> Wire<S> {
             readiness: Readiness::WRITABLE,
             queued: false,
             watched: Watched::No,
+            stalls: Watched::No,
         }
     }
 
@@ -150,6 +153,9 @@ impl<S: Stream> Wire<S> {
     fn owes_an_ack(&mut self) {
         if self.watched == Watched::No {
             self.watched = Watched::Wanted;
+        }
+        if self.stalls == Watched::No {
+            self.stalls = Watched::Wanted;
         }
     }
 

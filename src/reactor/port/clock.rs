@@ -13,6 +13,7 @@ use log::warn;
 
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Sign};
+use crate::reactor::departure::Departure;
 use crate::reactor::port::Port;
 use crate::reactor::service::{Service, Terms};
 use crate::reactor::source::Turn;
@@ -41,6 +42,7 @@ impl<V: Service> Port<V> {
             }
         }
         self.look_for_signs_of_life(now);
+        self.look_for_stalls(now);
         self.ask_about_the_quiet(turn);
         if self.stop_by.is_some_and(|by| by <= now) {
             self.stop_by = None;
@@ -50,7 +52,7 @@ impl<V: Service> Port<V> {
 
     /// When the loop must wake for that.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        let watch = self.watch.as_ref().and_then(|watch| watch.next());
+        let watch = self.watch.iter().chain(&self.stall).filter_map(|watch| watch.next()).min();
         let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline(), self.agenda.next()];
         [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
     }
@@ -102,6 +104,46 @@ impl<V: Service> Port<V> {
         }
     }
 
+    /// Enters a peer that was written to, if it is not yet among those whose output may stall.
+    pub(super) fn watch_output(&mut self, key: u32, now: Moment) {
+        let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { return };
+        if connection.may_stall() {
+            stall.add(now, key);
+        }
+    }
+
+    /// Asks the kernel about output that may not have moved for long.
+    fn look_for_stalls(&mut self, now: Moment) {
+        for _ in 0..LOOK_BUDGET {
+            let Some(stall) = &mut self.stall else { return };
+            let key = if let Some(key) = stall.due_in_batch(now) {
+                key
+            } else if let Some(ticket) = stall.due_suspect(now) {
+                if !self.has(ticket) {
+                    continue;
+                }
+                ticket.key
+            } else {
+                return;
+            };
+            let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { continue };
+            match connection.look_at_output(stall.deadline()) {
+                Sign::Acknowledged => {}
+                Sign::Heard { ago } => stall.suspect(now, Ticket::new(key, connection.arrival()), ago),
+                Sign::None => self.let_go(key, Departure::Stalled),
+            }
+        }
+    }
+
+    /// Ends a connection for a reason of ours.
+    pub(super) fn let_go(&mut self, key: u32, departure: Departure) {
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        connection.let_go(departure);
+        if connection.enqueue() {
+            self.runnable.push(key);
+        }
+    }
+
     /// Whether the peer that is meant is still there.
     fn has(&self, ticket: Ticket) -> bool {
         self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
@@ -140,6 +182,7 @@ impl<V: Service> Port<V> {
         if connection.wants_watching() {
             self.look(key, now);
         }
+        self.watch_output(key, now);
     }
 
     /// The grace time is over: whoever is left goes now.
