@@ -22,7 +22,8 @@
 //! 3. `reactor/connection.rs`: one peer; `readiness.rs`: the latch; `departure.rs`: why it ended.
 //! 4. [`keepalive`]: the deadline's arithmetic, and `reactor/watch.rs`: the deadline while output is
 //!    outstanding, when keepalive stands aside.
-//! 5. [`service`]: what is done with the bytes. [`serve`], [`cli`]: from a command line to a loop.
+//! 5. [`service`]: what is done with the bytes, and with silence: heartbeats. [`serve`], [`cli`]: from
+//!    a command line to a loop.
 //! 6. `plan.rs`: what a deadline costs and risks; `keepalive/odds.rs`: the odds that it stands on.
 //!
 //! # A server of one's own

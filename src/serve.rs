@@ -13,8 +13,8 @@ use rustix::time::{ClockId, clock_getres};
 use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
 use crate::malloc;
 use crate::observe::log::Levels;
-use crate::reactor::{Ending, Listen, Listening, Reactor};
-use crate::service::{Discard, Echo};
+use crate::reactor::{Ending, Limits, Listen, Listening, Reactor, Service};
+use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
 /// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
 /// some to spare.
@@ -30,6 +30,14 @@ pub struct Settings {
     /// `None`: as many as the descriptor limit allows.
     pub max_connections: Option<usize>,
     pub service: ServiceName,
+    /// With the service `heartbeat`: the silence after which a peer is asked, and how long its
+    /// answer may take.
+    pub heartbeat: Beats,
+    /// A peer that sends nothing for so long is let go.
+    pub expect: Option<Duration>,
+    pub limits: Limits,
+    /// `None`: as many from one address as there is room for.
+    pub max_per_address: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
 }
@@ -39,6 +47,25 @@ pub struct Settings {
 pub enum ServiceName {
     Echo,
     Discard,
+    Heartbeat,
+}
+
+impl ServiceName {
+    pub const ALL: [(&'static str, Self); 3] =
+        [("echo", Self::Echo), ("discard", Self::Discard), ("heartbeat", Self::Heartbeat)];
+}
+
+/// When a silent peer is asked, and when it is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beats {
+    pub after: Duration,
+    pub timeout: Duration,
+}
+
+impl Default for Beats {
+    fn default() -> Self {
+        Self { after: Duration::from_secs(30), timeout: Duration::from_secs(10) }
+    }
 }
 
 impl Default for Settings {
@@ -50,6 +77,10 @@ impl Default for Settings {
             reuse_port: false,
             max_connections: None,
             service: ServiceName::Echo,
+            heartbeat: Beats::default(),
+            expect: None,
+            limits: Limits::default(),
+            max_per_address: None,
             grace: Duration::from_secs(10),
             log: Levels::default(),
         }
@@ -65,6 +96,7 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
     let limit = connection_limit(settings.max_connections);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    reactor.limit_per_address(settings.max_per_address);
     let mut bound = Vec::new();
     for &address in &settings.addresses {
         bound.push(listen(&mut reactor, settings, address).map_err(|error| cannot_listen(address, &error))?);
@@ -87,19 +119,36 @@ fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io
         reuse_port: settings.reuse_port,
         only_v6: settings.addresses.iter().any(has_v4),
         keepalive: settings.keepalive.clone(),
+        limits: settings.limits,
     };
     match settings.service {
-        ServiceName::Echo => reactor.listen(listen, Echo),
-        ServiceName::Discard => reactor.listen(listen, Discard),
+        ServiceName::Echo => listen_with(reactor, settings, listen, Echo),
+        ServiceName::Discard => listen_with(reactor, settings, listen, Discard),
+        ServiceName::Heartbeat => {
+            let Beats { after, timeout } = settings.heartbeat;
+            // Two servers that are started together need not ask in step.
+            let seed = u64::from(std::process::id());
+            listen_with(reactor, settings, listen, Heartbeat::new(Ping::default(), after, timeout, seed))
+        }
+    }
+}
+
+fn listen_with<V: Service + 'static>(
+    reactor: &mut Reactor,
+    settings: &Settings,
+    listen: Listen,
+    service: V,
+) -> io::Result<Listening> {
+    match settings.expect {
+        None => reactor.listen(listen, service),
+        Some(within) => reactor.listen(listen, Expect::new(service, within)),
     }
 }
 
 /// Says what is listened on, the deadline in words, and what will not be as it was asked for.
 fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
-    let service = match settings.service {
-        ServiceName::Echo => "echo",
-        ServiceName::Discard => "discard",
-    };
+    let service =
+        ServiceName::ALL.iter().find(|(_, service)| *service == settings.service).map_or("", |(name, _)| name);
     for Listening { address, .. } in bound {
         info!("{service} listens on {address}, for {limit} connections at most (pid {})", std::process::id());
     }
@@ -124,6 +173,18 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
             humantime::format_duration(timeout)
         ),
         _ => {}
+    }
+    let in_words = humantime::format_duration;
+    if settings.service == ServiceName::Heartbeat {
+        let Beats { after, timeout } = settings.heartbeat;
+        info!(
+            "a peer that says nothing for {} is asked (PING), and let go if nothing comes back within {}",
+            in_words(after),
+            in_words(timeout)
+        );
+    }
+    if let Some(within) = settings.expect {
+        info!("a peer that sends nothing for {} is let go", in_words(within));
     }
     if fallback.is_some() {
         warn!(

@@ -21,6 +21,11 @@ pub struct TcpInfo {
     pub unacknowledged: u32,
     /// Bytes that wait in the kernel and were never sent (`tcpi_notsent_bytes`).
     pub not_sent: u32,
+    /// Time since output was sent for the last time, probes of a shut window not counted
+    /// (`tcpi_last_data_sent`).
+    pub sent: Duration,
+    /// Time since data came for the last time (`tcpi_last_data_recv`).
+    pub received: Duration,
     /// Time since the last sign of life: data or an ACK, answers to probes among them
     /// (`tcpi_last_data_recv`, `tcpi_last_ack_recv`). To the millisecond, less the tick's grain.
     pub silent: Duration,
@@ -44,6 +49,8 @@ impl TcpInfo {
             retransmits: *raw.get(2)?,
             probes: *raw.get(3)?,
             unacknowledged: u32_at(24)?,
+            sent: Duration::from_millis(u32_at(44)?.into()),
+            received: Duration::from_millis(u32_at(52)?.into()),
             silent: Duration::from_millis(u32_at(52)?.min(u32_at(56)?).into()),
             not_sent: u32_at(144)?,
         })

@@ -38,7 +38,7 @@ const AUTO: UserTimeout = UserTimeout::Auto;
 /// What "auto" comes to on a kernel without `TCP_RTO_MAX_MS`.
 const OLD: UserTimeout = UserTimeout::Fixed(Duration::from_millis(4400));
 
-const TRIALS: [(&str, fn()); 18] = [
+const TRIALS: [(&str, fn()); 19] = [
     ("idle_and_never_spoke", idle_and_never_spoke),
     ("idle_after_an_exchange", idle_after_an_exchange),
     ("data_in_flight", || data_in_flight("data in flight", AUTO)),
@@ -54,6 +54,7 @@ const TRIALS: [(&str, fn()); 18] = [
     ("closing_with_output_in_the_outbox", || closing("closing, outbox full", Output::InTheOutbox)),
     ("closing_with_output_in_the_kernel", || closing("closing, output in the kernel", Output::InTheKernel)),
     ("closing_with_nothing_but_a_fin", || closing("closing, a FIN only", Output::Nothing)),
+    ("pinged_when_it_was_dead", pinged_when_it_was_dead),
     ("unreachable", || unreachable("unreachable, data in flight", AUTO)),
     ("unreachable_under_a_user_timeout", || unreachable("unreachable, user timeout", OLD)),
     ("alive_and_idle", alive_and_idle),
@@ -156,6 +157,18 @@ fn data_in_flight(what: &'static str, user_timeout: UserTimeout) {
     exchange(&mut client);
     let origin = answer_into(&mut scene, &mut client, Cut::BlackHole);
     scene.departs(State::InFlight, origin, DATA_UNACKNOWLEDGED);
+}
+
+/// The ping is written to a peer that has been silent for long, and keepalive stands aside from then
+/// on: it must not give the peer a new deadline.
+fn pinged_when_it_was_dead() {
+    let options = ["--service", "heartbeat", "--heartbeat", "3500ms", "--heartbeat-timeout", "1m", "--log", "trace"];
+    let mut scene = Scene::new("pinged when it was dead", AUTO, &options);
+    let _client = scene.arrive(None);
+    scene.cut(Cut::BlackHole);
+    let origin = scene.heard;
+    scene.departs(State::InFlight, origin, DATA_UNACKNOWLEDGED);
+    assert!(scene.was_told("write of 7 bytes 7 bytes"), "it was to be pinged:\n{}", scene.server.told());
 }
 
 fn unreachable(what: &'static str, user_timeout: UserTimeout) {

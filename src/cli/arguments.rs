@@ -142,6 +142,11 @@ impl Given {
         Self { values, words: Vec::new() }
     }
 
+    /// The first of these options that is on the command line.
+    pub fn on_command_line<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+        names.iter().copied().find(|name| self.find(name).is_some_and(|value| !value.in_environment))
+    }
+
     /// A complaint about an option, with its name and the value that it was given.
     pub fn complaint(&self, name: &str, because: impl Display) -> Usage {
         let place = self.find(name).map_or_else(|| format!("--{name}"), Value::place);

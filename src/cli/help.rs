@@ -73,7 +73,7 @@ fn list(text: &mut String, options: &[Opt]) {
             let _ = writeln!(text, "{group}:");
         }
         let left = format!("--{} {}", option.name, option.value);
-        let _ = writeln!(text, "  {left:<25}{}", option.help);
+        let _ = writeln!(text, "  {left:<24} {}", option.help);
     }
 }
 

@@ -1,29 +1,48 @@
 //! What the options of `serve` mean.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt};
 use crate::keepalive::{Keepalive, Unfit, UserTimeout};
 use crate::observe::log::Levels;
-use crate::serve::{ServiceName, Settings, timer_wheel};
+use crate::reactor::{Limits, WhenFull};
+use crate::serve::{Beats, ServiceName, Settings, timer_wheel};
 
-const LISTENING: &str = "Listening";
+const LISTENING: &str = "Listening, and running";
 const DEADLINE: &str = "Deadline of a silent peer";
-const RUNNING: &str = "Running";
+const HEARTBEATS: &str = "Heartbeats, and limits";
 
 pub const OPTIONS: &[Opt] = &[
-    Opt { group: LISTENING, name: "service", value: "NAME", help: "what peers talk to: echo (default) or discard" },
+    Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
     Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default 4096)" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "by default what the descriptor limit allows" },
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
+    Opt { group: LISTENING, name: "grace", value: "DURATION", help: "for output to drain at SIGTERM (default 10s)" },
+    Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 10s)" },
     Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 3)" },
     Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "if data wait: auto (default), off, 4500ms" },
-    Opt { group: RUNNING, name: "grace", value: "DURATION", help: "for output to drain at SIGTERM (default 10s)" },
-    Opt { group: RUNNING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+    Opt {
+        group: HEARTBEATS,
+        name: "heartbeat",
+        value: "DURATION",
+        help: "silence before it is asked: PING (default 30s)",
+    },
+    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for its answer (default 10s)" },
+    Opt { group: HEARTBEATS, name: "expect", value: "DURATION", help: "it is never asked, but must speak so often" },
+    Opt {
+        group: HEARTBEATS,
+        name: "max-per-address",
+        value: "N",
+        help: "peers from one address; of IPv6 from one /64",
+    },
+    Opt { group: HEARTBEATS, name: "max-output", value: "BYTES", help: "that may wait for one peer (default 256K)" },
+    Opt { group: HEARTBEATS, name: "stalled", value: "DURATION", help: "a peer goes whose output does not move (off)" },
+    Opt { group: HEARTBEATS, name: "when-full", value: "HOW", help: "wait (default), refuse or evict-oldest-idle" },
 ];
 
 /// Checks what was given, and fills in the defaults.
@@ -31,9 +50,10 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
     let default = Settings::default();
     let service = match given.text("service") {
         None => default.service,
-        Some("echo") => ServiceName::Echo,
-        Some("discard") => ServiceName::Discard,
-        Some(_) => return Err(given.complaint("service", "echo or discard is wanted")),
+        Some(name) => match ServiceName::ALL.iter().find(|(known, _)| *known == name) {
+            Some((_, service)) => *service,
+            None => return Err(given.complaint("service", "echo, discard or heartbeat is wanted")),
+        },
     };
     let log = match given.text("log").map(str::parse::<Levels>) {
         None => default.log,
@@ -51,9 +71,69 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         reuse_port: given.switch("reuse-port")?,
         max_connections: given.number("max-connections", 1, u32::MAX as usize)?,
         service,
+        heartbeat: beats(given, service, default.heartbeat)?,
+        expect: waiting_time(given, "expect")?,
+        limits: limits(given, default.limits)?,
+        max_per_address: given.number("max-per-address", 1, u32::MAX as usize)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
     })
+}
+
+fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {
+    let names = ["heartbeat", "heartbeat-timeout"];
+    // In the environment they may stand for the whole machine.
+    let chosen = given.on_command_line(&names);
+    if service != ServiceName::Heartbeat
+        && let Some(name) = chosen
+    {
+        let because = "a ping belongs to a protocol: it goes with --service heartbeat; for others there is --expect";
+        return Err(given.complaint(name, because));
+    }
+    Ok(Beats {
+        after: waiting_time(given, names[0])?.unwrap_or(default.after),
+        timeout: waiting_time(given, names[1])?.unwrap_or(default.timeout),
+    })
+}
+
+fn limits(given: &Given, default: Limits) -> Result<Limits, Usage> {
+    let when_full = match given.text("when-full") {
+        None => default.when_full,
+        Some("wait") => WhenFull::Wait,
+        Some("refuse") => WhenFull::Refuse,
+        Some("evict-oldest-idle") => WhenFull::EvictOldestIdle,
+        Some(_) => return Err(given.complaint("when-full", "wait, refuse or evict-oldest-idle is wanted")),
+    };
+    let max_output = match given.text("max-output") {
+        None => default.max_output,
+        Some(text) => match bytes(text) {
+            Some(bytes) if (Limits::LEAST_OUTPUT..=1 << 30).contains(&bytes) => bytes,
+            _ => return Err(given.complaint("max-output", "4K to 1024M is wanted: bytes, or with K or M behind them")),
+        },
+    };
+    let stalled = match given.text("stalled") {
+        Some("off") => None,
+        _ => waiting_time(given, "stalled")?,
+    };
+    Ok(Limits { max_output, stalled, when_full })
+}
+
+/// 65536, 64K or 1M.
+fn bytes(text: &str) -> Option<usize> {
+    let (number, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 1 << 10),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |number| (number, 1 << 20)),
+    };
+    number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+/// A time that the loop keeps by itself. It counts in milliseconds, and 40 days at most.
+fn waiting_time(given: &Given, name: &str) -> Result<Option<Duration>, Usage> {
+    let (least, most) = (Duration::from_millis(10), Duration::from_secs(40 * 24 * 3600));
+    match given.duration(name)? {
+        Some(time) if time < least || time > most => Err(given.complaint(name, "10ms to 40days is wanted")),
+        time => Ok(time),
+    }
 }
 
 fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Usage> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::keepalive::State;
-use crate::serve::{ServiceName, Settings};
+use crate::reactor::{Limits, WhenFull};
+use crate::serve::{Beats, ServiceName, Settings};
 
 fn read(line: &str, environment: &[(&str, &str)]) -> Result<Command, Usage> {
     let lookup =
@@ -34,12 +35,13 @@ fn everything_has_a_default() {
 
 #[test]
 fn every_option_is_read_from_both_places() {
-    let line = "serve [::1]:1 127.0.0.1:2 --service discard --backlog 7 --max-connections 9 --reuse-port --idle 7s \
-                --interval=3s --count 4 --user-timeout off --grace 500ms --log trace";
+    let line = "serve [::1]:1 127.0.0.1:2 --service heartbeat --backlog 7 --max-connections 9 --reuse-port --idle 7s \
+                --interval=3s --count 4 --user-timeout off --grace 500ms --log trace --expect 90s --heartbeat 20s --heartbeat-timeout 4s \
+                --max-per-address 3 --max-output 64K --stalled 60s --when-full refuse";
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
-        ("STILLTHERE_SERVICE", "discard"),
+        ("STILLTHERE_SERVICE", "heartbeat"),
         ("STILLTHERE_BACKLOG", "7"),
         ("STILLTHERE_MAX_CONNECTIONS", "9"),
         ("STILLTHERE_REUSE_PORT", "1"),
@@ -49,9 +51,20 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_USER_TIMEOUT", "off"),
         ("STILLTHERE_GRACE", "500ms"),
         ("STILLTHERE_LOG", "trace"),
+        ("STILLTHERE_EXPECT", "90s"),
+        ("STILLTHERE_HEARTBEAT", "20s"),
+        ("STILLTHERE_HEARTBEAT_TIMEOUT", "4s"),
+        ("STILLTHERE_MAX_PER_ADDRESS", "3"),
+        ("STILLTHERE_MAX_OUTPUT", "64K"),
+        ("STILLTHERE_STALLED", "60s"),
+        ("STILLTHERE_WHEN_FULL", "refuse"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
+    let beats = Beats { after: Duration::from_secs(20), timeout: Duration::from_secs(4) };
+    assert_eq!((on_line.heartbeat, on_line.expect), (beats, Some(Duration::from_secs(90))));
+    let limits = Limits { max_output: 64 * 1024, stalled: Some(Duration::from_secs(60)), when_full: WhenFull::Refuse };
+    assert_eq!((on_line.limits, on_line.max_per_address), (limits, Some(3)));
     assert_eq!(on_line.keepalive.predict(State::InFlight), None);
     assert!(on_line.reuse_port && on_line.addresses.len() == 2);
     for option in serve_options::OPTIONS.iter().filter(|option| option.name != "deadline") {
@@ -83,7 +96,13 @@ fn a_bad_value_says_which_what_and_what_instead() {
         ("serve --user-timeout soon", ["--user-timeout soon", "auto, off"]),
         ("serve --backlog 0", ["--backlog 0", "from 1 to"]),
         ("serve --max-connections -1", ["--max-connections -1", "whole number"]),
-        ("serve --service http", ["--service http", "echo or discard"]),
+        ("serve --service http", ["--service http", "echo, discard or heartbeat"]),
+        ("serve --heartbeat 5s", ["--heartbeat 5s", "--service heartbeat"]),
+        ("serve --max-output 4095", ["--max-output 4095", "4K to 1024M"]),
+        ("serve --max-output 9999999999G", ["--max-output 9999999999G", "with K or M"]),
+        ("serve --when-full panic", ["--when-full panic", "wait, refuse or evict-oldest-idle"]),
+        ("serve --stalled soon", ["--stalled soon", "a duration"]),
+        ("serve --expect 1ms", ["--expect 1ms", "10ms to 40days"]),
         ("serve --log loud", ["--log loud", "debug or trace"]),
         ("serve --grace", ["--grace", "wants a value"]),
         ("serve --dedline 3s", ["no option --dedline", "did you mean --deadline?"]),

@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::SockRef;
 
+use crate::reactor::limits::WhenFull;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::source::Capacity;
 use crate::reactor::timers::Moment;
@@ -21,6 +22,9 @@ use crate::reactor::timers::Moment;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long "full" is not said again, so that a busy limit does not flood the log.
 const QUIET: Duration = Duration::from_secs(10);
+
+/// How many of the evicted may wait to be reaped when others have come for them.
+const MOST_OVER: usize = 16;
 
 /// What an attempt to accept came to.
 pub enum Accepted {
@@ -118,7 +122,13 @@ impl Acceptor {
     /// Peers may be waiting, and there is room for one: the loop must not sleep.
     pub fn is_ready(&self, capacity: &Capacity) -> bool {
         let paused = self.paused.is_some_and(|(_, departures)| departures == capacity.departures());
-        self.latched && self.is_open() && !paused && capacity.has_room()
+        self.latched && self.is_open() && !paused && (capacity.has_room() || self.may_be_over(capacity))
+    }
+
+    /// Without room it is accepted only to be refused, or after another one was evicted: of those
+    /// some may wait to be reaped.
+    fn may_be_over(&self, capacity: &Capacity) -> bool {
+        self.listen.limits.when_full != WhenFull::Wait && capacity.connected() < capacity.limit() + MOST_OVER
     }
 
     /// When to try again by ourselves.
@@ -135,10 +145,12 @@ impl Acceptor {
     /// Takes one peer from the backlog: one accept4(2).
     pub fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
         if self.latched && self.is_open() && !capacity.has_room() && self.may_tell_full(now) {
-            warn!(
-                "the limit of {} connections is reached: who comes now waits in the backlog until one departs",
-                capacity.limit()
-            );
+            let what = match self.listen.limits.when_full {
+                WhenFull::Wait => "who comes now waits in the backlog until one departs",
+                WhenFull::Refuse => "who comes now is refused until one departs",
+                WhenFull::EvictOldestIdle => "who comes now takes the place of the one that has been idle longest",
+            };
+            warn!("the limit of {} connections is reached: {what}", capacity.limit());
         }
         if !self.is_ready(capacity) {
             return Accepted::Nobody;

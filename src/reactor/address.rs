@@ -14,6 +14,20 @@ pub struct PeerAddress {
     port: u16,
 }
 
+/// What one machine may have all of: an IPv4 address, or the /64 of an IPv6 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network([u8; 16]);
+
+impl PeerAddress {
+    pub fn network(self) -> Network {
+        let mut ip = self.ip;
+        if Ipv6Addr::from(ip).to_ipv4_mapped().is_none() {
+            ip[8..].fill(0);
+        }
+        Network(ip)
+    }
+}
+
 const SCOPE: std::ops::Range<usize> = 4..8;
 
 impl From<SocketAddr> for PeerAddress {

@@ -15,18 +15,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use log::trace;
 
-use self::wire::{Phase, Step, Watched, Wire, told};
+use self::wire::{Phase, Step, Wire, told};
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::{Line, Peer, Service};
+use crate::reactor::service::{Line, Peer, Service, Terms};
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
 
+pub use self::look::Sign;
+
+mod look;
 mod wire;
 
 /// How many bytes one peer may move in a turn. Then it is the next one's turn.
@@ -46,17 +48,6 @@ pub enum Flow {
     Starved,
 }
 
-/// What [`Connection::look`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// The peer has acknowledged everything: it need not be watched.
-    Acknowledged,
-    /// It owes an ACK, and was last heard of so long ago.
-    Heard { ago: Duration },
-    /// It owes an ACK and was not heard of for the deadline: it is dead.
-    None,
-}
-
 /// One accepted connection and what its service remembers of it.
 #[derive(Debug)]
 pub struct Connection<S, T> {
@@ -66,9 +57,9 @@ pub struct Connection<S, T> {
 
 impl<S: Stream, T> Connection<S, T> {
     /// A peer that has just been accepted; its service may greet it. Nothing was read yet.
-    pub fn welcome(stream: S, peer: SocketAddr, now: Moment, service: &mut impl Service<State = T>) -> Self {
-        let mut wire = Wire::new(stream, peer, now);
-        let state = service.arrived(&mut Peer { state: &mut (), line: &mut wire });
+    pub fn welcome(stream: S, peer: SocketAddr, service: &mut impl Service<State = T>, terms: Terms) -> Self {
+        let mut wire = Wire::new(stream, peer, terms.now);
+        let state = service.arrived(&mut Peer { state: &mut (), line: &mut wire, terms });
         Self { wire, state }
     }
 
@@ -90,19 +81,29 @@ impl<S: Stream, T> Connection<S, T> {
     /// # Errors
     /// The connection has ended, for this reason. It is told once: then the connection is never
     /// driven again.
-    pub fn drive(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Flow, Departure> {
+    pub fn drive(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Flow, Departure> {
         debug_assert!(self.wire.phase != Phase::Departed, "driven after its departure was told");
         self.wire.queued = false;
-        self.work(service, scratch).inspect_err(|_| {
+        self.work(service, scratch, terms).inspect_err(|_| {
             self.wire.phase = Phase::Departed;
             self.wire.outbox = None;
         })
     }
 
-    fn work(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Flow, Departure> {
+    fn work(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Flow, Departure> {
         let mut budget = BUDGET;
         while budget > 0 {
-            match self.step(service, scratch)? {
+            match self.step(service, scratch, terms)? {
                 Step::Moved(count) => budget = budget.saturating_sub(count.max(LEAST_CHARGE)),
                 Step::Blocked => return Ok(Flow::Blocked),
                 Step::Starved => return Ok(Flow::Starved),
@@ -113,12 +114,17 @@ impl<S: Stream, T> Connection<S, T> {
     }
 
     /// One system call, if there is one to make before the next edge.
-    fn step(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Step, Departure> {
+    fn step(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         match wire.phase {
             Phase::Over(departure) => Err(departure),
             Phase::Departed => Ok(Step::Blocked),
-            Phase::Dying(_) | Phase::Lingering => self.read(service, scratch),
+            Phase::Dying(_) | Phase::Lingering => self.read(service, scratch, terms),
             // Output waits, so input is not read; but a death is heard of all the same.
             _ if wire.outbox.is_some() => {
                 if wire.readiness.has(Readiness::HUNG_UP) {
@@ -130,7 +136,7 @@ impl<S: Stream, T> Connection<S, T> {
                     Ok(Step::Blocked)
                 }
             }
-            Phase::Open => self.read(service, scratch),
+            Phase::Open => self.read(service, scratch, terms),
             Phase::Ended => Err(Departure::Closed),
             Phase::Closing => {
                 wire.shut_write();
@@ -139,7 +145,12 @@ impl<S: Stream, T> Connection<S, T> {
         }
     }
 
-    fn read(&mut self, service: &mut impl Service<State = T>, scratch: &mut [u8]) -> Result<Step, Departure> {
+    fn read(
+        &mut self,
+        service: &mut impl Service<State = T>,
+        scratch: &mut [u8],
+        terms: Terms,
+    ) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         let result = match wire.phase {
             // A dead peer may have been paused with its latch clear: its last words are waiting.
@@ -154,7 +165,7 @@ impl<S: Stream, T> Connection<S, T> {
                 Phase::Lingering => Err(Departure::ShutDown),
                 _ => {
                     wire.phase = Phase::Ended;
-                    service.ended(&mut Peer { state: &mut self.state, line: &mut self.wire });
+                    service.ended(&mut Peer { state: &mut self.state, line: &mut self.wire, terms });
                     Ok(Step::Moved(0))
                 }
             },
@@ -164,7 +175,8 @@ impl<S: Stream, T> Connection<S, T> {
                     wire.readiness.clear(Readiness::READABLE);
                 }
                 if wire.phase != Phase::Lingering {
-                    service.received(&mut Peer { state: &mut self.state, line: &mut self.wire }, &scratch[..count]);
+                    service
+                        .received(&mut Peer { state: &mut self.state, line: &mut self.wire, terms }, &scratch[..count]);
                 }
                 Ok(Step::Moved(count))
             }
@@ -182,6 +194,21 @@ impl<S: Stream, T> Connection<S, T> {
                 _ => Err(Departure::of(&error, || wire.stream.info())),
             },
         }
+    }
+
+    /// Asks the service what the time means for this peer, and when to ask again. A peer that has
+    /// sent its FIN will say no more, and one that we are closing has deadlines of its own: neither
+    /// is asked about. Where it ends the connection, this must be driven.
+    pub fn quiet(&mut self, service: &mut impl Service<State = T>, terms: Terms) -> Option<Moment> {
+        if self.wire.phase != Phase::Open {
+            return None;
+        }
+        service.quiet(&mut Peer { state: &mut self.state, line: &mut self.wire, terms })
+    }
+
+    /// It is dead or over, and only has to be driven for the last time.
+    pub fn is_ending(&self) -> bool {
+        self.wire.phase.is_ending()
     }
 
     /// Ends the connection in an orderly way: see [`Peer::close`].
@@ -217,35 +244,13 @@ impl<S: Stream, T> Connection<S, T> {
         self.wire.stream.info().is_none_or(|info| !info.owes())
     }
 
-    /// True, once, after something was written to a peer that is not watched yet.
-    pub fn wants_watching(&mut self) -> bool {
-        let wants = self.wire.watched == Watched::Wanted;
-        if wants {
-            self.wire.watched = Watched::Yes;
-        }
-        wants
+    /// Ends it now, for a reason of ours: see [`Line::let_go`].
+    pub fn let_go(&mut self, departure: Departure) {
+        self.wire.let_go(departure);
     }
 
-    /// Looks for a sign of life of a watched peer. After [`Sign::None`] it must be driven.
-    pub fn look(&mut self, deadline: Duration) -> Sign {
-        if self.wire.watched != Watched::Yes || self.wire.phase.is_ending() {
-            return Sign::Acknowledged;
-        }
-        let info = self.wire.stream.info();
-        trace!("{}: looked for a sign of life: {info:?}", self.wire.peer);
-        match info {
-            Some(info) if !info.owes() && self.wire.outbox.is_none() => {
-                self.wire.watched = Watched::No;
-                Sign::Acknowledged
-            }
-            Some(info) if info.silent >= deadline => {
-                self.wire.declare_dead(info);
-                Sign::None
-            }
-            Some(info) => Sign::Heard { ago: info.silent },
-            // The kernel would not say: it is asked again, and nobody is taken for dead meanwhile.
-            None => Sign::Heard { ago: Duration::ZERO },
-        }
+    pub fn peer(&self) -> SocketAddr {
+        self.wire.peer.into()
     }
 
     pub fn arrival(&self) -> Moment {

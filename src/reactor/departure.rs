@@ -28,6 +28,16 @@ pub enum Departure {
     /// The deadline passed, and the path had said why: a soft error from an ICMP message or from the
     /// neighbour table (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED and their kin).
     Unreachable(Errno),
+    /// The kernel answers, the program does not: nothing came back in time (a service's heartbeat).
+    Unresponsive,
+    /// The peer lives, but its output has not moved for the time that was set for that.
+    Stalled,
+    /// It was the most idle one when there was no room for a newcomer.
+    Evicted,
+    /// It was refused: there was no room.
+    Full,
+    /// It was refused: there were as many from its address as may be.
+    TooManyFromAddress,
     /// We shut it down, in an orderly way or at the end of the grace time.
     ShutDown,
     /// It was refused by a limit: more output waited than the outbox may hold.
@@ -40,7 +50,7 @@ pub enum Departure {
 
 impl Departure {
     /// How many reasons are counted apart.
-    pub const REASONS: usize = 10;
+    pub const REASONS: usize = 15;
 
     /// The reasons in the order of [`Departure::index`], as a person reads them.
     pub const LABELS: [&'static str; Self::REASONS] = [
@@ -50,6 +60,11 @@ impl Departure {
         "timed out, data unacknowledged",
         "timed out, window shut",
         "unreachable",
+        "unresponsive",
+        "stalled",
+        "evicted, idle",
+        "refused, full",
+        "refused, too many from its address",
         "shut down by us",
         "outbox full",
         "out of memory",
@@ -96,10 +111,15 @@ impl Departure {
             Self::DataUnacknowledged => 3,
             Self::WindowShut => 4,
             Self::Unreachable(_) => 5,
-            Self::ShutDown => 6,
-            Self::OutboxFull => 7,
-            Self::OutOfMemory => 8,
-            Self::Failed(_) => 9,
+            Self::Unresponsive => 6,
+            Self::Stalled => 7,
+            Self::Evicted => 8,
+            Self::Full => 9,
+            Self::TooManyFromAddress => 10,
+            Self::ShutDown => 11,
+            Self::OutboxFull => 12,
+            Self::OutOfMemory => 13,
+            Self::Failed(_) => 14,
         }
     }
 }
@@ -157,7 +177,9 @@ mod tests {
     #[test]
     fn every_errno_has_a_reason_and_every_reason_a_label() {
         let reasons = (1..134).map(|errno| read(Errno::from_raw_os_error(errno), TcpInfo::default()));
-        for departure in reasons.chain([Departure::Closed, Departure::ShutDown, Departure::OutboxFull]) {
+        for departure in
+            reasons.chain([Departure::Closed, Departure::ShutDown, Departure::OutboxFull, Departure::Unresponsive])
+        {
             assert!(departure.to_string().starts_with(Departure::LABELS[departure.index()]));
         }
         let said = read(Errno::HOSTUNREACH, TcpInfo::default()).to_string();

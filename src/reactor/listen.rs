@@ -7,6 +7,7 @@ use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::keepalive::Keepalive;
+use crate::reactor::limits::Limits;
 
 /// What was made of a [`Listen`].
 #[derive(Clone, Debug)]
@@ -29,16 +30,22 @@ pub struct Listen {
     /// An IPv6 listener takes no IPv4 peers (IPV6_V6ONLY); else it is dual-stack.
     pub only_v6: bool,
     pub keepalive: Keepalive,
+    pub limits: Limits,
 }
 
 impl Listen {
     /// Listens on `address` with a backlog of 4096 and the default keepalive.
     pub fn on(address: SocketAddr) -> Self {
-        Self { address, backlog: 4096, reuse_port: false, only_v6: false, keepalive: Keepalive::default() }
+        let (keepalive, limits) = Default::default();
+        Self { address, backlog: 4096, reuse_port: false, only_v6: false, keepalive, limits }
     }
 
     pub fn keepalive(self, keepalive: Keepalive) -> Self {
         Self { keepalive, ..self }
+    }
+
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Makes the socket, with every option set before the first peer can connect.

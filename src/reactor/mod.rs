@@ -11,9 +11,12 @@ use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
 pub use self::departure::{Departure, Farewell};
+pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
+#[cfg(test)]
+pub(crate) use self::service::Script;
 pub use self::service::{Peer, Service};
 pub use self::signals::Signals;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
@@ -23,8 +26,10 @@ pub use self::timers::Moment;
 
 mod acceptor;
 mod address;
+mod agenda;
 mod connection;
 mod departure;
+mod limits;
 mod listen;
 mod outbox;
 mod port;
@@ -94,6 +99,12 @@ impl Reactor {
         })
     }
 
+    /// Refuses peers of which there are so many from one address already, over all ports: an IPv4
+    /// address, or the /64 of an IPv6 address.
+    pub fn limit_per_address(&mut self, most: Option<usize>) {
+        self.capacity.limit_per_address(most);
+    }
+
     /// Listens, and serves every peer that comes.
     ///
     /// # Errors
@@ -151,6 +162,7 @@ impl Reactor {
         self.latch();
         let mut turn = Turn {
             now: self.clock.now(),
+            clock: self.clock,
             registry: self.poll.registry(),
             scratch: &mut self.scratch,
             capacity: &mut self.capacity,

@@ -5,38 +5,36 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::{debug, info, log_enabled, trace, warn};
+use log::{debug, info, log_enabled, trace};
+use mio::Registry;
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Interest, Registry};
 use slab::Slab;
 
-use crate::reactor::acceptor::{Accepted, Acceptor};
-use crate::reactor::connection::{Connection, Flow, Sign};
+use crate::reactor::acceptor::Acceptor;
+use crate::reactor::agenda::Agenda;
+use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departure::Departure;
+use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::Service;
+use crate::reactor::service::{Service, Terms};
 use crate::reactor::source::{Capacity, Names, Source, Turn};
 use crate::reactor::tally::{Summary, Tally};
-use crate::reactor::timers::{Moment, Timer, Timers};
-use crate::reactor::watch::{Watch, Watched};
+use crate::reactor::timers::{Moment, Timers};
+use crate::reactor::watch::Watch;
 
-/// How many peers are accepted in a turn.
-const ACCEPT_BUDGET: usize = 64;
+mod clock;
+mod door;
+
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
-/// How many peers are looked at for a sign of life in a turn.
-const LOOK_BUDGET: usize = 1024;
 /// How often a lingering connection is asked whether its peer has everything.
 const LINGER_CHECK: Duration = Duration::from_millis(50);
 /// How long a connection waits that the kernel had no memory for.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection lingers at most that its service closed.
-const LINGER: Duration = Duration::from_secs(10);
 /// An empty table of more slots than this is given back to the system.
 const KEPT_SLOTS: usize = 1024;
 
@@ -56,6 +54,15 @@ pub struct Port<V: Service> {
     starved: Timers,
     /// Those that were written to; `None` where the kernel keeps their deadline.
     watch: Option<Watch>,
+    /// Those that were written to, if a stall is to be found out.
+    stall: Option<Watch>,
+    /// When the service wants to be asked about a peer; empty if it never does.
+    agenda: Agenda,
+    /// When each peer was active, as far as is known, if the most idle one may have to go.
+    idle: Agenda,
+    limits: Limits,
+    /// What holds for all peers; the time is filled in.
+    terms: Terms,
     /// What has ended, and why; each once.
     ended: VecDeque<(u32, Departure)>,
     /// The port is stopping, and by when.
@@ -73,6 +80,7 @@ impl<V: Service> Port<V> {
     /// # Errors
     /// The listener cannot be made or registered.
     pub fn open(listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+        let limits = listen.limits;
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {
             service,
@@ -84,6 +92,11 @@ impl<V: Service> Port<V> {
             running: Vec::new(),
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
+            stall: limits.stalled.map(Watch::new),
+            agenda: Agenda::new(),
+            idle: Agenda::new(),
+            limits,
+            terms: Terms { now: Moment::default(), max_output: limits.max_output },
             ended: VecDeque::new(),
             stop_by: None,
             tally: Tally::default(),
@@ -99,45 +112,14 @@ impl<V: Service> Port<V> {
         self.acceptor.listening()
     }
 
-    /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
-    /// ask for is asked for here first, in a way that can be refused, and given back.
-    fn has_memory_for_one_more(&self) -> bool {
-        let slots = self.peers.capacity();
-        if self.peers.len() < slots {
-            return true;
-        }
-        let mut larger = Vec::<(usize, Connection<TcpStream, V::State>)>::new();
-        let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
-        // The compiler may leave out memory that nobody looks at.
-        std::hint::black_box(&larger);
-        granted
-    }
-
-    fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
-        let entry = self.peers.vacant_entry();
-        let key = entry.key();
-        debug!("{address} arrived");
-        let connection = entry.insert(Connection::welcome(stream, address, turn.now, &mut self.service));
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
-        self.tally.accepted += 1;
-        turn.capacity.arrive();
-        if let Err(error) = registered {
-            warn!("{address} cannot be registered with epoll and is let go: {error}");
-            self.acceptor.pause(turn.now, turn.capacity, &error);
-            connection.refuse(Departure::of(&error, || None));
-            connection.enqueue();
-            self.runnable.push(key as u32);
-        } else if connection.wants_watching() {
-            // It was greeted, and may have been silent in the backlog for long.
-            self.look(key as u32, turn.now);
-        }
-    }
-
     fn drive_peer(&mut self, key: u32, turn: &mut Turn<'_>) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         let lingered = connection.lingers();
-        match connection.drive(&mut self.service, turn.scratch) {
+        // Where somebody's silence is measured, what comes in the middle of a turn is dated by the
+        // clock: else it would be taken for older than it is.
+        let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
+        let most = turn.scratch.len().min(self.limits.max_output / 2);
+        match connection.drive(&mut self.service, &mut turn.scratch[..most], Terms { now, ..self.terms }) {
             Ok(Flow::Blocked) => {}
             Ok(Flow::Yield) => self.runnable.push(key),
             Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
@@ -155,66 +137,7 @@ impl<V: Service> Port<V> {
                 None => {}
             }
         }
-    }
-
-    /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
-    fn ask_lingerer(&mut self, timer: Timer, now: Moment) {
-        let Some(connection) = self.peers.get_mut(timer.key as usize) else { return };
-        if connection.arrival() != timer.arrival || !connection.lingers() {
-            return;
-        }
-        let too_long = self.stop_by.is_none() && now.since(timer.since) >= LINGER;
-        if connection.has_delivered() || too_long {
-            connection.cut();
-            if connection.enqueue() {
-                self.runnable.push(timer.key);
-            }
-        } else {
-            self.lingering.rearm(now, timer);
-        }
-    }
-
-    /// Asks the kernel about the peers that were written to and whose deadline has come.
-    fn look_for_signs_of_life(&mut self, now: Moment) {
-        for _ in 0..LOOK_BUDGET {
-            let Some(watch) = &mut self.watch else { return };
-            if let Some(key) = watch.due_in_batch(now) {
-                self.look(key, now);
-            } else if let Some(Watched { key, arrival }) = watch.due_suspect(now) {
-                if self.peers.get(key as usize).is_some_and(|owner| owner.arrival() == arrival) {
-                    self.look(key, now);
-                }
-            } else {
-                return;
-            }
-        }
-    }
-
-    fn look(&mut self, key: u32, now: Moment) {
-        let (Some(watch), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else { return };
-        match connection.look(watch.deadline()) {
-            Sign::Acknowledged => {}
-            Sign::Heard { ago } => watch.suspect(now, Watched { key, arrival: connection.arrival() }, ago),
-            Sign::None => {
-                if connection.enqueue() {
-                    self.runnable.push(key);
-                }
-            }
-        }
-    }
-
-    /// The grace time is over: whoever is left goes now.
-    fn cut_all(&mut self) {
-        let mut lost = 0;
-        for (key, connection) in &mut self.peers {
-            lost += u64::from(connection.cut());
-            if connection.enqueue() {
-                self.runnable.push(key as u32);
-            }
-        }
-        if lost > 0 {
-            warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
-        }
+        self.watch_output(key, turn.now);
     }
 
     fn tell(&mut self, connection: Connection<TcpStream, V::State>, departure: Departure, turn: &Turn<'_>) {
@@ -256,36 +179,11 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
-        for _ in 0..ACCEPT_BUDGET {
-            if self.acceptor.is_ready(turn.capacity) && !self.has_memory_for_one_more() {
-                self.acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
-                return;
-            }
-            match self.acceptor.accept(turn.now, turn.capacity) {
-                Accepted::Peer(stream, address) => self.arrive(stream, address, turn),
-                Accepted::Lost => self.tally.lost += 1,
-                Accepted::Interrupted => {}
-                Accepted::Nobody => return,
-            }
-        }
+        self.accept_peers(turn);
     }
 
     fn expire(&mut self, turn: &mut Turn<'_>) {
-        self.acceptor.expire(turn.now);
-        while let Some(timer) = self.lingering.expired(turn.now) {
-            self.ask_lingerer(timer, turn.now);
-        }
-        while let Some(timer) = self.starved.expired(turn.now) {
-            let owner = self.peers.get_mut(timer.key as usize).filter(|owner| owner.arrival() == timer.arrival);
-            if owner.is_some_and(Connection::enqueue) {
-                self.runnable.push(timer.key);
-            }
-        }
-        self.look_for_signs_of_life(turn.now);
-        if self.stop_by.is_some_and(|by| by <= turn.now) {
-            self.stop_by = None;
-            self.cut_all();
-        }
+        self.obey_the_clock(turn);
     }
 
     fn reap(&mut self, turn: &mut Turn<'_>) {
@@ -294,8 +192,8 @@ impl<V: Service> Source for Port<V> {
             let Some((key, departure)) = self.ended.pop_front() else { break };
             let connection = self.peers.remove(key as usize);
             trace!("slot {key} is reaped");
+            turn.capacity.depart(connection.peer());
             self.tell(connection, departure, turn);
-            turn.capacity.depart();
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();
@@ -311,9 +209,7 @@ impl<V: Service> Source for Port<V> {
     }
 
     fn deadline(&self) -> Option<Moment> {
-        let watch = self.watch.as_ref().and_then(Watch::next);
-        let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline()];
-        [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
+        self.next_deadline()
     }
 
     fn stop(&mut self, by: Moment) {

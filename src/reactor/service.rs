@@ -1,8 +1,10 @@
 //! What is done with the bytes: the trait that a server is written against.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::reactor::departure::Farewell;
+use crate::reactor::departure::{Departure, Farewell};
+use crate::reactor::timers::Moment;
 
 /// A service: what the peers of a port talk to.
 ///
@@ -23,6 +25,15 @@ pub trait Service {
     /// The peer will send no more (FIN). What is sent now still reaches it; then it departs.
     fn ended(&mut self, _peer: &mut Peer<'_, Self::State>) {}
 
+    /// Time has passed. Asked once when the peer has arrived, and then at the moment that the last
+    /// answer named, never before it; `None`: not again. It may write, or let the peer go.
+    ///
+    /// What came in the meantime moves no timer: whoever waits for silence remembers when the peer
+    /// was heard ([`Peer::now`]), and answers with the moment that is right now.
+    fn quiet(&mut self, _peer: &mut Peer<'_, Self::State>) -> Option<Moment> {
+        None
+    }
+
     /// The connection has ended; its state comes back. Called once for each peer that arrived.
     fn departed(&mut self, _state: Self::State, _farewell: &Farewell) {}
 }
@@ -32,6 +43,15 @@ pub struct Peer<'a, T> {
     /// What the service remembers about this peer.
     pub state: &'a mut T,
     pub(in crate::reactor) line: &'a mut dyn Line,
+    pub(in crate::reactor) terms: Terms,
+}
+
+/// What holds for a peer while its service runs. Passed in, so that no peer takes memory for it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::reactor) struct Terms {
+    pub now: Moment,
+    /// How many bytes of output may wait.
+    pub max_output: usize,
 }
 
 impl<T> Peer<'_, T> {
@@ -41,18 +61,40 @@ impl<T> Peer<'_, T> {
     /// ([`Departure::OutboxFull`](crate::reactor::Departure::OutboxFull)). Sending to a peer that is
     /// gone does nothing; its departure is told in [`Service::departed`].
     pub fn send(&mut self, bytes: &[u8]) {
-        self.line.send(bytes);
+        self.line.send(bytes, self.terms.max_output);
     }
 
     /// How many bytes may wait in the outbox in addition to those that do.
     pub fn room(&self) -> usize {
-        self.line.room()
+        self.line.room(self.terms.max_output)
+    }
+
+    /// When this turn heard of the peer.
+    pub fn now(&self) -> Moment {
+        self.terms.now
+    }
+
+    /// A part of the state, for a service that wraps another one.
+    pub fn part<U>(&mut self, part: impl FnOnce(&mut T) -> &mut U) -> Peer<'_, U> {
+        Peer { state: part(self.state), line: self.line, terms: self.terms }
     }
 
     /// Ends the connection in an orderly way: what was sent is delivered, then a FIN; what still
     /// comes is read and dropped, so that no reset destroys what was sent.
     pub fn close(&mut self) {
         self.line.close();
+    }
+
+    /// Ends the connection now: the program at its other end does not answer, though its kernel may
+    /// ([`Departure::Unresponsive`]). What it has not acknowledged is lost.
+    pub fn let_go(&mut self) {
+        self.line.let_go(Departure::Unresponsive);
+    }
+
+    /// While output waits, the peer is not read: it may have spoken unheard. How long ago some of the
+    /// output was sent for the last time; `None` if none waits.
+    pub fn took_output(&self) -> Option<Duration> {
+        self.line.took_output()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -62,8 +104,57 @@ impl<T> Peer<'_, T> {
 
 /// The part of a connection that does not depend on the service's state or the kind of stream.
 pub(in crate::reactor) trait Line {
-    fn send(&mut self, bytes: &[u8]);
-    fn room(&self) -> usize;
+    fn send(&mut self, bytes: &[u8], max_output: usize);
+    fn room(&self, max_output: usize) -> usize;
     fn close(&mut self);
+    fn let_go(&mut self, departure: Departure);
+    fn took_output(&self) -> Option<Duration>;
     fn address(&self) -> SocketAddr;
+}
+
+/// A peer for the tests of services: in scripted time, and it remembers what was done to it.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub now: Moment,
+    pub sent: String,
+    pub departure: Option<Departure>,
+    /// What [`Peer::took_output`] is to say.
+    pub took: Option<Duration>,
+}
+
+#[cfg(test)]
+impl Script {
+    pub fn at(now: Moment) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    pub fn peer<'a, T>(&'a mut self, state: &'a mut T) -> Peer<'a, T> {
+        Peer { state, terms: Terms { now: self.now, max_output: 1024 }, line: self }
+    }
+}
+
+#[cfg(test)]
+impl Line for Script {
+    fn send(&mut self, bytes: &[u8], _max_output: usize) {
+        self.sent += std::str::from_utf8(bytes).expect("text");
+    }
+
+    fn room(&self, max_output: usize) -> usize {
+        max_output
+    }
+
+    fn close(&mut self) {}
+
+    fn let_go(&mut self, departure: Departure) {
+        self.departure = Some(departure);
+    }
+
+    fn took_output(&self) -> Option<Duration> {
+        self.took
+    }
+
+    fn address(&self) -> SocketAddr {
+        ([192, 0, 2, 1], 7).into()
+    }
 }

@@ -1,12 +1,15 @@
 //! What a turn drives: a port, the signals, and whatever comes to the loop later.
 
+use std::collections::TryReserveError;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Registry, Token};
 
+use crate::reactor::limits::Addresses;
 use crate::reactor::tally::Tally;
-use crate::reactor::timers::Moment;
+use crate::reactor::timers::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
 ///
@@ -81,6 +84,8 @@ impl Names {
 pub struct Turn<'a> {
     /// When this turn woke.
     pub now: Moment,
+    /// For those who must know it better than that.
+    pub clock: Clock,
     pub registry: &'a Registry,
     /// One buffer for all reads: an idle peer owns none.
     pub scratch: &'a mut [u8],
@@ -102,17 +107,18 @@ pub enum Request {
     Figures,
 }
 
-/// How many connections there are, over all ports, and may be.
-#[derive(Clone, Copy, Debug)]
+/// How many connections there are, over all ports, and may be: in all, and from each address.
+#[derive(Clone, Debug)]
 pub struct Capacity {
     limit: usize,
     connected: usize,
     departures: u64,
+    addresses: Addresses,
 }
 
 impl Capacity {
-    pub const fn of(limit: usize) -> Self {
-        Self { limit, connected: 0, departures: 0 }
+    pub fn of(limit: usize) -> Self {
+        Self { limit, connected: 0, departures: 0, addresses: Addresses::default() }
     }
 
     pub fn limit(&self) -> usize {
@@ -132,11 +138,29 @@ impl Capacity {
         self.connected < self.limit
     }
 
-    pub fn arrive(&mut self) {
-        self.connected += 1;
+    /// So many may come from one address.
+    pub fn limit_per_address(&mut self, most: Option<usize>) {
+        self.addresses.limit(most);
     }
 
-    pub fn depart(&mut self) {
+    /// Whether there may be one more from this address.
+    pub fn admits(&self, address: SocketAddr) -> bool {
+        self.addresses.admits(address)
+    }
+
+    /// # Errors
+    /// There is no memory for one more address.
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        self.addresses.reserve()
+    }
+
+    pub fn arrive(&mut self, address: SocketAddr) {
+        self.connected += 1;
+        self.addresses.arrive(address);
+    }
+
+    pub fn depart(&mut self, address: SocketAddr) {
+        self.addresses.depart(address);
         self.connected -= 1;
         self.departures += 1;
     }

@@ -15,6 +15,20 @@ impl Moment {
         Self(past.as_nanos() as u64)
     }
 
+    /// Tells two moments apart in four bytes, but for one pair in 2^32.
+    pub(super) const fn mark(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Rounded up to units of 2^`bits` nanoseconds.
+    pub(super) const fn in_units(self, bits: u32) -> u64 {
+        self.0.div_ceil(1 << bits)
+    }
+
+    pub(super) const fn of_units(units: u64, bits: u32) -> Self {
+        Self(units.saturating_mul(1 << bits))
+    }
+
     /// How long ago `earlier` was; zero if it is yet to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -5,12 +5,16 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::*;
 use crate::reactor::outbox::OUTBOX_LIMIT;
+use crate::service::{Heartbeat, Ping};
+
+const TERMS: Terms = Terms { now: Moment::after(Duration::ZERO), max_output: OUTBOX_LIMIT };
 
 /// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
 /// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge
@@ -199,7 +203,7 @@ impl Bench {
         let kernel = Scripted::default();
         kernel.0.borrow_mut().room = room;
         let peer = "192.0.2.1:7".parse().unwrap();
-        let connection = Connection::welcome(kernel.clone(), peer, Moment::default(), &mut service);
+        let connection = Connection::welcome(kernel.clone(), peer, &mut service, TERMS);
         Self { kernel, connection, service, scratch: vec![0; scratch], sent: Vec::new(), departure: None }
     }
 
@@ -257,7 +261,7 @@ impl Bench {
     fn drive(&mut self) {
         for _ in 0..100_000 {
             let before = self.kernel.0.borrow().reads;
-            match self.connection.drive(&mut self.service, &mut self.scratch) {
+            match self.connection.drive(&mut self.service, &mut self.scratch, TERMS) {
                 // The port drives it again at once, or after a pause.
                 Ok(Flow::Yield | Flow::Starved) => {}
                 Ok(Flow::Blocked) => return self.check_blocked(),
@@ -367,7 +371,7 @@ fn a_half_closed_peer_that_dies_is_heard_of() {
     bench.happen(&Happening::Fin);
     let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
     bench.connection.latch(news);
-    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch), Ok(Flow::Blocked));
+    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Ok(Flow::Blocked));
     assert_eq!(bench.kernel.0.borrow().output, b"goo");
     bench.happen(&Happening::Death(Errno::TIMEDOUT));
     bench.turn();
@@ -384,7 +388,7 @@ fn a_failed_write_ends_a_connection_that_could_still_be_read() {
     bench.connection.latch(news);
     bench.service.fail_next_write = Some(bench.kernel.clone());
     assert_eq!(
-        bench.connection.drive(&mut bench.service, &mut bench.scratch),
+        bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS),
         Err(Departure::Failed(Errno::PERM)),
         "and not blocked for ever"
     );
@@ -411,7 +415,7 @@ fn nobody_holds_the_loop_longer_than_a_budget() {
         let mut bench = Bench::new(scratch, usize::MAX / 2);
         bench.happen(&Happening::Data(4 * BUDGET));
         bench.connection.latch(Readiness::READABLE);
-        assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch), Ok(Flow::Yield));
+        assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Ok(Flow::Yield));
         assert_eq!(bench.service.received.len(), most, "with reads of {scratch} bytes");
         assert!(!bench.connection.enqueue(), "it is in the run queue already");
     }
@@ -446,9 +450,42 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
     assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..silent(5) }), Sign::None);
     assert!(bench.kernel.0.borrow().reset, "a peer that comes back is told");
     bench.kernel.0.borrow_mut().failed = true; // what it was owed is lost
-    let departure = bench.connection.drive(&mut bench.service, &mut bench.scratch);
+    let departure = bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS);
     assert_eq!(departure, Err(Departure::DataUnacknowledged));
     assert_eq!(bench.service.received.len(), 57, "what came before the death is received");
+}
+
+/// It lives and takes nothing: that is no time-out. While the last probe of its window is not answered
+/// it may be dead, and the deadline decides.
+#[test]
+fn output_that_does_not_move_has_stalled() {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let mut bench = Bench::new(64, 30);
+    assert!(!bench.connection.may_stall(), "nothing was written");
+    bench.happen(&Happening::Data(40));
+    bench.turn();
+    assert_eq!([bench.connection.may_stall(), bench.connection.may_stall()], [true, false]);
+    let sent = |seconds| TcpInfo { sent: Duration::from_secs(seconds), not_sent: 10, ..TcpInfo::default() };
+    let look = |bench: &mut Bench, info| {
+        bench.kernel.0.borrow_mut().info = Some(info);
+        bench.connection.look_at_output(LIMIT)
+    };
+    assert!(matches!(look(&mut bench, sent(50)), Sign::Heard { ago } if ago < Duration::from_secs(50)));
+    assert!(matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), Sign::Heard { ago } if ago < LIMIT));
+    // The kernel has sent all it had, but the outbox has not.
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(61) }), Sign::None);
+    bench.connection.let_go(Departure::Stalled);
+    assert!(bench.kernel.0.borrow().reset, "its output is not left to the kernel");
+    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Err(Departure::Stalled));
+    // One that has taken everything is forgotten until it is written to again.
+    let mut bench = Bench::new(64, 100);
+    bench.happen(&Happening::Data(40));
+    bench.turn();
+    assert!(bench.connection.may_stall());
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), Sign::Acknowledged);
+    bench.happen(&Happening::Data(1));
+    bench.turn();
+    assert!(bench.connection.may_stall());
 }
 
 /// A short read saves the one that would say WouldBlock.
@@ -474,7 +511,7 @@ fn closing_delivers_what_was_sent_and_then_lingers() {
     bench.happen(&Happening::Data(5));
     let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
     bench.connection.latch(news);
-    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch), Ok(Flow::Blocked));
+    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Ok(Flow::Blocked));
     assert_eq!(bench.service.received.len(), 10, "input after close() is dropped");
     bench.kernel.0.borrow_mut().owed = 0;
     bench.happen(&Happening::Fin);
@@ -499,13 +536,13 @@ fn the_outbox_is_bounded() {
     }
     let kernel = Scripted::default();
     let peer = "192.0.2.1:7".parse().unwrap();
-    let mut connection = Connection::welcome(kernel.clone(), peer, Moment::default(), &mut Flood);
-    assert_eq!(connection.drive(&mut Flood, &mut [0; 64]), Ok(Flow::Blocked), "full, but not too full");
+    let mut connection = Connection::welcome(kernel.clone(), peer, &mut Flood, TERMS);
+    assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Ok(Flow::Blocked), "full, but not too full");
     kernel.0.borrow_mut().room = 10;
     connection.latch(Readiness::WRITABLE);
-    assert_eq!(connection.drive(&mut Flood, &mut [0; 64]), Ok(Flow::Blocked));
-    Line::send(&mut connection.wire, &[0; 11]);
-    assert_eq!(connection.drive(&mut Flood, &mut [0; 64]), Err(Departure::OutboxFull));
+    assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Ok(Flow::Blocked));
+    Line::send(&mut connection.wire, &[0; 11], OUTBOX_LIMIT);
+    assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Err(Departure::OutboxFull));
 }
 
 /// The promise of 64 bytes for an idle peer, its slot in the table included. `slab` keeps an enum
@@ -518,4 +555,8 @@ fn a_slot_for_echo_is_a_cache_line() {
         Occupied(Connection<mio::net::TcpStream, ()>),
     }
     assert!(size_of::<Slot>() <= 64, "{} bytes", size_of::<Slot>());
+    // In a release build mio's stream is four bytes, like this one.
+    assert!(size_of::<Connection<i32, ()>>() <= 48, "{} bytes", size_of::<Connection<i32, ()>>());
+    type Beating = Connection<i32, <Heartbeat<Ping> as Service>::State>;
+    assert!(size_of::<Beating>() <= 64, "{} bytes with heartbeats", size_of::<Beating>());
 }

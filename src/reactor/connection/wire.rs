@@ -5,12 +5,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::trace;
 
 use crate::reactor::address::PeerAddress;
 use crate::reactor::departure::Departure;
-use crate::reactor::outbox::{OUTBOX_LIMIT, Outbox};
+use crate::reactor::outbox::Outbox;
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::Line;
 use crate::reactor::stream::Stream;
@@ -62,6 +63,8 @@ pub(super) struct Wire<S> {
     /// The port has this connection in its run queue.
     pub(super) queued: bool,
     pub(super) watched: Watched,
+    /// The same, for those who look whether its output moves.
+    pub(super) stalls: Watched,
 }
 
 /// Whether this peer may owe an ACK, and whether the port knows.
@@ -86,6 +89,7 @@ impl<S: Stream> Wire<S> {
             readiness: Readiness::WRITABLE,
             queued: false,
             watched: Watched::No,
+            stalls: Watched::No,
         }
     }
 
@@ -150,6 +154,9 @@ impl<S: Stream> Wire<S> {
         if self.watched == Watched::No {
             self.watched = Watched::Wanted;
         }
+        if self.stalls == Watched::No {
+            self.stalls = Watched::Wanted;
+        }
     }
 
     /// Nobody was heard of for the deadline. The kernel may know why (SO_ERROR tells a soft error,
@@ -172,10 +179,10 @@ impl<S: Stream> Wire<S> {
         self.phase = Phase::Dying(Departure::of(error, || self.stream.info()));
     }
 
-    fn queue(&mut self, bytes: &[u8]) {
+    fn queue(&mut self, bytes: &[u8], max_output: usize) {
         let waiting = self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len());
         let queued = match &mut self.outbox {
-            _ if waiting + bytes.len() > OUTBOX_LIMIT => Err(Departure::OutboxFull),
+            _ if waiting + bytes.len() > max_output => Err(Departure::OutboxFull),
             Some(outbox) => outbox.push(bytes).map_err(|_| Departure::OutOfMemory),
             outbox @ None => match Outbox::holding(bytes) {
                 Ok(new) => {
@@ -192,7 +199,7 @@ impl<S: Stream> Wire<S> {
 }
 
 impl<S: Stream> Line for Wire<S> {
-    fn send(&mut self, bytes: &[u8]) {
+    fn send(&mut self, bytes: &[u8], max_output: usize) {
         if !matches!(self.phase, Phase::Open | Phase::Ended) {
             return;
         }
@@ -203,18 +210,37 @@ impl<S: Stream> Line for Wire<S> {
             rest = &bytes[self.written(result)..];
         }
         if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::Ended) {
-            self.queue(rest);
+            self.queue(rest, max_output);
         }
     }
 
-    fn room(&self) -> usize {
-        OUTBOX_LIMIT - self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len())
+    fn room(&self, max_output: usize) -> usize {
+        max_output.saturating_sub(self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len()))
     }
 
     fn close(&mut self) {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
         }
+    }
+
+    /// A FIN is enough for one that has everything. Else a reset: an orphan with output that nobody
+    /// takes would linger in the kernel.
+    fn let_go(&mut self, departure: Departure) {
+        if self.phase.is_ending() {
+            return;
+        }
+        if self.outbox.is_some() || self.stream.info().is_none_or(|info| info.owes()) {
+            self.stream.reset_on_close();
+        }
+        self.outbox = None;
+        self.phase = Phase::Over(departure);
+    }
+
+    fn took_output(&self) -> Option<Duration> {
+        self.outbox.as_ref()?;
+        // If the kernel would not say, the peer is given the benefit of the doubt.
+        Some(self.stream.info().map_or(Duration::ZERO, |info| info.sent))
     }
 
     fn address(&self) -> SocketAddr {

@@ -1,0 +1,269 @@
+//! Deadlines at any distance ahead: who is due next?
+//!
+//! Owns the order of the deadlines; knows no connection and no reason. [`Timers`] keep deadlines
+//! that all lie equally far ahead; these do not: a peer that spoke in the meantime is due earlier
+//! than one that is armed only now. Arming and firing take constant time for any number of peers,
+//! nothing is allocated but a place for each entry, and nothing wakes the loop but a deadline.
+//!
+//! ```text
+//!   floor = 0110 1000   the last deadline that was taken out: nothing is due before it
+//!   due   = 0110 1101   differs first in bit 2, so it lies in list 3
+//!                 ^     list 0 holds what is due at the floor itself
+//! ```
+//!
+//! Everything in a lower list is due before everything in a higher one. When list 0 is empty, the
+//! floor rises to the soonest of the lowest list, whose entries move to lower ones; so an entry
+//! moves at most once for each bit of its distance (a radix heap). Nothing is taken out when a
+//! connection ends: its entry comes due, and whoever takes it out compares the ticket's mark.
+//!
+//! [`Timers`]: crate::reactor::timers::Timers
+
+use std::collections::TryReserveError;
+use std::time::Duration;
+
+use crate::reactor::timers::Moment;
+
+/// The time is counted in units of 2^20 ns, about a millisecond, and rounded up: what is due in the
+/// same unit wakes the loop once.
+const UNIT: u32 = 20;
+/// One for each bit of a `Moment` in these units, and list 0.
+const LISTS: usize = 64 - UNIT as usize + 1;
+/// The end of a list.
+const NOBODY: u32 = u32::MAX;
+/// No entry lies farther ahead, for its deadline is kept in 32 bits. Who is asked too soon says so.
+const FARTHEST: Duration = Duration::from_secs(40 * 24 * 3600);
+/// An empty agenda of more places than this is given back to the system.
+const KEPT_PLACES: usize = 1024;
+
+/// A peer: its slot, and a mark of its arrival, because the slot may have a new owner by the time
+/// that it is due. Of 2^32 new owners one has the same mark; it is asked once too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub key: u32,
+    mark: u32,
+}
+
+impl Ticket {
+    pub fn new(key: u32, arrival: Moment) -> Self {
+        Self { key, mark: arrival.mark() }
+    }
+
+    /// Whether the connection that arrived at this moment, and has this slot now, is meant.
+    pub fn is_for(self, arrival: Moment) -> bool {
+        self.mark == arrival.mark()
+    }
+}
+
+/// 16 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    ticket: Ticket,
+    /// The low half of the deadline, in units.
+    due: u32,
+    next: u32,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Agenda {
+    entries: Vec<Entry>,
+    /// Places in `entries` that are free, as a list.
+    free: u32,
+    heads: [u32; LISTS],
+    /// Of each list; meaningless for an empty one.
+    soonest: [u64; LISTS],
+    floor: u64,
+    count: usize,
+}
+
+impl Agenda {
+    pub const fn new() -> Self {
+        Self { entries: Vec::new(), free: NOBODY, heads: [NOBODY; LISTS], soonest: [0; LISTS], floor: 0, count: 0 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Asks for the memory that the next [`Agenda::arm`] needs.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+        if self.free == NOBODY { self.entries.try_reserve(1) } else { Ok(()) }
+    }
+
+    /// Puts a peer on the agenda. What is due already is due at once.
+    pub fn arm(&mut self, due: Moment, ticket: Ticket) {
+        if self.is_empty() && self.entries.len() > KEPT_PLACES {
+            (self.entries, self.free) = (Vec::new(), NOBODY);
+        }
+        let farthest = self.floor + FARTHEST.as_nanos() as u64 / (1 << UNIT);
+        let due = due.in_units(UNIT).clamp(self.floor, farthest);
+        let entry = Entry { ticket, due: due as u32, next: NOBODY };
+        let place = if self.free == NOBODY {
+            self.entries.push(entry);
+            self.entries.len() as u32 - 1
+        } else {
+            let place = self.free;
+            self.free = self.entries[place as usize].next;
+            self.entries[place as usize] = entry;
+            place
+        };
+        self.link(place, due);
+        self.count += 1;
+    }
+
+    /// When the loop must wake.
+    pub fn next(&self) -> Option<Moment> {
+        self.lowest().map(|list| Moment::of_units(self.soonest[list], UNIT))
+    }
+
+    /// The next one that is due, never early. In no order among those that are due in the same unit.
+    pub fn due(&mut self, now: Moment) -> Option<Ticket> {
+        let list = self.lowest()?;
+        if Moment::of_units(self.soonest[list], UNIT) > now {
+            return None;
+        }
+        if list > 0 {
+            self.rise(list);
+        }
+        let place = self.heads[0];
+        let entry = &mut self.entries[place as usize];
+        self.heads[0] = std::mem::replace(&mut entry.next, self.free);
+        self.free = place;
+        self.count -= 1;
+        Some(entry.ticket)
+    }
+
+    /// Forgets those who have gone, if they are the most: thousands may come and go before the first
+    /// of them is due. `living` of them are still there.
+    pub fn tidy(&mut self, living: usize, is_living: impl Fn(Ticket) -> bool) {
+        if self.count <= 2 * living + KEPT_PLACES {
+            return;
+        }
+        let mut tidied = Self { floor: self.floor, ..Self::new() };
+        for list in 0..LISTS {
+            let mut place = self.heads[list];
+            while let Some(entry) = self.entries.get(place as usize) {
+                if is_living(entry.ticket) {
+                    tidied.arm(Moment::of_units(self.whole(entry.due), UNIT), entry.ticket);
+                }
+                place = entry.next;
+            }
+        }
+        *self = tidied;
+    }
+
+    fn lowest(&self) -> Option<usize> {
+        if self.is_empty() { None } else { self.heads.iter().position(|head| *head != NOBODY) }
+    }
+
+    /// The deadline of which an entry keeps the low half: it lies ahead of the floor.
+    fn whole(&self, due: u32) -> u64 {
+        self.floor + u64::from(due.wrapping_sub(self.floor as u32))
+    }
+
+    fn link(&mut self, place: u32, due: u64) {
+        let list = (u64::BITS - (due ^ self.floor).leading_zeros()) as usize;
+        let is_first = self.heads[list] == NOBODY;
+        self.soonest[list] = if is_first { due } else { self.soonest[list].min(due) };
+        self.entries[place as usize].next = std::mem::replace(&mut self.heads[list], place);
+    }
+
+    /// The floor rises to the soonest of `list`, the lowest that is not empty.
+    fn rise(&mut self, list: usize) {
+        let mut place = std::mem::replace(&mut self.heads[list], NOBODY);
+        let before = self.floor;
+        let whole = |due: u32| before + u64::from(due.wrapping_sub(before as u32));
+        self.floor = self.soonest[list];
+        while place != NOBODY {
+            let Entry { due, next, .. } = self.entries[place as usize];
+            self.link(place, whole(due));
+            place = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn at(milliseconds: u64) -> Moment {
+        Moment::after(Duration::from_millis(milliseconds))
+    }
+
+    fn ticket(key: u32) -> Ticket {
+        Ticket::new(key, at(0))
+    }
+
+    #[test]
+    fn an_entry_takes_16_bytes() {
+        assert_eq!(size_of::<Entry>(), 16);
+    }
+
+    #[test]
+    fn a_far_deadline_is_cut_and_not_lost() {
+        let mut agenda = Agenda::new();
+        agenda.arm(Moment::after(Duration::MAX), ticket(1));
+        assert_eq!(agenda.due(at(1000)), None);
+        let due = agenda.next().unwrap();
+        assert!(due.since(at(0)) <= FARTHEST && due.since(at(0)) > FARTHEST / 2, "{due:?}");
+        assert_eq!(agenda.due(due), Some(ticket(1)));
+        // Months later, 32 bits have gone round more than once.
+        for month in 2..8u64 {
+            let later = at(month * 30 * 24 * 3_600_000);
+            agenda.arm(later, ticket(2));
+            while agenda.due(later + Duration::from_millis(2)).is_none() {
+                agenda.arm(later, ticket(2));
+            }
+            assert!(agenda.is_empty());
+        }
+    }
+
+    #[test]
+    fn those_who_have_gone_are_forgotten_in_time() {
+        let mut agenda = Agenda::new();
+        for key in 0..10_000 {
+            agenda.arm(at(30_000 + u64::from(key)), ticket(key));
+            agenda.tidy(10, |ticket| ticket.key < 10);
+            assert!(agenda.count <= 2 * 10 + KEPT_PLACES, "{} entries for 10 peers", agenda.count);
+        }
+        let fired = std::iter::from_fn(|| agenda.due(at(100_000))).filter(|ticket| ticket.key < 10).count();
+        assert_eq!((fired, agenda.next()), (10, None));
+    }
+
+    proptest! {
+        /// Whatever is armed and whenever it is asked: nobody is early, nobody is later than a unit,
+        /// nobody is lost, and the loop is told the right moment to wake.
+        #[test]
+        fn nobody_is_early_late_or_lost(
+            steps in proptest::collection::vec((0u64..40_000, 0u64..3000), 1..300),
+        ) {
+            let mut agenda = Agenda::new();
+            let mut expected = BTreeMap::new();
+            let mut now = 0;
+            for (key, (ahead, passes)) in steps.into_iter().enumerate() {
+                agenda.arm(at(now + ahead), ticket(key as u32));
+                expected.insert(key as u32, now + ahead);
+                now += passes;
+                while let Some(ticket) = agenda.due(at(now)) {
+                    let due = expected.remove(&ticket.key).expect("armed, and fired once");
+                    prop_assert!(due <= now, "early: {} instead of {}", now, due);
+                }
+                prop_assert!(expected.values().all(|due| *due + 2 > now), "late");
+                prop_assert_eq!(agenda.count, expected.len());
+                match (agenda.next(), expected.values().min()) {
+                    (Some(next), Some(soonest)) => {
+                        prop_assert!(next >= at(*soonest) && next < at(*soonest + 2), "{next:?} for {soonest} ms");
+                    }
+                    (next, soonest) => prop_assert_eq!(next.is_none(), soonest.is_none()),
+                }
+            }
+        }
+    }
+}

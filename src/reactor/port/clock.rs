@@ -1,0 +1,201 @@
+//! What a port does by the clock: lingerers, starved peers, signs of life, and what a service wants
+//! to be asked when a peer is quiet.
+//!
+//! Owns the questions; the times are kept by [`Timers`], [`Watch`] and [`Agenda`].
+//!
+//! [`Timers`]: crate::reactor::timers::Timers
+//! [`Watch`]: crate::reactor::watch::Watch
+//! [`Agenda`]: crate::reactor::agenda::Agenda
+
+use std::time::Duration;
+
+use log::warn;
+
+use crate::reactor::agenda::Ticket;
+use crate::reactor::connection::{Connection, Sign};
+use crate::reactor::departure::Departure;
+use crate::reactor::port::Port;
+use crate::reactor::service::{Service, Terms};
+use crate::reactor::source::Turn;
+use crate::reactor::timers::{Moment, Timer};
+
+/// How many peers are looked at for a sign of life in a turn.
+const LOOK_BUDGET: usize = 1024;
+/// How many services are asked about a quiet peer in a turn. Each may write to it, which is as dear
+/// as anything: about half a millisecond in all.
+const QUIET_BUDGET: usize = 64;
+/// How long a connection lingers at most that its service closed.
+const LINGER: Duration = Duration::from_secs(10);
+
+impl<V: Service> Port<V> {
+    /// Everything that is due.
+    pub(super) fn obey_the_clock(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
+        self.acceptor.expire(now);
+        while let Some(timer) = self.lingering.expired(now) {
+            self.ask_lingerer(timer, now);
+        }
+        while let Some(timer) = self.starved.expired(now) {
+            let owner = self.peers.get_mut(timer.key as usize).filter(|owner| owner.arrival() == timer.arrival);
+            if owner.is_some_and(Connection::enqueue) {
+                self.runnable.push(timer.key);
+            }
+        }
+        self.look_for_signs_of_life(now);
+        self.look_for_stalls(now);
+        self.ask_about_the_quiet(turn);
+        if self.stop_by.is_some_and(|by| by <= now) {
+            self.stop_by = None;
+            self.cut_all();
+        }
+    }
+
+    /// When the loop must wake for that.
+    pub(super) fn next_deadline(&self) -> Option<Moment> {
+        let watch = self.watch.iter().chain(&self.stall).filter_map(|watch| watch.next()).min();
+        let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline(), self.agenda.next()];
+        [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
+    }
+
+    /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
+    fn ask_lingerer(&mut self, timer: Timer, now: Moment) {
+        let Some(connection) = self.peers.get_mut(timer.key as usize) else { return };
+        if connection.arrival() != timer.arrival || !connection.lingers() {
+            return;
+        }
+        let too_long = self.stop_by.is_none() && now.since(timer.since) >= LINGER;
+        if connection.has_delivered() || too_long {
+            connection.cut();
+            if connection.enqueue() {
+                self.runnable.push(timer.key);
+            }
+        } else {
+            self.lingering.rearm(now, timer);
+        }
+    }
+
+    /// Asks the kernel about the peers that were written to and whose deadline has come.
+    fn look_for_signs_of_life(&mut self, now: Moment) {
+        for _ in 0..LOOK_BUDGET {
+            let Some(watch) = &mut self.watch else { return };
+            if let Some(key) = watch.due_in_batch(now) {
+                self.look(key, now);
+            } else if let Some(ticket) = watch.due_suspect(now) {
+                if self.has(ticket) {
+                    self.look(ticket.key, now);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Asks the kernel about one peer.
+    pub(super) fn look(&mut self, key: u32, now: Moment) {
+        let (Some(watch), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else { return };
+        match connection.look(watch.deadline()) {
+            Sign::Acknowledged => {}
+            Sign::Heard { ago } => watch.suspect(now, Ticket::new(key, connection.arrival()), ago),
+            Sign::None => {
+                if connection.enqueue() {
+                    self.runnable.push(key);
+                }
+            }
+        }
+    }
+
+    /// Enters a peer that was written to, if it is not yet among those whose output may stall.
+    pub(super) fn watch_output(&mut self, key: u32, now: Moment) {
+        let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { return };
+        if connection.may_stall() {
+            stall.add(now, key);
+        }
+    }
+
+    /// Asks the kernel about output that may not have moved for long.
+    fn look_for_stalls(&mut self, now: Moment) {
+        for _ in 0..LOOK_BUDGET {
+            let Some(stall) = &mut self.stall else { return };
+            let key = if let Some(key) = stall.due_in_batch(now) {
+                key
+            } else if let Some(ticket) = stall.due_suspect(now) {
+                if !self.has(ticket) {
+                    continue;
+                }
+                ticket.key
+            } else {
+                return;
+            };
+            let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { continue };
+            match connection.look_at_output(stall.deadline()) {
+                Sign::Acknowledged => {}
+                Sign::Heard { ago } => stall.suspect(now, Ticket::new(key, connection.arrival()), ago),
+                Sign::None => self.let_go(key, Departure::Stalled),
+            }
+        }
+    }
+
+    /// Ends a connection for a reason of ours.
+    pub(super) fn let_go(&mut self, key: u32, departure: Departure) {
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        connection.let_go(departure);
+        if connection.enqueue() {
+            self.runnable.push(key);
+        }
+    }
+
+    /// Whether the peer that is meant is still there.
+    fn has(&self, ticket: Ticket) -> bool {
+        self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
+    }
+
+    fn ask_about_the_quiet(&mut self, turn: &Turn<'_>) {
+        for _ in 0..QUIET_BUDGET {
+            let Some(ticket) = self.agenda.due(turn.now) else { return };
+            if self.has(ticket) {
+                self.ask_service(ticket.key, turn.clock.now());
+            }
+        }
+    }
+
+    /// Asks the service what the time means for a peer, and writes down when to ask again.
+    pub(super) fn ask_service(&mut self, key: u32, now: Moment) {
+        let terms = Terms { now, ..self.terms };
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        if let Some(due) = connection.quiet(&mut self.service, terms) {
+            self.agenda.arm(due, Ticket::new(key, connection.arrival()));
+            let living = |ticket: Ticket| {
+                self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
+            };
+            self.agenda.tidy(self.peers.len(), living);
+        }
+        self.see_to_a_spontaneous_write(key, now);
+    }
+
+    /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been
+    /// silent for long, and gets no new deadline.
+    pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment) {
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        if connection.is_ending() && connection.enqueue() {
+            self.runnable.push(key);
+        }
+        if connection.wants_watching() {
+            self.look(key, now);
+        }
+        self.watch_output(key, now);
+    }
+
+    /// The grace time is over: whoever is left goes now.
+    fn cut_all(&mut self) {
+        let mut lost = 0;
+        for (key, connection) in &mut self.peers {
+            lost += u64::from(connection.cut());
+            if connection.enqueue() {
+                self.runnable.push(key as u32);
+            }
+        }
+        if lost > 0 {
+            warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Who comes in: the port's side of accepting, and what a newcomer means for the others.
+//!
+//! Owns the limits that are set for arrivals. When to accept is the [`Acceptor`]'s affair, and how
+//! many there may be the [`Capacity`]'s.
+//!
+//! [`Acceptor`]: crate::reactor::acceptor::Acceptor
+//! [`Capacity`]: crate::reactor::source::Capacity
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, log_enabled, warn};
+use mio::Interest;
+use mio::net::TcpStream;
+
+use crate::reactor::acceptor::Accepted;
+use crate::reactor::agenda::Ticket;
+use crate::reactor::connection::Connection;
+use crate::reactor::departure::{Departure, Farewell};
+use crate::reactor::limits::WhenFull;
+use crate::reactor::port::Port;
+use crate::reactor::service::{Service, Terms};
+use crate::reactor::source::Turn;
+use crate::reactor::stream::Stream;
+
+/// How many peers are accepted in a turn.
+const ACCEPT_BUDGET: usize = 64;
+/// How many are refused in a turn: closing is dear.
+const REFUSE_BUDGET: usize = 16;
+/// How many are asked how long they have been idle, for one newcomer.
+const ASK_BUDGET: usize = 64;
+/// Who moved data, or came, within this time is not idle.
+const BUSY: Duration = Duration::from_secs(1);
+/// What the kernel's figures of the past may be short of: a tick.
+const TICK: Duration = Duration::from_millis(10);
+
+impl<V: Service> Port<V> {
+    pub(super) fn accept_peers(&mut self, turn: &mut Turn<'_>) {
+        let mut refused = 0;
+        for _ in 0..ACCEPT_BUDGET {
+            if self.acceptor.is_ready(turn.capacity) && !self.has_memory_for_one_more(turn) {
+                self.acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
+                return;
+            }
+            match self.acceptor.accept(turn.now, turn.capacity) {
+                Accepted::Peer(stream, address) => match self.admit(address, turn) {
+                    Ok(()) => self.arrive(stream, address, turn),
+                    Err(departure) => {
+                        self.refuse(stream, address, departure);
+                        refused += 1;
+                    }
+                },
+                Accepted::Lost => self.tally.lost += 1,
+                Accepted::Interrupted => {}
+                Accepted::Nobody => return,
+            }
+            if refused == REFUSE_BUDGET {
+                return;
+            }
+        }
+    }
+
+    /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
+    /// ask for is asked for here first, in a way that can be refused, and given back.
+    fn has_memory_for_one_more(&mut self, turn: &mut Turn<'_>) -> bool {
+        if self.agenda.reserve().is_err() || self.idle.reserve().is_err() || turn.capacity.reserve().is_err() {
+            return false;
+        }
+        let slots = self.peers.capacity();
+        if self.peers.len() < slots {
+            return true;
+        }
+        let mut larger = Vec::<(usize, Connection<TcpStream, V::State>)>::new();
+        let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
+        // The compiler may leave out memory that nobody looks at.
+        std::hint::black_box(&larger);
+        granted
+    }
+
+    /// Whether this newcomer may come in; for its sake another one may have to go.
+    fn admit(&mut self, address: SocketAddr, turn: &mut Turn<'_>) -> Result<(), Departure> {
+        if !turn.capacity.admits(address) {
+            return Err(Departure::TooManyFromAddress);
+        }
+        let evicts = self.limits.when_full == WhenFull::EvictOldestIdle;
+        if turn.capacity.has_room() || evicts && self.evict(turn) { Ok(()) } else { Err(Departure::Full) }
+    }
+
+    fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
+        let entry = self.peers.vacant_entry();
+        let key = entry.key();
+        debug!("{address} arrived");
+        let terms = Terms { now: turn.now, ..self.terms };
+        let connection = entry.insert(Connection::welcome(stream, address, &mut self.service, terms));
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
+        self.tally.accepted += 1;
+        turn.capacity.arrive(address);
+        if self.limits.when_full == WhenFull::EvictOldestIdle {
+            self.idle.arm(turn.now, Ticket::new(key as u32, turn.now));
+            self.tidy_idle();
+        }
+        let connection = &mut self.peers[key];
+        if let Err(error) = registered {
+            warn!("{address} cannot be registered with epoll and is let go: {error}");
+            self.acceptor.pause(turn.now, turn.capacity, &error);
+            connection.refuse(Departure::of(&error, || None));
+            connection.enqueue();
+            self.runnable.push(key as u32);
+        } else {
+            // If it was greeted: it may have been silent in the backlog for long.
+            self.see_to_a_spontaneous_write(key as u32, turn.now);
+            self.ask_service(key as u32, turn.now);
+        }
+    }
+
+    /// Closes the newcomer's socket with a reset: it is told at once, and leaves nothing behind. The
+    /// service never hears of it.
+    fn refuse(&mut self, mut stream: TcpStream, peer: SocketAddr, departure: Departure) {
+        stream.reset_on_close();
+        self.tally.accepted += 1;
+        self.tally.departures.count(departure);
+        if log_enabled!(log::Level::Info) {
+            self.summary.count(departure);
+        }
+        debug!("{}", Farewell { peer, departure, connected: Duration::ZERO, info: None });
+    }
+
+    /// Lets go of the peer that has moved no data for the longest time, if there is one that is idle.
+    ///
+    /// The agenda holds when each was active, as far as we know; the kernel knows it better, and is
+    /// asked about those in front. Who was active since is put back at that moment: its activity
+    /// pays for the question. If there are too many of those, the most idle of them must do.
+    fn evict(&mut self, turn: &Turn<'_>) -> bool {
+        let mut found: Option<(Duration, u32)> = None;
+        for _ in 0..ASK_BUDGET {
+            let Some(known) = self.idle.next() else { break };
+            let Some(ticket) = self.idle.due(turn.now) else { break };
+            let Some(connection) = self.peers.get(ticket.key as usize) else { continue };
+            if !ticket.is_for(connection.arrival()) || connection.is_ending() {
+                continue;
+            }
+            let now = turn.clock.now();
+            let since_arrival = now.since(connection.arrival());
+            // Who cannot be asked is taken for busy.
+            let idle = connection.info().map_or(Duration::ZERO, |info| info.sent.min(info.received)).min(since_arrival);
+            let active = connection.arrival() + (since_arrival - idle);
+            self.idle.arm(active, ticket);
+            if found.is_none_or(|(most, _)| idle > most) {
+                found = Some((idle, ticket.key));
+            }
+            if active <= known + TICK {
+                break;
+            }
+        }
+        let Some((_, key)) = found.filter(|(idle, _)| *idle >= BUSY) else { return false };
+        self.let_go(key, Departure::Evicted);
+        true
+    }
+
+    fn tidy_idle(&mut self) {
+        let peers = &self.peers;
+        self.idle.tidy(peers.len(), |ticket| {
+            peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
+        });
+    }
+}

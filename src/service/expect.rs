@@ -1,0 +1,66 @@
+//! A service whose peers are expected to speak: one that sends nothing for so long is let go.
+//!
+//! Owns that deadline. Nothing is ever written for it, so it goes with every protocol; it is what
+//! MQTT brokers do. It asks nobody, so it cannot tell a peer that is gone from one that has nothing
+//! to say: the peers must know how often they are to speak.
+
+use std::time::Duration;
+
+use crate::reactor::{Farewell, Moment, Peer, Service};
+
+/// Wraps any service.
+#[derive(Clone, Copy, Debug)]
+pub struct Expect<S> {
+    inner: S,
+    within: Duration,
+}
+
+/// What is remembered of a peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard<T> {
+    at: Moment,
+    inner: T,
+}
+
+impl<S: Service> Expect<S> {
+    /// A peer that sends nothing `within` this time is let go.
+    pub fn new(inner: S, within: Duration) -> Self {
+        Self { inner, within }
+    }
+}
+
+impl<S: Service> Service for Expect<S> {
+    type State = Heard<S::State>;
+
+    fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Self::State {
+        Heard { at: peer.now(), inner: self.inner.arrived(peer) }
+    }
+
+    fn received(&mut self, peer: &mut Peer<'_, Self::State>, bytes: &[u8]) {
+        peer.state.at = peer.now();
+        self.inner.received(&mut peer.part(|state| &mut state.inner), bytes);
+    }
+
+    fn ended(&mut self, peer: &mut Peer<'_, Self::State>) {
+        self.inner.ended(&mut peer.part(|state| &mut state.inner));
+    }
+
+    fn quiet(&mut self, peer: &mut Peer<'_, Self::State>) -> Option<Moment> {
+        let due = peer.state.at + self.within;
+        let own = if due > peer.now() {
+            due
+        } else if let Some(ago) = peer.took_output().filter(|ago| *ago < self.within) {
+            // It is not read while output waits, and taking the output shows that it is there.
+            peer.now() + (self.within - ago)
+        } else {
+            peer.let_go();
+            return None;
+        };
+        let inner = self.inner.quiet(&mut peer.part(|state| &mut state.inner));
+        Some(inner.map_or(own, |inner| inner.min(own)))
+    }
+
+    fn departed(&mut self, state: Self::State, farewell: &Farewell) {
+        self.inner.departed(state.inner, farewell);
+    }
+}

@@ -1,0 +1,120 @@
+//! Heartbeats: a service that asks a silent peer whether its program is still there.
+//!
+//! Owns when a peer is asked and when it is let go; the service that it wraps knows how to ask
+//! ([`Ask`]). Everything that comes counts as an answer.
+//!
+//! ```text
+//!   heard                          asked                       let go: unresponsive
+//!   │                                │                                           │
+//!   ├──── ¾ of `after` ────┬── ¼ ────┼──────────────── `timeout` ────────────────┤
+//!   │                      └ a moment that differs from peer to peer             │
+//! ```
+//!
+//! After a mass reconnect all have been heard in the same instant. So each is asked at a moment of
+//! its own within the last quarter of the time, and never after it: a peer that is gone is let go
+//! at `after + timeout` at the latest. A byte that comes only sets `heard`; the timer is looked
+//! after when it is due.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::reactor::{Farewell, Moment, Peer, Service};
+
+/// A service whose peers can be asked for a sign of life, in the protocol that they speak.
+pub trait Ask: Service {
+    /// Sends something that a living program answers.
+    fn ask(&mut self, peer: &mut Peer<'_, Self::State>);
+}
+
+/// See the head of this file.
+#[derive(Clone, Copy, Debug)]
+pub struct Heartbeat<S> {
+    inner: S,
+    after: Duration,
+    timeout: Duration,
+    seed: u64,
+}
+
+/// What is remembered of a peer: eight bytes more than the wrapped service remembers.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse<T> {
+    /// When it was heard; [`ASKED`] if it was asked since.
+    heard: Moment,
+    inner: T,
+}
+
+/// No peer is heard before the loop turns.
+const ASKED: Moment = Moment::after(Duration::ZERO);
+
+impl<S: Ask> Heartbeat<S> {
+    /// Asks after this much silence at the latest, and lets go when nothing came back within
+    /// `timeout`. The moments are spread as the seed has it.
+    pub fn new(inner: S, after: Duration, timeout: Duration, seed: u64) -> Self {
+        Self { inner, after, timeout, seed }
+    }
+
+    /// The silence after which this peer is asked, this time: from ¾ of the whole to the whole.
+    fn patience(&self, peer: SocketAddr, heard: Moment) -> Duration {
+        let ip = match peer.ip() {
+            IpAddr::V4(ip) => u64::from(u32::from(ip)),
+            IpAddr::V6(ip) => u128::from(ip) as u64,
+        };
+        let heard = heard.since(Moment::default()).as_nanos() as u64;
+        let share = scatter(self.seed ^ scatter(heard ^ scatter(ip << 16 ^ u64::from(peer.port())))) as u32;
+        self.after - (self.after / 4).mul_f64(f64::from(share) / f64::from(u32::MAX))
+    }
+}
+
+/// Every bit of the result depends on every bit of `x` (the last step of SplitMix64).
+fn scatter(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+impl<S: Ask> Service for Heartbeat<S> {
+    type State = Pulse<S::State>;
+
+    fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Self::State {
+        Pulse { heard: peer.now(), inner: self.inner.arrived(peer) }
+    }
+
+    fn received(&mut self, peer: &mut Peer<'_, Self::State>, bytes: &[u8]) {
+        peer.state.heard = peer.now();
+        self.inner.received(&mut peer.part(|state| &mut state.inner), bytes);
+    }
+
+    fn ended(&mut self, peer: &mut Peer<'_, Self::State>) {
+        self.inner.ended(&mut peer.part(|state| &mut state.inner));
+    }
+
+    fn quiet(&mut self, peer: &mut Peer<'_, Self::State>) -> Option<Moment> {
+        let now = peer.now();
+        // While output waits the peer is not read; that it takes the output shows that it is there.
+        let took = peer.took_output().filter(|ago| *ago < self.timeout);
+        if peer.state.heard == ASKED {
+            if let Some(ago) = took {
+                return Some(now + (self.timeout - ago));
+            }
+            peer.let_go();
+            return None;
+        }
+        let due = peer.state.heard + self.patience(peer.address(), peer.state.heard);
+        if due > now {
+            return Some(due);
+        }
+        if took.is_some() {
+            return Some(now + self.timeout);
+        }
+        self.inner.ask(&mut peer.part(|state| &mut state.inner));
+        peer.state.heard = ASKED;
+        Some(now + self.timeout)
+    }
+
+    fn departed(&mut self, state: Self::State, farewell: &Farewell) {
+        self.inner.departed(state.inner, farewell);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Heartbeats in scripted time, against a peer that remembers what was written to it.
+
+use super::*;
+use crate::reactor::{Departure, Script};
+use crate::service::{Discard, Expect, Ping};
+
+const AFTER: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn at(milliseconds: u64) -> Moment {
+    Moment::after(Duration::from_millis(milliseconds))
+}
+
+fn heartbeat(seed: u64) -> Heartbeat<Ping> {
+    Heartbeat::new(Ping::default(), AFTER, TIMEOUT, seed)
+}
+
+/// The next question is due within these milliseconds, and is asked then. When that is.
+fn asks<V: Service>(service: &mut V, script: &mut Script, state: &mut V::State, within: (u64, u64)) -> Option<Moment> {
+    let due = service.quiet(&mut script.peer(state)).expect("a deadline");
+    assert!(due >= at(within.0) && due <= at(within.1), "{due:?} is not within {within:?}");
+    script.now = due;
+    service.quiet(&mut script.peer(state))
+}
+
+#[test]
+fn a_silent_peer_is_asked_and_then_let_go() {
+    let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
+    let mut state = service.arrived(&mut script.peer(&mut ()));
+    let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
+    assert_eq!((script.sent.as_str(), end), ("PING 1\n", script.now + TIMEOUT));
+    // The entry is looked after when it is due, not before: so nothing is decided early.
+    script.now = end;
+    assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
+    assert_eq!(script.sent, "PING 1\n", "and told nothing more");
+}
+
+#[test]
+fn whatever_comes_is_a_sign_of_life() {
+    let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
+    let mut state = service.arrived(&mut script.peer(&mut ()));
+    // It speaks, and nothing is asked when the first deadline comes; it is put off, from that moment.
+    script.now = at(20_000);
+    service.received(&mut script.peer(&mut state), b"PING 5\nanything");
+    script.now = at(31_000);
+    let end = asks(&mut service, &mut script, &mut state, (42_500, 50_000)).unwrap();
+    assert_eq!(script.sent, "PONG 5\nPING 1\n");
+    script.now = script.now + (TIMEOUT - Duration::from_millis(1));
+    service.received(&mut script.peer(&mut state), b"x");
+    script.now = end;
+    let due = service.quiet(&mut script.peer(&mut state)).unwrap();
+    assert!(due > end + TIMEOUT && script.departure.is_none(), "it was heard a millisecond before the end");
+}
+
+/// It is not read while output waits: that it takes the output is the sign of life then.
+#[test]
+fn a_slow_reader_is_there_and_one_that_takes_nothing_is_not() {
+    let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
+    let mut state = service.arrived(&mut script.peer(&mut ()));
+    script.now = at(40_000);
+    script.took = Some(Duration::from_secs(2));
+    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(50_000)));
+    script.took = Some(Duration::from_secs(12));
+    script.now = at(50_000);
+    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(60_000)));
+    assert_eq!(script.sent, "PING 1\n");
+    (script.now, script.took) = (at(60_000), Some(Duration::from_secs(3)));
+    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(67_000)));
+    (script.now, script.took) = (at(67_000), Some(TIMEOUT));
+    assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
+}
+
+/// 19 000 come in one instant: no millisecond is asked to serve more than a few of them, whatever
+/// the seed, and so it is again when all have spoken in one instant.
+#[test]
+fn a_crowd_is_spread() {
+    for seed in 0..3 {
+        let service = heartbeat(seed);
+        let mut asked = vec![0u32; 7501];
+        for port in 0..19_000u16 {
+            let address = SocketAddr::new([10, 7, 0, 1].into(), port + 1000);
+            let patience = service.patience(address, at(5));
+            assert!(patience >= AFTER * 3 / 4 && patience <= AFTER, "{patience:?}");
+            asked[(patience - AFTER * 3 / 4).as_millis() as usize] += 1;
+        }
+        let most = asked.iter().max().unwrap();
+        assert!(*most <= 15, "{most} in one millisecond, where the average is 2.5");
+        let other = service.patience(SocketAddr::new([10, 7, 0, 1].into(), 1000), at(6));
+        assert_ne!(other, service.patience(SocketAddr::new([10, 7, 0, 1].into(), 1000), at(5)));
+    }
+}
+
+#[test]
+fn a_peer_that_is_expected_to_speak_is_let_go_and_never_written_to() {
+    let (mut service, mut script) = (Expect::new(Discard, AFTER), Script::at(at(1000)));
+    let mut state = service.arrived(&mut script.peer(&mut ()));
+    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(31_000)));
+    script.now = at(30_999);
+    service.received(&mut script.peer(&mut state), b"x");
+    script.now = at(31_000);
+    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(60_999)));
+    (script.now, script.took) = (at(60_999), Some(Duration::from_secs(29)));
+    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(61_999)), "it is not read, but it reads");
+    (script.now, script.took) = (at(61_999), None);
+    assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
+    assert_eq!(script.sent, "");
+}
+
+#[test]
+fn both_ways_together_keep_the_sooner_deadline() {
+    let (mut service, mut script) = (Expect::new(heartbeat(1), AFTER * 3), Script::at(at(1000)));
+    let mut state = service.arrived(&mut script.peer(&mut ()));
+    let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
+    assert_eq!(end, script.now + TIMEOUT);
+}

@@ -1,0 +1,122 @@
+//! Ping: a protocol of two lines that a person can speak, too.
+//!
+//! ```text
+//!   PING 17      is answered at once with       PONG 17
+//! ```
+//!
+//! Either side may ask. `n` is a number of one to nine digits; a line ends with a line feed, a
+//! carriage return before it is dropped. Every other line, of any length, is not answered. Owns the
+//! reading of lines that come in pieces; knows no time: when to ask is the heartbeat's affair.
+
+use crate::reactor::{Peer, Service};
+use crate::service::Ask;
+
+/// Answers pings, and sends its own when it is told to.
+#[derive(Clone, Debug, Default)]
+pub struct Ping {
+    /// Of the last ping that was sent, to whomever.
+    number: u32,
+    /// The answers to one piece of input: one write for them all. Kept for its memory.
+    answers: Vec<u8>,
+}
+
+/// What has come of a line: five bytes of it that must be right, and a number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    number: u32,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Start,
+    /// So many bytes of the word have come.
+    Word(u8),
+    /// So many digits have come.
+    Number(u8),
+    /// A carriage return stands behind the number.
+    Return,
+    /// Another line: nothing is wanted of it but its end.
+    Other,
+}
+
+const WORD: &[u8] = b"PING ";
+const MOST_DIGITS: u8 = 9;
+
+impl Line {
+    /// The number of a ping that is complete with this byte.
+    fn take(&mut self, byte: u8) -> Option<u32> {
+        let asked = matches!(self.place, Place::Number(1..) | Place::Return).then_some(self.number);
+        if byte == b'\n' {
+            *self = Self::default();
+            return asked;
+        }
+        let word = WORD.len() as u8;
+        self.place = match self.place {
+            Place::Start if byte == WORD[0] => Place::Word(1),
+            Place::Word(count) if byte == WORD[usize::from(count)] && count + 1 == word => Place::Number(0),
+            Place::Word(count) if byte == WORD[usize::from(count)] => Place::Word(count + 1),
+            Place::Number(digits) if byte.is_ascii_digit() && digits < MOST_DIGITS => {
+                self.number = self.number * 10 + u32::from(byte - b'0');
+                Place::Number(digits + 1)
+            }
+            Place::Number(1..) if byte == b'\r' => Place::Return,
+            _ => Place::Other,
+        };
+        None
+    }
+}
+
+impl Service for Ping {
+    type State = Line;
+
+    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) -> Line {
+        Line::default()
+    }
+
+    fn received(&mut self, peer: &mut Peer<'_, Line>, bytes: &[u8]) {
+        self.answers.clear();
+        for number in bytes.iter().filter_map(|byte| peer.state.take(*byte)) {
+            self.answers.extend_from_slice(format!("PONG {number}\n").as_bytes());
+        }
+        // No longer than the pings, so there is always room.
+        if !self.answers.is_empty() {
+            peer.send(&self.answers);
+        }
+    }
+}
+
+impl Ask for Ping {
+    fn ask(&mut self, peer: &mut Peer<'_, Line>) {
+        self.number = self.number % 999_999_999 + 1;
+        let ping = format!("PING {}\n", self.number);
+        // Where output waits it is an earlier ping, or more than this peer will take in time.
+        if ping.len() <= peer.room() {
+            peer.send(ping.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pings(pieces: &[&str]) -> Vec<u32> {
+        let mut line = Line::default();
+        pieces.iter().flat_map(|piece| piece.bytes()).filter_map(|byte| line.take(byte)).collect()
+    }
+
+    #[test]
+    fn a_ping_is_a_line_and_nothing_else() {
+        assert_eq!(
+            pings(&["PING 1\nPING 22\r\nPING 999999999\n", "PI", "NG", " ", "0", "07", "\n"]),
+            [1, 22, 999_999_999, 7]
+        );
+        for other in ["PING\n", "PING \n", "PING x\n", "PING 1 \n", "PING 1\r2\n", " PING 1\n", "ping 1\n", "PING 1"] {
+            assert_eq!(pings(&[other]), [0u32; 0], "{other:?}");
+        }
+        assert_eq!(pings(&["PING 1234567890\nPONG 3\nPPING 1\n", &"x".repeat(10_000), "\nPING 4\n"]), [4]);
+        assert_eq!(size_of::<Line>(), 8);
+    }
+}

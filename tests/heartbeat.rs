@@ -1,0 +1,156 @@
+//! Heartbeats and expectations as peers meet them: spoken like a person with nc would, by peers that
+//! are frozen, and by thousands.
+
+mod common;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::{Server, raise_descriptor_limit, status};
+
+const AFTER: Duration = Duration::from_millis(800);
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// How late a busy machine may be, the server and this test.
+const LATE: Duration = Duration::from_millis(400);
+
+fn start(more: &[&str]) -> Server {
+    let options = ["--service", "heartbeat", "--heartbeat", "800ms", "--heartbeat-timeout", "500ms"];
+    Server::start(&[&options, more].concat())
+}
+
+fn line(reader: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("the server speaks");
+    line
+}
+
+#[test]
+fn either_side_may_ask() {
+    let server = start(&[]);
+    let mut peer = server.connect();
+    let mut reader = BufReader::new(peer.try_clone().unwrap());
+    peer.write_all(b"PING 41\r\nhello\nPING 4").unwrap();
+    assert_eq!(line(&mut reader), "PONG 41\n");
+    peer.write_all(b"2\n").unwrap();
+    assert_eq!(line(&mut reader), "PONG 42\n");
+    // It asks in its turn, again and again, and goes on as long as it is answered.
+    for _ in 0..4 {
+        let heard = Instant::now();
+        let ping = line(&mut reader);
+        let asked = heard.elapsed();
+        assert!(asked >= AFTER * 3 / 4 && asked <= AFTER + LATE, "asked after {asked:?}");
+        peer.write_all(ping.replace("PING", "PONG").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_program_that_does_not_answer_is_let_go_though_its_kernel_does() {
+    let mut server = start(&[]);
+    let mut frozen = server.connect();
+    server.wait_for(" arrived");
+    let began = Instant::now();
+    let (departed, told) = server.wait_for(" departed: ");
+    let kept = departed - began;
+    assert!(told.contains("departed: unresponsive"), "{told}");
+    assert!(kept >= AFTER * 3 / 4 + TIMEOUT - LATE / 4 && kept <= AFTER + TIMEOUT + LATE, "kept for {kept:?}");
+    // It had everything, so it is told with a FIN.
+    let mut received = String::new();
+    frozen.read_to_string(&mut received).expect("no reset");
+    assert_eq!(received, "PING 1\n");
+    server.signal("USR1");
+    server.wait_for("1 departed: 1 unresponsive");
+}
+
+#[test]
+fn a_peer_that_is_expected_to_speak_hears_nothing() {
+    let mut server = Server::start(&["--expect", "1s"]);
+    let (mut silent, mut speaks) = (server.connect(), server.connect());
+    for _ in 0..2 {
+        server.wait_for(" arrived");
+    }
+    let began = Instant::now();
+    let other = std::thread::spawn(move || {
+        for _ in 0..8 {
+            speaks.write_all(b"x").unwrap();
+            speaks.read_exact(&mut [0]).expect("it speaks, so it is kept");
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        speaks
+    });
+    assert_eq!(silent.read(&mut [0; 64]).expect("a FIN, and nothing before it"), 0);
+    let kept = began.elapsed();
+    assert!(kept >= Duration::from_millis(980) && kept < Duration::from_secs(1) + LATE, "kept for {kept:?}");
+    assert!(server.wait_for(" departed: ").1.contains("departed: unresponsive"));
+    let speaks = other.join().unwrap();
+    drop(speaks);
+    server.wait_for("departed: closed by the peer");
+}
+
+/// A byte a time, sooner than the deadline: no timer is moved for it, and it is kept.
+#[test]
+fn a_byte_now_and_then_is_enough() {
+    let mut server = Server::start(&["--expect", "300ms", "--service", "discard"]);
+    let mut peer = server.connect();
+    for _ in 0..20 {
+        peer.write_all(b".").unwrap();
+        std::thread::sleep(Duration::from_millis(120));
+    }
+    assert_eq!(server.wait_for_within(" departed: ", Duration::ZERO), None);
+    server.wait_for("departed: unresponsive");
+}
+
+/// All connect in one instant, nobody says a word but "PONG". They are asked one after the other
+/// over a quarter of the time, and nobody is let go.
+#[test]
+fn thousands_answer_and_are_kept() {
+    const PEERS: usize = 3000;
+    raise_descriptor_limit(PEERS as u64 + 100);
+    let options = ["--service", "heartbeat", "--heartbeat", "4s", "--heartbeat-timeout", "4s", "--log", "info"];
+    let mut server = Server::start(&options);
+    let mut peers: Vec<TcpStream> = (0..PEERS).map(|_| server.connect()).collect();
+    let connected = Instant::now();
+    peers.iter().for_each(|peer| peer.set_nonblocking(true).unwrap());
+    let (mut asked, mut seconds) = (vec![0; PEERS], [0u32; 40]);
+    let woken = status(server.pid(), "voluntary_ctxt_switches");
+    while connected.elapsed() < Duration::from_secs(9) {
+        for (peer, asked) in peers.iter_mut().zip(&mut asked) {
+            let mut ping = [0; 32];
+            match peer.read(&mut ping) {
+                Ok(0) => panic!("a peer that answers was let go"),
+                Ok(count) => {
+                    let ping = std::str::from_utf8(&ping[..count]).unwrap();
+                    peer.write_all(ping.replace("PING", "PONG").as_bytes()).unwrap();
+                    *asked += 1;
+                    seconds[(connected.elapsed().as_millis() / 250) as usize] += 1;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("pings in each quarter of a second: {seconds:?}");
+    println!("wake-ups: {}", status(server.pid(), "voluntary_ctxt_switches") - woken);
+    assert!(asked.iter().all(|asked| (1..=3).contains(asked)), "each is asked every 3 to 4 seconds");
+    assert!(seconds.iter().max().unwrap() < &(PEERS as u32 / 2), "not in one instant: {seconds:?}");
+    assert_eq!(server.wait_for_within(" departed", Duration::ZERO), None);
+}
+
+#[test]
+fn a_frozen_process_is_let_go() {
+    let mut server = start(&[]);
+    // `cat` answers with what it hears: a ping is a sign of life, too, when it comes back.
+    let line = format!("exec 3<>/dev/tcp/127.0.0.1/{}; exec cat <&3 >&3", server.address().port());
+    let Ok(mut cat) = Command::new("bash").args(["-c", &line]).spawn() else {
+        return eprintln!("NOT TESTED: there is no bash");
+    };
+    server.wait_for(" arrived");
+    assert_eq!(server.wait_for_within(" departed: ", Duration::from_secs(3)), None, "it answers");
+    let stop = |signal: &str| Command::new("kill").args(["-s", signal, &cat.id().to_string()]).status().unwrap();
+    stop("STOP");
+    let told = server.wait_for_within(" departed: ", AFTER + TIMEOUT + LATE);
+    stop("KILL");
+    cat.wait().unwrap();
+    assert!(told.expect("let go in time").1.contains("departed: unresponsive"));
+}

@@ -1,0 +1,269 @@
+//! Limits against hostile clients: one that never reads, one that opens and opens, one that sends a
+//! byte now and then, and a thousand half-closes. The others are served meanwhile.
+
+mod common;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Server, connect, descriptors, raise_descriptor_limit, status};
+use socket2::{Domain, SockRef, Socket, Type};
+
+const LATE: Duration = Duration::from_millis(1500);
+
+fn exchange(stream: &mut TcpStream) {
+    stream.write_all(b"hello").expect("the server takes what it is sent");
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).expect("the server answers");
+    assert_eq!(&answer, b"hello");
+}
+
+/// Whether the server ended the connection, with a reset or a FIN. Waits for it.
+fn is_let_go(stream: &mut TcpStream) -> bool {
+    let mut rest = vec![0; 64 * 1024];
+    loop {
+        match stream.read(&mut rest) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+/// Sends until nothing is taken for half a second, or `most` bytes are. Reads nothing.
+fn pour(stream: &mut TcpStream, most: usize) -> usize {
+    SockRef::from(&*stream).set_recv_buffer_size(8 * 1024).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let (chunk, mut sent) = (vec![b'x'; 16 * 1024], 0);
+    while sent < most {
+        match stream.write(&chunk[..chunk.len().min(most - sent)]) {
+            Ok(count) => sent += count,
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+/// From an address of the loopback network of one's own.
+fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
+    let source: IpAddr = source.parse().unwrap();
+    socket.bind(&SocketAddr::new(source, 0).into()).expect("loopback has this address");
+    socket.connect(&server.into()).expect("the kernel completes the connection");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+#[test]
+fn one_that_never_reads_is_let_go_when_its_output_has_stalled() {
+    let mut server = Server::start(&["--stalled", "3s", "--max-output", "64K", "--deadline", "30s"]);
+    let mut other = server.connect();
+    let mut greedy = server.connect();
+    let began = Instant::now();
+    pour(&mut greedy, usize::MAX);
+    exchange(&mut other);
+    let (departed, told) = server.wait_for(" departed: ");
+    assert!(told.contains("departed: stalled"), "{told}");
+    let kept = departed - began;
+    assert!(kept >= Duration::from_secs(3) && kept < Duration::from_secs(5) + LATE, "kept for {kept:?}");
+    assert!(is_let_go(&mut greedy));
+    exchange(&mut other);
+    server.signal("USR1");
+    server.wait_for("1 departed: 1 stalled");
+}
+
+/// Its output waits in the kernel only, and the server has forgotten it.
+#[test]
+fn a_stall_in_the_kernel_is_a_stall() {
+    let mut server = Server::start(&["--stalled", "2s", "--deadline", "30s"]);
+    // A window that is small from the beginning.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    let mut greedy = TcpStream::from(socket);
+    assert_eq!(pour(&mut greedy, 40 * 1024), 40 * 1024);
+    let told = server.wait_for_within(" departed: ", Duration::from_secs(4) + LATE).expect("in time");
+    assert!(told.1.contains("departed: stalled"), "{}", told.1);
+}
+
+/// It reads a little, sooner than the limit: its output moves, and it is kept.
+#[test]
+fn a_slow_reader_has_not_stalled() {
+    let mut server = Server::start(&["--stalled", "1500ms", "--deadline", "30s"]);
+    let mut slow = server.connect();
+    pour(&mut slow, 400 * 1024);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        slow.read_exact(&mut [0; 16 * 1024]).expect("it goes on");
+        sleep(Duration::from_millis(500));
+    }
+    assert_eq!(server.wait_for_within(" departed: ", Duration::ZERO), None);
+}
+
+#[test]
+fn what_waits_for_peers_that_never_read_is_bounded() {
+    let server = Server::start(&["--max-output", "8K"]);
+    let mut other = server.connect();
+    exchange(&mut other);
+    let before = status(server.pid(), "VmRSS");
+    let mut greedy: Vec<_> = (0..30).map(|_| server.connect()).collect();
+    std::thread::scope(|scope| {
+        for stream in &mut greedy {
+            scope.spawn(|| pour(stream, usize::MAX));
+        }
+    });
+    exchange(&mut other);
+    let grown = status(server.pid(), "VmRSS").saturating_sub(before);
+    assert!(grown < 30 * 20, "{grown} KiB for 30 peers, of which each may have 8 KiB waiting");
+    // And what waits is not lost, nor reordered.
+    let mut first = vec![0; 100_000];
+    greedy[0].read_exact(&mut first).unwrap();
+    assert!(first.iter().all(|byte| *byte == b'x'));
+}
+
+#[test]
+fn one_that_opens_and_opens_leaves_room_for_other_addresses() {
+    let mut server = Server::start(&["127.0.0.1:0", "--max-per-address", "5", "--max-connections", "100"]);
+    let mut inside: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    inside.iter_mut().for_each(exchange);
+    for _ in 0..200 {
+        assert!(is_let_go(&mut server.connect()), "the sixth is refused");
+    }
+    let mut other = connect_from("127.0.0.2", server.address());
+    exchange(&mut other);
+    inside.iter_mut().for_each(exchange);
+    // When one departs, there is room again.
+    drop(inside.pop());
+    server.wait_for("departed: closed by the peer");
+    exchange(&mut server.connect());
+    server.signal("USR1");
+    server.wait_for("200 refused, too many from its address");
+}
+
+#[test]
+fn refused_when_full_is_told_at_once() {
+    let mut server = Server::start(&["--max-connections", "10", "--when-full", "refuse"]);
+    let mut inside: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    inside.iter_mut().for_each(exchange);
+    for _ in 0..50 {
+        assert!(is_let_go(&mut server.connect()));
+    }
+    inside.iter_mut().for_each(exchange);
+    inside.pop();
+    server.wait_for("departed: closed by the peer");
+    exchange(&mut server.connect());
+    server.signal("USR1");
+    server.wait_for("50 refused, full");
+}
+
+#[test]
+fn the_one_that_has_been_idle_longest_makes_room() {
+    let mut server = Server::start(&["--max-connections", "5", "--when-full", "evict-oldest-idle"]);
+    let mut inside: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    inside.iter_mut().for_each(exchange);
+    sleep(Duration::from_millis(1200));
+    // Nobody has come, so nobody goes, though the last place was taken.
+    assert_eq!(server.wait_for_within(" departed: ", Duration::ZERO), None);
+    // All but the third have been active since.
+    for (n, peer) in inside.iter_mut().enumerate().filter(|(n, _)| *n != 2) {
+        sleep(Duration::from_millis(30));
+        exchange(peer);
+        assert_ne!(n, 2);
+    }
+    let mut newcomer = server.connect();
+    exchange(&mut newcomer);
+    assert!(server.wait_for(" departed: ").1.contains("departed: evicted, idle"));
+    assert!(is_let_go(&mut inside.remove(2)), "it was the most idle one");
+    // Now all are busy: it is the newcomer that is refused.
+    inside.iter_mut().for_each(exchange);
+    assert!(is_let_go(&mut server.connect()));
+    server.wait_for("departed: refused, full");
+    // The order is that of activity, not of arrival.
+    sleep(Duration::from_millis(1200));
+    exchange(&mut inside[0]);
+    for gone in [1, 2, 3] {
+        let mut other = server.connect();
+        exchange(&mut other);
+        assert!(is_let_go(&mut inside[gone]), "the next in order goes");
+        inside.push(other);
+    }
+    exchange(&mut inside[0]);
+}
+
+/// Each of them sends a byte now and then, and so all places are taken for ever: seconds stand for
+/// minutes.
+#[test]
+fn one_that_sends_a_byte_a_minute_does_not_hold_a_place() {
+    let mut server = Server::start(&["--max-connections", "20", "--when-full", "evict-oldest-idle"]);
+    let mut trickle: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for _ in 0..2 {
+        sleep(Duration::from_millis(1500));
+        trickle.iter_mut().for_each(|peer| peer.write_all(b".").unwrap());
+    }
+    sleep(Duration::from_millis(1500));
+    let mut others: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    others.iter_mut().for_each(exchange);
+    for _ in 0..10 {
+        assert!(server.wait_for(" departed: ").1.contains("departed: evicted, idle"));
+    }
+    // And where peers are expected to speak more often than that, it is not kept at all.
+    let mut server = Server::start(&["--expect", "700ms"]);
+    let mut trickle = server.connect();
+    trickle.write_all(b".").unwrap();
+    assert!(server.wait_for(" departed: ").1.contains("departed: unresponsive"));
+}
+
+#[test]
+fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
+    raise_descriptor_limit(4000);
+    let limit = 1000;
+    let mut server = Server::start(&["--max-connections", "1000", "--when-full", "evict-oldest-idle", "--log", "info"]);
+    let before = descriptors(server.pid());
+    let crowd: Vec<_> = (0..limit).map(|_| server.connect()).collect();
+    sleep(Duration::from_millis(1300));
+    let mut flood: Vec<_> = (0..1500).map(|_| connect(server.address())).collect();
+    let mut most = 0;
+    // The last ones may have been refused: the first thousand took the places of the idle.
+    flood[..500].iter_mut().for_each(|peer| {
+        exchange(peer);
+        most = most.max(descriptors(server.pid()) - before);
+    });
+    assert!(most <= limit + 32, "{most} connections where {limit} may be");
+    drop(crowd);
+    server.signal("USR1");
+    let line = server.wait_for("connected, ").1;
+    assert!(line.contains("evicted, idle"), "{line}");
+}
+
+#[test]
+fn a_thousand_half_closes_leave_nothing_behind() {
+    raise_descriptor_limit(3000);
+    let server = Server::start(&["--stalled", "2s", "--deadline", "30s", "--log", "info"]);
+    let before = descriptors(server.pid());
+    let mut other = server.connect();
+    // They have sent their FIN and read nothing. Those that are owed little depart at once, whether
+    // they read or not; those whose output is stuck, when it has stalled.
+    let peers: Vec<_> = (0..1000)
+        .map(|n| {
+            let mut peer = server.connect();
+            if n % 50 == 0 {
+                pour(&mut peer, 160 * 1024);
+            } else {
+                peer.write_all(b"hello").unwrap();
+            }
+            peer.shutdown(Shutdown::Write).unwrap();
+            peer
+        })
+        .collect();
+    exchange(&mut other);
+    let until = Instant::now() + Duration::from_secs(20);
+    while descriptors(server.pid()) > before + 1 {
+        assert!(Instant::now() < until, "{} are left", descriptors(server.pid()) - before - 1);
+        sleep(Duration::from_millis(20));
+    }
+    exchange(&mut other);
+    drop(peers);
+}
