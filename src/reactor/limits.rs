@@ -47,45 +47,47 @@ pub enum WhenFull {
 /// How many connections each address has: an IPv4 address, or the /64 of an IPv6 address, for that
 /// is what one machine may well have all of.
 #[derive(Clone, Debug, Default)]
-pub struct Addresses {
-    most: Option<usize>,
-    /// Empty where there is no limit. Hashed with a key of its own, so nobody can choose addresses
-    /// that collide.
+pub struct Addresses(Option<Counts>);
+
+#[derive(Clone, Debug)]
+struct Counts {
+    most: usize,
+    /// Hashed with a secret, so nobody can choose addresses that collide. The secret is asked of the
+    /// kernel, so there is no table where there is no limit.
     connected: HashMap<Network, usize>,
 }
 
 impl Addresses {
     pub fn limit(&mut self, most: Option<usize>) {
-        self.most = most;
+        self.0 = most.map(|most| Counts { most, connected: HashMap::new() });
     }
 
     /// # Errors
     /// There is no memory for one more address.
     pub fn reserve(&mut self) -> Result<(), TryReserveError> {
-        if self.most.is_some() { self.connected.try_reserve(1) } else { Ok(()) }
+        self.0.as_mut().map_or(Ok(()), |counts| counts.connected.try_reserve(1))
     }
 
     pub fn admits(&self, address: SocketAddr) -> bool {
-        self.most.is_none_or(|most| self.connected.get(&network(address)).is_none_or(|count| *count < most))
+        let Some(Counts { most, connected }) = &self.0 else { return true };
+        connected.get(&network(address)).is_none_or(|count| count < most)
     }
 
     pub fn arrive(&mut self, address: SocketAddr) {
-        if self.most.is_some() {
-            *self.connected.entry(network(address)).or_default() += 1;
+        if let Some(Counts { connected, .. }) = &mut self.0 {
+            *connected.entry(network(address)).or_default() += 1;
         }
     }
 
     pub fn depart(&mut self, address: SocketAddr) {
-        if self.most.is_none() {
-            return;
-        }
+        let Some(Counts { connected, .. }) = &mut self.0 else { return };
         let network = network(address);
-        match self.connected.get_mut(&network) {
+        match connected.get_mut(&network) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                self.connected.remove(&network);
-                if self.connected.is_empty() {
-                    self.connected = HashMap::new();
+                connected.remove(&network);
+                if connected.is_empty() {
+                    connected.shrink_to_fit();
                 }
             }
         }
@@ -119,6 +121,6 @@ mod tests {
         addresses.depart("192.0.2.1:1".parse().unwrap());
         addresses.depart(address("2001:db8::1"));
         addresses.depart(address("2001:db8::1"));
-        assert!(addresses.connected.is_empty());
+        assert!(addresses.0.unwrap().connected.is_empty());
     }
 }
