@@ -181,7 +181,12 @@ fn the_one_that_has_been_idle_longest_makes_room() {
     inside.iter_mut().for_each(exchange);
     assert!(is_let_go(&mut server.connect()));
     server.wait_for("departed: refused, full");
-    // The order is that of activity, not of arrival.
+    // The order is that of activity, not of arrival. The kernel tells it in ticks, so the exchanges
+    // are well apart.
+    for peer in inside.iter_mut().chain([&mut newcomer]) {
+        sleep(Duration::from_millis(50));
+        exchange(peer);
+    }
     sleep(Duration::from_millis(1200));
     exchange(&mut inside[0]);
     for gone in [1, 2, 3] {
