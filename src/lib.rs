@@ -59,11 +59,17 @@ pub mod cli;
 pub mod keepalive;
 #[cfg(feature = "lab")]
 pub mod lab;
+#[cfg(feature = "load")]
+pub mod load;
+#[cfg(any(feature = "lab", feature = "load"))]
+pub mod markup;
 pub mod observe;
 pub mod reactor;
 pub mod serve;
 pub mod service;
 mod sockopt;
+#[cfg(any(feature = "lab", feature = "load"))]
+pub mod speak;
 pub mod tcp_info;
 
 /// The README's examples are compiled, too.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use stillthere::cli::Command;
 #[cfg(feature = "lab")]
 use stillthere::lab;
+#[cfg(feature = "load")]
+use stillthere::load;
 use stillthere::reactor::Ending;
 use stillthere::{observe, serve};
 
@@ -22,6 +24,17 @@ fn main() -> ExitCode {
             return match lab::obey(&command) {
                 Ok(lab::Promise::Kept) => ExitCode::SUCCESS,
                 Ok(lab::Promise::Broken) => ExitCode::from(FAILED),
+                Err(sentence) => {
+                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
+                    ExitCode::from(FAILED)
+                }
+            };
+        }
+        #[cfg(feature = "load")]
+        Ok(Command::Load(settings)) => {
+            return match load::run(&settings) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
                 Err(sentence) => {
                     let _ = writeln!(io::stderr(), "stillthere: {sentence}");
                     ExitCode::from(FAILED)

@@ -6,25 +6,31 @@ use crate::cli::arguments::Opt;
 use crate::cli::serve_options;
 
 /// The commands, for the guess at what was meant.
-pub const COMMANDS: &[&str] = if cfg!(feature = "lab") { &["serve", "lab", "help"] } else { &["serve", "help"] };
+pub const COMMANDS: &[&str] = &[
+    "serve",
+    #[cfg(feature = "load")]
+    "load",
+    #[cfg(feature = "lab")]
+    "lab",
+    "help",
+];
 
-#[cfg(not(feature = "lab"))]
-pub const OVERVIEW: &str = "\
-stillthere: a TCP server that always knows who is still there
-
-  stillthere serve [ADDR:PORT ...] [options]   run the server
-  stillthere serve --help                      its options
-  stillthere --version";
-
-#[cfg(feature = "lab")]
-pub const OVERVIEW: &str = "\
-stillthere: a TCP server that always knows who is still there
-
-  stillthere serve [ADDR:PORT ...] [options]   run the server
-  stillthere serve --help                      its options
-  stillthere lab run|matrix|list [options]     cut the cable, see what happens
-  stillthere lab --help                        its options
-  stillthere --version";
+/// Which commands there are.
+pub fn overview() -> String {
+    let mut text = "stillthere: a TCP server that always knows who is still there\n\n".to_string();
+    let mut row = |command: &str, words: &str| {
+        let _ = writeln!(text, "  stillthere {command:<33} {words}"); // a string takes all
+    };
+    row("serve [ADDR:PORT ...] [options]", "run the server");
+    if cfg!(feature = "load") {
+        row("load ADDR:PORT [options]", "open very many connections");
+    }
+    if cfg!(feature = "lab") {
+        row("lab run|matrix|list [options]", "cut the cable, see what happens");
+    }
+    row("COMMAND --help", "its options");
+    text + "  stillthere --version"
+}
 
 /// The options of `serve`, in their groups. Fits a screen of 80 by 24.
 pub fn of_serve() -> String {
@@ -45,6 +51,15 @@ stillthere lab list                           what states and faults there are\n
     );
     list(&mut text, crate::cli::lab_options::OPTIONS);
     text += "Exit code: 1 a promise broken or a scene not played, 2 a wrong command line.";
+    text
+}
+
+/// The options of `load`.
+#[cfg(feature = "load")]
+pub fn of_load() -> String {
+    let mut text = String::from("stillthere load ADDR:PORT [options]             a client for any TCP server\n");
+    list(&mut text, crate::cli::load_options::OPTIONS);
+    text += "Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, 2 a\nwrong command line.";
     text
 }
 

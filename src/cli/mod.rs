@@ -13,6 +13,8 @@ mod arguments;
 mod help;
 #[cfg(feature = "lab")]
 mod lab_options;
+#[cfg(feature = "load")]
+mod load_options;
 mod serve_options;
 
 /// What the program was asked to do.
@@ -25,6 +27,9 @@ pub enum Command {
     /// Work in the lab.
     #[cfg(feature = "lab")]
     Lab(Box<crate::lab::Command>),
+    /// Open very many connections.
+    #[cfg(feature = "load")]
+    Load(Box<crate::load::Settings>),
 }
 
 /// A command line that cannot be obeyed: the sentence says which option, what was given, and what
@@ -48,13 +53,15 @@ impl Command {
     pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
         let mut arguments = arguments.into_iter();
         let Some(first) = arguments.next() else {
-            return Err(Usage(format!("what is to be done?\n\n{}", help::OVERVIEW)));
+            return Err(Usage(format!("what is to be done?\n\n{}", help::overview())));
         };
         match first.to_str().unwrap_or_default() {
             "serve" => Self::serve(arguments, environment),
             #[cfg(feature = "lab")]
             "lab" => Self::lab(arguments, environment),
-            "-h" | "--help" | "help" => Ok(Self::Tell(help::OVERVIEW.to_string())),
+            #[cfg(feature = "load")]
+            "load" => Self::load(arguments, environment),
+            "-h" | "--help" | "help" => Ok(Self::Tell(help::overview())),
             "-V" | "--version" => Ok(Self::version()),
             other => {
                 let nearest = help::nearest(other, "", help::COMMANDS.iter().copied());
@@ -75,6 +82,15 @@ impl Command {
                 given.words_from("listen", environment)?;
                 Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
             }
+        }
+    }
+
+    #[cfg(feature = "load")]
+    fn load(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
+        match Arguments::read(arguments, environment, load_options::OPTIONS)? {
+            Arguments::Help => Ok(Self::Tell(help::of_load())),
+            Arguments::Version => Ok(Self::version()),
+            Arguments::Given(given) => Ok(Self::Load(Box::new(load_options::settings(&given)?))),
         }
     }
 

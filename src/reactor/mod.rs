@@ -14,12 +14,12 @@ pub use self::departure::{Departure, Farewell};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
+pub use self::readiness::Readiness;
 pub use self::service::{Peer, Service};
 pub use self::signals::Signals;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
 pub use self::tally::{Departures, Tally};
-use self::timers::Clock;
-pub use self::timers::Moment;
+pub use self::timers::{Clock, Moment};
 
 mod acceptor;
 mod address;
@@ -151,6 +151,7 @@ impl Reactor {
         self.latch();
         let mut turn = Turn {
             now: self.clock.now(),
+            clock: self.clock,
             registry: self.poll.registry(),
             scratch: &mut self.scratch,
             capacity: &mut self.capacity,

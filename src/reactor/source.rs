@@ -6,7 +6,7 @@ use mio::event::Event;
 use mio::{Registry, Token};
 
 use crate::reactor::tally::Tally;
-use crate::reactor::timers::Moment;
+use crate::reactor::timers::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
 ///
@@ -81,6 +81,8 @@ impl Names {
 pub struct Turn<'a> {
     /// When this turn woke.
     pub now: Moment,
+    /// For those to whom it matters how long the turn has lasted.
+    pub clock: Clock,
     pub registry: &'a Registry,
     /// One buffer for all reads: an idle peer owns none.
     pub scratch: &'a mut [u8],

@@ -10,12 +10,10 @@ use crate::lab::decode::{awaits_answer, takes};
 use crate::lab::excerpt::{Line, excerpt, packet_words};
 use crate::lab::terminal::{measured, predicted, printable};
 use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
+use crate::markup::svg::{broken, cross, escape, line, text};
 use scale::{Moment, Pace, Scale};
-pub use svg::escape;
-use svg::{broken, cross, line, text};
 
 mod scale;
-mod svg;
 
 /// The look, for light and for dark: in a page it is wanted once.
 pub const STYLE: &str = include_str!("style.css");

@@ -1,11 +1,8 @@
-//! The table for machines: JSON (RFC 8259), one object.
-//!
-//! Written by hand: it is only ever written, and the whole of its grammar that is needed is here.
-
-use std::fmt::Write;
+//! The table for machines: JSON, one object.
 
 use crate::lab::report::{Cell, Matrix};
 use crate::lab::timeline::{Timeline, What, Who};
+use crate::markup::json::{NULL, array, number, object, text};
 
 /// Writes the run, its cells and their timelines. Times are seconds from the fault; the frames are
 /// in the capture file.
@@ -63,37 +60,4 @@ fn entries(timeline: &Timeline) -> impl Iterator<Item = String> + '_ {
         let seconds = number(timeline.seconds(entry));
         object(&[("at", seconds), ("who", text(who)), ("kind", text(kind)), ("words", text(words))])
     })
-}
-
-const NULL: &str = "null";
-
-fn object(members: &[(&str, String)]) -> String {
-    let members: Vec<String> = members.iter().map(|(name, value)| format!("{}:{value}", text(name))).collect();
-    format!("{{{}}}", members.join(","))
-}
-
-fn array(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(","))
-}
-
-/// To the microsecond. What is no number (infinite) is none in JSON either.
-fn number(number: f64) -> String {
-    if number.is_finite() { format!("{number:.6}") } else { NULL.to_string() }
-}
-
-fn text(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted += "\\\"",
-            '\\' => quoted += "\\\\",
-            c if c < ' ' => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c)); // a string takes all
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

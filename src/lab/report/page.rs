@@ -6,10 +6,11 @@
 use std::fmt::Write;
 
 use crate::lab::excerpt::{Line, excerpt};
-use crate::lab::figure::{self, escape, signed};
+use crate::lab::figure::{self, signed};
 use crate::lab::report::{Cell, LEGEND, Matrix, cell_words};
 use crate::lab::terminal::{measured, predicted};
 use crate::lab::timeline::{Timeline, What, Who};
+use crate::markup::svg::escape;
 
 const STYLE: &str = include_str!("page.css");
 /// How many packets of a scene are listed at most.

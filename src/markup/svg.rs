@@ -7,12 +7,12 @@ use std::fmt::Write;
 /// Words are broken into lines of about so many characters.
 const BREAK: usize = 66;
 
-pub(super) fn cross(svg: &mut String, (x, y): (f64, f64), size: f64) {
+pub fn cross(svg: &mut String, (x, y): (f64, f64), size: f64) {
     line(svg, "cross", (x - size, y - size), (x + size, y + size));
     line(svg, "cross", (x - size, y + size), (x + size, y - size));
 }
 
-pub(super) fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
+pub fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
     let _ = write!(
         svg,
         "<line class=\"{class}\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
@@ -20,7 +20,7 @@ pub(super) fn line(svg: &mut String, class: &str, from: (f64, f64), to: (f64, f6
     );
 }
 
-pub(super) fn text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, words: &str) {
+pub fn text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, words: &str) {
     let words = escape(words);
     let _ = write!(svg, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
 }
@@ -44,7 +44,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Breaks words into lines between them.
-pub(super) fn broken(words: &str) -> Vec<String> {
+pub fn broken(words: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words.split_whitespace() {
         match lines.last_mut() {
