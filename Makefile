@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that did not read its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help run test check format static footprint lab clean
+.PHONY: help run test check format static footprint bench instructions lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -13,6 +13,8 @@ help:
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
 	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
+	@echo 'make bench      beside a server in C and what people run today: docs/benchmarks.md (ARGS="5 19000")'
+	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
 	@echo 'make format     format the source'
 
 run:
@@ -56,6 +58,17 @@ footprint:
 	dist/static.sh
 	STILLTHERE_BINARY=target/static/stillthere \
 		$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
+
+# Five rounds take about ten minutes. Leave the machine alone meanwhile.
+bench:
+	@dist/needs.sh cargo cc -- strace redis-server memcached mosquitto nginx haproxy
+	$(CARGO) build --release --locked --no-default-features --target-dir target/alone
+	STILLTHERE_BINARY=$(CURDIR)/target/alone/release/stillthere $(CARGO) bench --locked --bench side_by_side -- $(ARGS)
+
+# Callgrind counts the same each time, whatever else the machine does. ARGS=record records anew.
+instructions:
+	@dist/needs.sh cargo cc -- valgrind
+	$(CARGO) bench --locked --bench instructions -- $(ARGS)
 
 clean:
 	$(CARGO) clean

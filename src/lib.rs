@@ -61,8 +61,10 @@ pub mod cli;
 pub mod keepalive;
 #[cfg(feature = "lab")]
 pub mod lab;
+#[cfg(feature = "load")]
+pub mod load;
 mod malloc;
-#[cfg(any(feature = "lab", feature = "plan"))]
+#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
 pub mod markup;
 pub mod observe;
 #[cfg(feature = "plan")]
@@ -72,6 +74,8 @@ mod seconds;
 pub mod serve;
 pub mod service;
 mod sockopt;
+#[cfg(any(feature = "lab", feature = "load"))]
+pub mod speak;
 pub mod tcp_info;
 
 /// The README's examples are compiled, too.

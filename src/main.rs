@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use stillthere::cli::Command;
 #[cfg(feature = "lab")]
 use stillthere::lab;
+#[cfg(feature = "load")]
+use stillthere::load;
 #[cfg(feature = "plan")]
 use stillthere::plan;
 use stillthere::reactor::Ending;
@@ -34,6 +36,17 @@ fn main() -> ExitCode {
         Ok(Command::Plan(question)) => {
             return match plan::answer(&question) {
                 Ok(()) => ExitCode::SUCCESS,
+                Err(sentence) => {
+                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
+                    ExitCode::from(FAILED)
+                }
+            };
+        }
+        #[cfg(feature = "load")]
+        Ok(Command::Load(settings)) => {
+            return match load::run(&settings) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
                 Err(sentence) => {
                     let _ = writeln!(io::stderr(), "stillthere: {sentence}");
                     ExitCode::from(FAILED)

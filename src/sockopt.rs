@@ -26,19 +26,17 @@ pub fn tcp_info(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// # Errors
 /// `ENOPROTOOPT` before Linux 6.15; else what setsockopt(2) says.
 pub fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
-    let value = most.as_millis() as libc::c_int;
-    // SAFETY: the value lives through the call, and the kernel reads only the length that is given.
-    // The descriptor is borrowed.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            TCP_RTO_MAX_MS,
-            (&raw const value).cast(),
-            size_of_val(&value) as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set(socket, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, most.as_millis() as libc::c_int)
+}
+
+/// `IP_BIND_ADDRESS_NO_PORT`: bind(2) chooses an address only, and connect(2) the port, which must then
+/// differ only among the connections to one server. For IPv6 sockets, too.
+///
+/// # Errors
+/// What setsockopt(2) says.
+#[cfg(feature = "load")]
+pub fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
+    set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
 /// What [`set_rto_max`] set.
@@ -49,6 +47,21 @@ pub fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
     let mut value = [0; 4];
     get(socket, TCP_RTO_MAX_MS, &mut value)?;
     Ok(Duration::from_millis(u32::from_ne_bytes(value).into()))
+}
+
+fn set(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the value lives through the call, and the kernel reads only the length that is given.
+    // The descriptor is borrowed.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn get(socket: &impl AsFd, option: libc::c_int, buffer: &mut [u8]) -> io::Result<usize> {

@@ -8,6 +8,8 @@ use crate::cli::serve_options;
 /// The commands, for the guess at what was meant.
 pub const COMMANDS: &[&str] = &[
     "serve",
+    #[cfg(feature = "load")]
+    "load",
     #[cfg(feature = "lab")]
     "lab",
     #[cfg(feature = "plan")]
@@ -15,22 +17,23 @@ pub const COMMANDS: &[&str] = &[
     "help",
 ];
 
-/// What there is to do.
+/// Which commands there are.
 pub fn overview() -> String {
-    let mut text = String::from(
-        "stillthere: a TCP server that always knows who is still there
-
-  stillthere serve [ADDR:PORT ...] [options]   run the server
-  stillthere serve --help                      its options\n",
-    );
-    if cfg!(feature = "plan") {
-        text += "  stillthere plan [options]                    what a deadline costs and risks\n";
-        text += "  stillthere plan --help                       its options\n";
+    let mut text = "stillthere: a TCP server that always knows who is still there\n\n".to_string();
+    let mut row = |command: &str, words: &str| {
+        let _ = writeln!(text, "  stillthere {command:<33} {words}"); // a string takes all
+    };
+    row("serve [ADDR:PORT ...] [options]", "run the server");
+    if cfg!(feature = "load") {
+        row("load ADDR:PORT [options]", "open very many connections");
     }
     if cfg!(feature = "lab") {
-        text += "  stillthere lab run|matrix|list [options]     cut the cable, see what happens\n";
-        text += "  stillthere lab --help                        its options\n";
+        row("lab run|matrix|list [options]", "cut the cable, see what happens");
     }
+    if cfg!(feature = "plan") {
+        row("plan [options]", "what a deadline costs and risks");
+    }
+    row("COMMAND --help", "its options");
     text + "  stillthere --version"
 }
 
@@ -62,6 +65,15 @@ pub fn of_plan() -> String {
     let mut text = String::from("stillthere plan [options]      what a deadline costs, and whom it drops falsely\n");
     list(&mut text, crate::cli::plan_options::OPTIONS);
     text += "Any subset will do. docs/plan.md has the formulas.";
+    text
+}
+
+/// The options of `load`.
+#[cfg(feature = "load")]
+pub fn of_load() -> String {
+    let mut text = String::from("stillthere load ADDR:PORT [options]             a client for any TCP server\n");
+    list(&mut text, crate::cli::load_options::OPTIONS);
+    text += "Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, 2 a\nwrong command line.";
     text
 }
 

@@ -8,9 +8,9 @@ use crate::cli::{Usage, serve_options};
 use crate::keepalive::{Keepalive, UserTimeout};
 use crate::lab::program::PRESETS;
 use crate::lab::scene::{Fault, NoScene, Scene, State};
-use crate::lab::speak::Speak;
 use crate::lab::{Command, Matrix, Run, Settings, Whose, on_this_kernel};
 use crate::serve::timer_wheel;
+use crate::speak::Speak;
 
 const SERVER: &str = "Server under test";
 const DEADLINE: &str = "Deadline of a silent peer, the same for every server";

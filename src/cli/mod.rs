@@ -13,6 +13,8 @@ mod arguments;
 mod help;
 #[cfg(feature = "lab")]
 mod lab_options;
+#[cfg(feature = "load")]
+mod load_options;
 #[cfg(feature = "plan")]
 mod plan_options;
 mod serve_options;
@@ -30,6 +32,9 @@ pub enum Command {
     /// Reckon, and tell.
     #[cfg(feature = "plan")]
     Plan(Box<crate::plan::Question>),
+    /// Open very many connections.
+    #[cfg(feature = "load")]
+    Load(Box<crate::load::Settings>),
 }
 
 /// A command line that cannot be obeyed: the sentence says which option, what was given, and what
@@ -61,6 +66,8 @@ impl Command {
             "lab" => Self::lab(arguments, environment),
             #[cfg(feature = "plan")]
             "plan" => Self::plan(arguments, environment),
+            #[cfg(feature = "load")]
+            "load" => Self::load(arguments, environment),
             "-h" | "--help" | "help" => Ok(Self::Tell(help::overview())),
             "-V" | "--version" => Ok(Self::version()),
             other => {
@@ -91,6 +98,15 @@ impl Command {
             Arguments::Help => Ok(Self::Tell(help::of_plan())),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(given) => Ok(Self::Plan(Box::new(plan_options::question(&given)?))),
+        }
+    }
+
+    #[cfg(feature = "load")]
+    fn load(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
+        match Arguments::read(arguments, environment, load_options::OPTIONS)? {
+            Arguments::Help => Ok(Self::Tell(help::of_load())),
+            Arguments::Version => Ok(Self::version()),
+            Arguments::Given(given) => Ok(Self::Load(Box::new(load_options::settings(&given)?))),
         }
     }
 

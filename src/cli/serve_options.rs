@@ -140,19 +140,21 @@ fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAdd
     if words.is_empty() {
         return Ok(default);
     }
-    let address = |word: &String| {
-        word.parse().map_err(|_| {
-            let guess = match (word.parse::<u16>(), word.parse::<IpAddr>(), word.rsplit_once(':')) {
-                (Ok(port), _, _) => format!("; did you mean 127.0.0.1:{port} or [::]:{port}?"),
-                (_, Ok(ip), _) => format!("; did you mean {}?", SocketAddr::new(ip, 7007)),
-                (_, _, Some(("" | "*", port))) => format!("; did you mean [::]:{port}?"),
-                (_, _, Some(("localhost", port))) => format!("; did you mean 127.0.0.1:{port}?"),
-                _ => String::new(),
-            };
-            Usage(format!("{word:?} is not an address and a port, such as 127.0.0.1:7007 or [::]:7007{guess}"))
-        })
-    };
-    words.iter().map(address).collect()
+    words.iter().map(|word| address(word)).collect()
+}
+
+/// Reads an address and a port.
+pub fn address(word: &str) -> Result<SocketAddr, Usage> {
+    word.parse().map_err(|_| {
+        let guess = match (word.parse::<u16>(), word.parse::<IpAddr>(), word.rsplit_once(':')) {
+            (Ok(port), _, _) => format!("; did you mean 127.0.0.1:{port} or [::]:{port}?"),
+            (_, Ok(ip), _) => format!("; did you mean {}?", SocketAddr::new(ip, 7007)),
+            (_, _, Some(("" | "*", port))) => format!("; did you mean [::]:{port}?"),
+            (_, _, Some(("localhost", port))) => format!("; did you mean 127.0.0.1:{port}?"),
+            _ => String::new(),
+        };
+        Usage(format!("{word:?} is not an address and a port, such as 127.0.0.1:7007 or [::]:7007{guess}"))
+    })
 }
 
 /// Reads the four settings and the user timeout; what was not given is as in `default`.

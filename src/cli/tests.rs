@@ -135,6 +135,12 @@ fn help_fits_a_screen_and_names_every_option() {
         assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(lab_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
     }
+    #[cfg(feature = "load")]
+    {
+        let Ok(Command::Tell(text)) = read("load --help", &[]) else { panic!() };
+        assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(load_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
+    }
     let Ok(Command::Tell(text)) = read("serve --help", &[]) else { panic!() };
     assert!(serve_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
     assert!(matches!(read("--version", &[]), Ok(Command::Tell(text)) if text.starts_with("stillthere 0.")));
@@ -203,5 +209,43 @@ mod plan {
         let Ok(Command::Tell(text)) = read("plan --help", &[]) else { panic!() };
         assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(plan_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
+    }
+}
+
+#[cfg(feature = "load")]
+#[test]
+fn a_load_is_read_and_checked() {
+    let load = |line: &str| match read(line, &[]) {
+        Ok(Command::Load(settings)) => *settings,
+        other => panic!("{line}: {other:?}"),
+    };
+    let plain = load("load 127.0.0.1:7007");
+    assert_eq!((plain.connections, plain.active, plain.size, plain.rate), (1000, 10, 64, None));
+    assert_eq!(load("load [::1]:1 --connections 3").active, 3);
+    assert_eq!(load("load [::1]:1 --speak none").active, 0);
+    let full = load(
+        "load 127.0.0.1:1 --connections 9 --connect-rate 8 --patience 7s --source 127.0.0.2,127.0.0.3 --speak redis \
+         --active 6 --size 5 --rate 4 --time 3s --pid 2 --json a --html b",
+    );
+    assert_eq!((full.connections, full.connect_rate, full.sources.len(), full.active), (9, 8, 2, 6));
+    assert_eq!((full.size, full.rate, full.time, full.pid), (5, Some(4.0), Duration::from_secs(3), Some(2)));
+    for (line, part) in [
+        ("load", "which server?"),
+        ("load 7007", "did you mean 127.0.0.1:7007"),
+        ("load 1.2.3.4:5 1.2.3.4:6", "one server at a time"),
+        ("load 0.0.0.0:5", "nowhere to connect to"),
+        ("load 1.2.3.4:0", "nowhere to connect to"),
+        ("load 1.2.3.4:5 --speak http", "echo, redis, mqtt, memcached, none"),
+        ("load 1.2.3.4:5 --speak none --active 1", "asks nothing"),
+        ("load 1.2.3.4:5 --speak none --rate 1", "no connection is active"),
+        ("load 1.2.3.4:5 --connections 5 --active 6", "from 0 to 5"),
+        ("load 1.2.3.4:5 --time 0s", "some time"),
+        ("load 1.2.3.4:5 --source ::1", "not the same family"),
+        ("load 1.2.3.4:5 --source here", "\"here\" is no address"),
+        ("load 1.2.3.4:5 --size 0", "from 1 to"),
+        ("laod", "did you mean load?"),
+    ] {
+        let said = refused(line);
+        assert!(said.contains(part), "{line}: {said:?} does not contain {part:?}");
     }
 }

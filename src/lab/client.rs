@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::speak::{Exchange, Speak};
+use crate::speak::{Exchange, Speak};
 
 /// Small buffers, so that a window is shut with little.
 const BUFFER: usize = 4096;

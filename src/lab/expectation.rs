@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::keepalive::{Guard, Keepalive, State as Doing, TimerWheel};
 use crate::lab::scene::{Fault, Scene, State};
-use crate::lab::speak::Speak;
+use crate::speak::Speak;
 
 /// How long the kernels and a server take to say goodbye when nothing keeps them.
 const AT_ONCE: Duration = Duration::from_millis(300);

@@ -6,8 +6,8 @@ use crate::keepalive::Keepalive;
 use crate::lab::expectation::{Expectation, expect};
 use crate::lab::program::PRESETS;
 use crate::lab::scene::{Fault, Scene, State};
-use crate::lab::speak::Speak;
 use crate::serve::timer_wheel;
+use crate::speak::Speak;
 
 /// # Errors
 /// Standard output cannot be written.

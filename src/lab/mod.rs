@@ -25,7 +25,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::keepalive::{Keepalive, TimerWheel};
 use crate::lab::interrupt::Interrupt;
 use crate::lab::scene::Scene;
-use crate::lab::speak::Speak;
+use crate::speak::Speak;
 
 pub mod capture;
 pub mod client;
@@ -54,7 +54,6 @@ pub mod report;
 mod run;
 pub mod scene;
 mod server;
-pub mod speak;
 pub mod terminal;
 pub mod textbook;
 pub mod timeline;

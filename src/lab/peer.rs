@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lab::interrupt::{GLANCE, Interrupt};
 use crate::lab::namespaces::Namespace;
-use crate::lab::speak::Speak;
+use crate::speak::Speak;
 
 /// Longer than any command takes.
 const PATIENCE: Duration = Duration::from_secs(15);

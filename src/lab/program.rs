@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::keepalive::{Guard, Keepalive};
 use crate::lab::programs::{installed, version};
-use crate::lab::speak::Speak;
+use crate::speak::Speak;
 
 /// Where a proxy finds the server behind it, in the same namespace.
 const BACKEND: &str = "127.0.0.1:7008";

@@ -15,14 +15,14 @@ pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
+pub use self::readiness::Readiness;
 #[cfg(test)]
 pub(crate) use self::service::Script;
 pub use self::service::{Peer, Service};
 pub use self::signals::Signals;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
 pub use self::tally::{Departures, Tally};
-use self::timers::Clock;
-pub use self::timers::Moment;
+pub use self::timers::{Clock, Moment};
 
 mod acceptor;
 mod address;

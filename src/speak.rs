@@ -1,4 +1,5 @@
-//! What the scripted client says, so that the server under test has something to send.
+//! What a client says, so that a server under test has something to answer: for the lab, which counts
+//! the bytes of an answer, and for the load generator, which knows each of them.
 //!
 //! Owns the few sentences of each protocol. Knows no socket.
 
@@ -21,6 +22,13 @@ pub enum Speak {
 pub struct Exchange {
     pub question: Vec<u8>,
     pub answer: usize,
+}
+
+/// Bytes to send, and all of the bytes that must come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verbatim {
+    pub question: Vec<u8>,
+    pub answer: Vec<u8>,
 }
 
 /// What one question of [`Speak::fill`] makes a server send, about.
@@ -78,6 +86,64 @@ impl Speak {
         question.repeat(bytes.div_ceil(PAYLOAD))
     }
 
+    /// What a client must say before it may be idle for as long as it likes.
+    pub fn hello(self) -> Option<Verbatim> {
+        let connect = b"\x00\x04MQTT\x04\x02\x00\x00\x00\x00";
+        (self == Self::Mqtt).then(|| Verbatim { question: packet(0x10, connect), answer: b"\x20\x02\x00\x00".to_vec() })
+    }
+
+    /// What a client must say once before [`Speak::ask`] is answered. Its `name` keeps it apart from
+    /// the others: a topic, or a key.
+    pub fn prepare(self, name: &str, payload: &[u8]) -> Option<Verbatim> {
+        match self {
+            Self::Echo | Self::Redis | Self::None => None,
+            Self::Mqtt => {
+                let subscribe = [b"\x00\x01".as_slice(), &topic(name), b"\x00"].concat();
+                Some(Verbatim { question: packet(0x82, &subscribe), answer: b"\x90\x03\x00\x01\x00".to_vec() })
+            }
+            Self::Memcached => {
+                let line = format!("set still{name} 0 0 {}\r\n", payload.len());
+                let question = [line.as_bytes(), payload, b"\r\n"].concat();
+                Some(Verbatim { question, answer: b"STORED\r\n".to_vec() })
+            }
+        }
+    }
+
+    /// A question that brings `payload` back. It is built in place, so that asking again takes no
+    /// memory. Memcached gives what it was given by [`Speak::prepare`].
+    pub fn ask(self, name: &str, payload: &[u8], said: &mut Verbatim) {
+        let Verbatim { question, answer } = said;
+        question.clear();
+        answer.clear();
+        match self {
+            Self::Echo | Self::None => {
+                question.extend_from_slice(payload);
+                answer.extend_from_slice(payload);
+            }
+            Self::Redis => {
+                let head = format!("${}\r\n", payload.len());
+                question.extend_from_slice(b"*2\r\n$4\r\nECHO\r\n");
+                for text in [question, answer] {
+                    [head.as_bytes(), payload, b"\r\n"].into_iter().for_each(|part| text.extend_from_slice(part));
+                }
+            }
+            Self::Mqtt => {
+                *question = packet(0x30, &[&topic(name), payload].concat());
+                answer.extend_from_slice(question);
+            }
+            Self::Memcached => {
+                question.extend_from_slice(format!("get still{name}\r\n").as_bytes());
+                answer.extend_from_slice(format!("VALUE still{name} 0 {}\r\n", payload.len()).as_bytes());
+                [payload, b"\r\nEND\r\n"].into_iter().for_each(|part| answer.extend_from_slice(part));
+            }
+        }
+    }
+
+    /// Whether each question may carry a payload of its own.
+    pub fn carries_any_payload(self) -> bool {
+        self != Self::Memcached
+    }
+
     /// Whether a client must say something from time to time, or be let go.
     pub fn has_a_heartbeat(self) -> bool {
         self == Self::Mqtt
@@ -91,6 +157,12 @@ impl FromStr for Speak {
         let all = [Self::Echo, Self::Redis, Self::Mqtt, Self::Memcached, Self::None];
         all.into_iter().find(|speak| speak.name() == name).ok_or(())
     }
+}
+
+/// A topic of MQTT for one client, its length before it.
+fn topic(name: &str) -> Vec<u8> {
+    let topic = format!("still/{name}");
+    [&(topic.len() as u16).to_be_bytes(), topic.as_bytes()].concat()
 }
 
 /// A control packet of MQTT 3.1.1: its length comes in groups of seven bits, the lowest first.
@@ -124,5 +196,25 @@ mod tests {
         assert_eq!(Speak::Memcached.fill(2001), b"get still\r\nget still\r\nget still\r\n");
         assert!(Speak::None.fill(5).is_empty());
         assert!(Speak::NAMES.iter().all(|name| name.parse::<Speak>().unwrap().name() == *name));
+    }
+
+    #[test]
+    fn what_is_asked_comes_back_in_the_answer() {
+        let mut said = Verbatim::default();
+        Speak::Redis.ask("7", b"abc", &mut said);
+        assert_eq!(said.question, b"*2\r\n$4\r\nECHO\r\n$3\r\nabc\r\n");
+        assert_eq!(said.answer, b"$3\r\nabc\r\n");
+        Speak::Memcached.ask("7", b"abc", &mut said);
+        assert_eq!(
+            (said.question.as_slice(), said.answer.as_slice()),
+            (b"get still7\r\n".as_slice(), b"VALUE still7 0 3\r\nabc\r\nEND\r\n".as_slice())
+        );
+        Speak::Mqtt.ask("7", b"abc", &mut said);
+        assert_eq!(
+            (said.question.as_slice(), &said.answer),
+            (b"\x30\x0c\x00\x07still/7abc".as_slice(), &said.question)
+        );
+        Speak::Echo.ask("7", b"abc", &mut said);
+        assert_eq!((said.question.as_slice(), &said.answer), (b"abc".as_slice(), &said.question));
     }
 }

@@ -1,0 +1,54 @@
+//! What an idle connection costs: our server beside a minimal one in C and what people run today.
+//!
+//! `make bench`, or `cargo bench --bench side_by_side [-- ROUNDS [PEERS]]`. All contestants are
+//! measured in each round, one after the other, so that what befalls the machine befalls all of them;
+//! ratios are taken within a round. Writes docs/benchmarks.md and docs/benchmarks-*.svg.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod contestants;
+mod measures;
+mod report;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use measures::{Figures, Running};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let rounds = numbers.next().unwrap_or(5);
+    let peers = numbers.next().unwrap_or(19_000);
+    common::raise_descriptor_limit(peers as u64 + 200);
+    let binary = Path::new(env!("CARGO_BIN_EXE_stillthere"));
+    let directory = binary.parent().ok_or("no directory")?.join(format!("side-by-side-{}", std::process::id()));
+    fs::create_dir_all(&directory)?;
+    let contestants = contestants::all(&directory)?;
+    // Pages of a file that was just built and not written back yet would count as dirty.
+    Command::new("sync").status()?;
+    let mut backend = Command::new(&contestants[0].program);
+    backend.arg(contestants::BACKEND.to_string()).stderr(Stdio::null());
+    let backend = Running::start(&mut backend)?;
+
+    let mut measured: Vec<Vec<Option<Figures>>> = vec![Vec::new(); contestants.len()];
+    for round in 0..rounds {
+        for (contestant, figures) in contestants.iter().zip(&mut measured) {
+            eprintln!("round {} of {rounds}: {}", round + 1, contestant.name);
+            let outcome = measures::round(contestant, peers, round == 0, &directory);
+            // One that cannot do it is told of, and does not spoil the others.
+            figures.push(outcome.inspect_err(|error| eprintln!("    {}: {error}", contestant.name)).ok());
+        }
+    }
+    drop(backend);
+    let _ = fs::remove_dir_all(&directory);
+    let table = report::write(&contestants, &measured, rounds, peers);
+    println!("{table}");
+    let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/docs"));
+    fs::write(docs.join("benchmarks.md"), table)?;
+    for (name, figure) in report::figures(&contestants, &measured) {
+        fs::write(docs.join(name), figure)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! What the options of `load` mean.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::cli::arguments::{Given, Opt};
+use crate::cli::{Usage, serve_options};
+use crate::load::Settings;
+use crate::speak::Speak;
+
+const CONNECTIONS: &str = "Connections";
+const EXCHANGES: &str = "Exchanges";
+const REPORT: &str = "Report";
+
+pub const OPTIONS: &[Opt] = &[
+    Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many are opened and held (default 1000)" },
+    Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened in a second, at most (default 5000)" },
+    Opt { group: CONNECTIONS, name: "patience", value: "DURATION", help: "to be connected and greeted (default 10s)" },
+    Opt { group: CONNECTIONS, name: "source", value: "ADDR,ADDR", help: "to come from; else chosen for you" },
+    Opt { group: EXCHANGES, name: "speak", value: "NAME", help: "echo (default), redis, mqtt, memcached, none" },
+    Opt { group: EXCHANGES, name: "active", value: "N", help: "connections that ask (default 10)" },
+    Opt { group: EXCHANGES, name: "size", value: "BYTES", help: "of a question (default 64)" },
+    Opt { group: EXCHANGES, name: "rate", value: "N", help: "a second, over all; else when answered" },
+    Opt { group: EXCHANGES, name: "time", value: "DURATION", help: "that they ask and all are held (default 10s)" },
+    Opt { group: REPORT, name: "pid", value: "PID", help: "the server's, for its memory and CPU" },
+    Opt { group: REPORT, name: "json", value: "FILE", help: "for machines" },
+    Opt { group: REPORT, name: "html", value: "FILE", help: "one page, with plots" },
+];
+
+/// Checks what was given, and fills in the defaults.
+pub fn settings(given: &Given) -> Result<Settings, Usage> {
+    let target = match given.words.as_slice() {
+        [one] => serve_options::address(one)?,
+        [] => return Err(Usage("which server? For instance: stillthere load 127.0.0.1:7007".to_string())),
+        [_, more, ..] => return Err(Usage(format!("{more:?}: one server at a time"))),
+    };
+    if target.ip().is_unspecified() || target.port() == 0 {
+        return Err(Usage(format!("{target} is nowhere to connect to; give the address and port of a server")));
+    }
+    let speak = match given.text("speak") {
+        None => Speak::Echo,
+        Some(name) => name
+            .parse()
+            .map_err(|()| given.complaint("speak", format!("one of {} is wanted", Speak::NAMES.join(", "))))?,
+    };
+    let connections = given.number("connections", 1, 10_000_000)?.unwrap_or(1000);
+    let active = match given.number("active", 0, connections)? {
+        Some(active) if active > 0 && speak == Speak::None => {
+            return Err(given.complaint("active", "who speaks none asks nothing: give --speak, or leave it out"));
+        }
+        Some(active) => active,
+        None if speak == Speak::None => 0,
+        None => connections.min(10),
+    };
+    let rate = match given.number("rate", 1, 10_000_000u32)? {
+        Some(_) if active == 0 => return Err(given.complaint("rate", "no connection is active that could ask")),
+        rate => rate,
+    };
+    let time = given.duration("time")?.unwrap_or(Duration::from_secs(10));
+    if time.is_zero() {
+        return Err(given.complaint("time", "some time is wanted, such as 10s"));
+    }
+    let sources = given.text("source").map(|list| sources(given, list, target.ip())).transpose()?;
+    Ok(Settings {
+        target,
+        connections,
+        connect_rate: given.number("connect-rate", 1, 10_000_000)?.unwrap_or(5000),
+        sources: sources.unwrap_or_default(),
+        active,
+        // Less than one byte cannot be verified; an answer of more than this is no small exchange.
+        size: given.number("size", 1, 16 << 20)?.unwrap_or(64),
+        rate: rate.map(f64::from),
+        time,
+        speak,
+        patience: given.duration("patience")?.unwrap_or(Duration::from_secs(10)),
+        pid: given.number("pid", 1, i32::MAX as u32)?,
+        json: given.text("json").map(Into::into),
+        html: given.text("html").map(Into::into),
+    })
+}
+
+fn sources(given: &Given, list: &str, target: IpAddr) -> Result<Vec<IpAddr>, Usage> {
+    let one = |word: &str| match word.trim().parse::<IpAddr>() {
+        Ok(source) if source.is_ipv4() == target.is_ipv4() => Ok(source),
+        Ok(source) => Err(given.complaint("source", format!("{source} cannot reach {target}: not the same family"))),
+        Err(_) => {
+            Err(given.complaint("source", format!("{word:?} is no address; this machine's are wanted, with commas")))
+        }
+    };
+    list.split(',').map(one).collect()
+}

@@ -1,0 +1,38 @@
+//! A timer to the microsecond. The loop's own waits end at whole milliseconds (epoll_wait(2)), which is
+//! longer than most answers take.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+/// A timer whose event wakes the loop.
+#[derive(Debug)]
+pub struct Alarm(OwnedFd);
+
+impl Alarm {
+    /// # Errors
+    /// timerfd_create(2) and epoll_ctl(2) say why.
+    pub fn open(registry: &Registry, token: Token) -> io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Self(timer))
+    }
+
+    /// Wakes the loop after `time`, and no more at an earlier wish. It is never read: setting it anew
+    /// takes back what it announced.
+    pub fn set(&self, time: Duration) {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Zero would switch it off.
+        let time = time.max(Duration::from_nanos(1));
+        let value = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        // It cannot fail with a time that is none too large; and the loop wakes for samples in any case.
+        let _ =
+            timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value });
+    }
+}

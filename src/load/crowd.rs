@@ -1,0 +1,307 @@
+//! The crowd: all connections of a run, as a source of the loop.
+//!
+//! Owns the table of peers, and what befalls each. The phases of the run are in `course.rs`, and what is
+//! asked when in `turns.rs`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Interest, Registry};
+use rustix::process::{Resource, getrlimit};
+use slab::Slab;
+
+use crate::load::Settings;
+use crate::load::clock::Alarm;
+use crate::load::course::Phase;
+use crate::load::opening::Opening;
+use crate::load::payload::Noise;
+use crate::load::peer::{Peer, Phase as Of, Step};
+use crate::load::progress::Progress;
+use crate::load::report::Report;
+use crate::load::schedule::Schedule;
+use crate::load::trouble::{Kind, Trouble};
+use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Turn};
+use crate::speak::Speak;
+
+/// Descriptors that are not for connections: the standard three, epoll, the signals' pipe, the timer,
+/// the files of /proc and of the report.
+const RESERVE: usize = 16;
+/// How many connections are opened in a turn.
+const OPEN_BUDGET: usize = 64;
+/// How many are closed in a turn. Closing is dear, and those that ask are not to wait for it.
+const REAP_BUDGET: usize = 64;
+/// How often figures are taken.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// See the head of this file.
+pub(super) struct Crowd {
+    pub settings: Settings,
+    pub names: Names,
+    /// How many connections the limit of descriptors allows.
+    pub descriptors: usize,
+    pub opening: Opening,
+    pub alarm: Alarm,
+    pub phase: Phase,
+    pub began: Option<Moment>,
+    pub peers: Slab<Peer>,
+    pub runnable: Vec<usize>,
+    /// Those that connect or are greeted, in the order of opening: slot and number.
+    pub early: VecDeque<(usize, usize)>,
+    pub waiting: usize,
+    pub ended: Vec<usize>,
+    /// Connections that were tried.
+    pub tried: usize,
+    pub noise: Noise,
+    pub schedule: Option<Schedule>,
+    /// The slots of those that ask; `None`: that one is lost.
+    pub askers: Vec<Option<usize>>,
+    pub next_sample: Moment,
+    pub sample_every: Duration,
+    pub until_footprint: u32,
+    pub cpu: Option<Duration>,
+    pub progress: Progress,
+    pub report: Report,
+    pub reports: Sender<Report>,
+}
+
+impl Crowd {
+    const ALARM: usize = Names::MAX_KEY;
+
+    /// Joins the loop under `names`; the report goes to `reports` when the run is over.
+    ///
+    /// # Errors
+    /// The timer cannot be made or registered.
+    pub fn open(settings: Settings, registry: &Registry, names: Names, reports: Sender<Report>) -> io::Result<Self> {
+        let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
+        let sources = settings.sources.clone();
+        let opening = Opening::new(settings.target, sources, settings.connections, settings.connect_rate);
+        let progress = Progress::new();
+        progress.begin("connecting", settings.connections as u64);
+        Ok(Self {
+            alarm: Alarm::open(registry, names.token(Self::ALARM))?,
+            noise: Noise::new(settings.size),
+            report: Report::new(&settings, opening.sources()),
+            settings,
+            names,
+            descriptors: limit.saturating_sub(RESERVE),
+            opening,
+            phase: Phase::Opening,
+            began: None,
+            peers: Slab::new(),
+            runnable: Vec::new(),
+            early: VecDeque::new(),
+            waiting: 0,
+            ended: Vec::new(),
+            tried: 0,
+            schedule: None,
+            askers: Vec::new(),
+            next_sample: Moment::default(),
+            sample_every: SAMPLE,
+            until_footprint: 0,
+            cpu: None,
+            progress,
+            reports,
+        })
+    }
+
+    fn open_one(&mut self, turn: &mut Turn<'_>) {
+        let number = self.tried;
+        self.tried += 1;
+        let opened = if self.peers.len() < self.descriptors {
+            self.opening.open(turn.now)
+        } else {
+            let words = format!("the limit of descriptors allows {}, and {RESERVE} for ourselves", self.descriptors);
+            Err(Trouble::new(Kind::NoDescriptor, words))
+        };
+        match opened {
+            Ok(stream) => {
+                let key = self.peers.insert(Peer::new(stream, number, turn.clock.now()));
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                let peer = &mut self.peers[key];
+                self.early.push_back((key, number));
+                self.waiting += 1;
+                if let Err(error) = turn.registry.register(peer.stream_mut(), self.names.token(key), interest) {
+                    self.lose(key, &Trouble::of(&error));
+                }
+            }
+            Err(trouble) if trouble.kind.is_our_limit() => {
+                // None of the rest can be opened either.
+                let rest = self.settings.connections - number;
+                self.report.troubles.count_many(&trouble, rest as u64);
+                self.tried = self.settings.connections;
+            }
+            Err(trouble) => self.report.troubles.count(&trouble),
+        }
+    }
+
+    pub fn drive_peer(&mut self, key: usize, turn: &mut Turn<'_>) {
+        loop {
+            let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.phase != Of::Lost) else { return };
+            let languageless = self.settings.speak == Speak::None;
+            let phase = peer.phase;
+            match peer.step(turn.scratch, languageless) {
+                Ok(Step::Blocked) => return,
+                Ok(Step::Connected) => {
+                    let took = turn.clock.now().since(peer.opened);
+                    self.report.connect.saturating_record(took.as_nanos() as u64);
+                    self.report.connected += 1;
+                    self.greet(key, true);
+                }
+                Ok(Step::Answered) if phase == Of::Asking => self.answered(key, turn.clock.now()),
+                Ok(Step::Answered) => self.greet(key, false),
+                Err(trouble) => return self.lose(key, &trouble),
+            }
+        }
+    }
+
+    /// Says what comes before the first question, one thing after the other.
+    fn greet(&mut self, key: usize, first: bool) {
+        let peer = &mut self.peers[key];
+        let (number, speak) = (peer.number, self.settings.speak);
+        let hello = speak.hello();
+        let had_hello = hello.is_some();
+        let next = if first { hello } else { None };
+        // What was answered is either the hello or, if it has begun one, what prepares.
+        let prepares = number < self.settings.active && (first && !had_hello || !first && peer.talk().begun == 0);
+        let next = next.or_else(|| {
+            let said = prepares.then(|| speak.prepare(&name(number), self.noise.of(number, 0))).flatten();
+            said.inspect(|_| peer.talk().begun = 1)
+        });
+        match next {
+            Some(said) => {
+                peer.talk().said = said;
+                peer.ask(Of::Greeting);
+            }
+            None => {
+                peer.rest();
+                self.waiting -= 1;
+            }
+        }
+    }
+
+    /// Is it still connecting or greeted?
+    pub fn is_early(peer: &Peer) -> bool {
+        matches!(peer.phase, Of::Connecting | Of::Greeting)
+    }
+
+    /// The connection is of no more use.
+    fn lose(&mut self, key: usize, trouble: &Trouble) {
+        let peer = &mut self.peers[key];
+        self.waiting -= usize::from(Self::is_early(peer));
+        self.report.lost += u64::from(peer.phase != Of::Connecting);
+        if peer.phase == Of::Asking {
+            self.report.broken_off += 1;
+        }
+        self.report.troubles.count(trouble);
+        peer.phase = Of::Lost;
+        let number = peer.number;
+        if let Some(place) = self.askers.get_mut(number).filter(|place| **place == Some(key)) {
+            *place = None;
+        }
+        self.ended.push(key);
+    }
+
+    /// Lets go of those that were not greeted in time.
+    fn lose_patience(&mut self, now: Moment) {
+        while let Some(&(key, number)) = self.early.front() {
+            let peer = self.peers.get(key).filter(|peer| peer.number == number && Self::is_early(peer));
+            match peer {
+                Some(peer) if now.since(peer.opened) < self.settings.patience => return,
+                Some(peer) => {
+                    let what =
+                        if peer.phase == Of::Connecting { "not connected" } else { "connected, but not greeted" };
+                    let patience = humantime::format_duration(self.settings.patience);
+                    self.lose(key, &Trouble::new(Kind::NoAnswer, format!("{what} after {patience}")));
+                }
+                None => {}
+            }
+            self.early.pop_front();
+        }
+    }
+}
+
+/// What keeps one client apart from the others, and one run from another.
+pub(super) fn name(number: usize) -> String {
+    format!("{}-{number}", std::process::id())
+}
+
+impl Source for Crowd {
+    fn latch(&mut self, key: usize, event: &Event) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.latch(Readiness::of(event));
+            self.runnable.push(key);
+        }
+    }
+
+    fn drive(&mut self, turn: &mut Turn<'_>) {
+        let mut running = std::mem::take(&mut self.runnable);
+        running.drain(..).for_each(|key| self.drive_peer(key, turn));
+        if self.runnable.is_empty() {
+            self.runnable = running;
+        }
+        self.ask_what_is_due(turn);
+    }
+
+    fn accept(&mut self, turn: &mut Turn<'_>) {
+        if self.began.is_none() {
+            self.began = Some(turn.now);
+            self.sample(turn.now);
+        }
+        if self.phase != Phase::Opening {
+            return;
+        }
+        for _ in 0..OPEN_BUDGET {
+            if self.tried == self.settings.connections || self.opening.next() > turn.now {
+                return;
+            }
+            self.open_one(turn);
+        }
+    }
+
+    fn expire(&mut self, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.lose_patience(turn.now);
+        self.proceed(turn.now);
+        if self.next_sample <= turn.now && self.phase != Phase::Over {
+            self.sample(turn.now);
+            self.next_sample = turn.now + self.sample_every;
+        }
+        if self.phase == Phase::Over {
+            turn.requests.push(Request::Stop { grace: Duration::ZERO });
+        }
+    }
+
+    fn reap(&mut self, _turn: &mut Turn<'_>) {
+        for _ in 0..REAP_BUDGET {
+            let Some(key) = self.ended.pop() else { return };
+            let peer = self.peers.remove(key);
+            self.report.unasked += peer.unasked;
+        }
+    }
+
+    fn is_runnable(&self, _capacity: &Capacity) -> bool {
+        self.phase != Phase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        let next = match self.phase {
+            Phase::Opening if self.tried < self.settings.connections => Some(self.opening.next()),
+            Phase::Settling { until } | Phase::Exchanging { until } | Phase::Finishing { until } => Some(until),
+            Phase::Opening => None,
+            Phase::Over => return None,
+        };
+        next.into_iter().chain([self.next_sample]).min()
+    }
+
+    fn stop(&mut self, by: Moment) {
+        if self.phase != Phase::Over {
+            self.report.interrupted = true;
+            self.finish(by); // the grace is zero: it is now
+        }
+    }
+}

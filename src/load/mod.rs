@@ -1,0 +1,105 @@
+//! The load generator: very many connections to any server, and exchanges on some of them.
+//!
+//! It is a source of the same loop as the server's ports, with its own type of peer: each trip of the
+//! loop latches, drives, opens (where a port accepts), looks at the clock and reaps.
+//!
+//! ```text
+//!  opening ──all are there──▶ settling ──▶ exchanging ──time is over──▶ finishing ──▶ over: the report
+//!     └──────────── Ctrl-C, at any time: the report so far ─────────────────────────────────▲
+//! ```
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::load::crowd::Crowd;
+use crate::load::memory::Footprint;
+use crate::load::report::Report;
+use crate::reactor::Reactor;
+use crate::speak::Speak;
+
+mod clock;
+mod course;
+mod crowd;
+pub mod memory;
+mod opening;
+mod payload;
+mod peer;
+mod progress;
+pub mod report;
+mod schedule;
+pub mod trouble;
+mod turns;
+
+/// What `load` was asked for, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub target: SocketAddr,
+    pub connections: usize,
+    /// Opened in a second, at most.
+    pub connect_rate: u32,
+    /// Addresses of ours to come from; empty: chosen for us.
+    pub sources: Vec<IpAddr>,
+    /// How many of the connections ask.
+    pub active: usize,
+    pub size: usize,
+    /// Exchanges a second over all of them; `None`: each asks when it was answered.
+    pub rate: Option<f64>,
+    pub time: Duration,
+    pub speak: Speak,
+    pub patience: Duration,
+    pub pid: Option<u32>,
+    pub json: Option<PathBuf>,
+    pub html: Option<PathBuf>,
+}
+
+/// Runs it, and tells of it on stdout. `true`: nothing went wrong.
+///
+/// # Errors
+/// A sentence: it could not be begun, or a report could not be written.
+pub fn run(settings: &Settings) -> Result<bool, String> {
+    if let Some(pid) = settings.pid {
+        Footprint::of(pid)?; // before anything is done to the server
+    }
+    // A report that cannot be written is to be known before the work, not after it.
+    for path in [&settings.json, &settings.html].into_iter().flatten() {
+        fs::File::options()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    let limit = getrlimit(Resource::Nofile);
+    // What cannot be had is counted when it is missed.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let report = measure(settings)?;
+    let _ = writeln!(io::stdout(), "{}", report::table::write(&report)); // the reader may have gone
+    for (path, text) in [(&settings.json, report::json::write(&report)), (&settings.html, report::page::write(&report))]
+    {
+        if let Some(path) = path {
+            fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+    }
+    Ok(report.troubles.total() == 0)
+}
+
+fn measure(settings: &Settings) -> Result<Report, String> {
+    let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot make an epoll: {error}"))?;
+    let grace = Duration::ZERO;
+    reactor.obey_signals(grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    let (sender, reports) = channel();
+    reactor
+        .add(|registry, names| Crowd::open(settings.clone(), registry, names, sender))
+        .map_err(|error| format!("cannot make a timer: {error}"))?;
+    reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    let mut report = reports.try_recv().map_err(|_| "it was ended twice, and has no report".to_string())?;
+    report.when = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    report.kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_string();
+    Ok(report)
+}

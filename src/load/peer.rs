@@ -1,0 +1,199 @@
+//! One connection of ours to the server: connect, greet, ask, verify.
+//!
+//! Owns the order of its system calls. Knows neither the others nor when it is to ask. An idle peer
+//! owns no buffer, as in the server.
+
+use std::io::{self, Read, Write};
+
+use mio::net::TcpStream;
+
+use crate::load::trouble::{Kind, Trouble, difference};
+use crate::reactor::{Moment, Readiness};
+use crate::speak::Verbatim;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Peer {
+    stream: TcpStream,
+    /// Which of the connections it is, in the order of opening.
+    pub number: usize,
+    pub opened: Moment,
+    ready: Readiness,
+    pub phase: Phase,
+    /// What is being said; kept while the peer is one of those that ask.
+    talk: Option<Box<Talk>>,
+    /// What came to a peer that speaks no language.
+    pub unasked: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Connecting,
+    /// It waits for the answer to its hello, or to what prepares for asking.
+    Greeting,
+    Idle,
+    Asking,
+    /// It ended, and waits to be reaped.
+    Lost,
+}
+
+/// A question on its way, and its answer.
+#[derive(Debug, Default)]
+pub struct Talk {
+    pub said: Verbatim,
+    written: usize,
+    read: usize,
+    /// When it was to be asked, from which its latency counts, and when it was.
+    pub due: Moment,
+    /// How many of its questions have been begun, and how many more are due.
+    pub begun: u64,
+    pub owed: u64,
+}
+
+/// What came of [`Peer::step`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing more can be done: an edge will resume it.
+    Blocked,
+    Connected,
+    /// The whole answer has come, and every byte of it is right.
+    Answered,
+}
+
+impl Peer {
+    pub fn new(stream: TcpStream, number: usize, opened: Moment) -> Self {
+        let ready = Readiness::default();
+        Self { stream, number, opened, ready, phase: Phase::Connecting, talk: None, unasked: 0 }
+    }
+
+    pub fn stream_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Remembers what an event says.
+    pub fn latch(&mut self, news: Readiness) {
+        self.ready |= news;
+    }
+
+    /// What it says, to be changed before [`Peer::ask`].
+    pub fn talk(&mut self) -> &mut Talk {
+        self.talk.get_or_insert_default()
+    }
+
+    /// Sends what [`Peer::talk`] holds, at the next step.
+    pub fn ask(&mut self, phase: Phase) {
+        let talk = self.talk();
+        (talk.written, talk.read) = (0, 0);
+        self.phase = phase;
+    }
+
+    /// It has no more to ask: its buffers are given back.
+    pub fn rest(&mut self) {
+        self.phase = Phase::Idle;
+        self.talk = None;
+    }
+
+    /// One thing after another, until nothing more can be done or there is news.
+    ///
+    /// # Errors
+    /// Why the connection is of no more use.
+    pub fn step(&mut self, scratch: &mut [u8], languageless: bool) -> Result<Step, Trouble> {
+        if self.phase == Phase::Connecting {
+            return self.connect();
+        }
+        self.write()?;
+        while self.ready.has(Readiness::READABLE) {
+            if self.read(scratch, languageless)? {
+                return Ok(Step::Answered);
+            }
+        }
+        Ok(Step::Blocked)
+    }
+
+    /// connect(2) has an answer when the socket is writable: SO_ERROR, or a peer.
+    fn connect(&mut self) -> Result<Step, Trouble> {
+        if !self.ready.has(Readiness::WRITABLE) && !self.ready.has(Readiness::HUNG_UP) {
+            return Ok(Step::Blocked);
+        }
+        if let Some(error) = self.stream.take_error().map_err(|error| Trouble::of(&error))? {
+            return Err(Trouble::of(&error));
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => {
+                self.phase = Phase::Idle;
+                Ok(Step::Connected)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotConnected && !self.ready.has(Readiness::HUNG_UP) => {
+                self.ready.clear(Readiness::WRITABLE);
+                Ok(Step::Blocked)
+            }
+            Err(_) => Err(Trouble::new(Kind::Reset, "reset before the first byte")),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), Trouble> {
+        let (Some(talk), Phase::Greeting | Phase::Asking) = (&mut self.talk, self.phase) else { return Ok(()) };
+        while talk.written < talk.said.question.len() && self.ready.has(Readiness::WRITABLE) {
+            match self.stream.write(&talk.said.question[talk.written..]) {
+                Ok(0) => self.ready.clear(Readiness::WRITABLE),
+                Ok(count) => talk.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.clear(Readiness::WRITABLE),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What the server said before it reset the connection is to be heard first: it may
+                // have been wrong.
+                Err(error) if Trouble::of(&error).kind == Kind::Reset && self.ready.has(Readiness::READABLE) => break,
+                Err(error) => return Err(Trouble::of(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once. True: the answer is complete.
+    fn read(&mut self, scratch: &mut [u8], languageless: bool) -> Result<bool, Trouble> {
+        let count = match self.stream.read(scratch) {
+            Ok(0) => return Err(Trouble::new(Kind::Closed, self.left_over())),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ready.clear(Readiness::READABLE);
+                return Ok(false);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            Err(error) => return Err(Trouble::of(&error)),
+        };
+        // A short read has drained the socket, unless more than data shared the edge.
+        if count < scratch.len() && !self.ready.has(Readiness::MORE_THAN_DATA) {
+            self.ready.clear(Readiness::READABLE);
+        }
+        if languageless {
+            self.unasked += count as u64;
+            return Ok(false);
+        }
+        self.verify(&scratch[..count])
+    }
+
+    fn verify(&mut self, came: &[u8]) -> Result<bool, Trouble> {
+        let (Some(talk), Phase::Greeting | Phase::Asking) = (&mut self.talk, self.phase) else {
+            return Err(difference(0, &[], came));
+        };
+        let wanted = &talk.said.answer[talk.read..];
+        let both = wanted.len().min(came.len());
+        if wanted[..both] != came[..both] {
+            let at = (0..both).find(|&at| wanted[at] != came[at]).unwrap_or(both);
+            return Err(difference(talk.read + at, &wanted[at..], &came[at..]));
+        }
+        if came.len() > both {
+            return Err(difference(talk.read + both, &[], &came[both..]));
+        }
+        talk.read += both;
+        Ok(talk.read == talk.said.answer.len())
+    }
+
+    /// How an end of the stream is told.
+    fn left_over(&self) -> &'static str {
+        match self.phase {
+            Phase::Asking => "in the middle of an exchange",
+            Phase::Greeting => "while it was greeted",
+            Phase::Connecting | Phase::Idle | Phase::Lost => "while it was idle",
+        }
+    }
+}

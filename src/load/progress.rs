@@ -1,0 +1,40 @@
+//! How far a run is, for whoever waits: a bar on stderr, where that is a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    pub fn new() -> Self {
+        Self(ProgressBar::new(1))
+    }
+
+    /// A new part of the run: `of` connections, or milliseconds.
+    pub fn begin(&self, what: &'static str, of: u64) {
+        // The template is ours: if it were wrong, the plain bar would do.
+        if let Ok(style) = ProgressStyle::with_template("{prefix:<12} [{bar:40}] {msg}") {
+            self.0.set_style(style.progress_chars("=> "));
+        }
+        self.0.set_prefix(what);
+        self.0.set_length(of);
+        self.0.set_position(0);
+    }
+
+    pub fn show(&self, position: u64, words: String) {
+        self.0.set_position(position);
+        self.0.set_message(words);
+    }
+
+    pub fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A length of time as the bar counts it.
+pub fn ticks(time: Duration) -> u64 {
+    time.as_millis() as u64
+}

@@ -1,0 +1,189 @@
+//! What goes wrong with a connection of ours: each kind is counted and named, and never averaged away.
+//!
+//! Owns the kinds and their words. Knows no socket.
+
+use std::fmt::Write;
+use std::io;
+
+use rustix::io::Errno;
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nobody listens there (ECONNREFUSED), or the server refused it at once.
+    Refused,
+    /// The way there is closed: no route, or a firewall.
+    Unreachable,
+    /// Not connected, or not greeted, within the patience.
+    NoAnswer,
+    /// The server reset the connection.
+    Reset,
+    /// The server closed the connection, which we did not ask for.
+    Closed,
+    /// The connection died (ETIMEDOUT).
+    Died,
+    /// What came back is not what had to.
+    WrongBytes,
+    /// Our own limit: no descriptor is left.
+    NoDescriptor,
+    /// Our own limit: no port is left on our addresses.
+    NoPort,
+    /// Our own limit: no memory for a socket.
+    NoMemory,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    pub const ALL: [Self; 11] = [
+        Self::Refused,
+        Self::Unreachable,
+        Self::NoAnswer,
+        Self::Reset,
+        Self::Closed,
+        Self::Died,
+        Self::WrongBytes,
+        Self::NoDescriptor,
+        Self::NoPort,
+        Self::NoMemory,
+        Self::Other,
+    ];
+
+    /// As a person reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::NoAnswer => "no answer in time",
+            Self::Reset => "reset by the server",
+            Self::Closed => "closed by the server",
+            Self::Died => "timed out",
+            Self::WrongBytes => "wrong bytes",
+            Self::NoDescriptor => "own limit: descriptors",
+            Self::NoPort => "own limit: ports",
+            Self::NoMemory => "own limit: memory",
+            Self::Other => "another error",
+        }
+    }
+
+    /// What can be done about it, if it is ours to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::NoDescriptor => "`ulimit -n` before the start raises the limit, up to `ulimit -Hn`",
+            Self::NoPort => "--source with more addresses of this machine, or a wider net.ipv4.ip_local_port_range",
+            Self::NoMemory => "net.ipv4.tcp_mem and the machine's memory bound the sockets",
+            Self::Refused => "does the server listen there? Is its limit of connections reached?",
+            Self::NoAnswer => "a full backlog drops what comes: lower --connect-rate, or raise the server's backlog",
+            _ => "",
+        }
+    }
+
+    /// Nothing more can be opened, whatever the server does.
+    pub fn is_our_limit(self) -> bool {
+        matches!(self, Self::NoDescriptor | Self::NoPort | Self::NoMemory)
+    }
+}
+
+/// One connection's trouble, in the words of its first witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub kind: Kind,
+    pub words: String,
+}
+
+impl Trouble {
+    pub fn new(kind: Kind, words: impl Into<String>) -> Self {
+        Self { kind, words: words.into() }
+    }
+
+    /// Reads what the kernel says of a socket of ours.
+    pub fn of(error: &io::Error) -> Self {
+        let kind = match Errno::from_io_error(error) {
+            Some(Errno::CONNREFUSED) => Kind::Refused,
+            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => Kind::Reset,
+            Some(Errno::TIMEDOUT) => Kind::Died,
+            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::ACCESS | Errno::PERM) => Kind::Unreachable,
+            Some(Errno::MFILE | Errno::NFILE) => Kind::NoDescriptor,
+            Some(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) => Kind::NoPort,
+            Some(Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => Kind::NoMemory,
+            _ => Kind::Other,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// All troubles of a run: how many of each kind, and what the first of them said.
+#[derive(Clone, Debug, Default)]
+pub struct Troubles([(u64, String); Kind::ALL.len()]);
+
+impl Troubles {
+    pub fn count(&mut self, trouble: &Trouble) {
+        self.count_many(trouble, 1);
+    }
+
+    pub fn count_many(&mut self, trouble: &Trouble, many: u64) {
+        let (count, first) = &mut self.0[trouble.kind as usize];
+        *count += many;
+        if first.is_empty() {
+            first.clone_from(&trouble.words);
+        }
+    }
+
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.0[kind as usize].0
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|(count, _)| count).sum()
+    }
+
+    /// Those that there were: the kind, how many, and the first one's words.
+    pub fn each(&self) -> impl Iterator<Item = (Kind, u64, &str)> {
+        let all = Kind::ALL.iter().zip(&self.0);
+        all.filter(|(_, (count, _))| *count > 0).map(|(kind, (count, first))| (*kind, *count, first.as_str()))
+    }
+}
+
+/// Where an answer departs from what it had to be, for a person to read.
+pub fn difference(at: usize, wanted: &[u8], came: &[u8]) -> Trouble {
+    let shown = |bytes: &[u8]| {
+        let mut text = String::new();
+        for byte in bytes.iter().take(12) {
+            let _ = write!(text, "{}", byte.escape_ascii()); // a string takes all
+        }
+        text
+    };
+    let words = match wanted.is_empty() {
+        true => format!("\"{}\" came, which nobody had asked for", shown(came)),
+        false => format!("at byte {at}, \"{}\" was to come, and \"{}\" came", shown(wanted), shown(came)),
+    };
+    Trouble::new(Kind::WrongBytes, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_counted_at_its_own_place() {
+        let mut troubles = Troubles::default();
+        for (nth, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, nth);
+            troubles.count_many(&Trouble::new(kind, "first"), nth as u64);
+            troubles.count_many(&Trouble::new(kind, "second"), 1);
+            assert_eq!(troubles.of(kind), nth as u64 + 1);
+        }
+        assert_eq!(troubles.total(), 11 * 12 / 2);
+        assert!(troubles.each().all(|(_, _, first)| first == "first"));
+    }
+
+    #[test]
+    fn the_kernel_s_words_are_told_apart() {
+        let kind = |errno: Errno| Trouble::of(&errno.into()).kind;
+        assert_eq!(
+            [Errno::CONNREFUSED, Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNRESET].map(kind),
+            [Kind::Refused, Kind::NoDescriptor, Kind::NoPort, Kind::Reset]
+        );
+        assert_eq!(difference(3, b"abc", b"x\0").words, "at byte 3, \"abc\" was to come, and \"x\\x00\" came");
+    }
+}

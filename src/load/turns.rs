@@ -1,0 +1,126 @@
+//! Who asks when, and what an answer's latency is.
+//!
+//! Owns the two ways: closed loop (each asks again when it was answered) and a fixed rate (see
+//! `schedule.rs`).
+
+use std::time::Duration;
+
+use crate::load::course::Phase;
+use crate::load::crowd::{Crowd, name};
+use crate::load::peer::Phase as Of;
+use crate::load::schedule::Schedule;
+use crate::reactor::{Moment, Turn};
+use crate::speak::Speak;
+
+impl Crowd {
+    pub(super) fn begin_exchanges(&mut self, now: Moment) {
+        if self.settings.speak == Speak::None {
+            return;
+        }
+        self.askers = vec![None; self.settings.active];
+        for (key, peer) in &self.peers {
+            if peer.number < self.askers.len() && peer.phase == Of::Idle {
+                self.askers[peer.number] = Some(key);
+            }
+        }
+        self.report.askers = self.askers.iter().flatten().count();
+        match self.settings.rate {
+            Some(rate) => {
+                self.schedule = Some(Schedule::new(now, rate, self.askers.len()));
+                self.alarm.set(Duration::ZERO); // the first question is due now
+            }
+            None => {
+                for key in self.askers.iter().flatten().copied().collect::<Vec<_>>() {
+                    self.ask(key, now);
+                    self.runnable.push(key);
+                }
+            }
+        }
+    }
+
+    /// Begins the next exchange of a peer.
+    fn ask(&mut self, key: usize, due: Moment) {
+        let peer = &mut self.peers[key];
+        let (number, speak) = (peer.number, self.settings.speak);
+        let talk = peer.talk();
+        let nth = if speak.carries_any_payload() { talk.begun } else { 0 };
+        let payload = self.noise.of(number, nth);
+        match speak {
+            // The name costs a string, and these two need none.
+            Speak::Echo | Speak::Redis => speak.ask("", payload, &mut talk.said),
+            _ => speak.ask(&name(number), payload, &mut talk.said),
+        }
+        talk.begun += 1;
+        talk.due = due;
+        peer.ask(Of::Asking);
+    }
+
+    pub(super) fn answered(&mut self, key: usize, now: Moment) {
+        let peer = &mut self.peers[key];
+        peer.phase = Of::Idle;
+        let talk = peer.talk();
+        let (nth, due) = (talk.begun, talk.due);
+        self.report.exchange.saturating_record(now.since(due).as_nanos() as u64);
+        let number = peer.number;
+        let in_time = matches!(self.phase, Phase::Exchanging { until } if now <= until);
+        self.report.exchanges += u64::from(in_time);
+        match &self.schedule {
+            Some(schedule) => {
+                let talk = self.peers[key].talk();
+                if talk.owed > 0 {
+                    talk.owed -= 1;
+                    let due = schedule.meant(number, nth);
+                    self.ask(key, due);
+                }
+            }
+            None if in_time => self.ask(key, now),
+            None => {}
+        }
+    }
+
+    /// At a fixed rate: asks, or notes for those that still wait for an answer that they owe a question.
+    pub(super) fn ask_what_is_due(&mut self, turn: &mut Turn<'_>) {
+        let (Phase::Exchanging { until }, Some(mut schedule)) = (self.phase, self.schedule) else { return };
+        let now = turn.clock.now();
+        loop {
+            let due = schedule.due();
+            if due >= until {
+                break;
+            }
+            let Some(asker) = schedule.take(now) else {
+                self.alarm.set(due.since(turn.clock.now()));
+                break;
+            };
+            let Some(key) = self.askers[asker] else {
+                self.report.not_asked += 1;
+                continue;
+            };
+            if self.peers[key].phase == Of::Asking {
+                self.peers[key].talk().owed += 1;
+            } else {
+                // Nobody but ourselves is to blame for being late here.
+                self.report.lateness.saturating_record(now.since(due).as_nanos() as u64);
+                self.ask(key, due);
+                self.drive_peer(key, turn);
+            }
+        }
+        self.schedule = Some(schedule);
+    }
+
+    /// Those that still wait are no better than what they waited so far: left out, they would make
+    /// a server look good that answers nobody.
+    pub(super) fn count_the_unanswered(&mut self, now: Moment) {
+        for (_, peer) in &mut self.peers {
+            if peer.phase != Of::Asking {
+                continue;
+            }
+            let number = peer.number;
+            let talk = peer.talk();
+            let owed = (0..talk.owed).filter_map(|nth| Some(self.schedule?.meant(number, talk.begun + nth)));
+            for due in owed.chain([talk.due]) {
+                self.report.exchange.saturating_record(now.since(due).as_nanos() as u64);
+                self.report.unanswered += 1;
+            }
+        }
+    }
+}
