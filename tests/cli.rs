@@ -58,7 +58,10 @@ fn a_port_without_permission_is_1_and_says_what_to_do() {
         let directory = std::env::temp_dir().join(format!("stillthere-cli-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let copy = directory.join("stillthere");
-        std::fs::copy(env!("CARGO_BIN_EXE_stillthere"), &copy).unwrap();
+        // By a program of its own: a descriptor that this one writes to could be inherited by what other
+        // tests start meanwhile, and a file that somebody writes to cannot be run (execve(2) ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_stillthere")).arg(&copy).status();
+        assert!(copied.is_ok_and(|status| status.success()));
         command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--clear-groups", "--inh-caps", "-all", "--bounding-set", "-all"]).arg(copy);
     }
