@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that did not read its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help run test check format static footprint lab clean
+.PHONY: help run test check format static footprint two-ways lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
 	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
+	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
 	@echo 'make format     format the source'
 
 run:
@@ -56,6 +57,11 @@ footprint:
 	dist/static.sh
 	STILLTHERE_BINARY=target/static/stillthere \
 		$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
+
+# About ten minutes.
+two-ways:
+	@dist/needs.sh cargo cc ip unshare strace
+	$(CARGO) bench --locked --bench two_ways
 
 clean:
 	$(CARGO) clean
