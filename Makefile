@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Where rustup puts it, for shells that did not read its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help run test check format static footprint bench instructions lab clean
+.PHONY: help run test check format static footprint bench instructions two-ways lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
 	@echo 'make bench      beside a server in C and what people run today: docs/benchmarks.md (ARGS="5 19000")'
 	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
+	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
 	@echo 'make format     format the source'
 
 run:
@@ -69,6 +70,11 @@ bench:
 instructions:
 	@dist/needs.sh cargo cc -- valgrind
 	$(CARGO) bench --locked --bench instructions -- $(ARGS)
+
+# About ten minutes.
+two-ways:
+	@dist/needs.sh cargo cc ip unshare strace
+	$(CARGO) bench --locked --bench two_ways
 
 clean:
 	$(CARGO) clean
