@@ -65,8 +65,7 @@ fn one_that_never_reads_is_let_go_when_its_output_has_stalled() {
     let began = Instant::now();
     pour(&mut greedy, usize::MAX);
     exchange(&mut other);
-    let (departed, told) = server.wait_for(" departed: ");
-    assert!(told.contains("departed: stalled"), "{told}");
+    let (departed, _) = server.wait_for(" departed: stalled");
     let kept = departed - began;
     assert!(kept >= Duration::from_secs(3) && kept < Duration::from_secs(5) + LATE, "kept for {kept:?}");
     assert!(is_let_go(&mut greedy));
@@ -85,8 +84,7 @@ fn a_stall_in_the_kernel_is_a_stall() {
     socket.connect(&server.address().into()).unwrap();
     let mut greedy = TcpStream::from(socket);
     assert_eq!(pour(&mut greedy, 40 * 1024), 40 * 1024);
-    let told = server.wait_for_within(" departed: ", Duration::from_secs(4) + LATE).expect("in time");
-    assert!(told.1.contains("departed: stalled"), "{}", told.1);
+    server.wait_for_within(" departed: stalled", Duration::from_secs(4) + LATE).expect("in time");
 }
 
 /// It reads a little, sooner than the limit: its output moves, and it is kept.
@@ -175,7 +173,7 @@ fn the_one_that_has_been_idle_longest_makes_room() {
     }
     let mut newcomer = server.connect();
     exchange(&mut newcomer);
-    assert!(server.wait_for(" departed: ").1.contains("departed: evicted, idle"));
+    server.wait_for(" departed: evicted, idle");
     assert!(is_let_go(&mut inside.remove(2)), "it was the most idle one");
     // Now all are busy: it is the newcomer that is refused.
     inside.iter_mut().for_each(exchange);
@@ -212,13 +210,13 @@ fn one_that_sends_a_byte_a_minute_does_not_hold_a_place() {
     let mut others: Vec<_> = (0..10).map(|_| server.connect()).collect();
     others.iter_mut().for_each(exchange);
     for _ in 0..10 {
-        assert!(server.wait_for(" departed: ").1.contains("departed: evicted, idle"));
+        server.wait_for(" departed: evicted, idle");
     }
     // And where peers are expected to speak more often than that, it is not kept at all.
     let mut server = Server::start(&["--expect", "700ms"]);
     let mut trickle = server.connect();
     trickle.write_all(b".").unwrap();
-    assert!(server.wait_for(" departed: ").1.contains("departed: unresponsive"));
+    server.wait_for(" departed: unresponsive");
 }
 
 #[test]
@@ -228,7 +226,10 @@ fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
     let mut server = Server::start(&["--max-connections", "1000", "--when-full", "evict-oldest-idle", "--log", "info"]);
     let before = descriptors(server.pid());
     let crowd: Vec<_> = (0..limit).map(|_| server.connect()).collect();
-    sleep(Duration::from_millis(1300));
+    while descriptors(server.pid()) < before + limit {
+        sleep(Duration::from_millis(10)); // connected, but still in the backlog
+    }
+    sleep(Duration::from_millis(1500));
     // As many as there are idle ones, whose places they take. More would find the first of the flood
     // idle by then, on a slow machine.
     let mut flood: Vec<_> = (0..limit).map(|_| connect(server.address())).collect();
@@ -240,8 +241,7 @@ fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
     assert!(most <= limit + 32, "{most} connections where {limit} may be");
     drop(crowd);
     server.signal("USR1");
-    let line = server.wait_for("connected, ").1;
-    assert!(line.contains("evicted, idle"), "{line}");
+    server.wait_for("1000 evicted, idle");
 }
 
 #[test]

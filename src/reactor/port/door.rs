@@ -23,13 +23,14 @@ use crate::reactor::port::Port;
 use crate::reactor::service::{Service, Terms};
 use crate::reactor::source::Turn;
 use crate::reactor::stream::Stream;
+use crate::reactor::timers::Moment;
 
 /// How many peers are accepted in a turn.
 const ACCEPT_BUDGET: usize = 64;
 /// How many are refused in a turn: closing is dear.
 const REFUSE_BUDGET: usize = 16;
 /// How many are asked how long they have been idle, for one newcomer.
-const ASK_BUDGET: usize = 64;
+const ASK_BUDGET: usize = 1024;
 /// Who moved data, or came, within this time is not idle.
 const BUSY: Duration = Duration::from_secs(1);
 /// What the kernel's figures of the past may be short of: a tick.
@@ -128,35 +129,56 @@ impl<V: Service> Port<V> {
     }
 
     /// Lets go of the peer that has moved no data for the longest time, if there is one that is idle.
+    fn evict(&mut self, turn: &Turn<'_>) -> bool {
+        let Some(key) = self.most_idle(turn) else { return false };
+        self.let_go(key, Departure::Evicted);
+        true
+    }
+
+    /// The one that has moved no data for the longest time; it is off the agenda.
     ///
     /// The agenda holds when each was active, as far as we know; the kernel knows it better, and is
     /// asked about those in front. Who was active since is put back at that moment: its activity
     /// pays for the question. If there are too many of those, the most idle of them must do.
-    fn evict(&mut self, turn: &Turn<'_>) -> bool {
-        let mut found: Option<(Duration, u32)> = None;
-        for _ in 0..ASK_BUDGET {
-            let Some(known) = self.idle.next() else { break };
-            let Some(ticket) = self.idle.due(turn.now) else { break };
-            let Some(connection) = self.peers.get(ticket.key as usize) else { continue };
-            if !ticket.is_for(connection.arrival()) || connection.is_ending() {
-                continue;
-            }
-            let now = turn.clock.now();
-            let since_arrival = now.since(connection.arrival());
-            // Who cannot be asked is taken for busy.
-            let idle = connection.info().map_or(Duration::ZERO, |info| info.sent.min(info.received)).min(since_arrival);
-            let active = connection.arrival() + (since_arrival - idle);
-            self.idle.arm(active, ticket);
-            if found.is_none_or(|(most, _)| idle > most) {
-                found = Some((idle, ticket.key));
-            }
-            if active <= known + TICK {
-                break;
+    fn most_idle(&mut self, turn: &Turn<'_>) -> Option<u32> {
+        let mut found: Option<(Moment, Ticket)> = None;
+        let mut asked = 0;
+        while asked < ASK_BUDGET
+            && let Some(known) = self.idle.next()
+            && known + BUSY <= turn.now
+            && found.is_none_or(|(earliest, _)| earliest > known + TICK)
+            && let Some(ticket) = self.idle.due(turn.now)
+        {
+            // Who has gone is off the agenda now, and is met no more.
+            let Some(active) = self.last_active(ticket, turn) else { continue };
+            asked += 1;
+            match found {
+                Some((earliest, _)) if earliest <= active => self.idle.arm(active, ticket),
+                _ => {
+                    if let Some((later, other)) = found.replace((active, ticket)) {
+                        self.idle.arm(later, other);
+                    }
+                }
             }
         }
-        let Some((_, key)) = found.filter(|(idle, _)| *idle >= BUSY) else { return false };
-        self.let_go(key, Departure::Evicted);
-        true
+        let (active, ticket) = found?;
+        if active + BUSY <= turn.now {
+            return Some(ticket.key);
+        }
+        self.idle.arm(active, ticket);
+        None
+    }
+
+    /// When this peer moved data for the last time, or came; `None` if it has gone or is going.
+    fn last_active(&self, ticket: Ticket, turn: &Turn<'_>) -> Option<Moment> {
+        let connection = self.peers.get(ticket.key as usize)?;
+        if !ticket.is_for(connection.arrival()) || connection.is_ending() {
+            return None;
+        }
+        let since_arrival = turn.clock.now().since(connection.arrival());
+        // Who cannot be asked is taken for busy.
+        let idle = connection.info().map_or(Duration::ZERO, |info| info.sent.min(info.received));
+        Some(connection.arrival() + since_arrival.saturating_sub(idle))
     }
 
     fn tidy_idle(&mut self) {
