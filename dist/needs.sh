@@ -15,6 +15,8 @@ package() { # program, package manager
         ip:* | ss:*) echo iproute2 ;;
         nginx:apt-get) echo nginx libnginx-mod-stream ;;
         nft:*) echo nftables ;;
+        qemu-system-x86_64:dnf) echo qemu-system-x86-core ;;
+        qemu-system-x86_64:apt-get | qemu-system-x86_64:pacman) echo qemu-system-x86 ;;
         redis-server:dnf | redis-server:pacman | redis-server:apk) echo redis ;;
         unshare:* | setpriv:*) echo util-linux ;;
         *) echo "$1" ;;

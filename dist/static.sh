@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Builds the server alone, without the lab, as one static file: target/static/stillthere.
+# dist/static.sh FEATURE adds a feature of the crate, and makes target/static/stillthere-FEATURE.
 # STATIC_LIBC=musl or STATIC_LIBC=glibc takes that libc or fails. Unset, musl is
 # tried first: its file is about a tenth of glibc's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 want=${STATIC_LIBC:-any} out=target/static libc=musl
+file=$out/stillthere${1:+-$1}
+build=(cargo build --release --no-default-features ${1:+--features "$1"})
 musl=$(uname -m)-unknown-linux-musl gnu=$(uname -m)-unknown-linux-gnu
 
 say() { echo "static: $*" >&2; }
@@ -41,21 +44,21 @@ build_debian_musl() {
     local flags="-C target-feature=+crt-static -C relocation-model=static -C link-self-contained=no"
     env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} $flags -L native=$out/unwind" \
         "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$musl")_LINKER=musl-gcc" \
-        cargo build --release --no-default-features --target "$musl" -Zbuild-std=std,panic_abort -Zbuild-std-features=
+        "${build[@]}" --target "$musl" -Zbuild-std=std,panic_abort -Zbuild-std-features=
 }
 
 case $want in any | musl | glibc) ;; *) die "STATIC_LIBC is '$want'; it can be musl or glibc." ;; esac
 if [[ $want == glibc ]]; then libc=glibc
-elif toolchain_has_musl; then cargo build --release --no-default-features --target "$musl"
+elif toolchain_has_musl; then "${build[@]}" --target "$musl"
 elif ! debian_has_musl && ! { install_debian_musl && debian_has_musl; }; then
     no_musl "the toolchain has no std for $musl (rustup target add $musl), nor can Debian's rustc-web, rust-web-src and musl-tools be had"
 elif ! build_debian_musl; then no_musl "building std and the server for $musl failed"
 fi
 if [[ $libc == glibc ]]; then # a named target keeps crt-static off build scripts and proc-macros
-    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" cargo build --release --no-default-features --target "$gnu"
+    RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static" "${build[@]}" --target "$gnu"
 fi
 [[ $libc == musl ]] && triple=$musl || triple=$gnu
-mkdir -p $out && install -m 755 "${CARGO_TARGET_DIR:-target}/$triple/release/stillthere" $out/stillthere
+mkdir -p $out && install -m 755 "${CARGO_TARGET_DIR:-target}/$triple/release/stillthere" $file
 # A binary that asks for a loader is not static, whatever the flags said.
-if readelf -lW $out/stillthere | grep INTERP >&2; then die "$out/stillthere is not static."; fi
-printf '%s\n%s bytes\n%s\n' $out/stillthere "$(stat -c %s $out/stillthere)" $libc
+if readelf -lW $file | grep INTERP >&2; then die "$file is not static."; fi
+printf '%s\n%s bytes\n%s\n' $file "$(stat -c %s $file)" $libc
