@@ -6,25 +6,29 @@
 //! ```text
 //!  the last sign of life                                                          gone: ETIMEDOUT
 //!  │                                                                                            │
-//!  ├────── idle ──────┬─────── interval ────────┬─────── interval ────────┬─────── interval ────┤
-//!  │                  probe 1                   probe 2                   probe 3 (= count)     │
-//!  0 s                5 s                       15 s                      25 s               35 s
+//!  ├────────────┬─ interval ─┬─ interval ─┬─ interval ─┬─ interval ─┬─ interval ─┬─ interval ─┤
+//!  │    idle    probe 1      2            3            4            5            6 (= count)    │
+//!  0 s          5 s          10 s         15 s         20 s         25 s         30 s        35 s
 //!  └──────────────────────────── deadline = idle + interval × count ───────────────────────────┘
 //!
 //!  and with output outstanding, when there are no probes:
-//!  ├─┬─┬───┬───────┬─────────┬─────────┬─────────┬───── retransmissions, or probes of a shut ────┤
+//!  ├─┬─┬───┬───────┬────────────┬────────────┬───────── retransmissions, or probes of a shut ───┤
 //!  │  0.2, 0.4, 0.8 … s, at most rto_max apart           window, until the loop says: dead      │
 //! ```
 //!
 //! The facts that the arithmetic stands on, each with its source:
 //!
+//! - A peer that answers a probe is asked again when both idle and the interval have passed: the
+//!   timer was set an interval ahead when the probe went out (`tcp_keepalive_timer` in Linux's
+//!   `net/ipv4/tcp_timer.c`). So with an interval longer than idle the deadline is missed by the
+//!   difference, once a probe was answered: idle 5 s, interval 10 s, count 3 keep a peer for 40 s
+//!   (`tests/dead_peer.rs`). What is derived here has no interval longer than idle.
 //! - Keepalive probes go out only while nothing is outstanding (RFC 9293 §3.8.4, MUST-26). Data in
 //!   flight and a shut window are timed by the retransmission and the window-probe timer, which
 //!   give up after `tcp_retries2` tries: 15 minutes and more (tcp(7)).
 //! - `TCP_USER_TIMEOUT` bounds those two as well (RFC 5482, tcp(7)), at a price. The kernel then
 //!   **ignores the count**: an idle peer is gone at the first tick `idle + k × interval`, k ≥ 1, at
-//!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer` in Linux's
-//!   `net/ipv4/tcp_timer.c`). Below `idle + interval` one lost probe is fatal, which MUST-29
+//!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer`). Below `idle + interval` one lost probe is fatal, which MUST-29
 //!   forbids; a little above the deadline costs a whole interval. And a **living** peer that keeps
 //!   its window shut so long is let go, though its kernel answers every probe (against MUST-37).
 //! - Its clock does not start with the last sign of life, but with the first retransmission, or the
@@ -97,9 +101,9 @@ pub struct Keepalive {
 }
 
 impl Default for Keepalive {
-    /// Idle 5 s, interval 10 s, count 3: a deadline of 35 s.
+    /// Idle 5 s, interval 5 s, count 6: a deadline of 35 s.
     fn default() -> Self {
-        let (idle, interval, count) = (Duration::from_secs(5), Duration::from_secs(10), 3);
+        let (idle, interval, count) = (Duration::from_secs(5), Duration::from_secs(5), 6);
         let guard = Guard::Loop { rto_max: interval };
         Self { idle, interval, count, guard, wheel: TimerWheel::default() }
     }
@@ -123,8 +127,8 @@ impl Keepalive {
 
     /// Derives idle, interval and count from one number.
     ///
-    /// Three probes, two sevenths of the deadline apart, which makes 35 s the default settings and
-    /// leaves the odd seconds to idle. A deadline of 3 s has room for two probes.
+    /// Six probes, a seventh of the deadline apart, which makes 35 s the default settings and leaves
+    /// the odd seconds to idle. A deadline of less than 7 s has room for three, one of 3 s for two.
     ///
     /// # Errors
     /// A part of a second, or less than 3 s: with one probe, one lost packet would end a living
@@ -144,11 +148,15 @@ impl Keepalive {
             let because = "too short for a probe to be lost and another to be answered; 3s is the least".to_string();
             return Err(unfit("deadline", given(), because));
         }
-        let count = if seconds < 4 { 2 } else { 3 };
-        let interval = (seconds * 2 / 7).max(1);
+        let count = match seconds {
+            ..4 => 2,
+            4..7 => 3,
+            _ => 6,
+        };
+        let interval = (seconds / 7).max(1);
         let idle = seconds - interval * u64::from(count);
         if interval > MOST_SECONDS || idle > MOST_SECONDS {
-            let most = MOST_SECONDS * 7 / 2;
+            let most = MOST_SECONDS * 7;
             return Err(unfit(
                 "deadline",
                 given(),
@@ -195,6 +203,27 @@ impl Keepalive {
             self.guard = Guard::UserTimeout(self.longest_user_timeout());
         }
         self
+    }
+
+    /// This one and others that keep the same deadline, each with another idle time, up to twice as
+    /// long: for peers that are not to be probed in one instant. Settings that a person chose are left
+    /// alone, and so are those with a user timeout, which goes with one split only.
+    pub fn splits(&self) -> Vec<Self> {
+        let derived = Self::with_deadline(self.deadline());
+        let is_derived = derived.is_ok_and(|other| (other.idle, other.count) == (self.idle, self.count));
+        if !is_derived || !matches!(self.guard, Guard::Loop { .. }) {
+            return vec![self.clone()];
+        }
+        let (deadline, idle) = (self.deadline().as_secs(), self.idle.as_secs());
+        let split = |idle: u64| {
+            let probing = deadline.checked_sub(idle)?;
+            let count = (self.count.into()..=u64::from(MOST_PROBES))
+                .find(|count| probing.is_multiple_of(*count) && (1..=idle).contains(&(probing / count)))?;
+            let [idle, interval] = [idle, probing / count].map(Duration::from_secs);
+            Some(Self { idle, interval, count: count as u32, ..self.clone() })
+        };
+        let longest = (idle * 2).min(MOST_SECONDS);
+        (idle..=longest).step_by((idle as usize / 8).max(1)).filter_map(split).collect()
     }
 
     /// `idle + interval × count`.

@@ -13,7 +13,9 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
-use stillthere::keepalive::{Guard, State, UserTimeout};
+use stillthere::keepalive::{Guard, Keepalive, State, UserTimeout};
+use stillthere::lab::on_this_kernel;
+use stillthere::serve::timer_wheel;
 use stillthere::tcp_info::TcpInfo;
 
 use self::common::PATIENCE;
@@ -38,9 +40,11 @@ const AUTO: UserTimeout = UserTimeout::Auto;
 /// What "auto" comes to on a kernel without `TCP_RTO_MAX_MS`.
 const OLD: UserTimeout = UserTimeout::Fixed(Duration::from_millis(4400));
 
-const TRIALS: [(&str, fn()); 19] = [
+const TRIALS: [(&str, fn()); 21] = [
     ("idle_and_never_spoke", idle_and_never_spoke),
     ("idle_after_an_exchange", idle_after_an_exchange),
+    ("idle_after_an_answered_probe", idle_after_an_answered_probe),
+    ("idle_with_a_long_interval", idle_with_a_long_interval),
     ("data_in_flight", || data_in_flight("data in flight", AUTO)),
     ("data_in_flight_under_a_user_timeout", || data_in_flight("data in flight, user timeout", OLD)),
     ("window_shut", || window_shut("window shut", AUTO)),
@@ -137,6 +141,32 @@ fn idle_after_an_exchange() {
     scene.cut(Cut::BlackHole);
     let origin = scene.heard;
     scene.departs(State::Idle, origin, PROBES_UNANSWERED);
+}
+
+/// The answer to a probe is a sign of life like any other.
+fn idle_after_an_answered_probe() {
+    let mut scene = Scene::new("idle after an answered probe", AUTO, &[]);
+    let _client = scene.arrive(None);
+    sleep(Duration::from_millis(2500));
+    scene.cut(Cut::BlackHole);
+    let origin = scene.heard;
+    assert!(origin.elapsed() < Duration::from_secs(1), "a probe was to be answered after two seconds");
+    scene.departs(State::Idle, origin, PROBES_UNANSWERED);
+}
+
+/// The kernel's word for it: with an interval longer than idle, who has answered a probe is kept for an interval
+/// more than the count says. So nothing that we derive is like that, and we warn of what is.
+fn idle_with_a_long_interval() {
+    let keepalive = Keepalive::new(Duration::from_secs(1), Duration::from_secs(3), 2).expect("the kernel takes it");
+    let keepalive = on_this_kernel(keepalive.on_wheel(timer_wheel()));
+    let options = ["--idle", "1s", "--interval", "3s", "--count", "2"];
+    let mut scene = Scene::of("idle with a long interval", keepalive, &options);
+    let _client = scene.arrive(None);
+    sleep(Duration::from_millis(1700));
+    scene.cut(Cut::BlackHole);
+    let origin = scene.heard;
+    let kept = scene.departs(State::Idle, origin, PROBES_UNANSWERED);
+    assert!(kept >= Duration::from_secs(9), "{kept:?}: idle + interval × count is 7 s, but the timer ran 3 × 3 s");
 }
 
 /// Stops the server, so that what the client sends is answered after the cut. Returns when the
@@ -276,7 +306,7 @@ fn closing(what: &'static str, output: Output) {
     match output {
         Output::Nothing => scene.departs(State::InFlight, told_to_end, DATA_UNACKNOWLEDGED),
         _ => scene.departs(State::WindowShut, filled, WINDOW_SHUT),
-    }
+    };
     assert_eq!(scene.was_told(OUTBOX_IN_USE), output == Output::InTheOutbox, "{what}:\n{}", scene.server.told());
     let status = scene.server.wait();
     let ended = told_to_end.elapsed();

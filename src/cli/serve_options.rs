@@ -23,8 +23,8 @@ pub const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
-    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 10s)" },
-    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 3)" },
+    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 5s)" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 6)" },
     Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "if data wait: auto (default), off, 4500ms" },
     Opt {
         group: HEARTBEATS,

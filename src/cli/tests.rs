@@ -166,10 +166,10 @@ mod plan {
 
     #[test]
     fn any_subset_will_do() {
-        assert_eq!(settings("plan", &[]), (5, 10, 3));
-        assert_eq!(settings("plan --deadline 30s", &[]), (6, 8, 3));
+        assert_eq!(settings("plan", &[]), (5, 5, 6));
+        assert_eq!(settings("plan --deadline 30s", &[]), (6, 4, 6));
         assert_eq!(settings("plan --deadline 30s --battery", &[]), (24, 2, 3));
-        assert_eq!(settings("plan --idle 9s --battery", &[]), (9, 10, 3), "what is given is not split anew");
+        assert_eq!(settings("plan --idle 9s --battery", &[]), (9, 5, 6), "what is given is not split anew");
         assert_eq!(settings("plan --battery", &[("STILLTHERE_DEADLINE", "30s")]), (24, 2, 3));
         let given = question("plan --loss 2% --rtt 200ms --peers 7 --burst-loss 0.5 --json --svg a.svg", &[]);
         assert_eq!((given.loss, given.round_trip, given.peers), (0.02, Duration::from_millis(200), 7));

@@ -154,7 +154,9 @@ impl Round {
     /// server's end of the path, which is the worst place for both to pass.
     pub fn of_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration) -> Self {
         let late = |time: Duration| time + keepalive.wheel.grain(time) / 2;
-        let (idle, interval) = (late(keepalive.idle), late(keepalive.interval));
+        // Rounds begin with the answer to a probe, and the next one is an interval away at least.
+        let first = keepalive.idle.max(keepalive.interval.saturating_sub(round_trip));
+        let (idle, interval) = (late(first), late(keepalive.interval));
         let count = keepalive.fatal_probes();
         let apart = round_trip.min(interval);
         let gap = path.after(interval.as_secs_f64());

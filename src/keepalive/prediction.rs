@@ -59,7 +59,10 @@ impl Keepalive {
                 from: self.tick(first_probe(|k| self.late_tick(k) >= timeout)),
                 to: self.late_tick(first_probe(|k| self.tick(k) >= timeout)).min(self.next_tick(timeout)),
             }),
-            (State::Idle, _) => Some(Prediction { from: self.tick(self.count), to: self.late_tick(self.count) }),
+            (State::Idle, _) => Some(Prediction {
+                from: self.deadline(),
+                to: self.splits().iter().map(|split| split.late_tick(split.count)).max()?,
+            }),
             (_, Guard::Loop { rto_max }) => Some(Prediction {
                 from: self.deadline().min(gives_up(rto_max)),
                 to: self.deadline() + self.wheel.tick * 2 + TURN,
@@ -73,9 +76,10 @@ impl Keepalive {
     }
 
     /// How long an idle peer's connection is silent at most: if every probe is answered, and if all but
-    /// the last are lost.
+    /// the last are lost. One of a crowd counts, too, which may be asked later ([`Keepalive::splits`]).
     pub fn longest_silences(&self) -> [Duration; 2] {
-        [self.late_tick(0), self.late_tick(self.count - 1)]
+        let longest = |ticks: fn(&Self) -> u32| self.splits().iter().map(|split| split.late_tick(ticks(split))).max();
+        [longest(|_| 0), longest(|split| split.count - 1)].map(Option::unwrap_or_default)
     }
 
     /// The keepalive timer's `k`-th tick after the first probe, if no timer is late.
@@ -83,9 +87,14 @@ impl Keepalive {
         self.idle + self.interval * k
     }
 
-    /// The same tick, if every timer on the way is as late as the wheel allows.
+    /// The same tick, if every timer on the way is as late as the wheel allows, and the last sign of
+    /// life was the answer to a probe: then the first one is an interval away at least.
     pub(super) fn late_tick(&self, k: u32) -> Duration {
-        self.tick(k) + self.wheel.grain(self.idle) + self.wheel.grain(self.interval) * k
+        let first = self.idle.max(self.interval);
+        // From one probe to the next the timer is set when the wheel has just turned.
+        let intervals = (self.interval + self.wheel.rest(self.interval)) * k.saturating_sub(1);
+        let grains = self.wheel.grain(first) + self.wheel.grain(self.interval) * k.min(1);
+        first + grains + self.interval * k.min(1) + intervals
     }
 
     /// The latest tick after the first probe that is the first one past `timeout`: ticks are never

@@ -24,6 +24,14 @@ impl TimerWheel {
         }
         self.tick * (1 << (3 * level))
     }
+
+    /// How late such a timer is that was set when a bucket of its level, or of a coarser one, came
+    /// due: it meets the first bucket after its time.
+    pub fn rest(self, ahead: Duration) -> Duration {
+        let grain = self.grain(ahead);
+        let over = ahead.as_nanos() % grain.as_nanos().max(1);
+        grain - Duration::from_nanos(over as u64)
+    }
 }
 
 impl Default for TimerWheel {

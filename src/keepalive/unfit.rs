@@ -37,6 +37,16 @@ impl Keepalive {
             let because = "one lost packet ends a living peer (RFC 9293 MUST-29); 2 or more would not";
             warnings.push(unfit("count", "1".to_string(), because.to_string()));
         }
+        if self.interval > self.idle {
+            let because = format!(
+                "longer than idle ({}): who has answered a probe is next asked an interval later, and so may be kept \
+                 for {} s and not {}; an interval of no more than idle keeps the deadline",
+                humantime::format_duration(self.idle),
+                Seconds(self.interval * (self.count + 1)),
+                Seconds(self.deadline())
+            );
+            warnings.push(unfit("interval", humantime::format_duration(self.interval).to_string(), because));
+        }
         match self.guard {
             Guard::Nobody => {
                 let because = "the deadline holds for idle peers only: with data unacknowledged or the window shut \

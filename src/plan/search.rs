@@ -23,9 +23,10 @@ pub fn few_wake_ups(deadline: Duration, round_trip: Duration, burst: Duration) -
     let apart = round_trip.max(burst) * 2;
     let whole = Duration::from_secs(apart.as_secs() + u64::from(apart.subsec_nanos() > 0));
     let interval = whole.clamp(Duration::from_secs(1), usual.interval());
-    let idle = deadline - interval * usual.count();
+    let count = usual.count().min(3); // each takes from the idle time
+    let idle = deadline - interval * count;
     // A long deadline may leave more to idle than the kernel takes: then the usual split does.
-    Ok(Keepalive::new(idle, interval, usual.count()).unwrap_or(usual))
+    Ok(Keepalive::new(idle, interval, count).unwrap_or(usual))
 }
 
 /// The shortest deadline, and the best way to split it, for which `rate` answers no more than
@@ -61,8 +62,11 @@ fn best_split(deadline: u64, budget: f64, few_wake_ups: bool, rate: &impl Fn(&Ke
         // the best, so all are tried.
         let probing = deadline - idle;
         for count in (2..=MOST_PROBES.min(probing)).filter(|count| probing.is_multiple_of(*count)) {
-            let interval = Duration::from_secs(probing / count);
-            let keepalive = Keepalive::new(Duration::from_secs(idle), interval, count as u32);
+            let interval = probing / count;
+            if interval > idle {
+                continue; // would not keep the deadline
+            }
+            let keepalive = Keepalive::new(Duration::from_secs(idle), Duration::from_secs(interval), count as u32);
             if let Some(keepalive) = keepalive.ok().filter(|keepalive| rate(keepalive) <= budget) {
                 return ControlFlow::Break(keepalive);
             }

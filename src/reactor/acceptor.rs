@@ -15,6 +15,7 @@ use socket2::SockRef;
 use crate::reactor::limits::WhenFull;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::source::Capacity;
+use crate::reactor::spread::Spread;
 use crate::reactor::timers::Moment;
 
 /// How long to wait for descriptors or memory that only others can give back. A departure of our
@@ -87,6 +88,7 @@ pub struct Acceptor {
     paused: Option<(Moment, u64)>,
     /// Whether accepted sockets have the listener's options by themselves; asked of the first one.
     inherits: Option<bool>,
+    spread: Spread,
     /// When the log was last told that there is no room.
     told_full: Option<Moment>,
 }
@@ -97,7 +99,16 @@ impl Acceptor {
     pub fn open(mut listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut listener = listen.open()?;
         registry.register(&mut listener, token, Interest::READABLE)?;
-        Ok(Self { listener: Some(listener), listen, latched: false, paused: None, inherits: None, told_full: None })
+        let spread = Spread::new(&listen.keepalive);
+        Ok(Self {
+            listener: Some(listener),
+            listen,
+            latched: false,
+            paused: None,
+            inherits: None,
+            spread,
+            told_full: None,
+        })
     }
 
     pub fn listening(&self) -> io::Result<Listening> {
@@ -160,6 +171,7 @@ impl Acceptor {
             Ok((stream, peer)) => {
                 self.paused = None;
                 self.see_to_options(&stream);
+                self.keep_probes_apart(now);
                 return Accepted::Peer(stream, peer);
             }
             Err(error) => error,
@@ -182,6 +194,15 @@ impl Acceptor {
         self.paused = Some((now + PAUSE, capacity.departures()));
         if self.may_tell_full(now) {
             warn!("accepting on {} pauses: {error}; who comes now waits in the backlog", self.listen.address);
+        }
+    }
+
+    /// While a crowd arrives, those who come next are probed at other moments than those before.
+    fn keep_probes_apart(&mut self, now: Moment) {
+        let Some(split) = self.spread.arrived(now) else { return };
+        let Some(listener) = &self.listener else { return };
+        if let Err(error) = split.clone().apply(&SockRef::from(listener)) {
+            debug!("a crowd arrives, and its probes cannot be kept apart: {error}");
         }
     }
 
@@ -215,6 +236,25 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a peer inherits is what the listener has when its handshake ends.
+    #[test]
+    fn a_crowd_inherits_one_split_after_the_other() {
+        let poll = mio::Poll::new().unwrap();
+        let listen = Listen::on("127.0.0.1:0".parse().unwrap());
+        let mut acceptor = Acceptor::open(listen, poll.registry(), Token(0)).unwrap();
+        let address = acceptor.listening().unwrap().address;
+        let capacity = Capacity::of(10_000);
+        let mut idle = Vec::new();
+        for _ in 0..600 {
+            let _client = std::net::TcpStream::connect(address).unwrap();
+            acceptor.latch();
+            let Accepted::Peer(stream, _) = acceptor.accept(Moment::default(), &capacity) else { panic!() };
+            idle.push(SockRef::from(&stream).tcp_keepalive_time().unwrap().as_secs());
+        }
+        idle.dedup();
+        assert_eq!(idle, [5, 6, 7]);
+    }
 
     #[test]
     fn each_error_of_accept_has_a_meaning() {

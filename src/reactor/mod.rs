@@ -37,6 +37,7 @@ mod readiness;
 mod service;
 mod signals;
 mod source;
+mod spread;
 mod stream;
 mod tally;
 mod timers;

@@ -34,16 +34,22 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(what: &'static str, user_timeout: UserTimeout, options: &[&str]) -> Self {
-        let network = Network::new().unwrap_or_else(|missing| panic!("no network: {missing}"));
-        let address = format!("{}:7000", network.server());
         let timeout = match user_timeout {
             UserTimeout::Auto => "auto".to_string(),
             UserTimeout::Off => "off".to_string(),
             UserTimeout::Fixed(timeout) => format!("{}ms", timeout.as_millis()),
         };
-        let options = [&[address.as_str(), "--deadline", "5s", "--user-timeout", &timeout], options].concat();
+        let options = [&["--deadline", "5s", "--user-timeout", &timeout], options].concat();
+        Self::of(what, keepalive(user_timeout), &options)
+    }
+
+    /// With settings of its own, which the options name.
+    pub fn of(what: &'static str, keepalive: Keepalive, options: &[&str]) -> Self {
+        let network = Network::new().unwrap_or_else(|missing| panic!("no network: {missing}"));
+        let address = format!("{}:7000", network.server());
+        let options = [&[address.as_str()], options].concat();
         let server = Server::start_with(network.on_server(&Server::command(&options)));
-        Self { what, server, network, keepalive: keepalive(user_timeout), heard: Instant::now() }
+        Self { what, server, network, keepalive, heard: Instant::now() }
     }
 
     /// A client in its own namespace. A receive buffer of a fixed size is one that the kernel does not
@@ -94,14 +100,15 @@ impl Scene {
     }
 
     /// Waits for the departure, and compares it with what is predicted. `began`: when the data were sent
-    /// or the window was shut; under a user timeout that counts, and else the last packet heard.
-    pub fn departs(&mut self, state: State, began: Instant, reason: &str) {
+    /// or the window was shut; under a user timeout that counts, and else the last packet heard. Returns
+    /// how long it took.
+    pub fn departs(&mut self, state: State, began: Instant, reason: &str) -> Duration {
         let expected = self.keepalive.predict(state).expect("a deadline holds");
         let origin = match (state, self.keepalive.guard()) {
             (State::InFlight | State::WindowShut, Guard::UserTimeout(_)) => began,
             _ => self.heard,
         };
-        self.departs_within(expected, origin, reason);
+        self.departs_within(expected, origin, reason)
     }
 
     /// Waits for the departure of one that is dead already.
@@ -109,7 +116,7 @@ impl Scene {
         self.departs_within(Prediction { from: Duration::ZERO, to: Duration::ZERO }, origin, reason);
     }
 
-    fn departs_within(&mut self, expected: Prediction, origin: Instant, reason: &str) {
+    fn departs_within(&mut self, expected: Prediction, origin: Instant, reason: &str) -> Duration {
         let what = self.what;
         let (told, line) = self.server.wait_for(" departed: ");
         let measured = told - origin;
@@ -129,6 +136,7 @@ impl Scene {
             (heard - LATE.as_secs_f64()..=heard + 0.1).contains(&silent),
             "{what}: silent for {heard:.1} s, but\n{line}"
         );
+        measured
     }
 
     /// Whether the story of the turns so far has this in it. Wants `--log trace`.
@@ -139,8 +147,10 @@ impl Scene {
 
 /// The settings of a scene's server, as this kernel can keep them.
 pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
-    let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline").on_wheel(timer_wheel());
-    on_this_kernel(keepalive.with_user_timeout(user_timeout).expect("it is in the kernel's range"))
+    let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline");
+    on_this_kernel(
+        keepalive.on_wheel(timer_wheel()).with_user_timeout(user_timeout).expect("it is in the kernel's range"),
+    )
 }
 
 fn silence(line: &str) -> f64 {
