@@ -44,7 +44,7 @@ pub struct Way {
 pub const WAYS: [Way; 3] = [
     Way {
         name: "keepalive",
-        options: "--service discard --idle 28s --interval 4s --count 3",
+        options: "--service discard --deadline 40s",
         in_the_lab: "--service discard --deadline 5s",
         speaks: Speaks::Nothing,
     },

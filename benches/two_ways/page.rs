@@ -96,9 +96,9 @@ that answers, is frozen, and is then let go.
     }
     text += "
 The kernel's probes of peers that came together go out together, and meet in one queue of the loopback
-(`net.core.netdev_max_backlog`, 1000 packets): what does not fit is lost, round after round, and living peers are
-taken for dead. [facts.md](facts.md) has it, too. A real network spreads them, and has queues of its own. Heartbeats
-are spread by us. Those of their peers that were let go are those that never answer, one in a hundred.
+(`net.core.netdev_max_backlog`, 1000 packets): what does not fit is lost, round after round, and living peers would be
+taken for dead ([facts.md](facts.md)). So the peers of a crowd are given different idle times within the same deadline.
+Heartbeats are spread by us, too. Those of their peers that were let go are those that never answer, one in a hundred.
 
 ## How it was measured
 
