@@ -202,7 +202,9 @@ impl Acceptor {
         let Some(split) = self.spread.arrived(now) else { return };
         let Some(listener) = &self.listener else { return };
         if let Err(error) = split.clone().apply(&SockRef::from(listener)) {
-            debug!("a crowd arrives, and its probes cannot be kept apart: {error}");
+            warn!(
+                "the listener's keepalive options cannot be changed: {error}; who comes now may outlive its deadline"
+            );
         }
     }
 

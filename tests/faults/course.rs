@@ -7,7 +7,7 @@ use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use crate::common::Server;
-use crate::peers::{CROWD, PORTS, Peer};
+use crate::peers::{CROWD, PORTS, Peer, RUSH};
 use crate::strace::{Attached, Trace, call_of};
 
 /// When a call is made.
@@ -99,14 +99,14 @@ fn live(server: &mut Server) {
     server.signal("TERM");
 }
 
-/// What a server does when its table must grow, and when it is given back. Only that is traced: the
+/// What a server does when its table must grow in a rush, and when it is given back. Only that is traced: the
 /// two thousand peers before are nothing new.
 fn crowd() -> String {
     let server = Server::start(&[PORTS, &["--log", "info"]].concat());
     let mut peers: Vec<_> = (0..CROWD).map(|_| Peer::connect(server.addresses[0])).collect();
     peers.iter_mut().for_each(Peer::echo);
     let attached = Attached::to(server.pid(), None).expect("strace can attach, as was tried before");
-    let mut more: Vec<_> = (0..20).map(|_| Peer::connect(server.addresses[0])).collect();
+    let mut more: Vec<_> = (0..RUSH).map(|_| Peer::connect(server.addresses[0])).collect();
     more.iter_mut().for_each(Peer::echo);
     drop((peers, more));
     sleep(Duration::from_secs(1));

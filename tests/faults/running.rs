@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::caught;
 use crate::common::Server;
-use crate::peers::{CROWD, PORTS, Peer};
+use crate::peers::{CROWD, PORTS, Peer, RUSH};
 use crate::strace::{Attached, Fault};
 use crate::table::{Row, Scene, is_passing};
 
@@ -84,7 +84,7 @@ pub fn never_waits_again(call: &str, errno: &str) -> Result<String, String> {
 impl Stage {
     fn set(scene: Scene) -> Self {
         // A crowd's arrivals and departures are not told one by one: the log is not what is tested.
-        let crowded = matches!(scene, Scene::Crowds | Scene::Disperses);
+        let crowded = matches!(scene, Scene::Crowds | Scene::Disperses | Scene::Rushes);
         let options = if crowded { [PORTS, &["--log", "info"]].concat() } else { PORTS.to_vec() };
         let server = Server::start(&options);
         let port = server.addresses[0];
@@ -92,7 +92,7 @@ impl Stage {
             (0..if scene == Scene::Disperses { 0 } else { 3 }).map(|_| Peer::connect(port)).collect();
         steady.iter_mut().for_each(Peer::echo);
         let actors = match scene {
-            Scene::Comes | Scene::ComesFirst | Scene::Asks | Scene::Stops => 0,
+            Scene::Comes | Scene::ComesFirst | Scene::Rushes | Scene::Asks | Scene::Stops => 0,
             Scene::Pours => 8,
             Scene::Crowds => CROWD,
             Scene::Disperses => CROWD + 20,
@@ -126,6 +126,7 @@ impl Stage {
             }
             Scene::Comes => self.come(0),
             Scene::ComesFirst => self.come(1),
+            Scene::Rushes => (0..RUSH).for_each(|_| self.come(0)),
             Scene::Crowds => (0..20).for_each(|_| self.come(0)),
             Scene::Asks => self.server.signal("USR1"),
             Scene::Stops => self.server.signal("TERM"),
@@ -217,8 +218,12 @@ impl Stage {
 
     fn most_calls(&self, scene: Scene) -> usize {
         let moved: usize = self.actors.iter().map(Peer::sent).sum();
-        let crowd = if matches!(scene, Scene::Crowds | Scene::Disperses) { CROWD * 10 } else { 0 };
-        CALLS + crowd + moved / BYTES_A_CALL
+        let crowd = match scene {
+            Scene::Crowds | Scene::Disperses => CROWD,
+            Scene::Rushes => RUSH,
+            _ => 0,
+        };
+        CALLS + crowd * 10 + moved / BYTES_A_CALL
     }
 
     fn told(&mut self) -> String {

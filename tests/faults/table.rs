@@ -43,6 +43,8 @@ pub enum Scene {
     ComesFirst,
     /// So many have come that the table must grow for the next.
     Crowds,
+    /// So many come at once that their probes must be kept apart.
+    Rushes,
     /// A crowd leaves, and the table is given back.
     Disperses,
     /// SIGUSR1 asks for figures.
@@ -62,6 +64,7 @@ impl Scene {
             Comes => "a peer comes",
             ComesFirst => "the first peer comes",
             Crowds => "peer 2041 and on come",
+            Rushes => "600 peers come at once",
             Disperses => "2060 peers leave",
             Asks => "SIGUSR1",
             Stops => "SIGTERM",
@@ -203,7 +206,7 @@ pub static ROWS: &[Row] = &[
         Refuses,
         &[],
     ),
-    Row::of(&["setsockopt"], OPTION, Refuses, &[]),
+    Row::of(&["setsockopt"], OPTION, Refuses, &[Rushes]),
     Row::of(&["bind"], BIND, Refuses, &[]),
     Row::of(&["listen"], &["EADDRINUSE", "EBADF", "ENOTSOCK", "EOPNOTSUPP"], Refuses, &[]),
     Row::of(&["getsockname"], &["EBADF", "EFAULT", "EINVAL", "ENOBUFS", "ENOTSOCK"], Refuses, &[]),
