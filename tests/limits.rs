@@ -224,10 +224,15 @@ fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
     raise_descriptor_limit(4000);
     let limit = 1000;
     let mut server = Server::start(&["--max-connections", "1000", "--when-full", "evict-oldest-idle", "--log", "info"]);
-    let before = descriptors(server.pid());
-    let crowd: Vec<_> = (0..limit).map(|_| server.connect()).collect();
+    // Who is answered knows that the start is over, and its files are closed.
+    let mut first = server.connect();
+    exchange(&mut first);
+    let before = descriptors(server.pid()) - 1;
+    let crowd: Vec<_> = (1..limit).map(|_| server.connect()).chain([first]).collect();
+    let until = Instant::now() + PATIENCE;
     while descriptors(server.pid()) < before + limit {
-        sleep(Duration::from_millis(10)); // connected, but still in the backlog
+        assert!(Instant::now() < until, "some of the crowd are still in the backlog");
+        sleep(Duration::from_millis(10));
     }
     sleep(Duration::from_millis(1500));
     // As many as there are idle ones, whose places they take. More would find the first of the flood
@@ -248,8 +253,9 @@ fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
 fn a_thousand_half_closes_leave_nothing_behind() {
     raise_descriptor_limit(3000);
     let server = Server::start(&["--stalled", "2s", "--deadline", "30s", "--log", "info"]);
-    let before = descriptors(server.pid());
     let mut other = server.connect();
+    exchange(&mut other);
+    let before = descriptors(server.pid()) - 1;
     // They have sent their FIN and read nothing. Those that are owed little depart at once, whether
     // they read or not; those whose output is stuck, when it has stalled.
     let peers: Vec<_> = (0..1000)
