@@ -29,6 +29,7 @@ mod address;
 mod agenda;
 mod connection;
 mod departure;
+mod host;
 mod limits;
 mod listen;
 mod outbox;
@@ -48,7 +49,7 @@ mod tests;
 /// How many events are fetched at once.
 const BATCH: usize = 1024;
 /// The one buffer for all reads. No larger than an outbox, so that an echo always fits.
-const SCRATCH: usize = 64 * 1024;
+pub(crate) const SCRATCH: usize = 64 * 1024;
 const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
 /// How often in a row `poll` may fail before the loop gives up.
 const POLL_TRIES: u32 = 16;
@@ -84,11 +85,13 @@ impl Reactor {
     /// # Errors
     /// epoll_create1(2) says why.
     pub fn new(limit: usize) -> io::Result<Self> {
+        // First of all, while the heap has no room for it: see malloc.rs.
+        let scratch = vec![0; SCRATCH].into();
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(BATCH),
             sources: Vec::new(),
-            scratch: vec![0; SCRATCH].into(),
+            scratch,
             clock: Clock::start(),
             capacity: Capacity::of(limit),
             requests: Vec::new(),

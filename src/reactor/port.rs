@@ -17,6 +17,7 @@ use crate::reactor::acceptor::Acceptor;
 use crate::reactor::agenda::Agenda;
 use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departure::Departure;
+use crate::reactor::host::{Host, Hosted};
 use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::readiness::Readiness;
@@ -38,14 +39,12 @@ const STARVED_PAUSE: Duration = Duration::from_millis(100);
 /// An empty table of more slots than this is given back to the system.
 const KEPT_SLOTS: usize = 1024;
 
-type Peers<T> = Slab<Connection<TcpStream, T>>;
-
 /// See the head of this file.
-pub struct Port<V: Service> {
-    service: V,
+pub struct Port {
+    service: Box<dyn Hosted>,
     acceptor: Acceptor,
     names: Names,
-    peers: Peers<V::State>,
+    peers: Slab<Connection<TcpStream>>,
     /// Keys of the peers that may make progress, each once.
     runnable: Vec<u32>,
     /// The run queue of the turn before, kept for its memory.
@@ -61,7 +60,7 @@ pub struct Port<V: Service> {
     /// When each peer was active, as far as is known, if the most idle one may have to go.
     idle: Agenda,
     limits: Limits,
-    /// What holds for all peers; the time is filled in.
+    /// What holds for all peers; the time and the slot are filled in.
     terms: Terms,
     /// What has ended, and why; each once.
     ended: VecDeque<(u32, Departure)>,
@@ -71,7 +70,7 @@ pub struct Port<V: Service> {
     summary: Summary,
 }
 
-impl<V: Service> Port<V> {
+impl Port {
     /// The key of the listener; peers have those of their slots.
     const LISTENER: usize = Names::MAX_KEY;
 
@@ -79,7 +78,16 @@ impl<V: Service> Port<V> {
     ///
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+    pub fn open(
+        listen: Listen,
+        service: impl Service + 'static,
+        registry: &Registry,
+        names: Names,
+    ) -> io::Result<Self> {
+        Self::hosting(Box::new(Host::new(service)), listen, registry, names)
+    }
+
+    fn hosting(service: Box<dyn Hosted>, listen: Listen, registry: &Registry, names: Names) -> io::Result<Self> {
         let limits = listen.limits;
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {
@@ -96,7 +104,7 @@ impl<V: Service> Port<V> {
             agenda: Agenda::new(),
             idle: Agenda::new(),
             limits,
-            terms: Terms { now: Moment::default(), max_output: limits.max_output },
+            terms: Terms { now: Moment::default(), slot: 0, max_output: limits.max_output },
             ended: VecDeque::new(),
             stop_by: None,
             tally: Tally::default(),
@@ -119,7 +127,8 @@ impl<V: Service> Port<V> {
         // clock: else it would be taken for older than it is.
         let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
         let most = turn.scratch.len().min(self.limits.max_output / 2);
-        match connection.drive(&mut self.service, &mut turn.scratch[..most], Terms { now, ..self.terms }) {
+        let terms = Terms { now, slot: key, ..self.terms };
+        match connection.drive(&mut *self.service, &mut turn.scratch[..most], terms) {
             Ok(Flow::Blocked) => {}
             Ok(Flow::Yield) => self.runnable.push(key),
             Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
@@ -140,7 +149,7 @@ impl<V: Service> Port<V> {
         self.watch_output(key, turn.now);
     }
 
-    fn tell(&mut self, connection: Connection<TcpStream, V::State>, departure: Departure, turn: &Turn<'_>) {
+    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, departure: Departure, turn: &Turn<'_>) {
         let info = if log_enabled!(log::Level::Debug) { connection.info() } else { None };
         let farewell = connection.farewell(departure, turn.now, info);
         debug!("{farewell}");
@@ -148,7 +157,7 @@ impl<V: Service> Port<V> {
         if log_enabled!(log::Level::Info) {
             self.summary.count(departure);
         }
-        self.service.departed(connection.into_state(), &farewell);
+        self.service.depart(key, &farewell);
     }
 
     fn summarize(&mut self, now: Moment) {
@@ -158,7 +167,7 @@ impl<V: Service> Port<V> {
     }
 }
 
-impl<V: Service> Source for Port<V> {
+impl Source for Port {
     fn latch(&mut self, key: usize, event: &Event) {
         if key == Self::LISTENER {
             self.acceptor.latch();
@@ -193,7 +202,7 @@ impl<V: Service> Source for Port<V> {
             let connection = self.peers.remove(key as usize);
             trace!("slot {key} is reaped");
             turn.capacity.depart(connection.peer());
-            self.tell(connection, departure, turn);
+            self.tell(key, &connection, departure, turn);
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();

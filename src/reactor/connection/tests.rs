@@ -14,7 +14,7 @@ use super::*;
 use crate::reactor::outbox::OUTBOX_LIMIT;
 use crate::service::{Heartbeat, Ping};
 
-const TERMS: Terms = Terms { now: Moment::after(Duration::ZERO), max_output: OUTBOX_LIMIT };
+const TERMS: Terms = Terms { now: Moment::after(Duration::ZERO), slot: 0, max_output: OUTBOX_LIMIT };
 
 /// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
 /// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge
@@ -166,7 +166,7 @@ impl Service for Recorder {
 /// A connection with its kernel and its service.
 struct Bench {
     kernel: Scripted,
-    connection: Connection<Scripted, ()>,
+    connection: Connection<Scripted>,
     service: Recorder,
     scratch: Vec<u8>,
     sent: Vec<u8>,
@@ -552,11 +552,11 @@ fn a_slot_for_echo_is_a_cache_line() {
     #[allow(dead_code)]
     enum Slot {
         Vacant(usize),
-        Occupied(Connection<mio::net::TcpStream, ()>),
+        Occupied(Connection<mio::net::TcpStream>),
     }
     assert!(size_of::<Slot>() <= 64, "{} bytes", size_of::<Slot>());
     // In a release build mio's stream is four bytes, like this one.
-    assert!(size_of::<Connection<i32, ()>>() <= 48, "{} bytes", size_of::<Connection<i32, ()>>());
-    type Beating = Connection<i32, <Heartbeat<Ping> as Service>::State>;
-    assert!(size_of::<Beating>() <= 64, "{} bytes with heartbeats", size_of::<Beating>());
+    assert!(size_of::<Connection<i32>>() <= 48, "{} bytes", size_of::<Connection<i32>>());
+    let beating = size_of::<Connection<i32>>() + size_of::<Option<<Heartbeat<Ping> as Service>::State>>();
+    assert!(beating <= 64, "{beating} bytes with heartbeats");
 }

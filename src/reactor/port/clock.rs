@@ -15,7 +15,7 @@ use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Sign};
 use crate::reactor::departure::Departure;
 use crate::reactor::port::Port;
-use crate::reactor::service::{Service, Terms};
+use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::timers::{Moment, Timer};
 
@@ -27,7 +27,7 @@ const QUIET_BUDGET: usize = 64;
 /// How long a connection lingers at most that its service closed.
 const LINGER: Duration = Duration::from_secs(10);
 
-impl<V: Service> Port<V> {
+impl Port {
     /// Everything that is due.
     pub(super) fn obey_the_clock(&mut self, turn: &Turn<'_>) {
         let now = turn.now;
@@ -160,9 +160,9 @@ impl<V: Service> Port<V> {
 
     /// Asks the service what the time means for a peer, and writes down when to ask again.
     pub(super) fn ask_service(&mut self, key: u32, now: Moment) {
-        let terms = Terms { now, ..self.terms };
+        let terms = Terms { now, slot: key, ..self.terms };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
-        if let Some(due) = connection.quiet(&mut self.service, terms) {
+        if let Some(due) = connection.quiet(&mut *self.service, terms) {
             self.agenda.arm(due, Ticket::new(key, connection.arrival()));
             let living = |ticket: Ticket| {
                 self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))

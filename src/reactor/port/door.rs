@@ -20,7 +20,7 @@ use crate::reactor::connection::Connection;
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::limits::WhenFull;
 use crate::reactor::port::Port;
-use crate::reactor::service::{Service, Terms};
+use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::stream::Stream;
 
@@ -35,7 +35,7 @@ const BUSY: Duration = Duration::from_secs(1);
 /// What the kernel's figures of the past may be short of: a tick.
 const TICK: Duration = Duration::from_millis(10);
 
-impl<V: Service> Port<V> {
+impl Port {
     pub(super) fn accept_peers(&mut self, turn: &mut Turn<'_>) {
         let mut refused = 0;
         for _ in 0..ACCEPT_BUDGET {
@@ -64,14 +64,19 @@ impl<V: Service> Port<V> {
     /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
     /// ask for is asked for here first, in a way that can be refused, and given back.
     fn has_memory_for_one_more(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.agenda.reserve().is_err() || self.idle.reserve().is_err() || turn.capacity.reserve().is_err() {
+        let slot = self.peers.vacant_key() as u32;
+        if self.agenda.reserve().is_err()
+            || self.idle.reserve().is_err()
+            || self.service.reserve(slot).is_err()
+            || turn.capacity.reserve().is_err()
+        {
             return false;
         }
         let slots = self.peers.capacity();
         if self.peers.len() < slots {
             return true;
         }
-        let mut larger = Vec::<(usize, Connection<TcpStream, V::State>)>::new();
+        let mut larger = Vec::<(usize, Connection<TcpStream>)>::new();
         let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
         // The compiler may leave out memory that nobody looks at.
         std::hint::black_box(&larger);
@@ -91,8 +96,8 @@ impl<V: Service> Port<V> {
         let entry = self.peers.vacant_entry();
         let key = entry.key();
         debug!("{address} arrived");
-        let terms = Terms { now: turn.now, ..self.terms };
-        let connection = entry.insert(Connection::welcome(stream, address, &mut self.service, terms));
+        let terms = Terms { now: turn.now, slot: key as u32, ..self.terms };
+        let connection = entry.insert(Connection::welcome(stream, address, &mut *self.service, terms));
         let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
         let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
         self.tally.accepted += 1;
