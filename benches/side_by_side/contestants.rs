@@ -9,6 +9,13 @@ use std::process::{Command, Stdio};
 
 use stillthere::speak::Speak;
 
+/// Faster than any client connects.
+pub const AT_ONCE: u32 = 1_000_000;
+/// For those that cannot take a crowd at once.
+pub const GENTLE: u32 = 4_000;
+/// mosquitto listens with a backlog of 100, and has no option for it. haproxy connects to its backend
+/// before it goes on.
+const SHORT_BACKLOG: [&str; 2] = ["mosquitto", "haproxy"];
 /// Where a proxy finds the echo server behind it.
 pub const BACKEND: u16 = 7199;
 
@@ -18,6 +25,9 @@ pub struct Contestant {
     pub version: String,
     /// It needs two connections for each peer.
     pub is_a_proxy: bool,
+    /// How many connections a second may be opened to it. One that listens with a short backlog drops
+    /// those that find it full, and they knock again seconds later: that measures TCP, not the server.
+    pub connect_rate: u32,
     pub port: u16,
     pub program: PathBuf,
     arguments: Vec<String>,
@@ -38,7 +48,8 @@ pub fn all(directory: &Path) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let mut add = |name, speak, program: PathBuf, version: String, is_a_proxy, line: &dyn Fn(u16) -> String| {
         next += 1;
         let arguments = line(next).split_whitespace().map(str::to_string).collect();
-        all.push(Contestant { name, speak, version, is_a_proxy, port: next, program, arguments });
+        let connect_rate = if SHORT_BACKLOG.contains(&name) { GENTLE } else { AT_ONCE };
+        all.push(Contestant { name, speak, version, is_a_proxy, connect_rate, port: next, program, arguments });
     };
     let limit = build_limit(directory)?;
     add("C epoll", Speak::Echo, limit.clone(), version("cc", "--version"), false, &|port| port.to_string());
@@ -61,11 +72,11 @@ pub fn all(directory: &Path) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let place = directory.display().to_string();
     found("redis", "redis-server", "--version", Speak::Redis, false, &|port| {
         format!(
-            "--bind 127.0.0.1 --port {port} --appendonly no --protected-mode no --maxclients 19968 --tcp-keepalive 30 --dir {place}"
+            "--bind 127.0.0.1 --port {port} --appendonly no --protected-mode no --maxclients 19968 --tcp-keepalive 30 --tcp-backlog 4096 --dir {place}"
         )
     });
     found("memcached", "memcached", "-V", Speak::Memcached, false, &|port| {
-        format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -c 19900")
+        format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -c 19900 -b 4096")
     });
     let write = |name: &str, text: String| {
         let path = directory.join(name);

@@ -209,6 +209,16 @@ impl<S: Stream> Connection<S> {
         service.quiet(&mut Peer { state: &mut (), line: &mut self.wire, terms })
     }
 
+    /// True, once, when output has to wait for the first time: epoll must be asked to tell when it can
+    /// be written to. What has become true by then is told at once, so no edge is lost.
+    pub fn wants_to_hear_of_room(&mut self) -> bool {
+        let wants = self.wire.outbox.is_some() && !self.wire.readiness.has(Readiness::ROOM_IS_ANNOUNCED);
+        if wants {
+            self.wire.readiness |= Readiness::ROOM_IS_ANNOUNCED;
+        }
+        wants
+    }
+
     /// It is dead or over, and only has to be driven for the last time.
     pub fn is_ending(&self) -> bool {
         self.wire.phase.is_ending()

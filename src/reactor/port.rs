@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use log::{debug, info, log_enabled, trace};
-use mio::Registry;
+use log::{debug, info, log_enabled, trace, warn};
 use mio::event::Event;
 use mio::net::TcpStream;
+use mio::{Interest, Registry};
 use slab::Slab;
 
 use crate::reactor::acceptor::Acceptor;
@@ -30,6 +30,8 @@ use crate::reactor::watch::Watch;
 mod clock;
 mod door;
 
+/// What a peer is registered for from its arrival on.
+const INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
 /// How often a lingering connection is asked whether its peer has everything.
@@ -147,6 +149,24 @@ impl Port {
             }
         }
         self.watch_output(key, turn.now);
+        self.hear_of_room(key, turn.registry);
+    }
+
+    /// Registers a peer for writing, too, when output has to wait for the first time. Few ever come to
+    /// that; to be registered for it from the start costs each an event.
+    fn hear_of_room(&mut self, key: u32, registry: &Registry) {
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        if !connection.wants_to_hear_of_room() {
+            return;
+        }
+        let token = self.names.token(key as usize);
+        if let Err(error) = registry.reregister(connection.stream_mut(), token, INTEREST | Interest::WRITABLE) {
+            warn!("{} cannot be registered for writing and is let go: {error}", connection.peer());
+            connection.refuse(Departure::of(&error, || None));
+            if connection.enqueue() {
+                self.runnable.push(key);
+            }
+        }
     }
 
     fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, departure: Departure, turn: &Turn<'_>) {

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use log::warn;
+use mio::Registry;
 
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Sign};
@@ -17,7 +18,8 @@ use crate::reactor::departure::Departure;
 use crate::reactor::port::Port;
 use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
-use crate::reactor::timers::{Moment, Timer};
+use crate::reactor::timers::{Moment, Timer, soonest};
+use crate::reactor::watch::Watch;
 
 /// How many peers are looked at for a sign of life in a turn.
 const LOOK_BUDGET: usize = 1024;
@@ -52,9 +54,16 @@ impl Port {
 
     /// When the loop must wake for that.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        let watch = self.watch.iter().chain(&self.stall).filter_map(|watch| watch.next()).min();
-        let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline(), self.agenda.next()];
-        [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
+        soonest(&[
+            self.acceptor.deadline(),
+            self.lingering.next(),
+            self.starved.next(),
+            self.watch.as_ref().and_then(Watch::next),
+            self.stall.as_ref().and_then(Watch::next),
+            self.agenda.next(),
+            self.summary.deadline(),
+            self.stop_by,
+        ])
     }
 
     /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
@@ -106,7 +115,8 @@ impl Port {
 
     /// Enters a peer that was written to, if it is not yet among those whose output may stall.
     pub(super) fn watch_output(&mut self, key: u32, now: Moment) {
-        let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { return };
+        let Some(stall) = &mut self.stall else { return };
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if connection.may_stall() {
             stall.add(now, key);
         }
@@ -153,13 +163,13 @@ impl Port {
         for _ in 0..QUIET_BUDGET {
             let Some(ticket) = self.agenda.due(turn.now) else { return };
             if self.has(ticket) {
-                self.ask_service(ticket.key, turn.clock.now());
+                self.ask_service(ticket.key, turn.clock.now(), turn.registry);
             }
         }
     }
 
     /// Asks the service what the time means for a peer, and writes down when to ask again.
-    pub(super) fn ask_service(&mut self, key: u32, now: Moment) {
+    pub(super) fn ask_service(&mut self, key: u32, now: Moment, registry: &Registry) {
         let terms = Terms { now, slot: key, ..self.terms };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if let Some(due) = connection.quiet(&mut *self.service, terms) {
@@ -169,12 +179,13 @@ impl Port {
             };
             self.agenda.tidy(self.peers.len(), living);
         }
-        self.see_to_a_spontaneous_write(key, now);
+        self.see_to_a_spontaneous_write(key, now, registry);
     }
 
     /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been
     /// silent for long, and gets no new deadline.
-    pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment) {
+    pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment, registry: &Registry) {
+        self.hear_of_room(key, registry);
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if connection.is_ending() && connection.enqueue() {
             self.runnable.push(key);

@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{debug, log_enabled, warn};
-use mio::Interest;
 use mio::net::TcpStream;
 
 use crate::reactor::acceptor::Accepted;
@@ -19,7 +18,7 @@ use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::Connection;
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::limits::WhenFull;
-use crate::reactor::port::Port;
+use crate::reactor::port::{INTEREST, Port};
 use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::stream::Stream;
@@ -98,8 +97,7 @@ impl Port {
         debug!("{address} arrived");
         let terms = Terms { now: turn.now, slot: key as u32, ..self.terms };
         let connection = entry.insert(Connection::welcome(stream, address, &mut *self.service, terms));
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
+        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), INTEREST);
         self.tally.accepted += 1;
         turn.capacity.arrive(address);
         if self.limits.when_full == WhenFull::EvictOldestIdle {
@@ -115,8 +113,8 @@ impl Port {
             self.runnable.push(key as u32);
         } else {
             // If it was greeted: it may have been silent in the backlog for long.
-            self.see_to_a_spontaneous_write(key as u32, turn.now);
-            self.ask_service(key as u32, turn.now);
+            self.see_to_a_spontaneous_write(key as u32, turn.now, turn.registry);
+            self.ask_service(key as u32, turn.now, turn.registry);
         }
     }
 
