@@ -11,6 +11,7 @@ use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
 pub use self::departure::{Departure, Farewell};
+use self::host::{Host, Hosted};
 pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
@@ -113,6 +114,10 @@ impl Reactor {
     /// # Errors
     /// The listener cannot be made: [`io::ErrorKind::AddrInUse`] and the like.
     pub fn listen<V: Service + 'static>(&mut self, listen: Listen, service: V) -> io::Result<Listening> {
+        self.listen_for(listen, Box::new(Host::new(service)))
+    }
+
+    fn listen_for(&mut self, listen: Listen, service: Box<dyn Hosted>) -> io::Result<Listening> {
         let mut listening = None;
         self.add(|registry, names| {
             let port = Port::open(listen, service, registry, names)?;

@@ -17,11 +17,11 @@ use crate::reactor::acceptor::Acceptor;
 use crate::reactor::agenda::Agenda;
 use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departure::Departure;
-use crate::reactor::host::{Host, Hosted};
+use crate::reactor::host::Hosted;
 use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::{Service, Terms};
+use crate::reactor::service::Terms;
 use crate::reactor::source::{Capacity, Names, Source, Turn};
 use crate::reactor::tally::{Summary, Tally};
 use crate::reactor::timers::{Moment, Timers};
@@ -80,16 +80,12 @@ impl Port {
     ///
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(
+    pub(super) fn open(
         listen: Listen,
-        service: impl Service + 'static,
+        service: Box<dyn Hosted>,
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
-        Self::hosting(Box::new(Host::new(service)), listen, registry, names)
-    }
-
-    fn hosting(service: Box<dyn Hosted>, listen: Listen, registry: &Registry, names: Names) -> io::Result<Self> {
         let limits = listen.limits;
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {

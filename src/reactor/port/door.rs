@@ -112,8 +112,7 @@ impl Port {
             connection.enqueue();
             self.runnable.push(key as u32);
         } else {
-            // If it was greeted: it may have been silent in the backlog for long.
-            self.see_to_a_spontaneous_write(key as u32, turn.now, turn.registry);
+            // Also sees to its greeting, if it got one: it may have been silent in the backlog for long.
             self.ask_service(key as u32, turn.now, turn.registry);
         }
     }
