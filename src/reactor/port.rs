@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use log::{debug, info, log_enabled, trace, warn};
+use log::{LevelFilter, debug, info, log_enabled, trace, warn};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
@@ -165,12 +165,14 @@ impl Port {
         }
     }
 
-    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, departure: Departure, turn: &Turn<'_>) {
+    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, departure: Departure, turn: &mut Turn<'_>) {
         let info = if log_enabled!(log::Level::Debug) { connection.info() } else { None };
         let farewell = connection.farewell(departure, turn.now, info);
+        turn.capacity.depart(farewell.peer);
         debug!("{farewell}");
         self.tally.departures.count(departure);
-        if log_enabled!(log::Level::Info) {
+        // Whether this module's lines are wanted is asked when there is one.
+        if log::max_level() >= LevelFilter::Info {
             self.summary.count(departure);
         }
         self.service.depart(key, &farewell);
@@ -217,7 +219,6 @@ impl Source for Port {
             let Some((key, departure)) = self.ended.pop_front() else { break };
             let connection = self.peers.remove(key as usize);
             trace!("slot {key} is reaped");
-            turn.capacity.depart(connection.peer());
             self.tell(key, &connection, departure, turn);
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
