@@ -13,9 +13,9 @@ use stillthere::speak::Speak;
 pub const AT_ONCE: u32 = 1_000_000;
 /// For those that cannot take a crowd at once.
 pub const GENTLE: u32 = 4_000;
-/// mosquitto listens with a backlog of 100, and has no option for it. haproxy connects to its backend
-/// before it goes on.
-const SHORT_BACKLOG: [&str; 2] = ["mosquitto", "haproxy"];
+/// mosquitto listens with a backlog of 100, and has no option for it. The others accept more slowly than the
+/// load generator connects, so that a backlog of 4096 overflows, too.
+const SLOW_TO_ACCEPT: [&str; 3] = ["redis", "mosquitto", "haproxy"];
 /// Where a proxy finds the echo server behind it.
 pub const BACKEND: u16 = 7199;
 
@@ -25,8 +25,8 @@ pub struct Contestant {
     pub version: String,
     /// It needs two connections for each peer.
     pub is_a_proxy: bool,
-    /// How many connections a second may be opened to it. One that listens with a short backlog drops
-    /// those that find it full, and they knock again seconds later: that measures TCP, not the server.
+    /// How many connections a second may be opened to it. Those that find its backlog full are dropped,
+    /// and knock again seconds later: that would measure TCP, not the server.
     pub connect_rate: u32,
     pub port: u16,
     pub program: PathBuf,
@@ -48,7 +48,7 @@ pub fn all(directory: &Path) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let mut add = |name, speak, program: PathBuf, version: String, is_a_proxy, line: &dyn Fn(u16) -> String| {
         next += 1;
         let arguments = line(next).split_whitespace().map(str::to_string).collect();
-        let connect_rate = if SHORT_BACKLOG.contains(&name) { GENTLE } else { AT_ONCE };
+        let connect_rate = if SLOW_TO_ACCEPT.contains(&name) { GENTLE } else { AT_ONCE };
         all.push(Contestant { name, speak, version, is_a_proxy, connect_rate, port: next, program, arguments });
     };
     let limit = build_limit(directory)?;
