@@ -13,7 +13,7 @@ help:
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
 	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
-	@echo 'make bench      beside a server in C and what people run today: docs/benchmarks.md (ARGS="5 19000")'
+	@echo 'make bench      beside a server in C and what people run today: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
 	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
 	@echo 'make million    a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'

@@ -1,8 +1,8 @@
 //! `stillthere serve`: from settings to a running loop, and what a person is told on the way.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -262,5 +262,7 @@ pub fn timer_wheel() -> TimerWheel {
 }
 
 fn somaxconn() -> Option<u32> {
-    fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
+    let mut text = [0; 16];
+    let count = File::open("/proc/sys/net/core/somaxconn").ok()?.read(&mut text).ok()?;
+    std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
 }

@@ -22,11 +22,12 @@ fn main() {
     if let Some(missing) = &missing {
         eprintln!("\nNOT RUN: {missing}. These tests are ignored; they have not passed.\n");
     }
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 5] = [
         ("no_system_call_in_ten_idle_seconds_with_5000_peers", idle),
         ("nothing_spins_at_the_limit", at_the_limit),
         ("nothing_spins_without_descriptors", without_descriptors),
         ("accepting_costs_two_calls_and_an_exchange_three", costs),
+        ("a_peer_is_registered_for_writing_once_and_only_when_output_waits", writing),
     ];
     let trials = tests.map(|(name, run)| {
         let run = move || {
@@ -167,4 +168,30 @@ fn costs() {
     println!("200 exchanges: {:?}", counts.0);
     assert_eq!((counts.count("recvfrom"), counts.count("sendto")), (200, 200), "{:?}", counts.0);
     assert!(counts.total() <= 602, "wait, read and write: {:?}", counts.0);
+}
+
+fn writing() {
+    let server = Server::start(&["--log", "info"]);
+    let mut peer = server.connect();
+    exchange(&mut peer);
+    let counts = Counts::of(server.pid(), || {
+        // Twice as much as all buffers hold, and nobody reads: then all of it, and the same again.
+        for _ in 0..2 {
+            let mut sent = 0;
+            peer.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+            while let Ok(count) = peer.write(&[7; 64 * 1024]) {
+                sent += count;
+            }
+            let mut echoed = 0;
+            let mut buffer = vec![0; 1 << 20];
+            peer.set_read_timeout(Some(common::PATIENCE)).unwrap();
+            while echoed < sent {
+                let count = peer.read(&mut buffer).unwrap();
+                assert!(count > 0 && buffer[..count].iter().all(|byte| *byte == 7), "{echoed} of {sent} bytes");
+                echoed += count;
+            }
+        }
+    });
+    println!("output waits twice: {:?}", counts.0);
+    assert_eq!(counts.count("epoll_ctl"), 1, "{:?}", counts.0);
 }

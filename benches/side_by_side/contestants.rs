@@ -9,6 +9,13 @@ use std::process::{Command, Stdio};
 
 use stillthere::speak::Speak;
 
+/// Faster than any client connects.
+pub const AT_ONCE: u32 = 1_000_000;
+/// For those that cannot take a crowd at once.
+pub const GENTLE: u32 = 4_000;
+/// mosquitto listens with a backlog of 100, and has no option for it. The others accept more slowly than the
+/// load generator connects, so that a backlog of 4096 overflows, too.
+const SLOW_TO_ACCEPT: [&str; 3] = ["redis", "mosquitto", "haproxy"];
 /// Where a proxy finds the echo server behind it.
 pub const BACKEND: u16 = 7199;
 
@@ -18,6 +25,9 @@ pub struct Contestant {
     pub version: String,
     /// It needs two connections for each peer.
     pub is_a_proxy: bool,
+    /// How many connections a second may be opened to it. Those that find its backlog full are dropped,
+    /// and knock again seconds later: that would measure TCP, not the server.
+    pub connect_rate: u32,
     pub port: u16,
     pub program: PathBuf,
     arguments: Vec<String>,
@@ -38,7 +48,8 @@ pub fn all(directory: &Path) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let mut add = |name, speak, program: PathBuf, version: String, is_a_proxy, line: &dyn Fn(u16) -> String| {
         next += 1;
         let arguments = line(next).split_whitespace().map(str::to_string).collect();
-        all.push(Contestant { name, speak, version, is_a_proxy, port: next, program, arguments });
+        let connect_rate = if SLOW_TO_ACCEPT.contains(&name) { GENTLE } else { AT_ONCE };
+        all.push(Contestant { name, speak, version, is_a_proxy, connect_rate, port: next, program, arguments });
     };
     let limit = build_limit(directory)?;
     add("C epoll", Speak::Echo, limit.clone(), version("cc", "--version"), false, &|port| port.to_string());
@@ -61,11 +72,11 @@ pub fn all(directory: &Path) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let place = directory.display().to_string();
     found("redis", "redis-server", "--version", Speak::Redis, false, &|port| {
         format!(
-            "--bind 127.0.0.1 --port {port} --appendonly no --protected-mode no --maxclients 19968 --tcp-keepalive 30 --dir {place}"
+            "--bind 127.0.0.1 --port {port} --appendonly no --protected-mode no --maxclients 19968 --tcp-keepalive 30 --tcp-backlog 4096 --dir {place}"
         )
     });
     found("memcached", "memcached", "-V", Speak::Memcached, false, &|port| {
-        format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -c 19900")
+        format!("-u root -l 127.0.0.1 -p {port} -U 0 -t 1 -c 19900 -b 4096")
     });
     let write = |name: &str, text: String| {
         let path = directory.join(name);

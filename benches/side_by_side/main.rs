@@ -1,8 +1,9 @@
 //! What an idle connection costs: our server beside a minimal one in C and what people run today.
 //!
-//! `make bench`, or `cargo bench --bench side_by_side [-- ROUNDS [PEERS]]`. All contestants are
+//! `make bench`, or `cargo bench --bench side_by_side [-- ROUNDS [PEERS [NAME ...]]]`. All contestants are
 //! measured in each round, one after the other, so that what befalls the machine befalls all of them;
-//! ratios are taken within a round. Writes docs/benchmarks.md and docs/benchmarks-*.svg.
+//! ratios are taken within a round. Writes docs/benchmarks.md and docs/benchmarks-*.svg; not where names
+//! leave only some of the contestants, and the first one, which the others are compared with.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -18,6 +19,8 @@ use std::process::{Command, Stdio};
 use measures::{Figures, Running};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let is_name = |argument: &String| !argument.starts_with('-') && argument.parse::<usize>().is_err();
+    let names = std::env::args().skip(1).filter(is_name).collect::<Vec<_>>();
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
     let rounds = numbers.next().unwrap_or(5);
     let peers = numbers.next().unwrap_or(19_000);
@@ -25,7 +28,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let binary = Path::new(env!("CARGO_BIN_EXE_stillthere"));
     let directory = binary.parent().ok_or("no directory")?.join(format!("side-by-side-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
-    let contestants = contestants::all(&directory)?;
+    let mut contestants = contestants::all(&directory)?;
+    if !names.is_empty() {
+        let first = contestants[0].name;
+        contestants.retain(|one| one.name == first || names.iter().any(|name| one.name.contains(name)));
+    }
     // Pages of a file that was just built and not written back yet would count as dirty.
     Command::new("sync").status()?;
     let mut backend = Command::new(&contestants[0].program);
@@ -45,6 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let _ = fs::remove_dir_all(&directory);
     let table = report::write(&contestants, &measured, rounds, peers);
     println!("{table}");
+    if !names.is_empty() {
+        return Ok(());
+    }
     let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/docs"));
     fs::write(docs.join("benchmarks.md"), table)?;
     for (name, figure) in report::figures(&contestants, &measured) {

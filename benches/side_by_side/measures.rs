@@ -17,7 +17,7 @@ use socket2::{Domain, Socket, Type};
 use stillthere::load::memory::{Footprint, cpu};
 
 use crate::common::descriptors;
-use crate::contestants::Contestant;
+use crate::contestants::{AT_ONCE, Contestant};
 
 pub type Figures = BTreeMap<&'static str, f64>;
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -96,7 +96,9 @@ pub fn round(contestant: &Contestant, peers: usize, at_length: bool, directory: 
         wait_for("accepting", || descriptors(pid) >= base + upto * each)?;
         if upto == peers {
             let accepted = (peers - before) as f64;
-            figures.insert("accepts", accepted / began.elapsed().as_secs_f64());
+            if contestant.connect_rate == AT_ONCE {
+                figures.insert("accepts", accepted / began.elapsed().as_secs_f64());
+            }
             let cpu = cpu(pid).zip(cpu_before).map(|(now, before)| now - before).unwrap_or_default();
             figures.insert("accept_cpu_us", cpu.as_secs_f64() * 1e6 / accepted);
             sleep(Duration::from_millis(300));
@@ -135,9 +137,8 @@ impl Bench<'_> {
     fn load(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stillthere"));
         command.args(["load", &self.address.to_string()]);
-        command.args(["--speak", self.contestant.speak.name(), "--connect-rate", "1000000"]);
-        // Some listen with so short a backlog that most must knock again, seconds later.
-        command.args(["--patience", "60s"]);
+        command.args(["--speak", self.contestant.speak.name(), "--patience", "60s"]);
+        command.args(["--connect-rate", &self.contestant.connect_rate.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -242,7 +243,6 @@ impl Bench<'_> {
                 for holder in &holders {
                     let _ = Command::new("kill").args(["-s", "KILL", &holder.pid().to_string()]).status();
                 }
-                // A look at the descriptors costs the kernel time that the server wants.
                 let result = (0..800).find(|_| {
                     sleep(Duration::from_millis(50));
                     descriptors(pid) <= base + each

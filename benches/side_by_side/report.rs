@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use stillthere::markup::svg;
 
-use crate::contestants::Contestant;
+use crate::contestants::{AT_ONCE, Contestant};
 use crate::measures::Figures;
 
 type Measured = [Vec<Option<Figures>>];
@@ -120,6 +120,14 @@ pub fn write(contestants: &[Contestant], measured: &Measured, rounds: usize, pee
              `stillthere` is the server alone (`--no-default-features`); the load generator is the whole program. Proxies hold two connections a peer, and \
              so half as many peers. “Accepted a second” and “round trips a second” are bounded by the client, too: the CPU \
              figures are the server's alone.\n\n";
+    let gentle = contestants.iter().filter(|one| one.connect_rate < AT_ONCE);
+    for Contestant { name, connect_rate, .. } in gentle {
+        let _ = writeln!(
+            text,
+            "{name} cannot take the crowd at once: {connect_rate} connections a second are opened to it, so it is not \
+             told how many it accepts.\n"
+        );
+    }
     let versions = contestants.iter().filter(|one| !one.version.is_empty());
     let versions = versions.map(|one| format!("{} {}", one.name, one.version)).collect::<Vec<_>>();
     let _ = writeln!(text, "Versions: {} (cc for C).\n", versions.join(", "));

@@ -48,19 +48,23 @@ pub enum Flow {
     Starved,
 }
 
-/// One accepted connection and what its service remembers of it.
+/// One accepted connection. What its service remembers of it is kept beside the table.
 #[derive(Debug)]
-pub struct Connection<S, T> {
+pub struct Connection<S> {
     wire: Wire<S>,
-    state: T,
 }
 
-impl<S: Stream, T> Connection<S, T> {
+impl<S: Stream> Connection<S> {
     /// A peer that has just been accepted; its service may greet it. Nothing was read yet.
-    pub fn welcome(stream: S, peer: SocketAddr, service: &mut impl Service<State = T>, terms: Terms) -> Self {
+    pub fn welcome(
+        stream: S,
+        peer: SocketAddr,
+        service: &mut (impl Service<State = ()> + ?Sized),
+        terms: Terms,
+    ) -> Self {
         let mut wire = Wire::new(stream, peer, terms.now);
-        let state = service.arrived(&mut Peer { state: &mut (), line: &mut wire, terms });
-        Self { wire, state }
+        service.arrived(&mut Peer { state: &mut (), line: &mut wire, terms });
+        Self { wire }
     }
 
     /// Remembers what the kernel announced. True: the connection must be put in the run queue.
@@ -83,7 +87,7 @@ impl<S: Stream, T> Connection<S, T> {
     /// driven again.
     pub fn drive(
         &mut self,
-        service: &mut impl Service<State = T>,
+        service: &mut (impl Service<State = ()> + ?Sized),
         scratch: &mut [u8],
         terms: Terms,
     ) -> Result<Flow, Departure> {
@@ -97,7 +101,7 @@ impl<S: Stream, T> Connection<S, T> {
 
     fn work(
         &mut self,
-        service: &mut impl Service<State = T>,
+        service: &mut (impl Service<State = ()> + ?Sized),
         scratch: &mut [u8],
         terms: Terms,
     ) -> Result<Flow, Departure> {
@@ -116,7 +120,7 @@ impl<S: Stream, T> Connection<S, T> {
     /// One system call, if there is one to make before the next edge.
     fn step(
         &mut self,
-        service: &mut impl Service<State = T>,
+        service: &mut (impl Service<State = ()> + ?Sized),
         scratch: &mut [u8],
         terms: Terms,
     ) -> Result<Step, Departure> {
@@ -147,7 +151,7 @@ impl<S: Stream, T> Connection<S, T> {
 
     fn read(
         &mut self,
-        service: &mut impl Service<State = T>,
+        service: &mut (impl Service<State = ()> + ?Sized),
         scratch: &mut [u8],
         terms: Terms,
     ) -> Result<Step, Departure> {
@@ -165,7 +169,7 @@ impl<S: Stream, T> Connection<S, T> {
                 Phase::Lingering => Err(Departure::ShutDown),
                 _ => {
                     wire.phase = Phase::Ended;
-                    service.ended(&mut Peer { state: &mut self.state, line: &mut self.wire, terms });
+                    service.ended(&mut Peer { state: &mut (), line: &mut self.wire, terms });
                     Ok(Step::Moved(0))
                 }
             },
@@ -175,8 +179,7 @@ impl<S: Stream, T> Connection<S, T> {
                     wire.readiness.clear(Readiness::READABLE);
                 }
                 if wire.phase != Phase::Lingering {
-                    service
-                        .received(&mut Peer { state: &mut self.state, line: &mut self.wire, terms }, &scratch[..count]);
+                    service.received(&mut Peer { state: &mut (), line: &mut self.wire, terms }, &scratch[..count]);
                 }
                 Ok(Step::Moved(count))
             }
@@ -199,11 +202,21 @@ impl<S: Stream, T> Connection<S, T> {
     /// Asks the service what the time means for this peer, and when to ask again. A peer that has
     /// sent its FIN will say no more, and one that we are closing has deadlines of its own: neither
     /// is asked about. Where it ends the connection, this must be driven.
-    pub fn quiet(&mut self, service: &mut impl Service<State = T>, terms: Terms) -> Option<Moment> {
+    pub fn quiet(&mut self, service: &mut (impl Service<State = ()> + ?Sized), terms: Terms) -> Option<Moment> {
         if self.wire.phase != Phase::Open {
             return None;
         }
-        service.quiet(&mut Peer { state: &mut self.state, line: &mut self.wire, terms })
+        service.quiet(&mut Peer { state: &mut (), line: &mut self.wire, terms })
+    }
+
+    /// True, once, when output has to wait for the first time: epoll must be asked to tell when it can
+    /// be written to. What has become true by then is told at once, so no edge is lost.
+    pub fn wants_to_hear_of_room(&mut self) -> bool {
+        let wants = self.wire.outbox.is_some() && !self.wire.readiness.has(Readiness::ROOM_IS_ANNOUNCED);
+        if wants {
+            self.wire.readiness |= Readiness::ROOM_IS_ANNOUNCED;
+        }
+        wants
     }
 
     /// It is dead or over, and only has to be driven for the last time.
@@ -268,11 +281,6 @@ impl<S: Stream, T> Connection<S, T> {
 
     pub fn farewell(&self, departure: Departure, now: Moment, info: Option<TcpInfo>) -> Farewell {
         Farewell { peer: self.wire.peer.into(), departure, connected: now.since(self.wire.arrival), info }
-    }
-
-    /// Gives the service's state back and closes the socket.
-    pub fn into_state(self) -> T {
-        self.state
     }
 }
 

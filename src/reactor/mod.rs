@@ -11,6 +11,7 @@ use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
 pub use self::departure::{Departure, Farewell};
+use self::host::{Host, Hosted};
 pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
 pub use self::outbox::OUTBOX_LIMIT;
@@ -29,6 +30,7 @@ mod address;
 mod agenda;
 mod connection;
 mod departure;
+mod host;
 mod limits;
 mod listen;
 mod outbox;
@@ -49,7 +51,7 @@ mod tests;
 /// How many events are fetched at once.
 const BATCH: usize = 1024;
 /// The one buffer for all reads. No larger than an outbox, so that an echo always fits.
-const SCRATCH: usize = 64 * 1024;
+pub(crate) const SCRATCH: usize = 64 * 1024;
 const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
 /// How often in a row `poll` may fail before the loop gives up.
 const POLL_TRIES: u32 = 16;
@@ -85,11 +87,13 @@ impl Reactor {
     /// # Errors
     /// epoll_create1(2) says why.
     pub fn new(limit: usize) -> io::Result<Self> {
+        // First of all, while the heap has no room for it: see malloc.rs.
+        let scratch = vec![0; SCRATCH].into();
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(BATCH),
             sources: Vec::new(),
-            scratch: vec![0; SCRATCH].into(),
+            scratch,
             clock: Clock::start(),
             capacity: Capacity::of(limit),
             requests: Vec::new(),
@@ -111,6 +115,10 @@ impl Reactor {
     /// # Errors
     /// The listener cannot be made: [`io::ErrorKind::AddrInUse`] and the like.
     pub fn listen<V: Service + 'static>(&mut self, listen: Listen, service: V) -> io::Result<Listening> {
+        self.listen_for(listen, Box::new(Host::new(service)))
+    }
+
+    fn listen_for(&mut self, listen: Listen, service: Box<dyn Hosted>) -> io::Result<Listening> {
         let mut listening = None;
         self.add(|registry, names| {
             let port = Port::open(listen, service, registry, names)?;

@@ -7,20 +7,21 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use log::{debug, info, log_enabled, trace};
-use mio::Registry;
+use log::{LevelFilter, debug, info, log_enabled, trace, warn};
 use mio::event::Event;
 use mio::net::TcpStream;
+use mio::{Interest, Registry};
 use slab::Slab;
 
 use crate::reactor::acceptor::Acceptor;
 use crate::reactor::agenda::Agenda;
 use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departure::Departure;
+use crate::reactor::host::Hosted;
 use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::{Service, Terms};
+use crate::reactor::service::Terms;
 use crate::reactor::source::{Capacity, Names, Source, Turn};
 use crate::reactor::tally::{Summary, Tally};
 use crate::reactor::timers::{Moment, Timers};
@@ -29,6 +30,8 @@ use crate::reactor::watch::Watch;
 mod clock;
 mod door;
 
+/// What a peer is registered for from its arrival on.
+const INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
 /// How often a lingering connection is asked whether its peer has everything.
@@ -38,14 +41,12 @@ const STARVED_PAUSE: Duration = Duration::from_millis(100);
 /// An empty table of more slots than this is given back to the system.
 const KEPT_SLOTS: usize = 1024;
 
-type Peers<T> = Slab<Connection<TcpStream, T>>;
-
 /// See the head of this file.
-pub struct Port<V: Service> {
-    service: V,
+pub struct Port {
+    service: Box<dyn Hosted>,
     acceptor: Acceptor,
     names: Names,
-    peers: Peers<V::State>,
+    peers: Slab<Connection<TcpStream>>,
     /// Keys of the peers that may make progress, each once.
     runnable: Vec<u32>,
     /// The run queue of the turn before, kept for its memory.
@@ -61,7 +62,7 @@ pub struct Port<V: Service> {
     /// When each peer was active, as far as is known, if the most idle one may have to go.
     idle: Agenda,
     limits: Limits,
-    /// What holds for all peers; the time is filled in.
+    /// What holds for all peers; the time and the slot are filled in.
     terms: Terms,
     /// What has ended, and why; each once.
     ended: VecDeque<(u32, Departure)>,
@@ -71,7 +72,7 @@ pub struct Port<V: Service> {
     summary: Summary,
 }
 
-impl<V: Service> Port<V> {
+impl Port {
     /// The key of the listener; peers have those of their slots.
     const LISTENER: usize = Names::MAX_KEY;
 
@@ -79,7 +80,12 @@ impl<V: Service> Port<V> {
     ///
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(listen: Listen, service: V, registry: &Registry, names: Names) -> io::Result<Self> {
+    pub(super) fn open(
+        listen: Listen,
+        service: Box<dyn Hosted>,
+        registry: &Registry,
+        names: Names,
+    ) -> io::Result<Self> {
         let limits = listen.limits;
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {
@@ -96,7 +102,7 @@ impl<V: Service> Port<V> {
             agenda: Agenda::new(),
             idle: Agenda::new(),
             limits,
-            terms: Terms { now: Moment::default(), max_output: limits.max_output },
+            terms: Terms { now: Moment::default(), slot: 0, max_output: limits.max_output },
             ended: VecDeque::new(),
             stop_by: None,
             tally: Tally::default(),
@@ -119,7 +125,8 @@ impl<V: Service> Port<V> {
         // clock: else it would be taken for older than it is.
         let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
         let most = turn.scratch.len().min(self.limits.max_output / 2);
-        match connection.drive(&mut self.service, &mut turn.scratch[..most], Terms { now, ..self.terms }) {
+        let terms = Terms { now, slot: key, ..self.terms };
+        match connection.drive(&mut *self.service, &mut turn.scratch[..most], terms) {
             Ok(Flow::Blocked) => {}
             Ok(Flow::Yield) => self.runnable.push(key),
             Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
@@ -138,17 +145,37 @@ impl<V: Service> Port<V> {
             }
         }
         self.watch_output(key, turn.now);
+        self.hear_of_room(key, turn.registry);
     }
 
-    fn tell(&mut self, connection: Connection<TcpStream, V::State>, departure: Departure, turn: &Turn<'_>) {
+    /// Registers a peer for writing, too, when output has to wait for the first time. Few ever come to
+    /// that; to be registered for it from the start costs each an event.
+    fn hear_of_room(&mut self, key: u32, registry: &Registry) {
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        if !connection.wants_to_hear_of_room() {
+            return;
+        }
+        let token = self.names.token(key as usize);
+        if let Err(error) = registry.reregister(connection.stream_mut(), token, INTEREST | Interest::WRITABLE) {
+            warn!("{} cannot be registered for writing and is let go: {error}", connection.peer());
+            connection.refuse(Departure::of(&error, || None));
+            if connection.enqueue() {
+                self.runnable.push(key);
+            }
+        }
+    }
+
+    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, departure: Departure, turn: &mut Turn<'_>) {
         let info = if log_enabled!(log::Level::Debug) { connection.info() } else { None };
         let farewell = connection.farewell(departure, turn.now, info);
+        turn.capacity.depart(farewell.peer);
         debug!("{farewell}");
         self.tally.departures.count(departure);
-        if log_enabled!(log::Level::Info) {
+        // Whether this module's lines are wanted is asked when there is one.
+        if log::max_level() >= LevelFilter::Info {
             self.summary.count(departure);
         }
-        self.service.departed(connection.into_state(), &farewell);
+        self.service.depart(key, &farewell);
     }
 
     fn summarize(&mut self, now: Moment) {
@@ -158,7 +185,7 @@ impl<V: Service> Port<V> {
     }
 }
 
-impl<V: Service> Source for Port<V> {
+impl Source for Port {
     fn latch(&mut self, key: usize, event: &Event) {
         if key == Self::LISTENER {
             self.acceptor.latch();
@@ -192,8 +219,7 @@ impl<V: Service> Source for Port<V> {
             let Some((key, departure)) = self.ended.pop_front() else { break };
             let connection = self.peers.remove(key as usize);
             trace!("slot {key} is reaped");
-            turn.capacity.depart(connection.peer());
-            self.tell(connection, departure, turn);
+            self.tell(key, &connection, departure, turn);
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();

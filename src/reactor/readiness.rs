@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// Four bits: what may be tried, and what was hinted.
+/// Four bits of news: what may be tried, and what was hinted. A fifth one is kept with them, to save a byte.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readiness(u8);
 
@@ -20,6 +20,8 @@ impl Readiness {
     pub const MORE_THAN_DATA: Self = Self(4);
     /// The connection may be dead: `SO_ERROR` may hold the reason.
     pub const HUNG_UP: Self = Self(8);
+    /// No news, but an agreement: epoll was asked to announce room for writing. Never cleared.
+    pub const ROOM_IS_ANNOUNCED: Self = Self(16);
 
     /// What an event says. Only readable and writable are promises of mio; the rest are hints.
     pub fn of(event: &mio::event::Event) -> Self {

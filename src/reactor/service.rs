@@ -50,6 +50,8 @@ pub struct Peer<'a, T> {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::reactor) struct Terms {
     pub now: Moment,
+    /// Where the peer is in its port's table.
+    pub slot: u32,
     /// How many bytes of output may wait.
     pub max_output: usize,
 }
@@ -130,7 +132,7 @@ impl Script {
     }
 
     pub fn peer<'a, T>(&'a mut self, state: &'a mut T) -> Peer<'a, T> {
-        Peer { state, terms: Terms { now: self.now, max_output: 1024 }, line: self }
+        Peer { state, terms: Terms { now: self.now, slot: 0, max_output: 1024 }, line: self }
     }
 }
 

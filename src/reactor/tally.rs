@@ -72,12 +72,15 @@ impl fmt::Display for Tally {
 #[derive(Debug, Default)]
 pub struct Summary {
     untold: Departures,
+    /// There are some.
+    any: bool,
     not_before: Moment,
 }
 
 impl Summary {
     pub fn count(&mut self, departure: Departure) {
         self.untold.count(departure);
+        self.any = true;
     }
 
     /// What is to be told now, if anything is. `more` departures may be waiting to be reaped: then
@@ -87,11 +90,12 @@ impl Summary {
             return None;
         }
         self.not_before = now + PACE;
+        self.any = false;
         Some(std::mem::take(&mut self.untold))
     }
 
     pub fn deadline(&self) -> Option<Moment> {
-        (self.untold.total() > 0).then_some(self.not_before)
+        self.any.then_some(self.not_before)
     }
 }
 

@@ -35,6 +35,14 @@ impl Moment {
     }
 }
 
+/// The first of these. A plain loop, because it is asked in every turn.
+pub fn soonest(moments: &[Option<Moment>]) -> Option<Moment> {
+    moments.iter().fold(None, |soonest, moment| match (soonest, *moment) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    })
+}
+
 impl Add<Duration> for Moment {
     type Output = Self;
 
@@ -123,6 +131,7 @@ mod tests {
         assert_eq!(timers.expired(at(104)), None);
         assert_eq!(timers.expired(at(105)).map(|timer| timer.arrival), Some(at(3)));
         assert_eq!(timers.next(), None);
+        assert_eq!(soonest(&[None, Some(at(5)), None, Some(at(3)), Some(at(4))]), Some(at(3)));
         timers.rearm(at(105), first);
         assert_eq!((timers.next(), timers.expired(at(205)).unwrap().since), (Some(at(205)), at(0)));
     }

@@ -20,7 +20,7 @@
 use std::time::Duration;
 
 use crate::reactor::agenda::{Agenda, Ticket};
-use crate::reactor::timers::Moment;
+use crate::reactor::timers::{Moment, soonest};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Watch {
 
     /// When the loop must wake.
     pub fn next(&self) -> Option<Moment> {
-        self.suspects.next().into_iter().chain(self.batch_due).min()
+        soonest(&[self.suspects.next(), self.batch_due])
     }
 
     /// The next of the batch, if the batch is due. A slot may be in it more than once, if its owner

@@ -26,7 +26,7 @@ pub enum Sign {
     None,
 }
 
-impl<S: Stream, T> Connection<S, T> {
+impl<S: Stream> Connection<S> {
     /// True, once, after something was written to a peer that is not watched yet.
     pub fn wants_watching(&mut self) -> bool {
         let wants = self.wire.watched == Watched::Wanted;

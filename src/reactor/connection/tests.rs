@@ -14,7 +14,7 @@ use super::*;
 use crate::reactor::outbox::OUTBOX_LIMIT;
 use crate::service::{Heartbeat, Ping};
 
-const TERMS: Terms = Terms { now: Moment::after(Duration::ZERO), max_output: OUTBOX_LIMIT };
+const TERMS: Terms = Terms { now: Moment::after(Duration::ZERO), slot: 0, max_output: OUTBOX_LIMIT };
 
 /// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
 /// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge
@@ -40,6 +40,8 @@ struct Kernel {
     interrupt_writes: u32,
     /// What was announced since the last edge was taken.
     news: Readiness,
+    /// It was asked to announce room.
+    tells_of_room: bool,
     info: Option<TcpInfo>,
     reset: bool,
     /// Echo only: the bytes that were read and must be written before the next read.
@@ -166,7 +168,7 @@ impl Service for Recorder {
 /// A connection with its kernel and its service.
 struct Bench {
     kernel: Scripted,
-    connection: Connection<Scripted, ()>,
+    connection: Connection<Scripted>,
     service: Recorder,
     scratch: Vec<u8>,
     sent: Vec<u8>,
@@ -222,7 +224,7 @@ impl Bench {
                 self.sent.extend(bytes);
             }
             Happening::Room(count) if !kernel.dead => {
-                if kernel.room == 0 {
+                if kernel.room == 0 && kernel.tells_of_room {
                     kernel.news |= Readiness::WRITABLE;
                 }
                 kernel.room += count;
@@ -241,7 +243,8 @@ impl Bench {
                 kernel.news |= Readiness::READABLE | Readiness::MORE_THAN_DATA | Readiness::HUNG_UP;
             }
             Happening::Starve(errno) => kernel.refusal = Some(errno),
-            Happening::Spurious => kernel.news |= Readiness::READABLE | Readiness::WRITABLE,
+            Happening::Spurious if kernel.tells_of_room => kernel.news |= Readiness::READABLE | Readiness::WRITABLE,
+            Happening::Spurious => kernel.news |= Readiness::READABLE,
             _ => {}
         }
     }
@@ -263,8 +266,11 @@ impl Bench {
             let before = self.kernel.0.borrow().reads;
             match self.connection.drive(&mut self.service, &mut self.scratch, TERMS) {
                 // The port drives it again at once, or after a pause.
-                Ok(Flow::Yield | Flow::Starved) => {}
-                Ok(Flow::Blocked) => return self.check_blocked(),
+                Ok(Flow::Yield | Flow::Starved) => self.hear_of_room(),
+                Ok(Flow::Blocked) => {
+                    self.check_blocked();
+                    return self.hear_of_room();
+                }
                 Err(departure) => {
                     assert_eq!(self.departure.replace(departure), None, "departed twice");
                     assert!(!self.connection.enqueue(), "queued after its departure");
@@ -275,6 +281,18 @@ impl Bench {
             assert!(self.kernel.0.borrow().reads - before <= BUDGET / LEAST_CHARGE, "more reads than a budget");
         }
         panic!("the connection never comes to rest");
+    }
+
+    /// What the port does when output waits for the first time. What is true already is announced.
+    fn hear_of_room(&mut self) {
+        if self.connection.wants_to_hear_of_room() {
+            let kernel = &mut *self.kernel.0.borrow_mut();
+            assert!(!kernel.tells_of_room, "registered twice");
+            kernel.tells_of_room = true;
+            if kernel.room > 0 {
+                kernel.news |= Readiness::WRITABLE;
+            }
+        }
     }
 
     /// Blocked: then there is nothing that could be done.
@@ -552,11 +570,11 @@ fn a_slot_for_echo_is_a_cache_line() {
     #[allow(dead_code)]
     enum Slot {
         Vacant(usize),
-        Occupied(Connection<mio::net::TcpStream, ()>),
+        Occupied(Connection<mio::net::TcpStream>),
     }
     assert!(size_of::<Slot>() <= 64, "{} bytes", size_of::<Slot>());
     // In a release build mio's stream is four bytes, like this one.
-    assert!(size_of::<Connection<i32, ()>>() <= 48, "{} bytes", size_of::<Connection<i32, ()>>());
-    type Beating = Connection<i32, <Heartbeat<Ping> as Service>::State>;
-    assert!(size_of::<Beating>() <= 64, "{} bytes with heartbeats", size_of::<Beating>());
+    assert!(size_of::<Connection<i32>>() <= 48, "{} bytes", size_of::<Connection<i32>>());
+    let beating = size_of::<Connection<i32>>() + size_of::<Option<<Heartbeat<Ping> as Service>::State>>();
+    assert!(beating <= 64, "{beating} bytes with heartbeats");
 }

@@ -10,14 +10,16 @@
 use std::time::Duration;
 
 use log::warn;
+use mio::Registry;
 
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Sign};
 use crate::reactor::departure::Departure;
 use crate::reactor::port::Port;
-use crate::reactor::service::{Service, Terms};
+use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
-use crate::reactor::timers::{Moment, Timer};
+use crate::reactor::timers::{Moment, Timer, soonest};
+use crate::reactor::watch::Watch;
 
 /// How many peers are looked at for a sign of life in a turn.
 const LOOK_BUDGET: usize = 1024;
@@ -27,7 +29,7 @@ const QUIET_BUDGET: usize = 64;
 /// How long a connection lingers at most that its service closed.
 const LINGER: Duration = Duration::from_secs(10);
 
-impl<V: Service> Port<V> {
+impl Port {
     /// Everything that is due.
     pub(super) fn obey_the_clock(&mut self, turn: &Turn<'_>) {
         let now = turn.now;
@@ -52,9 +54,16 @@ impl<V: Service> Port<V> {
 
     /// When the loop must wake for that.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        let watch = self.watch.iter().chain(&self.stall).filter_map(|watch| watch.next()).min();
-        let timers = [self.lingering.next(), self.starved.next(), self.summary.deadline(), self.agenda.next()];
-        [self.acceptor.deadline(), self.stop_by, watch].into_iter().chain(timers).flatten().min()
+        soonest(&[
+            self.acceptor.deadline(),
+            self.lingering.next(),
+            self.starved.next(),
+            self.watch.as_ref().and_then(Watch::next),
+            self.stall.as_ref().and_then(Watch::next),
+            self.agenda.next(),
+            self.summary.deadline(),
+            self.stop_by,
+        ])
     }
 
     /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
@@ -106,7 +115,8 @@ impl<V: Service> Port<V> {
 
     /// Enters a peer that was written to, if it is not yet among those whose output may stall.
     pub(super) fn watch_output(&mut self, key: u32, now: Moment) {
-        let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { return };
+        let Some(stall) = &mut self.stall else { return };
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if connection.may_stall() {
             stall.add(now, key);
         }
@@ -153,28 +163,29 @@ impl<V: Service> Port<V> {
         for _ in 0..QUIET_BUDGET {
             let Some(ticket) = self.agenda.due(turn.now) else { return };
             if self.has(ticket) {
-                self.ask_service(ticket.key, turn.clock.now());
+                self.ask_service(ticket.key, turn.clock.now(), turn.registry);
             }
         }
     }
 
     /// Asks the service what the time means for a peer, and writes down when to ask again.
-    pub(super) fn ask_service(&mut self, key: u32, now: Moment) {
-        let terms = Terms { now, ..self.terms };
+    pub(super) fn ask_service(&mut self, key: u32, now: Moment, registry: &Registry) {
+        let terms = Terms { now, slot: key, ..self.terms };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
-        if let Some(due) = connection.quiet(&mut self.service, terms) {
+        if let Some(due) = connection.quiet(&mut *self.service, terms) {
             self.agenda.arm(due, Ticket::new(key, connection.arrival()));
             let living = |ticket: Ticket| {
                 self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
             };
             self.agenda.tidy(self.peers.len(), living);
         }
-        self.see_to_a_spontaneous_write(key, now);
+        self.see_to_a_spontaneous_write(key, now, registry);
     }
 
     /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been
     /// silent for long, and gets no new deadline.
-    pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment) {
+    pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment, registry: &Registry) {
+        self.hear_of_room(key, registry);
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if connection.is_ending() && connection.enqueue() {
             self.runnable.push(key);

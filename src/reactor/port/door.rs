@@ -11,7 +11,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{debug, log_enabled, warn};
-use mio::Interest;
 use mio::net::TcpStream;
 
 use crate::reactor::acceptor::Accepted;
@@ -19,8 +18,8 @@ use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::Connection;
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::limits::WhenFull;
-use crate::reactor::port::Port;
-use crate::reactor::service::{Service, Terms};
+use crate::reactor::port::{INTEREST, Port};
+use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
@@ -36,7 +35,7 @@ const BUSY: Duration = Duration::from_secs(1);
 /// What the kernel's figures of the past may be short of: a tick.
 const TICK: Duration = Duration::from_millis(10);
 
-impl<V: Service> Port<V> {
+impl Port {
     pub(super) fn accept_peers(&mut self, turn: &mut Turn<'_>) {
         let mut refused = 0;
         for _ in 0..ACCEPT_BUDGET {
@@ -65,14 +64,19 @@ impl<V: Service> Port<V> {
     /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
     /// ask for is asked for here first, in a way that can be refused, and given back.
     fn has_memory_for_one_more(&mut self, turn: &mut Turn<'_>) -> bool {
-        if self.agenda.reserve().is_err() || self.idle.reserve().is_err() || turn.capacity.reserve().is_err() {
+        let slot = self.peers.vacant_key() as u32;
+        if self.agenda.reserve().is_err()
+            || self.idle.reserve().is_err()
+            || self.service.reserve(slot).is_err()
+            || turn.capacity.reserve().is_err()
+        {
             return false;
         }
         let slots = self.peers.capacity();
         if self.peers.len() < slots {
             return true;
         }
-        let mut larger = Vec::<(usize, Connection<TcpStream, V::State>)>::new();
+        let mut larger = Vec::<(usize, Connection<TcpStream>)>::new();
         let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
         // The compiler may leave out memory that nobody looks at.
         std::hint::black_box(&larger);
@@ -92,10 +96,9 @@ impl<V: Service> Port<V> {
         let entry = self.peers.vacant_entry();
         let key = entry.key();
         debug!("{address} arrived");
-        let terms = Terms { now: turn.now, ..self.terms };
-        let connection = entry.insert(Connection::welcome(stream, address, &mut self.service, terms));
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), interest);
+        let terms = Terms { now: turn.now, slot: key as u32, ..self.terms };
+        let connection = entry.insert(Connection::welcome(stream, address, &mut *self.service, terms));
+        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), INTEREST);
         self.tally.accepted += 1;
         turn.capacity.arrive(address);
         if self.limits.when_full == WhenFull::EvictOldestIdle {
@@ -110,9 +113,8 @@ impl<V: Service> Port<V> {
             connection.enqueue();
             self.runnable.push(key as u32);
         } else {
-            // If it was greeted: it may have been silent in the backlog for long.
-            self.see_to_a_spontaneous_write(key as u32, turn.now);
-            self.ask_service(key as u32, turn.now);
+            // Also sees to its greeting, if it got one: it may have been silent in the backlog for long.
+            self.ask_service(key as u32, turn.now, turn.registry);
         }
     }
 
