@@ -9,10 +9,11 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 use stillthere::load::memory::{Footprint, cpu};
 
@@ -28,6 +29,8 @@ const EXCHANGING: &str = "1s";
 const CHURNING: Duration = Duration::from_millis(1000);
 /// How long the idle are watched.
 const IDLE: Duration = Duration::from_secs(10);
+/// How often it is looked whether all who were cut have been let go.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A process that ends with its owner.
 pub struct Running(Child);
@@ -213,8 +216,11 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// All of the idle are cut at once: how long does another peer wait at worst, and how long
-    /// does it take until the server has let all of them go?
+    /// All of the idle are cut in one instant: how long does another peer wait at worst, and how long does
+    /// it take until the server has let all of them go?
+    ///
+    /// The server is stopped while the holders are killed: when it goes on, all have vanished. Else the
+    /// kernel, which closes the holders' ends one by one, would hand them to it at its own pace.
     fn cut(&self, figures: &mut Figures, holders: Vec<Running>, base: usize) -> Outcome<()> {
         let speak = self.contestant.speak;
         let mut stream = TcpStream::connect(self.address)?;
@@ -226,40 +232,43 @@ impl Bench<'_> {
         }
         let ping = speak.exchange().ok_or("it has no language")?;
         let mut answer = vec![0; ping.answer];
-        let mut exchange = || -> Outcome<f64> {
+        let mut exchange = |stream: &mut TcpStream| -> Outcome<Duration> {
             let sent = Instant::now();
             stream.write_all(&ping.question)?;
             stream.read_exact(&mut answer)?;
-            Ok(sent.elapsed().as_secs_f64() * 1e3)
+            Ok(sent.elapsed())
         };
         for _ in 0..200 {
-            exchange()?;
+            exchange(&mut stream)?;
         }
-        let (pid, each) = (self.pid, if self.contestant.is_a_proxy { 2 } else { 1 });
-        let gone = AtomicBool::new(false);
-        let (cpu_before, began) = (cpu(pid), Instant::now());
-        let (worst, took) = scope(|scope| {
-            let watcher = scope.spawn(|| {
-                for holder in &holders {
-                    let _ = Command::new("kill").args(["-s", "KILL", &holder.pid().to_string()]).status();
+        let each = if self.contestant.is_a_proxy { 2 } else { 1 };
+        let process = Pid::from_raw(self.pid as i32).ok_or("no process")?;
+        kill_process(process, Signal::STOP)?;
+        drop(holders); // killed, and waited for: their ends are closed then
+        sleep(Duration::from_millis(100));
+        let cpu_before = cpu(self.pid);
+        // The first ping is on its way when the server goes on.
+        stream.write_all(&ping.question)?;
+        let went_on = Instant::now();
+        kill_process(process, Signal::CONT)?;
+        stream.read_exact(&mut vec![0; ping.answer])?;
+        let mut worst = went_on.elapsed();
+        let mut looked = Instant::now();
+        loop {
+            worst = worst.max(exchange(&mut stream)?);
+            if looked.elapsed() > LOOK {
+                looked = Instant::now();
+                if descriptors(self.pid) <= base + each {
+                    break;
                 }
-                let result = (0..800).find(|_| {
-                    sleep(Duration::from_millis(50));
-                    descriptors(pid) <= base + each
-                });
-                gone.store(true, Ordering::Relaxed);
-                result.map(|_| began.elapsed())
-            });
-            let mut worst = 0f64;
-            while !gone.load(Ordering::Relaxed) {
-                worst = worst.max(exchange().unwrap_or(f64::NAN));
+                if went_on.elapsed() > PATIENCE {
+                    return Err("the server kept peers that were cut".into());
+                }
             }
-            (worst, watcher.join())
-        });
-        figures.insert("cut_worst_ms", worst);
-        let took = took.map_err(|_| "the watcher panicked")?.ok_or("the server kept peers that were cut")?;
-        figures.insert("cut_s", took.as_secs_f64());
-        let cpu = cpu(pid).zip(cpu_before).map(|(now, before)| now - before).unwrap_or_default();
+        }
+        figures.insert("cut_worst_ms", worst.as_secs_f64() * 1e3);
+        figures.insert("cut_s", went_on.elapsed().as_secs_f64());
+        let cpu = cpu(self.pid).zip(cpu_before).map(|(now, before)| now - before).unwrap_or_default();
         figures.insert("cut_cpu_ms", cpu.as_secs_f64() * 1e3);
         Ok(())
     }
