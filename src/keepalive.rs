@@ -211,19 +211,22 @@ impl Keepalive {
     pub fn splits(&self) -> Vec<Self> {
         let derived = Self::with_deadline(self.deadline());
         let is_derived = derived.is_ok_and(|other| (other.idle, other.count) == (self.idle, self.count));
-        if !is_derived || !matches!(self.guard, Guard::Loop { .. }) {
-            return vec![self.clone()];
+        let (deadline, mut idle) = (self.deadline().as_secs(), self.idle.as_secs());
+        let (longest, step) = ((idle * 2).min(MOST_SECONDS), (idle / 8).max(1));
+        let mut splits = vec![self.clone()];
+        while is_derived && matches!(self.guard, Guard::Loop { .. }) && idle + step <= longest.min(deadline) {
+            idle += step;
+            let probing = deadline - idle;
+            let divides = |count: &u32| {
+                let count = u64::from(*count);
+                probing.is_multiple_of(count) && (1..=idle).contains(&(probing / count))
+            };
+            if let Some(count) = (self.count..=MOST_PROBES).find(divides) {
+                let interval = Duration::from_secs(probing / u64::from(count));
+                splits.push(Self { idle: Duration::from_secs(idle), interval, count, ..self.clone() });
+            }
         }
-        let (deadline, idle) = (self.deadline().as_secs(), self.idle.as_secs());
-        let split = |idle: u64| {
-            let probing = deadline.checked_sub(idle)?;
-            let count = (self.count.into()..=u64::from(MOST_PROBES))
-                .find(|count| probing.is_multiple_of(*count) && (1..=idle).contains(&(probing / count)))?;
-            let [idle, interval] = [idle, probing / count].map(Duration::from_secs);
-            Some(Self { idle, interval, count: count as u32, ..self.clone() })
-        };
-        let longest = (idle * 2).min(MOST_SECONDS);
-        (idle..=longest).step_by((idle as usize / 8).max(1)).filter_map(split).collect()
+        splits
     }
 
     /// `idle + interval × count`.

@@ -1,7 +1,8 @@
 //! A port: a listener, its peers, and the service that they talk to.
 //!
-//! Owns the table of connections and the three queues through which they move: those that can make
-//! progress, those that linger, those that have ended. A slot comes free in `reap` and nowhere else.
+//! Owns the table of connections and the queues through which they move: those that can make progress,
+//! those that may have ended, those that linger, those that have ended. A slot comes free in `reap` and
+//! nowhere else.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,6 +33,8 @@ mod door;
 
 /// What a peer is registered for from its arrival on.
 const INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
+/// How many of those that may have ended are driven in a turn, when the others were.
+const LEAVING_BUDGET: usize = 64;
 /// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
 const REAP_BUDGET: usize = 16;
 /// How often a lingering connection is asked whether its peer has everything.
@@ -49,8 +52,9 @@ pub struct Port {
     peers: Slab<Connection<TcpStream>>,
     /// Keys of the peers that may make progress, each once.
     runnable: Vec<u32>,
-    /// The run queue of the turn before, kept for its memory.
-    running: Vec<u32>,
+    /// Those of them that were announced to have ended, or hung up: they can wait until the living were
+    /// served.
+    leaving: VecDeque<u32>,
     lingering: Timers,
     starved: Timers,
     /// Those that were written to; `None` where the kernel keeps their deadline.
@@ -95,7 +99,7 @@ impl Port {
             names,
             peers: Slab::new(),
             runnable: Vec::new(),
-            running: Vec::new(),
+            leaving: VecDeque::new(),
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
             stall: limits.stalled.map(Watch::new),
@@ -189,20 +193,32 @@ impl Source for Port {
     fn latch(&mut self, key: usize, event: &Event) {
         if key == Self::LISTENER {
             self.acceptor.latch();
-        } else if let Some(connection) = self.peers.get_mut(key)
-            && connection.latch(Readiness::of(event))
-        {
+            return;
+        }
+        let news = Readiness::of(event);
+        let Some(connection) = self.peers.get_mut(key) else { return };
+        if !connection.latch(news) {
+            return;
+        }
+        if news.has(Readiness::MORE_THAN_DATA) {
+            self.leaving.push_back(key as u32);
+        } else {
             self.runnable.push(key as u32);
         }
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        let mut running = std::mem::take(&mut self.running);
-        std::mem::swap(&mut self.runnable, &mut running);
-        for key in running.drain(..) {
+        // Who yields is put behind these, for the next turn.
+        let count = self.runnable.len();
+        for nth in 0..count {
+            self.drive_peer(self.runnable[nth], turn);
+        }
+        self.runnable.drain(..count);
+        let budget = if turn.crowded { 1 } else { LEAVING_BUDGET };
+        for _ in 0..budget {
+            let Some(key) = self.leaving.pop_front() else { break };
             self.drive_peer(key, turn);
         }
-        self.running = running;
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
@@ -224,14 +240,15 @@ impl Source for Port {
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();
             self.ended.shrink_to_fit();
-            self.running.shrink_to_fit();
+            self.leaving.shrink_to_fit();
             self.runnable.shrink_to_fit();
         }
         self.summarize(turn.now);
     }
 
     fn is_runnable(&self, capacity: &Capacity) -> bool {
-        !self.runnable.is_empty() || !self.ended.is_empty() || self.acceptor.is_ready(capacity)
+        let any = !self.runnable.is_empty() || !self.leaving.is_empty() || !self.ended.is_empty();
+        any || self.acceptor.is_ready(capacity)
     }
 
     fn deadline(&self) -> Option<Moment> {
