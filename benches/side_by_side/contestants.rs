@@ -136,5 +136,5 @@ fn version(program: &str, flag: &str) -> String {
     let output = Command::new(path).arg(flag).output().map(|output| [output.stdout, output.stderr].concat());
     let said = String::from_utf8_lossy(&output.unwrap_or_default()).into_owned();
     let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    said.split(|c: char| c.is_whitespace() || "/=,".contains(c)).find(is_number).unwrap_or_default().to_string()
+    said.split(|c: char| c.is_whitespace() || "/=,()".contains(c)).find(is_number).unwrap_or_default().to_string()
 }

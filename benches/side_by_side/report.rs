@@ -119,13 +119,14 @@ pub fn write(contestants: &[Contestant], measured: &Measured, rounds: usize, pee
              but what an echo needs; its variant puts a budget on closing. \
              `stillthere` is the server alone (`--no-default-features`); the load generator is the whole program. Proxies hold two connections a peer, and \
              so half as many peers. “Accepted a second” and “round trips a second” are bounded by the client, too: the CPU \
-             figures are the server's alone.\n\n";
+             figures are the server's alone. To cut all others in one instant, the server is stopped while their ends are \
+             closed, and goes on with a ping already waiting.\n\n";
     let gentle = contestants.iter().filter(|one| one.connect_rate < AT_ONCE);
     for Contestant { name, connect_rate, .. } in gentle {
         let _ = writeln!(
             text,
-            "{name} cannot take the crowd at once: {connect_rate} connections a second are opened to it, so it is not \
-             told how many it accepts.\n"
+            "{name} cannot take the crowd at once: {connect_rate} connections a second are opened to it, and no rate of \
+             accepting is told of it.\n"
         );
     }
     let versions = contestants.iter().filter(|one| !one.version.is_empty());

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
-use crate::cli::{Usage, help};
+use crate::cli::Usage;
+use crate::cli::nearest::nearest;
 
 /// Looks up a variable of the environment. Passed in, so that a test can have its own.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
@@ -81,7 +82,7 @@ impl Arguments {
                 }
                 Arg::Long(name) => {
                     let Some(option) = options.iter().find(|option| option.name == name) else {
-                        let nearest = help::nearest(name, "--", options.iter().map(|option| option.name));
+                        let nearest = nearest(name, "--", options.iter().map(|option| option.name));
                         return Err(Usage(format!(
                             "there is no option --{name}{nearest}; `--help` lists those that there are"
                         )));

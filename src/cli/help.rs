@@ -1,4 +1,4 @@
-//! What `--help` prints, and the guess at what was meant.
+//! What `--help` prints.
 
 use std::fmt::Write;
 
@@ -86,14 +86,5 @@ fn list(text: &mut String, options: &[Opt]) {
         }
         let left = format!("--{} {}", option.name, option.value);
         let _ = writeln!(text, "  {left:<24} {}", option.help);
-    }
-}
-
-/// "; did you mean …?" if one of the names is near. `dashes` are what an option begins with.
-pub fn nearest<'a>(given: &str, dashes: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let likeness = |name: &str| strsim::jaro_winkler(given, name);
-    match names.max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
-        Some(name) if likeness(name) > 0.7 => format!("; did you mean {dashes}{name}?"),
-        _ => String::new(),
     }
 }

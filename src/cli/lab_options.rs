@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::arguments::{Given, Opt};
-use crate::cli::help::nearest;
+use crate::cli::nearest::nearest;
 use crate::cli::{Usage, serve_options};
 use crate::keepalive::{Keepalive, UserTimeout};
 use crate::lab::program::PRESETS;

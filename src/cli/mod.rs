@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use crate::cli::arguments::{Arguments, Environment};
+use crate::cli::nearest::nearest;
 use crate::serve;
 
 mod arguments;
@@ -15,6 +16,7 @@ mod help;
 mod lab_options;
 #[cfg(feature = "load")]
 mod load_options;
+mod nearest;
 #[cfg(feature = "plan")]
 mod plan_options;
 mod serve_options;
@@ -71,7 +73,7 @@ impl Command {
             "-h" | "--help" | "help" => Ok(Self::Tell(help::overview())),
             "-V" | "--version" => Ok(Self::version()),
             other => {
-                let nearest = help::nearest(other, "", help::COMMANDS.iter().copied());
+                let nearest = nearest(other, "", help::COMMANDS.iter().copied());
                 Err(Usage(format!("{other:?} is not a command{nearest}; `stillthere --help` lists them")))
             }
         }

@@ -221,6 +221,22 @@ impl Crowd {
             self.early.pop_front();
         }
     }
+
+    /// What the course of the run wants now: each turn may be the one in which a phase ends.
+    fn go_on(&mut self, turn: &mut Turn<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.lose_patience(turn.now);
+        self.proceed(turn.now);
+        if self.next_sample <= turn.now && self.phase != Phase::Over {
+            self.sample(turn.now);
+            self.next_sample = turn.now + self.sample_every;
+        }
+        if self.phase == Phase::Over {
+            turn.requests.push(Request::Stop { grace: Duration::ZERO });
+        }
+    }
 }
 
 /// What keeps one client apart from the others, and one run from another.
@@ -261,22 +277,8 @@ impl Source for Crowd {
         }
     }
 
-    fn expire(&mut self, turn: &mut Turn<'_>) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        self.lose_patience(turn.now);
-        self.proceed(turn.now);
-        if self.next_sample <= turn.now && self.phase != Phase::Over {
-            self.sample(turn.now);
-            self.next_sample = turn.now + self.sample_every;
-        }
-        if self.phase == Phase::Over {
-            turn.requests.push(Request::Stop { grace: Duration::ZERO });
-        }
-    }
-
-    fn reap(&mut self, _turn: &mut Turn<'_>) {
+    fn reap(&mut self, turn: &mut Turn<'_>) {
+        self.go_on(turn);
         for _ in 0..REAP_BUDGET {
             let Some(key) = self.ended.pop() else { return };
             let peer = self.peers.remove(key);

@@ -74,6 +74,8 @@ pub struct Reactor {
     clock: Clock,
     capacity: Capacity,
     requests: Vec<Request>,
+    /// When the first of the sources has something to do by the clock, as it was before the wait.
+    due: Moment,
     /// The batch of events was full.
     crowded: bool,
     failures: u32,
@@ -97,6 +99,7 @@ impl Reactor {
             clock: Clock::start(),
             capacity: Capacity::of(limit),
             requests: Vec::new(),
+            due: Moment::default(),
             crowded: false,
             failures: 0,
             stopping: false,
@@ -180,7 +183,9 @@ impl Reactor {
         };
         self.sources.iter_mut().for_each(|source| source.drive(&mut turn));
         self.sources.iter_mut().for_each(|source| source.accept(&mut turn));
-        self.sources.iter_mut().for_each(|source| source.expire(&mut turn));
+        if self.due <= turn.now {
+            self.sources.iter_mut().for_each(|source| source.expire(&mut turn));
+        }
         self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
         let now = turn.now;
         self.obey(now);
@@ -215,12 +220,15 @@ impl Reactor {
     }
 
     /// How long to sleep: not at all while work is left, for ever if nothing is due.
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         if self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
+            // What is due meanwhile is not known: it is looked for.
+            self.due = Moment::default();
             return Some(Duration::ZERO);
         }
-        let deadline = self.sources.iter().filter_map(|source| source.deadline()).min()?;
-        Some(deadline.since(self.clock.now()))
+        let deadline = self.sources.iter().filter_map(|source| source.deadline()).min();
+        self.due = deadline.unwrap_or(Moment::NEVER);
+        Some(deadline?.since(self.clock.now()))
     }
 
     /// Hands each event to its source. Nothing is done yet, so no event can meet what another one
@@ -237,6 +245,9 @@ impl Reactor {
 
     /// Does what the sources asked for.
     fn obey(&mut self, now: Moment) {
+        if self.requests.is_empty() && !self.stopping {
+            return;
+        }
         for request in std::mem::take(&mut self.requests) {
             match request {
                 Request::Stop { grace } => {

@@ -13,8 +13,8 @@ use crate::reactor::timers::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
 ///
-/// A turn calls `latch` for each event, then `drive`, `accept`, `expire` and `reap` once for every
-/// source, in this order. None of them may block.
+/// A turn calls `latch` for each event, then `drive`, `accept`, `expire` (if something is due) and `reap`
+/// once for every source, in this order. None of them may block.
 pub trait Source {
     /// Remembers an event of the thing that [`Names::token`] called `key`.
     fn latch(&mut self, key: usize, event: &Event);
@@ -25,7 +25,7 @@ pub trait Source {
     /// Takes new peers, within a budget. After `drive`, because slots may have come free.
     fn accept(&mut self, _turn: &mut Turn<'_>) {}
 
-    /// Does what is due by the clock.
+    /// Does what is due by the clock. Left out where no deadline has come that was known before the wait.
     fn expire(&mut self, _turn: &mut Turn<'_>) {}
 
     /// Frees what has ended. The only place where a slot comes free.
