@@ -27,7 +27,7 @@ pub enum Departure {
     WindowShut,
     /// The deadline passed, and the path had said why: a soft error from an ICMP message or from the
     /// neighbour table (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED and their kin).
-    Unreachable(Errno),
+    Unreachable(Cause),
     /// The kernel answers, the program does not: nothing came back in time (a service's heartbeat).
     Unresponsive,
     /// The peer lives, but its output has not moved for the time that was set for that.
@@ -45,7 +45,17 @@ pub enum Departure {
     /// It was refused for want of memory: for its output, or for its place in epoll.
     OutOfMemory,
     /// Any other error of the connection.
-    Failed(Errno),
+    Failed(Cause),
+}
+
+/// The errno of a departure, in two bytes: every slot has room for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause(u16);
+
+impl From<Errno> for Cause {
+    fn from(errno: Errno) -> Self {
+        Self(errno.raw_os_error() as u16) // Linux has no errno above 4095
+    }
 }
 
 impl Departure {
@@ -90,10 +100,10 @@ impl Departure {
                 | Errno::NONET
                 | Errno::NOPROTOOPT
                 | Errno::ACCESS),
-            ) => Self::Unreachable(errno),
+            ) => Self::Unreachable(errno.into()),
             Some(Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => Self::OutOfMemory,
-            Some(errno) => Self::Failed(errno),
-            None => Self::Failed(Errno::IO),
+            Some(errno) => Self::Failed(errno.into()),
+            None => Self::Failed(Errno::IO.into()),
         }
     }
 
@@ -128,8 +138,8 @@ impl fmt::Display for Departure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(Self::LABELS[self.index()])?;
         match self {
-            Self::Unreachable(errno) | Self::Failed(errno) => {
-                write!(f, ": {}", io::Error::from_raw_os_error(errno.raw_os_error()))
+            Self::Unreachable(cause) | Self::Failed(cause) => {
+                write!(f, ": {}", io::Error::from_raw_os_error(cause.0.into()))
             }
             _ => Ok(()),
         }

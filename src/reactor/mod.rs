@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
-pub use self::departure::{Departure, Farewell};
+pub use self::departure::{Cause, Departure, Farewell};
 use self::host::{Host, Hosted};
 pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};

@@ -407,7 +407,7 @@ fn a_failed_write_ends_a_connection_that_could_still_be_read() {
     bench.service.fail_next_write = Some(bench.kernel.clone());
     assert_eq!(
         bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS),
-        Err(Departure::Failed(Errno::PERM)),
+        Err(Departure::Failed(Errno::PERM.into())),
         "and not blocked for ever"
     );
     assert_eq!(bench.service.received.len(), 20);
