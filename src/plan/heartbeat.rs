@@ -61,14 +61,17 @@ impl Heartbeat {
     }
 }
 
+/// How often TCP sends the same at most: once, as a loss probe, and `tcp_retries2` times.
+const MOST_TRIES: usize = 17;
+
 /// When TCP sends something that nobody acknowledges, counted from the first time, as far as
 /// `within`: a loss probe after the retransmission time-out, then retransmissions, each after twice the
-/// wait of the one before, and none later than `rto_max`.
+/// wait of the one before, and none later than `rto_max`; until it gives up.
 pub fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<Duration> {
     let mut wait = (round_trip + LEAST_WAIT).min(rto_max);
     let mut tries = vec![Duration::ZERO];
     let mut at = wait; // the loss probe, which does not back off
-    while at <= within {
+    while at <= within && tries.len() < MOST_TRIES {
         tries.push(at);
         at += wait;
         wait = (wait * 2).min(rto_max);

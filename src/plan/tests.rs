@@ -112,6 +112,7 @@ fn tcp_tries_as_linux_does() {
     assert_eq!(millis(200, 120, 6), [0, 400, 800, 1600, 3200]);
     assert_eq!(millis(0, 1, 5), [0, 200, 400, 800, 1600, 2600, 3600, 4600]);
     assert_eq!(millis(100, 120, 0), [0]);
+    assert_eq!(millis(0, 1, 12 * 3600).len(), 17, "then it gives up");
     let beat = Heartbeat { silence: s(10), timeout: Duration::from_millis(700) };
     let path = Path::independent(0.1);
     // Tries of ping and pong at 0 and 0.4 s; 0.5 s remain after the round trip, so one may be lost.
