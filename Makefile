@@ -67,7 +67,7 @@ bench:
 	$(CARGO) build --release --locked --no-default-features --target-dir target/alone
 	STILLTHERE_BINARY=$(CURDIR)/target/alone/release/stillthere $(CARGO) bench --locked --bench side_by_side -- $(ARGS)
 
-# Callgrind counts the same each time, whatever else the machine does. ARGS=record records anew.
+# Callgrind counts nearly the same each time, whatever else the machine does. ARGS=record records anew.
 instructions:
 	@dist/needs.sh cargo cc -- valgrind
 	$(CARGO) bench --locked --bench instructions -- $(ARGS)

@@ -1,5 +1,6 @@
 //! How many instructions of user space a round trip and an accept take: a check against growth that
-//! does not depend on the machine's noise, for callgrind counts the same each time.
+//! does not depend on the machine's noise: callgrind counts a round trip the same each time. Arrivals may
+//! share a turn or not, so their count varies by 2 %.
 //!
 //! `make instructions` compares with benches/instructions.txt and fails when one has grown by more than
 //! 3 %; `make instructions ARGS=record` records anew, which a commit that means to grow must do. A record

@@ -28,9 +28,10 @@
 //!   give up after `tcp_retries2` tries: 15 minutes and more (tcp(7)).
 //! - `TCP_USER_TIMEOUT` bounds those two as well (RFC 5482, tcp(7)), at a price. The kernel then
 //!   **ignores the count**: an idle peer is gone at the first tick `idle + k × interval`, k ≥ 1, at
-//!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer`). Below `idle + interval` one lost probe is fatal, which MUST-29
-//!   forbids; a little above the deadline costs a whole interval. And a **living** peer that keeps
-//!   its window shut so long is let go, though its kernel answers every probe (against MUST-37).
+//!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer`). Below
+//!   `idle + interval` one lost probe is fatal, which MUST-29 forbids; a little above the deadline
+//!   costs a whole interval. And a **living** peer that keeps its window shut so long is let go, though
+//!   its kernel answers every probe (against MUST-37).
 //! - Its clock does not start with the last sign of life, but with the first retransmission, or the
 //!   first window probe: 0.2 s after the data were sent or the window was shut (the least
 //!   retransmission time-out), and 0.45 s where a loss probe is sent first, on a path whose round

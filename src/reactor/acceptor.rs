@@ -245,7 +245,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let listen = Listen::on("127.0.0.1:0".parse().unwrap());
         let mut acceptor = Acceptor::open(listen, poll.registry(), Token(0)).unwrap();
-        let address = acceptor.listening().unwrap().address;
+        let Listening { address, keepalive } = acceptor.listening().unwrap();
         let capacity = Capacity::of(10_000);
         let mut idle = Vec::new();
         for _ in 0..600 {
@@ -255,7 +255,10 @@ mod tests {
             idle.push(SockRef::from(&stream).tcp_keepalive_time().unwrap().as_secs());
         }
         idle.dedup();
-        assert_eq!(idle, [5, 6, 7]);
+        // A kernel without TCP_RTO_MAX_MS has a user timeout, and that goes with one split only.
+        let splits = keepalive.splits();
+        let expected: &[u64] = if splits.len() > 1 { &[5, 6, 7] } else { &[5] };
+        assert_eq!(idle, expected);
     }
 
     #[test]

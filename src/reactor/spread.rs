@@ -20,7 +20,7 @@ const CROWD: Duration = Duration::from_secs(1);
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Spread {
-    /// The first is what was asked for. Empty if there is no choice.
+    /// The first is what was asked for, and the only one if there is no choice.
     splits: Vec<Keepalive>,
     current: usize,
     /// How many have come with the current one, and since when.

@@ -56,8 +56,8 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// Tells moments. The loop asks once a turn and passes the answer on. An `Instant` would do, but takes
-/// three times as many instructions.
+/// Tells moments. The loop asks once a turn and passes the answer on. An `Instant` would do, but its
+/// arithmetic was a good part of a turn's instructions (`make instructions`).
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// What the monotonic clock said at the start, in nanoseconds.
