@@ -36,9 +36,8 @@
 //!   first window probe: 0.2 s after the data were sent or the window was shut (the least
 //!   retransmission time-out), and 0.45 s where a loss probe is sent first, on a path whose round
 //!   trip is short ([`Keepalive::predict`]; `tests/dead_peer.rs` measures it).
-//! - So the loop keeps the deadline itself where it can: `TCP_INFO` tells when the last ACK came,
-//!   and `TCP_RTO_MAX_MS` (Linux 6.15) makes the kernel try often enough for a living peer to answer
-//!   in time ([`Guard`]).
+//! - So the loop keeps the deadline itself where it can: `TCP_INFO` tells when the last ACK came, and the
+//!   kernel is made to try often enough for a living peer to answer in time ([`owing`]).
 //! - A kernel timer is never early, and late by up to the grain of the timer wheel
 //!   ([`TimerWheel::grain`]). So a prediction is an interval, not a number.
 #![forbid(unsafe_code)]
@@ -48,15 +47,18 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use self::owing::Asking;
 use self::prediction::whole_milliseconds;
 pub use self::prediction::{Prediction, State};
 pub use self::timer_wheel::TimerWheel;
 pub use self::unfit::Unfit;
 use self::unfit::{MOST_SECONDS, unfit, whole_seconds};
 use crate::sockopt;
+use crate::tcp_info::TcpInfo;
 
 #[cfg(any(feature = "lab", feature = "plan"))]
 pub mod odds;
+pub mod owing;
 mod prediction;
 mod timer_wheel;
 mod unfit;
@@ -73,6 +75,9 @@ pub enum UserTimeout {
     /// undoing the count.
     #[default]
     Auto,
+    /// The loop keeps the deadline, as on a kernel without `TCP_RTO_MAX_MS`: by a user timeout that
+    /// slides, for a peer whose window is shut.
+    Sliding,
     /// None, and the loop does not look either: keepalive alone.
     Off,
     /// This long, in whole milliseconds.
@@ -82,9 +87,10 @@ pub enum UserTimeout {
 /// Who keeps the deadline while output is outstanding, and keepalive stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The loop: once a deadline it asks for the last sign of life of a peer that it has written to.
-    /// The kernel lets no more than `rto_max` pass between two tries.
-    Loop { rto_max: Duration },
+    /// The loop: it looks for a sign of life of a peer that it has written to ([`owing`]). By
+    /// `rto_max` the kernel lets no more than that pass between two tries; `None` where it has no such
+    /// option.
+    Loop { rto_max: Option<Duration> },
     /// The kernel, by `TCP_USER_TIMEOUT`.
     UserTimeout(Duration),
     /// Nobody: the kernel tries for 15 minutes and more.
@@ -105,8 +111,9 @@ impl Default for Keepalive {
     /// Idle 5 s, interval 5 s, count 6: a deadline of 35 s.
     fn default() -> Self {
         let (idle, interval, count) = (Duration::from_secs(5), Duration::from_secs(5), 6);
-        let guard = Guard::Loop { rto_max: interval };
-        Self { idle, interval, count, guard, wheel: TimerWheel::default() }
+        let keepalive = Self { idle, interval, count, guard: Guard::Nobody, wheel: TimerWheel::default() };
+        let guard = Guard::Loop { rto_max: Some(keepalive.longest_rto_max()) };
+        Self { guard, ..keepalive }
     }
 }
 
@@ -173,7 +180,8 @@ impl Keepalive {
     /// A fixed one that is not a whole number of milliseconds from 1 to 2147483647 (tcp(7)).
     pub fn with_user_timeout(mut self, choice: UserTimeout) -> Result<Self, Unfit> {
         self.guard = match choice {
-            UserTimeout::Auto => Guard::Loop { rto_max: self.shortest_rto_max() },
+            UserTimeout::Auto => Guard::Loop { rto_max: Some(self.longest_rto_max()) },
+            UserTimeout::Sliding => Guard::Loop { rto_max: None },
             UserTimeout::Off => Guard::Nobody,
             UserTimeout::Fixed(timeout) => {
                 if !(1..=i32::MAX as u128).contains(&timeout.as_millis())
@@ -196,10 +204,9 @@ impl Keepalive {
         self
     }
 
-    /// The same for a kernel without `TCP_RTO_MAX_MS`, before Linux 6.15: there the loop would take a
-    /// living peer with a shut window for dead, because two probes may be two minutes apart. So the
-    /// user timeout must do.
-    pub fn without_rto_max(mut self) -> Self {
+    /// The same for a kernel whose `TCP_INFO` tells nothing: there the loop would look in vain, and
+    /// the user timeout must do, at its price.
+    pub fn without_tcp_info(mut self) -> Self {
         if let Guard::Loop { .. } = self.guard {
             self.guard = Guard::UserTimeout(self.longest_user_timeout());
         }
@@ -252,10 +259,11 @@ impl Keepalive {
         self.guard
     }
 
-    /// How long a peer may be silent before the loop itself declares it dead; `None` where it does
-    /// not look. A tick is added because the kernel counts silence in ticks: never early.
-    pub fn watched(&self) -> Option<Duration> {
-        matches!(self.guard, Guard::Loop { .. }).then(|| self.deadline() + self.wheel.tick)
+    /// On which terms the loop looks for signs of life; `None` where it does not. A tick is added to the
+    /// deadline because the kernel counts silence in ticks: never early.
+    pub fn asking(&self) -> Option<Asking> {
+        let Guard::Loop { rto_max } = self.guard else { return None };
+        Some(Asking { deadline: self.deadline() + self.wheel.tick, pace: self.pace(), rto_max })
     }
 
     fn user_timeout(&self) -> Option<Duration> {
@@ -263,22 +271,32 @@ impl Keepalive {
     }
 
     /// Puts the settings on a socket. On a listener they are inherited by what it accepts (Linux).
-    /// On a kernel without `TCP_RTO_MAX_MS` they become [`Keepalive::without_rto_max`] first.
+    ///
+    /// What this kernel cannot do is found out by trying, and becomes part of the settings: an option
+    /// counts as set if it can be read back, and the loop looks only where `TCP_INFO` tells something. A
+    /// sandbox may say yes to everything (gVisor).
     ///
     /// # Errors
     /// What setsockopt(2) says.
     pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
-        if let Guard::Loop { rto_max } = self.guard {
-            match sockopt::set_rto_max(&**socket, rto_max) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-                    *self = self.clone().without_rto_max();
-                }
-                result => result?,
-            }
+        if let Guard::Loop { rto_max: Some(rto_max) } = self.guard
+            && !(sockopt::set_rto_max(&**socket, rto_max).is_ok()
+                && sockopt::rto_max(&**socket).is_ok_and(|is| is == rto_max))
+        {
+            self.guard = Guard::Loop { rto_max: None };
+        }
+        if let Guard::Loop { .. } = self.guard
+            && !TcpInfo::is_told(&**socket)
+        {
+            *self = self.clone().without_tcp_info();
         }
         let probes = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval).with_retries(self.count);
         socket.set_tcp_keepalive(&probes)?; // SO_KEEPALIVE too
-        socket.set_tcp_user_timeout(self.user_timeout())
+        socket.set_tcp_user_timeout(self.user_timeout())?;
+        if self.user_timeout().is_some() && socket.tcp_user_timeout()? != self.user_timeout() {
+            self.guard = Guard::Nobody;
+        }
+        Ok(())
     }
 
     /// Whether a socket has just these settings: asked of the first one that is accepted.
@@ -286,11 +304,14 @@ impl Keepalive {
     /// # Errors
     /// What getsockopt(2) says.
     pub fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
-        let rto_max_is_right = match self.guard {
-            Guard::Loop { rto_max } => sockopt::rto_max(&**socket)? == rto_max,
+        let is_guarded = match self.guard {
+            Guard::Loop { rto_max: Some(rto_max) } => {
+                sockopt::rto_max(&**socket).is_ok_and(|is| is == rto_max) && TcpInfo::is_told(&**socket)
+            }
+            Guard::Loop { rto_max: None } => TcpInfo::is_told(&**socket),
             _ => true,
         };
-        Ok(rto_max_is_right
+        Ok(is_guarded
             && socket.keepalive()?
             && socket.tcp_keepalive_time()? == self.idle
             && socket.tcp_keepalive_interval()? == self.interval
@@ -298,11 +319,17 @@ impl Keepalive {
             && socket.tcp_user_timeout()?.unwrap_or_default() == self.user_timeout().unwrap_or_default())
     }
 
-    /// The most that may pass between two tries while output is outstanding: an interval, so that a
+    /// The most that is wanted between two tries while output is outstanding: an interval, so that a
     /// living peer is asked as often as by probes; and an eighth of the deadline at least, so that
     /// the kernel does not give up before.
-    fn shortest_rto_max(&self) -> Duration {
+    pub fn pace(&self) -> Duration {
         self.interval.max(whole_milliseconds(self.deadline() / 8)).clamp(RTO_MAX.0, RTO_MAX.1)
+    }
+
+    /// What the listener has. Half of the deadline, so that a peer whose window shrinks is not given up
+    /// before it; the kernel gives up after twice this.
+    fn longest_rto_max(&self) -> Duration {
+        self.pace().max(whole_milliseconds((self.deadline() + self.wheel.tick) / 2)).clamp(RTO_MAX.0, RTO_MAX.1)
     }
 }
 

@@ -157,8 +157,9 @@ impl Plan {
         let rest = keepalive.deadline().saturating_sub(silence);
         let timeout = question.heartbeat_timeout.unwrap_or(rest.max(Duration::from_secs(1)));
         let heartbeat = Heartbeat { silence, timeout };
+        // A ping that waits is retransmitted; who has been silent for a pace is asked once a pace.
         let rto_max = match keepalive.guard() {
-            Guard::Loop { rto_max } => rto_max,
+            Guard::Loop { rto_max: Some(_) } => keepalive.pace(),
             _ => heartbeat::RTO_MAX,
         };
         let probes = question.price_of_probes(&keepalive);

@@ -9,12 +9,14 @@ use std::time::Duration;
 use log::{info, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_getres};
+use socket2::{Domain, Socket, Type};
 
 use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
 use crate::malloc;
 use crate::observe::log::Levels;
-use crate::reactor::{Ending, Limits, Listen, Listening, Reactor, Service};
+use crate::reactor::{Ending, Limits, Listen, Listening, Reactor, Service, WhenFull};
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
+use crate::tcp_info::TcpInfo;
 
 /// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
 /// some to spare.
@@ -165,8 +167,10 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     }
     match (keepalive.guard(), keepalive.predict(State::InFlight)) {
         (Guard::Loop { rto_max }, Some(prediction)) => info!(
-            "the same with data unacknowledged or its window shut: {prediction} (the kernel tries every {} at least)",
-            humantime::format_duration(rto_max)
+            "the same with data unacknowledged or its window shut: {prediction} (the kernel asks every {} at least, by \
+             {})",
+            humantime::format_duration(keepalive.pace()),
+            if rto_max.is_some() { "TCP_RTO_MAX_MS" } else { "a user timeout that slides" }
         ),
         (Guard::UserTimeout(timeout), Some(prediction)) => info!(
             "with data unacknowledged or its window shut it is gone {prediction} after that began (user timeout {})",
@@ -186,10 +190,14 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     if let Some(within) = settings.expect {
         info!("a peer that sends nothing for {} is let go", in_words(within));
     }
-    if fallback.is_some() {
+    if let Some(shortfall) = keepalive.shortfall(&settings.keepalive) {
+        warn!("{shortfall}");
+    }
+    let asks_the_kernel = settings.limits.stalled.is_some() || settings.limits.when_full == WhenFull::EvictOldestIdle;
+    if asks_the_kernel && !is_tcp_info_told() {
         warn!(
-            "this kernel has no TCP_RTO_MAX_MS (Linux 6.15 has): the user timeout must do, and a living peer \
-             that reads too slowly, or not at all, is let go, too"
+            "TCP_INFO tells nothing here: --stalled finds nobody, and --when-full evict-oldest-idle takes everybody \
+             for busy"
         );
     }
     for warning in keepalive.warnings() {
@@ -259,6 +267,11 @@ pub fn timer_wheel() -> TimerWheel {
         Ok(tick) if (1..=20).contains(&tick.as_millis()) => TimerWheel::with_tick(tick),
         _ => TimerWheel::default(),
     }
+}
+
+/// Whether this kernel says anything of a connection. A sandboxed one may answer and tell nothing.
+fn is_tcp_info_told() -> bool {
+    Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| TcpInfo::is_told(&socket))
 }
 
 fn somaxconn() -> Option<u32> {

@@ -13,14 +13,15 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
-use stillthere::keepalive::{Guard, Keepalive, State, UserTimeout};
+use socket2::SockRef;
+use stillthere::keepalive::{Keepalive, State, UserTimeout};
 use stillthere::lab::on_this_kernel;
 use stillthere::serve::timer_wheel;
 use stillthere::tcp_info::TcpInfo;
 
 use self::common::PATIENCE;
 use self::netns::Cut;
-use self::scene::{DEADLINE, Scene, keepalive};
+use self::scene::{DEADLINE, Scene};
 
 mod common;
 #[path = "common/netns.rs"]
@@ -37,22 +38,35 @@ const DATA_UNACKNOWLEDGED: &str = "timed out, data unacknowledged";
 const WINDOW_SHUT: &str = "timed out, window shut";
 
 const AUTO: UserTimeout = UserTimeout::Auto;
-/// What "auto" comes to on a kernel without `TCP_RTO_MAX_MS`.
-const OLD: UserTimeout = UserTimeout::Fixed(Duration::from_millis(4400));
+/// As on a kernel without `TCP_RTO_MAX_MS`.
+const OLD: UserTimeout = UserTimeout::Sliding;
+/// What many servers have, and what is left where `TCP_INFO` tells nothing.
+const FIXED: UserTimeout = UserTimeout::Fixed(Duration::from_millis(4400));
 
-const TRIALS: [(&str, fn()); 21] = [
+const TRIALS: [(&str, fn()); 40] = [
     ("idle_and_never_spoke", idle_and_never_spoke),
     ("idle_after_an_exchange", idle_after_an_exchange),
     ("idle_after_an_answered_probe", idle_after_an_answered_probe),
     ("idle_with_a_long_interval", idle_with_a_long_interval),
     ("data_in_flight", || data_in_flight("data in flight", AUTO)),
-    ("data_in_flight_under_a_user_timeout", || data_in_flight("data in flight, user timeout", OLD)),
+    ("data_in_flight_on_an_old_kernel", || data_in_flight("data in flight, old kernel", OLD)),
+    ("data_in_flight_under_a_user_timeout", || data_in_flight("data in flight, user timeout", FIXED)),
+    ("cannot_hear_us", || cannot_hear_us("cannot hear us", AUTO)),
+    ("cannot_hear_us_on_an_old_kernel", || cannot_hear_us("cannot hear us, old kernel", OLD)),
     ("window_shut", || window_shut("window shut", AUTO)),
-    ("window_shut_under_a_user_timeout", || window_shut("window shut, user timeout", OLD)),
+    ("window_shut_on_an_old_kernel", || window_shut("window shut, old kernel", OLD)),
+    ("window_shut_under_a_user_timeout", || window_shut("window shut, user timeout", FIXED)),
+    ("window_shut_for_long", || window_shut_for_long("window shut for long", AUTO)),
+    ("window_shut_for_long_on_an_old_kernel", || window_shut_for_long("window shut for long, old kernel", OLD)),
+    ("window_shrunk", || window_shrunk("window shrunk", AUTO)),
+    ("window_shrunk_on_an_old_kernel", || window_shrunk("window shrunk, old kernel", OLD)),
+    ("shrunk_with_a_longer_deadline", shrunk_with_a_longer_deadline),
     ("reading_paused", || reading_paused("reading paused", AUTO)),
-    ("reading_paused_under_a_user_timeout", || reading_paused("reading paused, user timeout", OLD)),
+    ("reading_paused_on_an_old_kernel", || reading_paused("reading paused, old kernel", OLD)),
+    ("reading_paused_under_a_user_timeout", || reading_paused("reading paused, user timeout", FIXED)),
     ("half_closed", || half_closed("half-closed", AUTO)),
-    ("half_closed_under_a_user_timeout", || half_closed("half-closed, user timeout", OLD)),
+    ("half_closed_on_an_old_kernel", || half_closed("half-closed, old kernel", OLD)),
+    ("half_closed_under_a_user_timeout", || half_closed("half-closed, user timeout", FIXED)),
     ("accept_queue_echo", || accept_queue("accept queue, echo", "echo")),
     ("accept_queue_discard", || accept_queue("accept queue, discard", "discard")),
     ("closing_with_output_in_the_outbox", || closing("closing, outbox full", Output::InTheOutbox)),
@@ -60,39 +74,38 @@ const TRIALS: [(&str, fn()); 21] = [
     ("closing_with_nothing_but_a_fin", || closing("closing, a FIN only", Output::Nothing)),
     ("pinged_when_it_was_dead", pinged_when_it_was_dead),
     ("unreachable", || unreachable("unreachable, data in flight", AUTO)),
-    ("unreachable_under_a_user_timeout", || unreachable("unreachable, user timeout", OLD)),
+    ("unreachable_under_a_user_timeout", || unreachable("unreachable, user timeout", FIXED)),
     ("alive_and_idle", alive_and_idle),
+    ("alive_and_slow", || alive_and_slow("alive and slow", AUTO)),
+    ("alive_and_slow_on_an_old_kernel", || alive_and_slow("alive and slow, old kernel", OLD)),
+    ("alive_and_never_reading", || alive_and_never_reading("alive and never reading", AUTO, &[])),
+    ("alive_and_never_reading_on_an_old_kernel", || {
+        alive_and_never_reading("alive and never reading, old kernel", OLD, &[])
+    }),
+    ("alive_and_shut_twice_on_an_old_kernel", alive_and_shut_twice),
+    ("alive_and_shrunk", || alive_and_shrunk("alive and shrunk", AUTO)),
+    ("alive_and_shrunk_on_an_old_kernel", || alive_and_shrunk("alive and shrunk, old kernel", OLD)),
+    ("alive_and_speaking_without_reading", alive_and_speaking_without_reading),
 ];
-
-/// A user timeout would let these go, and an older kernel has nothing better.
-const TRIALS_OF_THE_LOOP: [(&str, fn()); 2] =
-    [("alive_and_slow", alive_and_slow), ("alive_and_never_reading", alive_and_never_reading)];
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    let trials = || TRIALS.into_iter().chain(TRIALS_OF_THE_LOOP);
     // They wait, and do not work: more cores would not make them faster.
-    arguments.test_threads = arguments.test_threads.or(Some(trials().count()));
+    arguments.test_threads = arguments.test_threads.or(Some(TRIALS.len()));
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
-    let any = !arguments.list && trials().any(|(name, _)| wanted(name));
+    let any = !arguments.list && TRIALS.iter().any(|(name, _)| wanted(name));
     let missing = if any { netns::prepare().err() } else { None };
     if let Some(missing) = &missing {
         eprintln!("\n*** DEAD PEERS ARE NOT TESTED: no network namespaces here. {missing} ***\n");
     }
-    let is_loop = matches!(keepalive(AUTO).guard(), Guard::Loop { .. });
-    if any && !is_loop {
-        eprintln!("\n*** LIVING SLOW PEERS ARE NOT TESTED: this kernel has no TCP_RTO_MAX_MS. Linux 6.15 has. ***\n");
-    }
-    let trial = |(name, run): (&str, fn()), ignored: bool| {
+    let trial = |(name, run): (&str, fn())| {
         let run = move || {
             run();
             Ok(())
         };
-        Trial::test(name, run).with_ignored_flag(ignored)
+        Trial::test(name, run).with_ignored_flag(missing.is_some())
     };
-    let everywhere = TRIALS.map(|each| trial(each, missing.is_some()));
-    let by_the_loop = TRIALS_OF_THE_LOOP.map(|each| trial(each, missing.is_some() || !is_loop));
-    libtest_mimic::run(&arguments, everywhere.into_iter().chain(by_the_loop).collect()).exit();
+    libtest_mimic::run(&arguments, TRIALS.map(trial).into()).exit();
 }
 
 /// Until the other end's kernel has acknowledged everything, the FIN too.
@@ -189,6 +202,19 @@ fn data_in_flight(what: &'static str, user_timeout: UserTimeout) {
     scene.departs(State::InFlight, origin, DATA_UNACKNOWLEDGED);
 }
 
+/// Our packets are lost, and its own arrive: it has asked, and asks again and again because it hears no ACK. Each
+/// of these retransmissions passes for an ACK with the kernel, and proves nothing.
+fn cannot_hear_us(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &[]);
+    let mut client = scene.arrive(None);
+    exchange(&mut client);
+    sleep(Duration::from_millis(300));
+    scene.cut(Cut::ToTheClient);
+    let origin = Instant::now();
+    client.write_all(b"hello").expect("the client can write");
+    scene.departs(State::Deaf, origin, DATA_UNACKNOWLEDGED);
+}
+
 /// The ping is written to a peer that has been silent for long, and keepalive stands aside from then
 /// on: it must not give the peer a new deadline.
 fn pinged_when_it_was_dead() {
@@ -217,6 +243,8 @@ const FITS_THE_KERNEL: usize = 40 * 1024;
 const FITS_THE_SERVER: usize = 160 * 1024;
 /// More than fits anywhere.
 const TOO_MUCH: usize = 64 * 1024 * 1024;
+/// What the story says of a shut window under data in flight: the figures that were looked at.
+const SHRUNK: &str = "window: Some(0)";
 /// What the story says when the outbox holds bytes.
 const OUTBOX_IN_USE: &str = " waiting bytes ";
 
@@ -229,6 +257,48 @@ fn window_shut(what: &'static str, user_timeout: UserTimeout) {
     scene.cut(Cut::BlackHole);
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
     assert!(!scene.was_told(OUTBOX_IN_USE), "only the kernel was to hold output:\n{}", scene.server.told());
+}
+
+/// The kernel's own probes would be half a minute apart by now.
+fn window_shut_for_long(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &[]);
+    let mut client = scene.arrive(SMALL);
+    let origin = Instant::now();
+    fill(&mut client, TOO_MUCH);
+    sleep(Duration::from_secs(25));
+    scene.cut(Cut::BlackHole);
+    scene.departs(State::WindowShut, origin, WINDOW_SHUT);
+}
+
+/// The window goes to zero under data that are in flight: the client makes its buffer smaller when it has promised
+/// more, and does not read.
+fn shrink(scene: &mut Scene) -> TcpStream {
+    let mut client = scene.arrive(None);
+    exchange(&mut client);
+    SockRef::from(&client).set_recv_buffer_size(4096).expect("a buffer can be made smaller");
+    assert_eq!(fill(&mut client, FITS_THE_KERNEL), FITS_THE_KERNEL);
+    sleep(SETTLED);
+    client
+}
+
+fn window_shrunk(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
+    let _client = shrink(&mut scene);
+    let origin = Instant::now();
+    scene.cut(Cut::BlackHole);
+    scene.departs(State::Shrunk, origin, DATA_UNACKNOWLEDGED);
+    assert!(scene.was_told(SHRUNK), "the window was to shrink under data:\n{}", scene.server.told());
+}
+
+/// `tcp_rtx_probe0_timed_out` gives such a peer up after twice TCP_RTO_MAX_MS, which is not to be before the deadline.
+fn shrunk_with_a_longer_deadline() {
+    let keepalive = Keepalive::with_deadline(Duration::from_secs(10)).expect("a deadline");
+    let keepalive = on_this_kernel(keepalive.on_wheel(timer_wheel()));
+    let mut scene = Scene::of("window shrunk, 10 s", keepalive, &["--deadline", "10s"]);
+    let _client = shrink(&mut scene);
+    let origin = Instant::now();
+    scene.cut(Cut::BlackHole);
+    scene.departs(State::Shrunk, origin, DATA_UNACKNOWLEDGED);
 }
 
 fn reading_paused(what: &'static str, user_timeout: UserTimeout) {
@@ -322,8 +392,8 @@ fn alive_and_idle() {
 }
 
 /// It reads, but slowly: the window is shut for a while, again and again, and never as long as a deadline.
-fn alive_and_slow() {
-    let mut scene = Scene::new("alive and slow", AUTO, &[]);
+fn alive_and_slow(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &[]);
     let mut client = scene.arrive(SMALL);
     let mut reader = client.try_clone().expect("a socket can be cloned");
     let written = fill(&mut client, FITS_THE_SERVER);
@@ -341,11 +411,51 @@ fn alive_and_slow() {
 }
 
 /// It never reads, and its kernel answers every probe of the shut window.
-fn alive_and_never_reading() {
-    let mut scene = Scene::new("alive and never reading", AUTO, &[]);
+fn alive_and_never_reading(what: &'static str, user_timeout: UserTimeout, options: &[&str]) {
+    let mut scene = Scene::new(what, user_timeout, options);
     let mut client = scene.arrive(SMALL);
     assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server was to stop reading");
     stays(&mut scene);
+}
+
+/// The kernel's clock of a shut window is not taken back when the window opens by a little: the second time it may
+/// be over before it began.
+fn alive_and_shut_twice() {
+    let mut scene = Scene::new("alive and shut twice, old kernel", OLD, &[]);
+    let mut client = scene.arrive(SMALL);
+    let written = fill(&mut client, FITS_THE_SERVER);
+    sleep(Duration::from_millis(1500));
+    let (mut read, mut chunk) = (0, [0; 1000]);
+    while read < written {
+        read += client.read(&mut chunk).expect("the server goes on");
+    }
+    sleep(DEADLINE);
+    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server was to stop reading");
+    stays(&mut scene);
+}
+
+fn alive_and_shrunk(what: &'static str, user_timeout: UserTimeout) {
+    let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
+    let _client = shrink(&mut scene);
+    stays(&mut scene);
+    assert!(scene.was_told(SHRUNK), "the window was to shrink under data:\n{}", scene.server.told());
+}
+
+/// Its window is shut, and it sends without end: its data put the kernel's probes off, so that no answer to one
+/// ever comes.
+fn alive_and_speaking_without_reading() {
+    let mut scene = Scene::new("alive and speaking without reading", AUTO, &[]);
+    let mut client = scene.arrive(SMALL);
+    assert_eq!(fill(&mut client, FITS_THE_KERNEL), FITS_THE_KERNEL);
+    let mut writer = client.try_clone().expect("a socket can be cloned");
+    let speaking = thread::spawn(move || {
+        for _ in 0..60 {
+            sleep(Duration::from_millis(250));
+            writer.write_all(b"still here").expect("the server goes on");
+        }
+    });
+    stays(&mut scene);
+    speaking.join().expect("it speaks to the end");
 }
 
 /// Three deadlines pass, and nobody departs.

@@ -93,6 +93,7 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
     }
     let guard = match given.text("user-timeout") {
         None | Some("auto") => UserTimeout::Auto,
+        Some("sliding") => UserTimeout::Sliding,
         Some("off") => UserTimeout::Off,
         Some(_) => UserTimeout::Fixed(given.duration("user-timeout")?.unwrap_or_default()),
     };

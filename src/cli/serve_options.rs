@@ -25,7 +25,12 @@ pub const OPTIONS: &[Opt] = &[
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 5s)" },
     Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered (default 6)" },
-    Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "if data wait: auto (default), off, 4500ms" },
+    Opt {
+        group: DEADLINE,
+        name: "user-timeout",
+        value: "DURATION",
+        help: "if data wait: auto (default), sliding, off, 4500ms",
+    },
     Opt {
         group: HEARTBEATS,
         name: "heartbeat",
@@ -180,10 +185,15 @@ pub fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, Usage> 
     };
     let user_timeout = match given.text("user-timeout") {
         None | Some("auto") => UserTimeout::Auto,
+        Some("sliding") => UserTimeout::Sliding,
         Some("off") => UserTimeout::Off,
         Some(_) => match given.duration("user-timeout") {
             Ok(duration) => UserTimeout::Fixed(duration.unwrap_or_default()),
-            Err(_) => return Err(given.complaint("user-timeout", "auto, off or a duration such as 4500ms is wanted")),
+            Err(_) => {
+                return Err(
+                    given.complaint("user-timeout", "auto, sliding, off or a duration such as 4500ms is wanted")
+                );
+            }
         },
     };
     keepalive.on_wheel(timer_wheel()).with_user_timeout(user_timeout).map_err(refused)

@@ -93,7 +93,7 @@ fn a_bad_value_says_which_what_and_what_instead() {
         ("serve --count x", ["--count x", "whole number"]),
         ("serve --deadline 2s", ["--deadline 2s", "3s is the least"]),
         ("serve --deadline 30s --count 3", ["--deadline 30s", "not --count too"]),
-        ("serve --user-timeout soon", ["--user-timeout soon", "auto, off"]),
+        ("serve --user-timeout soon", ["--user-timeout soon", "auto, sliding, off"]),
         ("serve --backlog 0", ["--backlog 0", "from 1 to"]),
         ("serve --max-connections -1", ["--max-connections -1", "whole number"]),
         ("serve --service http", ["--service http", "echo, discard or heartbeat"]),

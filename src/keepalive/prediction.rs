@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::keepalive::{Guard, Keepalive};
+use crate::keepalive::owing::ANSWER;
+use crate::keepalive::{Guard, Keepalive, RTO_MAX};
 use crate::seconds::Seconds;
 
 /// How long after data were sent, or the window was shut, the user timeout's clock starts: at the
@@ -31,6 +32,12 @@ pub enum State {
     /// The peer's window is shut and data wait. Counted from the last packet heard, or under a user
     /// timeout from the moment when the window was shut.
     WindowShut,
+    /// The peer's window was shut under data that it has not acknowledged. Counted as for a shut window.
+    Shrunk,
+    /// Both ends have data unacknowledged, and only our packets are lost: the peer's retransmissions go on
+    /// coming. Counted from the last packet that shows that it hears us, or under a user timeout from the
+    /// moment when our data were sent.
+    Deaf,
 }
 
 /// When the kernel lets a silent peer go: not before `from`, and not after `to` plus what a busy
@@ -63,8 +70,16 @@ impl Keepalive {
                 from: self.deadline(),
                 to: self.splits().iter().map(|split| split.late_tick(split.count)).max()?,
             }),
-            (_, Guard::Loop { rto_max }) => Some(Prediction {
-                from: self.deadline().min(gives_up(rto_max)),
+            (State::Shrunk, Guard::Loop { rto_max }) => Some(Prediction {
+                from: self.deadline().min(rto_max.unwrap_or(RTO_MAX.1) * 2),
+                to: self.deadline() + self.wheel.tick * 2 + TURN + ANSWER,
+            }),
+            (State::Deaf, Guard::Loop { .. }) => Some(Prediction {
+                from: self.deadline(),
+                to: self.deadline() + self.wheel.tick * 2 + TURN + CLOCK_STARTS.1,
+            }),
+            (_, Guard::Loop { .. }) => Some(Prediction {
+                from: self.deadline().min(gives_up(self.pace())),
                 to: self.deadline() + self.wheel.tick * 2 + TURN,
             }),
             (_, Guard::UserTimeout(timeout)) => Some(Prediction {

@@ -42,7 +42,7 @@ fn the_default_is_35_seconds_and_says_so() {
     assert_eq!(keepalive.predict(State::Idle).unwrap().to_string(), "35.0 to 36.1 s");
     assert!(keepalive.warnings().is_empty());
     assert_eq!(keepalive.predict(State::InFlight).unwrap().to_string(), "35.0 to 35.1 s");
-    assert_eq!(keepalive.guard(), Guard::Loop { rto_max: s(5) });
+    assert_eq!((keepalive.guard(), keepalive.pace()), (Guard::Loop { rto_max: Some(ms(17_502)) }, s(5)));
 }
 
 /// The kernel must not give up before the loop does, and must try often enough for a living peer to
@@ -51,10 +51,15 @@ fn the_default_is_35_seconds_and_says_so() {
 fn the_kernel_tries_until_the_loop_says_stop() {
     for seconds in 4..3000 {
         let keepalive = Keepalive::with_deadline(s(seconds)).unwrap();
-        let Guard::Loop { rto_max } = keepalive.guard() else { panic!() };
-        assert!(rto_max * 3 <= keepalive.deadline(), "{seconds} s: tries up to {rto_max:?} apart");
+        let Guard::Loop { rto_max: Some(rto_max) } = keepalive.guard() else { panic!() };
+        assert!(keepalive.pace() * 3 <= keepalive.deadline(), "{seconds} s: tries up to {:?} apart", keepalive.pace());
         let from = keepalive.predict(State::InFlight).unwrap().from;
         assert_eq!(from, s(seconds).min(gives_up(s(120))), "{seconds} s: the kernel gives up before");
+        // A window that shrinks under data is given up after twice this (`tcp_rtx_probe0_timed_out`).
+        assert!(
+            rto_max * 2 >= s(seconds).min(s(240)),
+            "{seconds} s: a shrunk window is given up after {rto_max:?} × 2"
+        );
     }
     assert_eq!(gives_up(s(120)).as_secs(), 924); // as it was measured, without any option
     let many = keepalive(1, 1, 127);
@@ -101,7 +106,7 @@ fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
     for idle in [1, 2, 3, 5, 7, 20, 60, 200, 3600, 7200, 32767] {
         for interval in [1, 2, 5, 10, 17, 75, 600, 32767] {
             for count in [1, 2, 3, 9, 127] {
-                let auto = keepalive(idle, interval, count).without_rto_max();
+                let auto = keepalive(idle, interval, count).without_tcp_info();
                 let alone = auto.clone().with_user_timeout(UserTimeout::Off).unwrap();
                 let what = format!("idle {idle}, interval {interval}, count {count}: {auto:?}");
                 let (with, without) = (auto.predict(State::Idle).unwrap(), alone.predict(State::Idle).unwrap());
@@ -122,7 +127,7 @@ fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
 fn predictions_hold_what_was_measured() {
     let at = |timeout| keepalive(2, 1, 3).with_user_timeout(timeout).unwrap();
     let holds = |prediction: Prediction, from, to| prediction.from <= ms(from) && ms(to) <= prediction.to;
-    assert_eq!(keepalive(2, 1, 3).without_rto_max().guard(), Guard::UserTimeout(ms(4400)));
+    assert_eq!(keepalive(2, 1, 3).without_tcp_info().guard(), Guard::UserTimeout(ms(4400)));
     assert!(holds(at(UserTimeout::Off).predict(State::Idle).unwrap(), 5080, 5100));
     assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::Idle).unwrap(), 5070, 5100));
     assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::InFlight).unwrap(), 4920, 4950));
@@ -149,7 +154,7 @@ fn an_interval_longer_than_idle_keeps_a_peer_past_the_deadline() {
 /// The grain of a long idle time may swallow the short intervals after it.
 #[test]
 fn a_late_first_probe_does_not_eat_the_others() {
-    let keepalive = keepalive(3600, 1, 3).without_rto_max();
+    let keepalive = keepalive(3600, 1, 3).without_tcp_info();
     assert!(keepalive.user_timeout().unwrap() > keepalive.late_tick(2));
     assert!(keepalive.warnings().is_empty(), "{:?}", keepalive.warnings());
 }

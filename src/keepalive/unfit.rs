@@ -59,6 +59,25 @@ impl Keepalive {
         warnings
     }
 
+    /// What does not hold of `wanted` on this kernel, after [`Keepalive::apply`] has found out; a sentence.
+    pub fn shortfall(&self, wanted: &Self) -> Option<&'static str> {
+        match (wanted.guard, self.guard) {
+            (Guard::Loop { rto_max: Some(_) }, Guard::Loop { rto_max: None }) => Some(
+                "this kernel has no TCP_RTO_MAX_MS (Linux 6.15 has): a dead peer whose window had been shut before, or \
+                 shrank, may be found out up to two minutes late",
+            ),
+            (Guard::Loop { .. }, Guard::UserTimeout(_)) => Some(
+                "TCP_INFO tells nothing here, as in some sandboxes: a user timeout must do, and a living peer that \
+                 reads too slowly, or not at all, is let go, too",
+            ),
+            (Guard::Loop { .. } | Guard::UserTimeout(_), Guard::Nobody) => Some(
+                "a user timeout cannot be set here, as in some sandboxes: the deadline holds for idle peers only; with \
+                 data unacknowledged or the window shut a dead peer is kept for as long as the kernel likes",
+            ),
+            _ => None,
+        }
+    }
+
     fn warning_of(&self, timeout: Duration) -> Option<Unfit> {
         let probes = first_probe(|k| self.late_tick(k) >= timeout);
         let right = format!("{} would do, or \"auto\"", humantime::format_duration(self.longest_user_timeout()));

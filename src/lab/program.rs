@@ -154,7 +154,7 @@ const HAPROXY: Preset = Preset {
 
 /// What would be right for a server that has nothing but the user timeout.
 fn user_timeout(keepalive: &Keepalive) -> Duration {
-    match keepalive.clone().without_rto_max().guard() {
+    match keepalive.clone().without_tcp_info().guard() {
         Guard::UserTimeout(timeout) => timeout,
         _ => keepalive.deadline(),
     }

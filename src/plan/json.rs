@@ -13,7 +13,6 @@ use crate::plan::{DAY, Plan, Price, YEAR};
 
 pub fn write(plan: &Plan) -> String {
     let question = &plan.question;
-    let fallback = plan.keepalive.clone().without_rto_max();
     object(&[
         ("peers", question.peers.to_string()),
         ("loss", tiny(question.loss)),
@@ -22,7 +21,6 @@ pub fn write(plan: &Plan) -> String {
         ("burst_loss", tiny(question.burst_loss)),
         ("battery", question.battery.to_string()),
         ("settings", settings(&plan.keepalive)),
-        ("settings_before_linux_6_15", settings(&fallback)),
         ("keepalive", price(plan, &plan.probes, &[])),
         (
             "heartbeats",
@@ -40,7 +38,7 @@ pub fn write(plan: &Plan) -> String {
 
 fn settings(keepalive: &Keepalive) -> String {
     let (guard, rto_max, user_timeout) = match keepalive.guard() {
-        Guard::Loop { rto_max } => ("loop", seconds(rto_max), NULL.to_string()),
+        Guard::Loop { rto_max } => ("loop", rto_max.map_or(NULL.to_string(), seconds), NULL.to_string()),
         Guard::UserTimeout(timeout) => ("user timeout", NULL.to_string(), seconds(timeout)),
         Guard::Nobody => ("nobody", NULL.to_string(), NULL.to_string()),
     };

@@ -66,10 +66,10 @@ fn settings(text: &mut String, plan: &Plan) {
         keepalive.count()
     );
     let guard = match keepalive.guard() {
-        Guard::Loop { rto_max } => format!(
-            "while output is outstanding, when keepalive stands aside (RFC 9293 §3.8.4): the loop, which looks at the \
-             last sign of life once a deadline; the kernel tries every {} at least (TCP_RTO_MAX_MS)",
-            duration(rto_max)
+        Guard::Loop { .. } => format!(
+            "while output is outstanding, when keepalive stands aside (RFC 9293 §3.8.4): the loop, which looks for \
+             signs of life every {}, and has the kernel ask as often",
+            duration(keepalive.pace())
         ),
         Guard::UserTimeout(timeout) => {
             format!("while output is outstanding: the kernel, by a user timeout of {}", duration(timeout))
@@ -77,40 +77,18 @@ fn settings(text: &mut String, plan: &Plan) {
         Guard::Nobody => "while output is outstanding: nobody".to_string(),
     };
     paragraph(text, "  ", "  ", &guard);
-    if let (Guard::Loop { .. }, Guard::UserTimeout(timeout)) =
-        (keepalive.guard(), keepalive.clone().without_rto_max().guard())
-    {
-        let words = format!(
-            "before Linux 6.15: a user timeout of {}. Not simply idle + interval × count = {}: its clock starts only \
-             with the first retransmission, 0.2 to 0.45 s and some round trips after the data, and its timer is late. \
-             Further above that sum an idle peer is kept for an interval more; below idle + interval = {} one lost \
-             probe would be fatal, because a user timeout undoes the count; and it lets go of living peers whose \
-             window stays shut that long",
-            duration(timeout),
-            duration(keepalive.deadline()),
-            duration(keepalive.idle() + keepalive.interval()),
-        );
-        paragraph(text, "  ", "  ", &words);
-    }
 }
 
 fn noticed(text: &mut String, plan: &Plan) {
-    let fallback = plan.keepalive.clone().without_rto_max();
-    let differs = fallback.guard() != plan.keepalive.guard();
-    let _ = writeln!(
-        text,
-        "\nA dead peer is gone:{}",
-        if differs { "                      before Linux 6.15" } else { "" }
-    );
+    let _ = writeln!(text, "\nA dead peer is gone:");
     for (name, state) in
         [("idle", State::Idle), ("data in flight", State::InFlight), ("window shut", State::WindowShut)]
     {
-        let when = |keepalive: &crate::keepalive::Keepalive| match keepalive.predict(state) {
+        let when = match plan.keepalive.predict(state) {
             Some(prediction) => prediction.to_string(),
             None => "after 15 minutes and more".to_string(),
         };
-        let before = if differs { when(&fallback) } else { String::new() };
-        let _ = writeln!(text, "{}", format!("  {name:<16}{:<25}{before}", when(&plan.keepalive)).trim_end());
+        let _ = writeln!(text, "  {name:<16}{when}");
     }
 }
 

@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::SockRef;
 
+use crate::keepalive::Keepalive;
 use crate::reactor::limits::WhenFull;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::source::Capacity;
@@ -114,6 +115,11 @@ impl Acceptor {
     pub fn listening(&self) -> io::Result<Listening> {
         let address = self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()?;
         Ok(Listening { address, keepalive: self.listen.keepalive.clone() })
+    }
+
+    /// As this kernel can keep it.
+    pub fn keepalive(&self) -> &Keepalive {
+        &self.listen.keepalive
     }
 
     /// Stops listening. What waits in the backlog is reset by the kernel.
@@ -227,10 +233,15 @@ impl Acceptor {
                 info!("accepted sockets do not inherit the listener's options here: they are set one by one");
             }
         }
-        if self.inherits != Some(true)
-            && let Err(error) = self.listen.apply(&socket)
-        {
-            warn!("a peer cannot be given its keepalive options: {error}; it may outlive its deadline");
+        if self.inherits != Some(true) {
+            let before = self.listen.keepalive.clone();
+            if let Err(error) = self.listen.apply(&socket) {
+                warn!("a peer cannot be given its keepalive options: {error}; it may outlive its deadline");
+            }
+            // What a listener could do an accepted socket need not.
+            if let Some(shortfall) = self.listen.keepalive.shortfall(&before) {
+                warn!("{shortfall}");
+            }
         }
     }
 }

@@ -54,19 +54,19 @@ impl Ticket {
     }
 }
 
-/// 16 bytes.
+/// 16 bytes for a ticket.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    ticket: Ticket,
+struct Entry<T> {
+    item: T,
     /// The low half of the deadline, in units.
     due: u32,
     next: u32,
 }
 
-/// See the head of this file.
+/// See the head of this file. Of each entry it holds a ticket, or a ticket and what is remembered with it.
 #[derive(Debug)]
-pub struct Agenda {
-    entries: Vec<Entry>,
+pub struct Agenda<T = Ticket> {
+    entries: Vec<Entry<T>>,
     /// Places in `entries` that are free, as a list.
     free: u32,
     heads: [u32; LISTS],
@@ -76,7 +76,7 @@ pub struct Agenda {
     count: usize,
 }
 
-impl Agenda {
+impl<T: Copy> Agenda<T> {
     pub const fn new() -> Self {
         Self { entries: Vec::new(), free: NOBODY, heads: [NOBODY; LISTS], soonest: [0; LISTS], floor: 0, count: 0 }
     }
@@ -94,13 +94,13 @@ impl Agenda {
     }
 
     /// Puts a peer on the agenda. What is due already is due at once.
-    pub fn arm(&mut self, due: Moment, ticket: Ticket) {
+    pub fn arm(&mut self, due: Moment, item: T) {
         if self.is_empty() && self.entries.len() > KEPT_PLACES {
             (self.entries, self.free) = (Vec::new(), NOBODY);
         }
         let farthest = self.floor + FARTHEST.as_nanos() as u64 / (1 << UNIT);
         let due = due.in_units(UNIT).clamp(self.floor, farthest);
-        let entry = Entry { ticket, due: due as u32, next: NOBODY };
+        let entry = Entry { item, due: due as u32, next: NOBODY };
         let place = if self.free == NOBODY {
             self.entries.push(entry);
             self.entries.len() as u32 - 1
@@ -120,7 +120,7 @@ impl Agenda {
     }
 
     /// The next one that is due, never early. In no order among those that are due in the same unit.
-    pub fn due(&mut self, now: Moment) -> Option<Ticket> {
+    pub fn due(&mut self, now: Moment) -> Option<T> {
         let list = self.lowest()?;
         if Moment::of_units(self.soonest[list], UNIT) > now {
             return None;
@@ -133,12 +133,12 @@ impl Agenda {
         self.heads[0] = std::mem::replace(&mut entry.next, self.free);
         self.free = place;
         self.count -= 1;
-        Some(entry.ticket)
+        Some(entry.item)
     }
 
     /// Forgets those who have gone, if they are the most: thousands may come and go before the first
     /// of them is due. `living` of them are still there.
-    pub fn tidy(&mut self, living: usize, is_living: impl Fn(Ticket) -> bool) {
+    pub fn tidy(&mut self, living: usize, is_living: impl Fn(T) -> bool) {
         if self.count <= 2 * living + KEPT_PLACES {
             return;
         }
@@ -146,8 +146,8 @@ impl Agenda {
         for list in 0..LISTS {
             let mut place = self.heads[list];
             while let Some(entry) = self.entries.get(place as usize) {
-                if is_living(entry.ticket) {
-                    tidied.arm(Moment::of_units(self.whole(entry.due), UNIT), entry.ticket);
+                if is_living(entry.item) {
+                    tidied.arm(Moment::of_units(self.whole(entry.due), UNIT), entry.item);
                 }
                 place = entry.next;
             }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_entry_takes_16_bytes() {
-        assert_eq!(size_of::<Entry>(), 16);
+        assert_eq!(size_of::<Entry<Ticket>>(), 16);
     }
 
     #[test]

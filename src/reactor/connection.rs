@@ -26,7 +26,7 @@ use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
 
-pub use self::look::Sign;
+pub use self::look::{Output, Sign};
 
 mod look;
 mod wire;

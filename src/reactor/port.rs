@@ -14,6 +14,8 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use slab::Slab;
 
+use crate::keepalive::Keepalive;
+use crate::keepalive::owing::{Asking, Owing};
 use crate::reactor::acceptor::Acceptor;
 use crate::reactor::agenda::Agenda;
 use crate::reactor::connection::{Connection, Flow};
@@ -57,10 +59,11 @@ pub struct Port {
     leaving: VecDeque<u32>,
     lingering: Timers,
     starved: Timers,
-    /// Those that were written to; `None` where the kernel keeps their deadline.
-    watch: Option<Watch>,
-    /// Those that were written to, if a stall is to be found out.
-    stall: Option<Watch>,
+    /// Those that were written to, and the terms on which they are looked at; `None` where the kernel keeps their
+    /// deadline.
+    watch: Option<(Asking, Watch<Option<Owing>>)>,
+    /// Those that were written to, if a stall is to be found out, and when it is one.
+    stall: Option<(Duration, Watch<()>)>,
     /// When the service wants to be asked about a peer; empty if it never does.
     agenda: Agenda,
     /// When each peer was active, as far as is known, if the most idle one may have to go.
@@ -94,7 +97,7 @@ impl Port {
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
         Ok(Self {
             service,
-            watch: acceptor.listening()?.keepalive.watched().map(Watch::new),
+            watch: watch(acceptor.keepalive()),
             acceptor,
             names,
             peers: Slab::new(),
@@ -102,7 +105,7 @@ impl Port {
             leaving: VecDeque::new(),
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
-            stall: limits.stalled.map(Watch::new),
+            stall: limits.stalled.map(|limit| (limit, Watch::new(limit))),
             agenda: Agenda::new(),
             idle: Agenda::new(),
             limits,
@@ -143,8 +146,8 @@ impl Port {
         if connection.wants_watching() {
             match &mut self.watch {
                 // Our FIN is no answer to a sign of life: this peer may have been silent for long.
-                Some(_) if lingers_now => self.look(key, turn.now),
-                Some(watch) => watch.add(turn.now, key),
+                Some(_) if lingers_now => self.look(key, None, turn.now),
+                Some((_, watch)) => watch.add(turn.now, key),
                 None => {}
             }
         }
@@ -187,6 +190,11 @@ impl Port {
             info!("{departures}; {} connected", self.peers.len());
         }
     }
+}
+
+/// Who keeps the deadline while output is outstanding: if it is the loop, it has this to look at.
+fn watch(keepalive: &Keepalive) -> Option<(Asking, Watch<Option<Owing>>)> {
+    keepalive.asking().map(|asking| (asking, Watch::new(asking.pace)))
 }
 
 impl Source for Port {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use crate::keepalive::owing::Setting;
+use crate::sockopt;
 use crate::tcp_info::TcpInfo;
 
 /// A stream that never blocks: what would wait is an error of kind `WouldBlock`.
@@ -29,6 +31,12 @@ pub trait Stream: Read + Write {
     /// Closing will send a reset and keep nothing (SO_LINGER of zero), so that no orphan lingers for
     /// a peer that is dead, and one that comes back is told.
     fn reset_on_close(&mut self);
+
+    /// Gives the connection an option of its own, for as long as it owes an ACK.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    fn set(&mut self, setting: Setting) -> io::Result<()>;
 }
 
 impl Stream for mio::net::TcpStream {
@@ -47,5 +55,12 @@ impl Stream for mio::net::TcpStream {
     fn reset_on_close(&mut self) {
         // If it fails, the kernel ends the orphan by itself, only later.
         let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn set(&mut self, setting: Setting) -> io::Result<()> {
+        match setting {
+            Setting::RtoMax(most) => sockopt::set_rto_max(self, most),
+            Setting::UserTimeout(timeout) => SockRef::from(&*self).set_tcp_user_timeout(timeout),
+        }
     }
 }

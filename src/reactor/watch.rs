@@ -1,57 +1,52 @@
-//! Who is asked for a sign of life, and when.
+//! Who is looked at, and when.
 //!
-//! Keepalive stands aside while output is outstanding, so the loop keeps the deadline of the peers
-//! that it has written to: each is looked at once a deadline, until it has acknowledged everything.
-//! Owns the times; knows no connection and asks nobody itself. An idle peer is not in here.
+//! Keepalive stands aside while output is outstanding, so the loop keeps the deadline of the peers that it has written
+//! to, and looks at them until they have acknowledged everything. Owns the times; knows no connection, judges nobody
+//! (`keepalive/owing.rs` does) and asks nobody itself. An idle peer is not in here.
 //!
 //! ```text
-//!   first write of a batch        deadline later: all of the batch are asked
+//!   first write of a batch        one pace later: all of the batch are looked at
 //!        │                             │
 //!   ─────┼──×────×──────×──────────────┼───────────────────▶ time
 //!        └ written to ┘                ├ has acknowledged everything: forgotten
-//!                                      ├ was heard of x ago: asked again, deadline − x later
+//!                                      ├ owes an ACK: looked at again, a pace later or at its deadline
 //!                                      └ was not heard of for the deadline: dead
 //! ```
 //!
-//! A write follows a sign of life in the same turn (input, or an ACK that made room), so nobody can
-//! have been silent for a whole deadline before the batch is asked: one look a deadline is enough.
-//! What is sent without one, a greeting, a ping or our FIN, calls for a look at once.
+//! What is sent without a sign of life before it, a greeting, a ping or our FIN, calls for a look at once: the
+//! peer may have been silent for long.
 
 use std::time::Duration;
 
 use crate::reactor::agenda::{Agenda, Ticket};
 use crate::reactor::timers::{Moment, soonest};
 
-/// See the head of this file.
+/// See the head of this file. `T` is what is remembered of a suspect from one look to the next.
 #[derive(Debug)]
-pub struct Watch {
-    deadline: Duration,
+pub struct Watch<T> {
+    pace: Duration,
     /// Slots that were written to since `batch_due` was set; four bytes each.
     batch: Vec<u32>,
     batch_due: Option<Moment>,
-    /// Those that still owed an ACK when they were asked, by when they are to be asked again.
-    suspects: Agenda,
+    /// Those that still owed something when they were looked at, by when they are to be looked at again.
+    suspects: Agenda<(Ticket, T)>,
 }
 
-impl Watch {
-    /// `deadline`: how long a peer may be silent.
-    pub const fn new(deadline: Duration) -> Self {
-        Self { deadline, batch: Vec::new(), batch_due: None, suspects: Agenda::new() }
-    }
-
-    pub fn deadline(&self) -> Duration {
-        self.deadline
+impl<T: Copy> Watch<T> {
+    /// `pace`: how long after a write it is looked for the first time.
+    pub const fn new(pace: Duration) -> Self {
+        Self { pace, batch: Vec::new(), batch_due: None, suspects: Agenda::new() }
     }
 
     /// This peer was written to, and is not watched yet.
     pub fn add(&mut self, now: Moment, key: u32) {
         self.batch.push(key);
-        self.batch_due.get_or_insert(now + self.deadline);
+        self.batch_due.get_or_insert(now + self.pace);
     }
 
-    /// This peer owes an ACK, and was last heard of `silent` ago.
-    pub fn suspect(&mut self, now: Moment, peer: Ticket, silent: Duration) {
-        self.suspects.arm(now + self.deadline.saturating_sub(silent), peer);
+    /// This peer still owes something, and is to be looked at again so long from now.
+    pub fn suspect(&mut self, now: Moment, peer: Ticket, remembered: T, after: Duration) {
+        self.suspects.arm(now + after, (peer, remembered));
     }
 
     /// When the loop must wake.
@@ -71,7 +66,7 @@ impl Watch {
     }
 
     /// The next suspect that is due.
-    pub fn due_suspect(&mut self, now: Moment) -> Option<Ticket> {
+    pub fn due_suspect(&mut self, now: Moment) -> Option<(Ticket, T)> {
         self.suspects.due(now)
     }
 }
@@ -85,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_asked_once_a_deadline() {
+    fn a_batch_is_looked_at_a_pace_later_and_suspects_when_they_are_due() {
         let mut watch = Watch::new(Duration::from_millis(100));
         assert_eq!(watch.next(), None);
         watch.add(at(10), 1);
@@ -94,14 +89,14 @@ mod tests {
         assert_eq!([watch.due_in_batch(at(110)), watch.due_in_batch(at(110))], [Some(2), Some(1)]);
         assert_eq!((watch.due_in_batch(at(110)), watch.next()), (None, None));
         let [one, two] = [1, 2].map(|key| Ticket::new(key, at(0)));
-        watch.suspect(at(110), one, Duration::from_millis(20));
-        watch.suspect(at(110), two, Duration::from_millis(70));
+        watch.suspect(at(110), one, 'a', Duration::from_millis(80));
+        watch.suspect(at(110), two, 'b', Duration::from_millis(30));
         watch.add(at(120), 3);
         // Times are rounded up by a millisecond or so.
         let next = watch.next().unwrap();
         assert!(next >= at(140) && next < at(142) && watch.due_suspect(at(139)).is_none(), "{next:?}");
-        assert_eq!(watch.due_suspect(at(200)), Some(two));
-        assert_eq!(watch.due_suspect(at(200)), Some(one));
+        assert_eq!(watch.due_suspect(at(200)), Some((two, 'b')));
+        assert_eq!(watch.due_suspect(at(200)), Some((one, 'a')));
         assert_eq!((watch.due_suspect(at(200)), watch.next()), (None, Some(at(220))));
     }
 }

@@ -22,6 +22,8 @@ pub enum Cut {
     /// Those to the client are answered with "host unreachable", as a router does that finds nobody at
     /// home. The other direction stays open, for that is the way of the answer.
     Unreachable,
+    /// Those to the client vanish; those from it arrive.
+    ToTheClient,
 }
 
 /// Three namespaces, wired. They are removed when the test ends, however that ends.
@@ -46,6 +48,7 @@ impl Network {
         let (client, server) = (self.client(), self.server());
         let routes = match how {
             Cut::BlackHole => [client, server].map(|end| format!("route add blackhole {end}/32")).to_vec(),
+            Cut::ToTheClient => vec![format!("route add blackhole {client}/32")],
             Cut::Unreachable => vec![format!("route add unreachable {client}/32")],
         };
         ip(Some(&self.0.middle), &routes).expect("the way can be cut");

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use log::trace;
 
+use crate::keepalive::owing::{Asking, Judgement, Owing};
 use crate::reactor::connection::Connection;
 use crate::reactor::connection::wire::{Phase, Watched};
 use crate::reactor::stream::Stream;
+use crate::reactor::timers::Moment;
 
 /// What the kernel's figures of the past may be short of.
 const TICK: Duration = Duration::from_millis(10);
@@ -20,10 +22,22 @@ const PROBE_ANSWER: Duration = Duration::from_millis(500);
 pub enum Sign {
     /// The peer has acknowledged everything: it need not be watched.
     Acknowledged,
-    /// It owes an ACK, and was last heard of so long ago.
-    Heard { ago: Duration },
+    /// It owes an ACK, and is to be looked at again so long from now. What is to be remembered until then; nothing if
+    /// the kernel would not say anything.
+    Owes { owing: Option<Owing>, after: Duration },
     /// It owes an ACK and was not heard of for the deadline: it is dead.
     None,
+}
+
+/// What [`Connection::look_at_output`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Nothing waits, or it is over: it need not be looked at.
+    Gone,
+    /// It waits, and is to be looked at again so long from now.
+    Waits { after: Duration },
+    /// It has waited and not moved for the limit, though the peer lives.
+    Stalled,
 }
 
 impl<S: Stream> Connection<S> {
@@ -36,26 +50,35 @@ impl<S: Stream> Connection<S> {
         wants
     }
 
-    /// Looks for a sign of life of a watched peer. After [`Sign::None`] it must be driven.
-    pub fn look(&mut self, deadline: Duration) -> Sign {
+    /// Looks for a sign of life of a watched peer; `before` is what the last look remembered. After [`Sign::None`] it
+    /// must be driven.
+    pub fn look(&mut self, asking: &Asking, before: Option<Owing>, now: Moment) -> Sign {
         if self.wire.watched != Watched::Yes || self.wire.phase.is_ending() {
             return Sign::Acknowledged;
         }
         let info = self.wire.stream.info();
         trace!("{}: looked for a sign of life: {info:?}", self.wire.peer);
-        match info {
+        let (sign, setting) = match info {
             Some(info) if !info.owes() && self.wire.outbox.is_none() => {
                 self.wire.watched = Watched::No;
-                Sign::Acknowledged
+                (Sign::Acknowledged, before.and_then(|owing| asking.release(owing)))
             }
-            Some(info) if info.silent >= deadline => {
-                self.wire.declare_dead(info);
-                Sign::None
-            }
-            Some(info) => Sign::Heard { ago: info.silent },
+            Some(info) => match asking.judge(before, now.since(Moment::default()), &info) {
+                Judgement::Dead => {
+                    self.wire.declare_dead(info);
+                    (Sign::None, None)
+                }
+                Judgement::Again { owing, after, setting } => (Sign::Owes { owing: Some(owing), after }, setting),
+            },
             // The kernel would not say: it is asked again, and nobody is taken for dead meanwhile.
-            None => Sign::Heard { ago: Duration::ZERO },
+            None => (Sign::Owes { owing: before, after: asking.pace }, None),
+        };
+        if let Some(setting) = setting {
+            // A connection that has just died takes no options; it is told of otherwise.
+            let result = self.wire.stream.set(setting);
+            trace!("{}: {setting:?}: {result:?}", self.wire.peer);
         }
+        sign
     }
 
     /// True, once, after something was written to a peer whose output is not looked at yet.
@@ -68,28 +91,28 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Looks whether output has waited and not moved for `limit`, though the peer lives. After
-    /// [`Sign::None`] it is to be let go.
-    pub fn look_at_output(&mut self, limit: Duration) -> Sign {
+    /// [`Output::Stalled`] it is to be let go.
+    pub fn look_at_output(&mut self, limit: Duration) -> Output {
         let over = self.wire.phase.is_ending() || self.wire.phase == Phase::Lingering;
         let info = if self.wire.stalls == Watched::Yes && !over { self.wire.stream.info() } else { None };
         match info {
             // The kernel would not say: it is asked again.
-            None if !over && self.wire.stalls == Watched::Yes => Sign::Heard { ago: Duration::ZERO },
+            None if !over && self.wire.stalls == Watched::Yes => Output::Waits { after: limit },
             Some(info) if info.not_sent > 0 || self.wire.outbox.is_some() => {
                 // A tick, for the kernel counts in ticks: never early.
                 if info.sent < limit + TICK {
-                    Sign::Heard { ago: info.sent.saturating_sub(TICK) }
+                    Output::Waits { after: limit + TICK - info.sent }
                 } else if info.probes > 0 {
                     // The last probe of the shut window is not answered yet. If the peer is dead, the
                     // deadline sees to it; if it lives, its answer comes.
-                    Sign::Heard { ago: limit.saturating_sub(PROBE_ANSWER) }
+                    Output::Waits { after: PROBE_ANSWER.min(limit) }
                 } else {
-                    Sign::None
+                    Output::Stalled
                 }
             }
             _ => {
                 self.wire.stalls = Watched::No;
-                Sign::Acknowledged
+                Output::Gone
             }
         }
     }

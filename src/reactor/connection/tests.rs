@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::*;
+use crate::keepalive::owing::{Asking, Setting};
 use crate::reactor::outbox::OUTBOX_LIMIT;
 use crate::service::{Heartbeat, Ping};
 
@@ -46,6 +47,7 @@ struct Kernel {
     tells_of_room: bool,
     info: Option<TcpInfo>,
     reset: bool,
+    set: Vec<Setting>,
     /// Echo only: the bytes that were read and must be written before the next read.
     owed: usize,
     reads: usize,
@@ -131,6 +133,11 @@ impl Stream for Scripted {
 
     fn reset_on_close(&mut self) {
         self.0.borrow_mut().reset = true;
+    }
+
+    fn set(&mut self, setting: Setting) -> io::Result<()> {
+        self.0.borrow_mut().set.push(setting);
+        Ok(())
     }
 }
 

@@ -12,14 +12,14 @@ use std::time::Duration;
 use log::warn;
 use mio::Registry;
 
+use crate::keepalive::owing::Owing;
 use crate::reactor::agenda::Ticket;
-use crate::reactor::connection::{Connection, Sign};
+use crate::reactor::connection::{Connection, Output, Sign};
 use crate::reactor::departure::Departure;
 use crate::reactor::port::Port;
 use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::timers::{Moment, Timer, soonest};
-use crate::reactor::watch::Watch;
 
 /// How many peers are looked at for a sign of life in a turn.
 const LOOK_BUDGET: usize = 1024;
@@ -58,8 +58,8 @@ impl Port {
             self.acceptor.deadline(),
             self.lingering.next(),
             self.starved.next(),
-            self.watch.as_ref().and_then(Watch::next),
-            self.stall.as_ref().and_then(Watch::next),
+            self.watch.as_ref().and_then(|(_, watch)| watch.next()),
+            self.stall.as_ref().and_then(|(_, watch)| watch.next()),
             self.agenda.next(),
             self.summary.deadline(),
             self.stop_by,
@@ -86,12 +86,12 @@ impl Port {
     /// Asks the kernel about the peers that were written to and whose deadline has come.
     fn look_for_signs_of_life(&mut self, now: Moment) {
         for _ in 0..LOOK_BUDGET {
-            let Some(watch) = &mut self.watch else { return };
+            let Some((_, watch)) = &mut self.watch else { return };
             if let Some(key) = watch.due_in_batch(now) {
-                self.look(key, now);
-            } else if let Some(ticket) = watch.due_suspect(now) {
+                self.look(key, None, now);
+            } else if let Some((ticket, owing)) = watch.due_suspect(now) {
                 if self.has(ticket) {
-                    self.look(ticket.key, now);
+                    self.look(ticket.key, owing, now);
                 }
             } else {
                 return;
@@ -99,12 +99,19 @@ impl Port {
         }
     }
 
-    /// Asks the kernel about one peer.
-    pub(super) fn look(&mut self, key: u32, now: Moment) {
-        let (Some(watch), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else { return };
-        match connection.look(watch.deadline()) {
+    /// Asks the kernel about one peer; `before` is what the last look remembered.
+    pub(super) fn look(&mut self, key: u32, before: Option<Owing>, now: Moment) {
+        let (Some((asking, watch)), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else {
+            return;
+        };
+        match connection.look(asking, before, now) {
             Sign::Acknowledged => {}
-            Sign::Heard { ago } => watch.suspect(now, Ticket::new(key, connection.arrival()), ago),
+            Sign::Owes { owing, after } => {
+                // A batch that was looked at in one turn need not be looked at in one turn for ever.
+                let spread =
+                    if before.is_none() && after == asking.pace { phase(key, after / 2) } else { Duration::ZERO };
+                watch.suspect(now, Ticket::new(key, connection.arrival()), owing, after - spread);
+            }
             Sign::None => {
                 if connection.enqueue() {
                     self.runnable.push(key);
@@ -115,7 +122,7 @@ impl Port {
 
     /// Enters a peer that was written to, if it is not yet among those whose output may stall.
     pub(super) fn watch_output(&mut self, key: u32, now: Moment) {
-        let Some(stall) = &mut self.stall else { return };
+        let Some((_, stall)) = &mut self.stall else { return };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if connection.may_stall() {
             stall.add(now, key);
@@ -125,10 +132,10 @@ impl Port {
     /// Asks the kernel about output that may not have moved for long.
     fn look_for_stalls(&mut self, now: Moment) {
         for _ in 0..LOOK_BUDGET {
-            let Some(stall) = &mut self.stall else { return };
+            let Some((_, stall)) = &mut self.stall else { return };
             let key = if let Some(key) = stall.due_in_batch(now) {
                 key
-            } else if let Some(ticket) = stall.due_suspect(now) {
+            } else if let Some((ticket, ())) = stall.due_suspect(now) {
                 if !self.has(ticket) {
                     continue;
                 }
@@ -136,11 +143,13 @@ impl Port {
             } else {
                 return;
             };
-            let (Some(stall), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else { continue };
-            match connection.look_at_output(stall.deadline()) {
-                Sign::Acknowledged => {}
-                Sign::Heard { ago } => stall.suspect(now, Ticket::new(key, connection.arrival()), ago),
-                Sign::None => self.let_go(key, Departure::Stalled),
+            let (Some((limit, stall)), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else {
+                continue;
+            };
+            match connection.look_at_output(*limit) {
+                Output::Gone => {}
+                Output::Waits { after } => stall.suspect(now, Ticket::new(key, connection.arrival()), (), after),
+                Output::Stalled => self.let_go(key, Departure::Stalled),
             }
         }
     }
@@ -191,7 +200,7 @@ impl Port {
             self.runnable.push(key);
         }
         if connection.wants_watching() {
-            self.look(key, now);
+            self.look(key, None, now);
         }
         self.watch_output(key, now);
     }
@@ -209,4 +218,10 @@ impl Port {
             warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
         }
     }
+}
+
+/// A part of `most` that is a slot's own: neighbours are far apart (the golden ratio).
+fn phase(key: u32, most: Duration) -> Duration {
+    let share = u64::from(key.wrapping_mul(0x9E37_79B9));
+    Duration::from_micros((most.as_micros() as u64 * share) >> 32)
 }

@@ -93,6 +93,10 @@ impl Port {
     }
 
     fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
+        // The first accepted socket may show that the loop would look in vain.
+        if self.watch.is_some() && self.acceptor.keepalive().asking().is_none() {
+            self.watch = None;
+        }
         let entry = self.peers.vacant_entry();
         let key = entry.key();
         debug!("{address} arrived");

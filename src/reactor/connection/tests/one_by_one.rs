@@ -63,8 +63,12 @@ fn nobody_holds_the_loop_longer_than_a_budget() {
 /// The kernel would try for a quarter of an hour: the loop looks, and it is the last ACK that counts.
 #[test]
 fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
-    const DEADLINE: Duration = Duration::from_secs(5);
-    let silent = |seconds| TcpInfo { silent: Duration::from_secs(seconds), ..TcpInfo::default() };
+    let (pace, rto_max) = (Duration::from_secs(1), Some(Duration::from_millis(2500)));
+    let asking = Asking { deadline: Duration::from_secs(5), pace, rto_max };
+    let silent = |seconds| {
+        let silent = Duration::from_secs(seconds);
+        TcpInfo { silent, received: silent, window: Some(0), ..TcpInfo::default() }
+    };
     let mut bench = Bench::new(64, 30);
     assert!(!bench.connection.wants_watching(), "nothing was written");
     bench.happen(&Happening::Data(10));
@@ -72,21 +76,23 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
     assert_eq!([bench.connection.wants_watching(), bench.connection.wants_watching()], [true, false]);
     let look = |bench: &mut Bench, info| {
         bench.kernel.0.borrow_mut().info = Some(info);
-        bench.connection.look(DEADLINE)
+        bench.connection.look(&asking, None, TERMS.now + Duration::from_secs(3600))
     };
+    let after = |sign| if let Sign::Owes { after, .. } = sign { after.as_secs() } else { panic!("{sign:?}") };
     // Acknowledged: however long it is silent, keepalive sees to it.
     assert_eq!(look(&mut bench, silent(100)), Sign::Acknowledged);
     assert!(!bench.connection.wants_watching());
     bench.happen(&Happening::Data(40));
     bench.turn();
     assert!(bench.connection.wants_watching());
-    // Its window is shut, but its answers arrive: it is kept.
-    assert_eq!(look(&mut bench, TcpInfo { not_sent: 10, ..silent(4) }), Sign::Heard { ago: Duration::from_secs(4) });
-    assert_eq!(look(&mut bench, TcpInfo { not_sent: 10, ..silent(0) }), Sign::Heard { ago: Duration::ZERO });
+    // Its window is shut, but its answers arrive: it is kept, and asked more often.
+    assert_eq!(after(look(&mut bench, TcpInfo { not_sent: 10, ..silent(4) })), 1);
+    assert_eq!(bench.kernel.0.borrow().set, [Setting::RtoMax(pace)]);
+    assert_eq!(after(look(&mut bench, TcpInfo { not_sent: 10, ..silent(0) })), 1);
     // The kernel has delivered all, but the outbox has not.
-    assert_eq!(look(&mut bench, silent(4)), Sign::Heard { ago: Duration::from_secs(4) });
+    assert_eq!(after(look(&mut bench, silent(4))), 1);
     bench.happen(&Happening::Data(7));
-    assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..silent(5) }), Sign::None);
+    assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, probes: 2, ..silent(5) }), Sign::None);
     assert!(bench.kernel.0.borrow().reset, "a peer that comes back is told");
     bench.kernel.0.borrow_mut().failed = true; // what it was owed is lost
     let departure = bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS);
@@ -109,10 +115,10 @@ fn output_that_does_not_move_has_stalled() {
         bench.kernel.0.borrow_mut().info = Some(info);
         bench.connection.look_at_output(LIMIT)
     };
-    assert!(matches!(look(&mut bench, sent(50)), Sign::Heard { ago } if ago < Duration::from_secs(50)));
-    assert!(matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), Sign::Heard { ago } if ago < LIMIT));
+    assert!(matches!(look(&mut bench, sent(50)), Output::Waits { after } if after > Duration::from_secs(10)));
+    assert!(matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), Output::Waits { after } if after < LIMIT));
     // The kernel has sent all it had, but the outbox has not.
-    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(61) }), Sign::None);
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(61) }), Output::Stalled);
     bench.connection.let_go(Departure::Stalled);
     assert!(bench.kernel.0.borrow().reset, "its output is not left to the kernel");
     assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Err(Departure::Stalled));
@@ -121,7 +127,7 @@ fn output_that_does_not_move_has_stalled() {
     bench.happen(&Happening::Data(40));
     bench.turn();
     assert!(bench.connection.may_stall());
-    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), Sign::Acknowledged);
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), Output::Gone);
     bench.happen(&Happening::Data(1));
     bench.turn();
     assert!(bench.connection.may_stall());

@@ -1,0 +1,244 @@
+//! A peer that owes an ACK: does it live, when is it to be looked at again, and how is the kernel made to ask it
+//! in time?
+//!
+//! Owns that judgement. It is pure: the kernel's figures and the time go in, an answer comes out. Knows no socket, no
+//! clock and no table of peers; who looks and when is the loop's affair.
+//!
+//! ```text
+//!  last proof that it hears us                                          unheard for the deadline: dead
+//!  │                                                                                             │
+//!  ├───×──×────×────────×────────────────×────────────────×────────────────×─────────────────────┤
+//!  │   0.2, 0.6, 1.4 … s: the kernel tries, at growing distances; from the second look on at most │ pace apart
+//!  │             ▲                   ▲                   ▲                   ▲                    ▲
+//!  └── first look, a pace after the write; then one a pace; the last one at the deadline itself ──┘
+//! ```
+//!
+//! **What proves that a peer hears us.** New data prove it: with our ACKs lost, a peer is down to retransmissions
+//! within its first time-out. So does whatever acknowledges, and an ACK without data, which answers a probe. A
+//! retransmission proves nothing: its end is the next byte that is expected, so it passes the check of the sequence
+//! number (RFC 9293 §3.10.7.4) and `tcpi_last_ack_recv` counts it, though the peer hears nothing of us. While our own
+//! data are retransmitted into an open window, nothing that came since the first try counts either: who hears
+//! one of the tries acknowledges it.
+//!
+//! **Who was not asked is not dead.** At least one try must have stayed unanswered for as long as an answer takes.
+//!
+//! **How the kernel is made to ask in time** (`net/ipv4/tcp_timer.c`):
+//!
+//! - `TCP_RTO_MAX_MS` (Linux 6.15) bounds the time between two tries. It cannot simply be short: if the window goes to
+//!   zero *under* unacknowledged data, `tcp_rtx_probe0_timed_out` ends the connection after twice that time of
+//!   silence. So the listener has half of the deadline, which cannot undercut it, and a peer whose window is
+//!   shut, or which has been silent for a pace, is given one pace by the look, and loses it again.
+//! - Without it: a user timeout that slides. Once `TCP_USER_TIMEOUT` is set the kernel never sleeps past it
+//!   (`tcp_clamp_probe0_to_user_timeout`, Linux 5.11 and the stable series before it), so one that is raised before it
+//!   is over brings a probe a pace, and never an end. Its clock runs from the first probe of the shut window
+//!   (`icsk_probes_tstamp`) and **is not taken back if the window opens by less than the segment that waits**
+//!   (`tcp_ack_probe`): from then on it may be hours old, and would end a living peer at once. So it slides only
+//!   where the figures say that the window was never shut before; else nothing is set, and the peer is asked
+//!   when the kernel's own backoff gets there.
+
+use std::time::Duration;
+
+use crate::tcp_info::TcpInfo;
+
+/// How long the answer to a try may take. Two tries are further apart than a round trip by themselves.
+pub(super) const ANSWER: Duration = Duration::from_millis(500);
+/// Two accounts of one moment, by figures in ticks of up to 10 ms, differ by less.
+const SAME: u32 = 25;
+/// The window was never shut before if all the time that it held us back is the time since the last data went out,
+/// give or take this. The first probe of a shut window takes twice as long (`TCP_RTO_MIN`).
+const NEVER_BEFORE: Duration = Duration::from_millis(100);
+
+/// The terms on which the peers of a listener are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// How long a peer may be unheard of.
+    pub deadline: Duration,
+    /// The most that is wanted between two tries of the kernel; from one look to the next.
+    pub pace: Duration,
+    /// The most that may pass between two tries by the listener's `TCP_RTO_MAX_MS`; `None` where the kernel has no such
+    /// option.
+    pub rto_max: Option<Duration>,
+}
+
+/// What a look has a socket be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    RtoMax(Duration),
+    /// `None` takes it back.
+    UserTimeout(Option<Duration>),
+}
+
+/// Which setting of its own a peer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paced {
+    /// None: the listener's.
+    No,
+    RtoMax,
+    UserTimeout,
+}
+
+/// What is remembered of a peer that owes an ACK from one look to the next. Times are milliseconds since the start, of
+/// which the low half is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owing {
+    /// It cannot have heard us later than this, as far as was seen.
+    heard: u32,
+    looked: u32,
+    /// When a try was first seen unanswered, if `is_tried`.
+    tried: u32,
+    /// The kernel's counters at the last look; the last one is from the look that heard of it.
+    acknowledged: u32,
+    pure_acks: u32,
+    retransmitted: u32,
+    is_tried: bool,
+    paced: Paced,
+}
+
+/// What a look at a peer that owes an ACK came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It was asked, and has not been heard of for the deadline.
+    Dead,
+    /// It is to be looked at again so long from now.
+    Again { owing: Owing, after: Duration, setting: Option<Setting> },
+}
+
+/// What TCP is doing for a peer that owes an ACK.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// Data are in flight, and there is a window for them: they are retransmitted.
+    InFlight,
+    /// The window is shut under data in flight: their retransmissions are its probes.
+    Shrunk,
+    /// The window is shut and data wait: it is probed.
+    Shut,
+}
+
+impl Doing {
+    fn of(info: &TcpInfo) -> Self {
+        match info.window {
+            Some(0) if info.unacknowledged > 0 => Self::Shrunk,
+            _ if info.unacknowledged > 0 => Self::InFlight,
+            _ => Self::Shut,
+        }
+    }
+}
+
+impl Asking {
+    /// Judges a peer that owes an ACK; `before` is what the last look left. `now` is the time since any fixed moment.
+    pub fn judge(&self, before: Option<Owing>, now: Duration, info: &TcpInfo) -> Judgement {
+        let doing = Doing::of(info);
+        let now = now.as_millis() as u32;
+        let mut owing = before.unwrap_or(Owing {
+            heard: now.wrapping_sub(millis(info.received.min(answered(doing, info)))),
+            looked: now,
+            tried: 0,
+            acknowledged: info.acknowledged,
+            pure_acks: info.pure_acks,
+            retransmitted: info.retransmitted,
+            is_tried: false,
+            paced: Paced::No,
+        });
+        owing.listen(doing, now, info);
+        let unheard = now.wrapping_sub(owing.heard);
+        let tries = owing.tries(doing, info);
+        let waited = now.wrapping_sub(owing.tried);
+        let was_asked = tries > 1 || owing.is_tried && waited >= millis(ANSWER);
+        let left = millis(self.deadline).saturating_sub(unheard);
+        if left == 0 && was_asked {
+            return Judgement::Dead;
+        }
+        let after = match (left, owing.is_tried) {
+            (0, true) => ANSWER - Duration::from_millis(waited.into()),
+            (0, false) => self.pace,
+            (left, _) => self.pace.min(Duration::from_millis(left.into())),
+        };
+        let setting = self.set_pace(&mut owing, doing, unheard, info);
+        Judgement::Again { owing, after, setting }
+    }
+
+    /// The peer has acknowledged everything: what is to be taken back.
+    pub fn release(&self, owing: Owing) -> Option<Setting> {
+        match owing.paced {
+            Paced::No => None,
+            Paced::RtoMax => self.rto_max.map(Setting::RtoMax),
+            Paced::UserTimeout => Some(Setting::UserTimeout(None)),
+        }
+    }
+
+    fn set_pace(&self, owing: &mut Owing, doing: Doing, unheard: u32, info: &TcpInfo) -> Option<Setting> {
+        let before = owing.paced;
+        let is_due = doing == Doing::Shut || doing == Doing::InFlight && unheard >= millis(self.pace);
+        let sliding = (self.rto_max.is_none() && doing == Doing::Shut).then(|| self.slide(info)).flatten();
+        owing.paced = match (self.rto_max, sliding) {
+            (Some(rto_max), _) if is_due && rto_max > self.pace => Paced::RtoMax,
+            (None, Some(_)) => Paced::UserTimeout,
+            _ => Paced::No,
+        };
+        match owing.paced {
+            Paced::UserTimeout => Some(Setting::UserTimeout(sliding)),
+            now if now == before => None,
+            Paced::RtoMax => Some(Setting::RtoMax(self.pace)),
+            Paced::No => self.release(Owing { paced: before, ..*owing }),
+        }
+    }
+
+    /// What the user timeout is to be until the next look: the time since the window was shut, a pace, and half of one
+    /// for a loop that is late. `None` where its clock may have been started by an earlier shut window.
+    fn slide(&self, info: &TcpInfo) -> Option<Duration> {
+        let limited = info.window_limited;
+        let is_first = limited.abs_diff(info.sent) <= NEVER_BEFORE;
+        let timeout = info.sent + self.pace * 3 / 2;
+        (is_first && timeout.as_millis() <= i32::MAX as u128).then_some(timeout)
+    }
+}
+
+impl Owing {
+    /// Takes note of what the peer's packets prove.
+    fn listen(&mut self, doing: Doing, now: u32, info: &TcpInfo) {
+        let since_look = now.wrapping_sub(self.looked);
+        let counted = (info.acknowledged, info.pure_acks) != (self.acknowledged, self.pure_acks);
+        // A probe of the peer is counted, but is from outside the window: no ACK was taken from it.
+        let is_answered = counted && millis(info.silent) <= since_look.saturating_add(SAME);
+        let ago = if is_answered { info.received.min(answered(doing, info)) } else { info.received };
+        let ago = millis(ago);
+        if ago.saturating_add(SAME) < now.wrapping_sub(self.heard) {
+            self.heard = now.wrapping_sub(ago);
+            (self.retransmitted, self.is_tried) = (info.retransmitted, false);
+        }
+        (self.looked, self.acknowledged, self.pure_acks) = (now, info.acknowledged, info.pure_acks);
+    }
+
+    /// How many tries since the peer was heard of are without an answer, at least.
+    fn tries(&mut self, doing: Doing, info: &TcpInfo) -> u32 {
+        let retransmitted = match doing {
+            Doing::InFlight => info.retransmits.into(),
+            // An ACK that acknowledges nothing new leaves `tcpi_retransmits` as it is.
+            Doing::Shrunk => info.retransmitted.wrapping_sub(self.retransmitted),
+            Doing::Shut => 0,
+        };
+        let tries = retransmitted.max(info.probes.into());
+        if tries > 0 && !self.is_tried {
+            (self.tried, self.is_tried) = (self.looked, true);
+        }
+        tries
+    }
+}
+
+/// How long ago an ACK came at the least, if one came: see the head of this file for what does not count.
+fn answered(doing: Doing, info: &TcpInfo) -> Duration {
+    if doing != Doing::InFlight || info.retransmits == 0 {
+        return info.silent;
+    }
+    // Each wait was twice the one before, or cut: then this is too short, and nobody is early.
+    let waits: Duration = (1..=u32::from(info.retransmits).min(31)).map(|nth| info.rto / (1 << nth)).sum();
+    info.silent.max(info.sent + waits)
+}
+
+/// Of a figure of the kernel, which has 32 bits as well.
+fn millis(duration: Duration) -> u32 {
+    duration.as_millis().min(u32::MAX.into()) as u32
+}
+
+#[cfg(test)]
+mod tests;
