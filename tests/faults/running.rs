@@ -85,7 +85,8 @@ impl Stage {
     fn set(scene: Scene) -> Self {
         // A crowd's arrivals and departures are not told one by one: the log is not what is tested.
         let crowded = matches!(scene, Scene::Crowds | Scene::Disperses | Scene::Rushes);
-        let options = if crowded { [PORTS, &["--log", "info"]].concat() } else { PORTS.to_vec() };
+        // A deadline so long that nobody is looked at meanwhile.
+        let options = if crowded { [PORTS, &["--log", "info", "--deadline", "10m"]].concat() } else { PORTS.to_vec() };
         let server = Server::start(&options);
         let port = server.addresses[0];
         let mut steady: Vec<_> =

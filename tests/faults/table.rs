@@ -214,7 +214,7 @@ pub static ROWS: &[Row] = &[
     // The peers.
     Row::of(&["recvfrom"], RECEIVE, Absent, &[Sends, Closes, Asks, Stops]),
     Row::of(&["sendto"], SEND, Absent, &[Sends, Drinks, Asks]),
-    Row::of(&["getsockopt"], OPTION, Absent, &[ComesFirst, Closes, ResetsPaused, Stops]),
+    Row::of(&["getsockopt"], OPTION, Goes, &[ComesFirst, Closes, ResetsPaused, Stops]),
     Row::of(&["shutdown"], &["EBADF", "EINVAL", "ENOTCONN", "ENOTSOCK"], Absent, &[Stops]),
     Row::of(&["close"], &["EBADF", "EINTR", "EIO", "ENOSPC", "EDQUOT"], Goes, &[Closes, Stops]),
     // Signals.
