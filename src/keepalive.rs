@@ -280,8 +280,7 @@ impl Keepalive {
     /// What setsockopt(2) says.
     pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         if let Guard::Loop { rto_max: Some(rto_max) } = self.guard
-            && !(sockopt::set_rto_max(&**socket, rto_max).is_ok()
-                && sockopt::rto_max(&**socket).is_ok_and(|is| is == rto_max))
+            && !(sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max))
         {
             self.guard = Guard::Loop { rto_max: None };
         }
@@ -305,9 +304,7 @@ impl Keepalive {
     /// What getsockopt(2) says.
     pub fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
         let is_guarded = match self.guard {
-            Guard::Loop { rto_max: Some(rto_max) } => {
-                sockopt::rto_max(&**socket).is_ok_and(|is| is == rto_max) && TcpInfo::is_told(&**socket)
-            }
+            Guard::Loop { rto_max: Some(rto_max) } => has_rto_max(socket, rto_max) && TcpInfo::is_told(&**socket),
             Guard::Loop { rto_max: None } => TcpInfo::is_told(&**socket),
             _ => true,
         };
@@ -331,6 +328,12 @@ impl Keepalive {
     fn longest_rto_max(&self) -> Duration {
         self.pace().max(whole_milliseconds((self.deadline() + self.wheel.tick) / 2)).clamp(RTO_MAX.0, RTO_MAX.1)
     }
+}
+
+/// Whether that is what the kernel gives back. It counts in ticks, and rounds up.
+fn has_rto_max(socket: &SockRef<'_>, wanted: Duration) -> bool {
+    let tick = Duration::from_millis(10);
+    sockopt::rto_max(&**socket).is_ok_and(|is| (wanted..=wanted + tick).contains(&is))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
-/// What [`set_rto_max`] set.
+/// What [`set_rto_max`] set, in whole ticks: up to 10 ms more.
 ///
 /// # Errors
 /// As there.

@@ -45,8 +45,11 @@ pub(super) const ANSWER: Duration = Duration::from_millis(500);
 /// Two accounts of one moment, by figures in ticks of up to 10 ms, differ by less.
 const SAME: u32 = 25;
 /// The window was never shut before if all the time that it held us back is the time since the last data went out,
-/// give or take this. The first probe of a shut window takes twice as long (`TCP_RTO_MIN`).
+/// give or take this.
 const NEVER_BEFORE: Duration = Duration::from_millis(100);
+/// The first probe of a shut window takes no less (`TCP_RTO_MIN`). If the window has not held us back for so long,
+/// something else does, as a full queue of our own: then data that were refused count as sent.
+const FIRST_PROBE: Duration = Duration::from_millis(200);
 
 /// The terms on which the peers of a listener are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +190,7 @@ impl Asking {
     /// for a loop that is late. `None` where its clock may have been started by an earlier shut window.
     fn slide(&self, info: &TcpInfo) -> Option<Duration> {
         let limited = info.window_limited;
-        let is_first = limited.abs_diff(info.sent) <= NEVER_BEFORE;
+        let is_first = limited >= FIRST_PROBE && limited.abs_diff(info.sent) <= NEVER_BEFORE;
         let timeout = info.sent + self.pace * 3 / 2;
         (is_first && timeout.as_millis() <= i32::MAX as u128).then_some(timeout)
     }

@@ -17,6 +17,8 @@ pub(super) const MARGIN: Duration = Duration::from_millis(50);
 /// How often the kernel sends outstanding data, or probes a shut window, before it gives up
 /// (`tcp_retries2`), and the first wait, which doubles from one to the next (`TCP_RTO_MIN`).
 const TRIES: u32 = 15;
+/// How long the kernel waits after a queue of its own refused a packet (`TCP_RESOURCE_PROBE_INTERVAL`).
+const REFUSED_AGAIN: Duration = Duration::from_millis(500);
 /// What the loop may be late by, beside the clock's tick: `poll` counts in milliseconds, and a turn
 /// may be under way.
 const TURN: Duration = Duration::from_millis(50);
@@ -38,6 +40,10 @@ pub enum State {
     /// coming. Counted from the last packet that shows that it hears us, or under a user timeout from the
     /// moment when our data were sent.
     Deaf,
+    /// Idle, and the server's own transmit queue has taken nothing since before the first probe: the kernel
+    /// counts no probe that was refused there, and tries again (`tcp_keepalive_timer`, NET_XMIT_DROP). Counted
+    /// from the moment when the queue takes packets again.
+    QueueStuck,
 }
 
 /// When the kernel lets a silent peer go: not before `from`, and not after `to` plus what a busy
@@ -62,6 +68,12 @@ impl Keepalive {
     /// retransmission time-out (0.2 s); a longer one comes on top, about thrice.
     pub fn predict(&self, state: State) -> Option<Prediction> {
         match (state, self.guard) {
+            (State::QueueStuck, _) => Some(Prediction {
+                from: self.interval * self.count,
+                to: REFUSED_AGAIN
+                    + self.wheel.grain(REFUSED_AGAIN)
+                    + (self.interval + self.wheel.grain(self.interval)) * self.count,
+            }),
             (State::Idle, Guard::UserTimeout(timeout)) => Some(Prediction {
                 from: self.tick(first_probe(|k| self.late_tick(k) >= timeout)),
                 to: self.late_tick(first_probe(|k| self.tick(k) >= timeout)).min(self.next_tick(timeout)),

@@ -197,6 +197,20 @@ fn what_undoes_the_deadline_is_warned_of() {
     assert!(keepalive(2, 1, 1).warnings()[0].to_string().starts_with("count 1: one lost packet"));
 }
 
+/// Where the kernel has TCP_RTO_MAX_MS, its rounding to ticks does not look like a refusal.
+#[test]
+fn every_deadline_is_guarded_by_what_the_kernel_has() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let has_it = sockopt::set_rto_max(&socket, s(7)).is_ok();
+    for seconds in (3..300).chain([600, 3600, 86_400]) {
+        let mut keepalive = Keepalive::with_deadline(s(seconds)).unwrap();
+        keepalive.apply(&SockRef::from(&socket)).unwrap();
+        let Guard::Loop { rto_max } = keepalive.guard() else { panic!("{seconds} s: {:?}", keepalive.guard()) };
+        assert_eq!(rto_max.is_some(), has_it, "{seconds} s");
+        assert!(keepalive.is_applied(&SockRef::from(&socket)).unwrap(), "{seconds} s");
+    }
+}
+
 /// The kernel's own word, on a real socket.
 #[test]
 fn applied_settings_can_be_read_back() {

@@ -48,7 +48,9 @@ pub fn run(server: SocketAddr, speak: Speak, keepalive: u16) {
 impl Client {
     fn obey(&mut self, command: &str, number: usize) -> io::Result<()> {
         match command {
-            "connect" => (0..number).try_for_each(|_| self.connect()),
+            "connect" => (0..number).try_for_each(|_| self.connect(Some(BUFFER))),
+            "connect-wide" => self.connect(None),
+            "shrink" => self.each(|stream| socket2::SockRef::from(&*stream).set_recv_buffer_size(BUFFER)),
             "greet" => {
                 let greetings = self.speak.greetings(self.keepalive);
                 self.each(|stream| greetings.iter().try_for_each(|greeting| talk(stream, greeting)))
@@ -87,10 +89,13 @@ impl Client {
         }
     }
 
-    fn connect(&mut self) -> io::Result<()> {
+    /// With small buffers, or with those of the system, which promise the server more.
+    fn connect(&mut self, buffer: Option<usize>) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
-        socket.set_recv_buffer_size(BUFFER)?;
-        socket.set_send_buffer_size(BUFFER)?;
+        if let Some(size) = buffer {
+            socket.set_recv_buffer_size(size)?;
+            socket.set_send_buffer_size(size)?;
+        }
         socket.connect_timeout(&self.server.into(), PATIENCE)?;
         socket.set_tcp_nodelay(true)?;
         let stream = TcpStream::from(socket);

@@ -185,6 +185,11 @@ impl<'a> Diary<'a> {
         (nearest, errno(reason), format!("the server's log: {reason}"))
     }
 
+    /// The last packet of the client said that its window is shut.
+    pub fn is_window_shut(&self) -> bool {
+        self.shut_since().is_some()
+    }
+
     /// Since when the client's window is shut without a break, as its packets say.
     fn shut_since(&self) -> Option<SystemTime> {
         let of_client = |entry: &&Entry| entry.who == Who::Client;

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
-use crate::keepalive::{Guard, Keepalive, State as Doing, TimerWheel};
+use crate::keepalive::{Guard, Keepalive, Prediction, State as Doing, TimerWheel};
 use crate::lab::scene::{Fault, Scene, State};
 use crate::speak::Speak;
 
 /// How long the kernels and a server take to say goodbye when nothing keeps them.
 const AT_ONCE: Duration = Duration::from_millis(300);
+/// How long the kernel tries to send data that its own queue refuses: `tcp_retries2` times, half a second apart.
+const REFUSED: Duration = Duration::from_millis(7500);
 /// How long after the deadline a server is left stopped that has not accepted the peer yet.
 const STALL: Duration = Duration::from_secs(3);
 
@@ -62,10 +64,24 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         Guard::UserTimeout(_) => of_user_timeout,
         _ => Since::LastHeard,
     };
+    let clock_of_the_deaf = match keepalive.guard() {
+        Guard::UserTimeout(_) => Since::Sent,
+        _ => Since::Fault,
+    };
     let gone = |since, doing| match keepalive.predict(doing) {
         Some(prediction) => Expectation::Gone { since, from: prediction.from, to: prediction.to },
         None => Expectation::NoDeadline,
     };
+    // An idle peer's probes do not count until the queue takes them; everywhere else the loop keeps the deadline.
+    if scene.fault == QueueFull && matches!(scene.state, State::Idle | State::Exchanged | State::AcceptQueue) {
+        let stuck = stall(keepalive);
+        return match keepalive.predict(Doing::QueueStuck) {
+            Some(Prediction { from, to }) => {
+                Expectation::Gone { since: Since::Fault, from: stuck + from, to: stuck + to + AT_ONCE }
+            }
+            None => Expectation::NoDeadline,
+        };
+    }
     if scene.state == State::AcceptQueue && !matches!(scene.fault, Frozen | Nothing | Lossy10 | Lossy30) {
         let stall = stall(keepalive);
         return Expectation::Gone { since: Since::Fault, from: stall, to: stall + AT_ONCE };
@@ -88,14 +104,26 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
             let idle = keepalive.idle();
             Expectation::Gone { since: Since::LastHeard, from: idle, to: idle + wheel.grain(idle) }
         }
-        (Rebooted, State::InFlight) => at_once,
+        (Rebooted, state) if state.is_in_flight() => at_once,
         (Rebooted, _) => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: keepalive.deadline() },
         // Under a user timeout, what never left the machine is timed from when it was sent.
-        (LinkDown | ArpGone, State::InFlight) => match (gone(clock(Since::Sent), Doing::InFlight), keepalive.guard()) {
-            (Expectation::Gone { since, to, .. }, Guard::UserTimeout(from)) => Expectation::Gone { since, from, to },
-            (other, _) => other,
+        // Its own queue refuses the data, so they count as unsent, and the kernel gives up by itself.
+        (QueueFull, state) if state.is_in_flight() => match gone(clock(Since::Sent), Doing::InFlight) {
+            Expectation::Gone { since, from, to } => Expectation::Gone { since, from: from.min(REFUSED), to },
+            _ => Expectation::Gone { since: Since::Sent, from: REFUSED, to: REFUSED + STALL },
         },
-        (_, State::InFlight) => gone(clock(Since::Sent), Doing::InFlight),
+        (LinkDown | ArpGone, State::InFlight | State::BothInFlight) => {
+            match (gone(clock(Since::Sent), Doing::InFlight), keepalive.guard()) {
+                (Expectation::Gone { since, to, .. }, Guard::UserTimeout(from)) => {
+                    Expectation::Gone { since, from, to }
+                }
+                (other, _) => other,
+            }
+        }
+        // Its retransmissions go on coming, and so the last packet says nothing.
+        (OutDead | HostUnreachable | AdminProhibited, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
+        (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
+        (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
         (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
         _ => gone(Since::LastHeard, Doing::Idle),
     }

@@ -24,6 +24,9 @@ pub struct Struck {
 
 /// Why a fault cannot be done on this machine; `None` where it can.
 pub fn is_missing(fault: Fault) -> Option<String> {
+    if fault == Fault::QueueFull && installed("tc").is_none() {
+        return Some("filling a transmit queue wants `tc`, which is not installed; `apt install iproute2`".to_string());
+    }
     let wants_nft = fault.loss().is_some() && installed("nft").is_none();
     wants_nft
         .then(|| "losing a share of the packets wants `nft`, which is not installed; `apt install nftables`".into())
@@ -51,6 +54,11 @@ pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Re
             middle(&["link set client down".to_string()])?;
             // As if the server had not met its neighbour for a while: it has to ask again.
             ip(Some(&network.server), &[format!("neighbour flush dev {INTERFACE}")])?;
+        }
+        Fault::QueueFull => {
+            queue(network, "replace", " pfifo limit 0")?;
+            at = SystemTime::now();
+            middle(&both)?;
         }
         Fault::NatForgot if installed("nft").is_some() => filter(
             network,
@@ -84,6 +92,24 @@ pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Re
         Fault::Nothing => {}
     }
     Ok(Struck { at, words })
+}
+
+/// The server's transmit queue takes packets again.
+///
+/// # Errors
+/// A sentence: what `tc` said.
+pub fn unstick(network: &Network) -> Result<(), String> {
+    queue(network, "delete", "")
+}
+
+fn queue(network: &Network, verb: &str, rest: &str) -> Result<(), String> {
+    let tc = installed("tc").ok_or("`tc` is not installed; `apt install iproute2`")?;
+    let inside = || {
+        let mut command = Command::new(tc);
+        command.args(["-batch", "-"]);
+        Ok(feed(command, &format!("qdisc {verb} dev {INTERFACE} root{rest}\n")))
+    };
+    network.server.within(inside).map_err(|error| format!("cannot enter the server's namespace: {error}"))?
 }
 
 fn filter(network: &Network, rules: &str) -> Result<(), String> {

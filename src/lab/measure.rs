@@ -19,6 +19,7 @@ pub mod tcp {
 
 /// The timer that runs for a socket, as the table numbers them.
 pub mod timer {
+    pub const RETRANSMISSION: u8 = 1;
     pub const WINDOW_PROBE: u8 = 4;
 }
 

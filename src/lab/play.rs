@@ -11,13 +11,13 @@ use crate::keepalive::odds::{Path, Round};
 use crate::keepalive::{Keepalive, TimerWheel};
 use crate::lab::diary::Diary;
 use crate::lab::expectation::{Expectation, expect, stall};
-use crate::lab::fault::{is_missing, strike};
+use crate::lab::fault::{is_missing, strike, unstick};
 use crate::lab::interrupt::{GLANCE, Interrupt};
 use crate::lab::measure::{Holding, Row, SocketTable, tcp, timer};
 use crate::lab::network::Network;
 use crate::lab::peer::Peer;
 use crate::lab::program::Program;
-use crate::lab::scene::{Scene, State};
+use crate::lab::scene::{Fault, Scene, State};
 use crate::lab::server::Server;
 use crate::lab::timeline::{Entry, Timeline, Verdict};
 use crate::lab::verdict::{Seen, judge};
@@ -31,6 +31,8 @@ const QUIET: Duration = Duration::from_millis(150);
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// Shuts a window and fits the server's send buffer.
 const SHUTS: usize = 16_000;
+/// More than the first flight of a connection, so that some is in flight when the window shuts.
+const SHRINKS: usize = 40_000;
 /// How much is sent at a time until the server stops reading; and at most, to one that never does.
 const SIP: usize = 16_000;
 const DRAUGHT: usize = 4_000_000;
@@ -142,7 +144,10 @@ impl<'a> Set<'a> {
             self.server.freeze();
             self.diary.note("the server is stopped: it accepts nobody");
         }
-        self.peer.tell(&format!("connect {}", self.crowd))?;
+        match state {
+            State::WindowShrunk => self.peer.tell("connect-wide"),
+            _ => self.peer.tell(&format!("connect {}", self.crowd)),
+        }?;
         let mut was_there = !self.holding()?.is_empty();
         if let Err(sentence) = self.speak() {
             // A server may end what it does not like. If it has ended itself, that is another matter.
@@ -184,13 +189,18 @@ impl<'a> Set<'a> {
         match state {
             State::Idle | State::AcceptQueue => Ok(()),
             State::Exchanged => self.peer.tell("exchange").map_err(doubt),
-            State::InFlight => {
+            State::InFlight | State::BothInFlight => {
                 self.peer.tell("exchange").map_err(doubt)?;
                 self.server.freeze();
                 self.diary.note("the server is stopped, until the fault has come");
                 self.peer.tell("ask")
             }
             State::WindowShut => self.peer.tell(&format!("fill {SHUTS}")),
+            State::WindowShrunk => {
+                self.peer.tell("exchange").map_err(doubt)?;
+                self.peer.tell("shrink")?;
+                self.peer.tell(&format!("fill {SHRINKS}"))
+            }
             State::ReadingPaused => self.peer.tell("flood"),
             State::HalfClosed => {
                 self.fill_until_reading_pauses()?;
@@ -240,7 +250,12 @@ impl<'a> Set<'a> {
         let shut = |row: &&_| is_shut(row);
         Ok(match self.part.scene.state {
             State::Idle | State::Exchanged => accepted.count() == self.crowd,
-            State::InFlight => accepted.any(|row| row.unread > 0),
+            State::InFlight | State::BothInFlight => accepted.any(|row| row.unread > 0),
+            State::WindowShrunk => {
+                self.diary.keep()?;
+                let is_shrunk = |row: &Row| row.timer == timer::RETRANSMISSION && row.unacknowledged > 0;
+                self.diary.is_window_shut() && accepted.any(is_shrunk)
+            }
             State::WindowShut | State::ReadingPaused => accepted.any(is_shut),
             State::HalfClosed => accepted.filter(shut).any(|row| row.state == tcp::CLOSE_WAIT),
             State::AcceptQueue => holding.queued > 0,
@@ -252,7 +267,10 @@ impl<'a> Set<'a> {
         let struck = strike(self.part.scene.fault, &self.network, &mut self.peer, port)?;
         self.struck = Instant::now() - struck.at.elapsed().unwrap_or_default();
         self.diary.fault(struck.at, struck.words);
-        if self.part.scene.state == State::InFlight {
+        if self.part.scene.state == State::BothInFlight && self.peer_can_speak() {
+            self.peer.tell("ask")?;
+        }
+        if self.part.scene.state.is_in_flight() {
             self.server.thaw();
             self.diary.sent();
         }
@@ -263,6 +281,7 @@ impl<'a> Set<'a> {
     fn watch(&mut self, expectation: Expectation) -> Result<Seen, String> {
         let stall = stall(&self.part.keepalive);
         let mut stalled = self.part.scene.state == State::AcceptQueue;
+        let mut is_stuck = self.part.scene.fault == Fault::QueueFull;
         let limit = match expectation {
             Expectation::Gone { to, .. } => self.part.cap.max(to + Duration::from_secs(2)),
             Expectation::Kept | Expectation::Either if stalled => self.part.keep.max(stall * 2),
@@ -283,6 +302,11 @@ impl<'a> Set<'a> {
                 self.server.thaw();
                 self.diary.note("the server goes on, and accepts");
                 stalled = false;
+            }
+            if is_stuck && self.struck.elapsed() >= stall {
+                unstick(&self.network)?;
+                self.diary.note("the server's transmit queue takes packets again");
+                is_stuck = false;
             }
             if self.beats() && heartbeat.elapsed() * 2 > self.part.keepalive.deadline() {
                 self.peer.begin("ask")?;
@@ -331,9 +355,15 @@ impl<'a> Set<'a> {
         Seen { measured, watched, errno, said_by, crowd }
     }
 
+    /// Its process is there, and so is its socket.
+    fn peer_can_speak(&self) -> bool {
+        use Fault::{Closed, Frozen, HalfCloseThenCut, Killed, Rebooted, Reset};
+        !matches!(self.part.scene.fault, Killed | Closed | Reset | Rebooted | Frozen | HalfCloseThenCut)
+    }
+
     /// A living client of a protocol with a heartbeat beats.
     fn beats(&self) -> bool {
-        use crate::lab::scene::Fault::{Lossy10, Lossy30, Nothing};
+        use Fault::{Lossy10, Lossy30, Nothing};
         self.part.program.speak.has_a_heartbeat()
             && self.part.scene.state != State::AcceptQueue
             && matches!(self.part.scene.fault, Lossy10 | Lossy30 | Nothing)

@@ -13,18 +13,22 @@ pub enum State {
     Idle,
     Exchanged,
     InFlight,
+    BothInFlight,
     WindowShut,
+    WindowShrunk,
     ReadingPaused,
     HalfClosed,
     AcceptQueue,
 }
 
 impl State {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Idle,
         Self::Exchanged,
         Self::InFlight,
+        Self::BothInFlight,
         Self::WindowShut,
+        Self::WindowShrunk,
         Self::ReadingPaused,
         Self::HalfClosed,
         Self::AcceptQueue,
@@ -35,7 +39,9 @@ impl State {
             Self::Idle => "idle",
             Self::Exchanged => "exchanged",
             Self::InFlight => "in-flight",
+            Self::BothInFlight => "both-in-flight",
             Self::WindowShut => "window-shut",
+            Self::WindowShrunk => "window-shrunk",
             Self::ReadingPaused => "reading-paused",
             Self::HalfClosed => "half-closed",
             Self::AcceptQueue => "accept-queue",
@@ -47,7 +53,9 @@ impl State {
             Self::Idle => "connected, and nothing was ever said",
             Self::Exchanged => "idle after a question and its answer",
             Self::InFlight => "the server has sent an answer, and its ACK is outstanding",
+            Self::BothInFlight => "both have sent, and both wait for an ACK",
             Self::WindowShut => "the client stopped reading: its window is shut, and output waits",
+            Self::WindowShrunk => "the client made its buffer smaller: its window is shut under data in flight",
             Self::ReadingPaused => "both send, neither reads: the server holds output and pauses reading",
             Self::HalfClosed => "the client has sent its FIN, and does not read what it is still owed",
             Self::AcceptQueue => "the server is busy elsewhere and has not accepted the connection yet",
@@ -56,7 +64,12 @@ impl State {
 
     /// The server waits for the client to make room.
     pub fn has_shut_window(self) -> bool {
-        matches!(self, Self::WindowShut | Self::ReadingPaused | Self::HalfClosed)
+        matches!(self, Self::WindowShut | Self::WindowShrunk | Self::ReadingPaused | Self::HalfClosed)
+    }
+
+    /// The server's answer is sent when the fault has come.
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::InFlight | Self::BothInFlight)
     }
 }
 
@@ -71,6 +84,7 @@ pub enum Fault {
     AdminProhibited,
     ArpGone,
     NatForgot,
+    QueueFull,
     Rebooted,
     Killed,
     Closed,
@@ -83,7 +97,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BlackHole,
         Self::LinkDown,
         Self::InDead,
@@ -92,6 +106,7 @@ impl Fault {
         Self::AdminProhibited,
         Self::ArpGone,
         Self::NatForgot,
+        Self::QueueFull,
         Self::Rebooted,
         Self::Killed,
         Self::Closed,
@@ -113,6 +128,7 @@ impl Fault {
             Self::AdminProhibited => "admin-prohibited",
             Self::ArpGone => "arp-gone",
             Self::NatForgot => "nat-forgot",
+            Self::QueueFull => "queue-full",
             Self::Rebooted => "rebooted",
             Self::Killed => "killed",
             Self::Closed => "closed",
@@ -135,6 +151,9 @@ impl Fault {
             Self::AdminProhibited => "a firewall appears, and says so: ICMP administratively prohibited",
             Self::ArpGone => "a neighbour on the same network is gone: nobody answers ARP",
             Self::NatForgot => "a NAT forgot the connection and drops its packets; others still pass",
+            Self::QueueFull => {
+                "a cable is cut, and until well after the deadline the server's own transmit queue takes nothing"
+            }
             Self::Rebooted => "the client's machine restarted: its kernel answers RST",
             Self::Killed => "the client's process is killed; its kernel says goodbye",
             Self::Closed => "the client closes in an orderly way, having read what it was owed",
@@ -157,7 +176,7 @@ impl Fault {
         matches!(
             self,
             BlackHole | LinkDown | InDead | OutDead | HostUnreachable | AdminProhibited | ArpGone | NatForgot
-        )
+        ) || self == QueueFull
     }
 
     /// How many of a hundred packets are lost.
@@ -222,7 +241,7 @@ mod tests {
         for scene in Scene::all() {
             assert_eq!(scene.to_string().parse(), Ok(scene));
         }
-        assert_eq!(Scene::all().count(), 7 * 17);
+        assert_eq!(Scene::all().count(), 9 * 18);
         let cut = Scene { state: State::Idle, fault: Fault::BlackHole };
         assert_eq!("idle".parse(), Ok(cut));
         let missing = "idle/flood".parse::<Scene>().unwrap_err();

@@ -213,6 +213,10 @@ fn without_rto_max_the_user_timeout_slides() {
     // The window was shut before: the clock may be as old as that, and would end a living peer.
     let info = TcpInfo { window_limited: ms(1300), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
+    // Not the window holds the data back, but a queue of our own: the clock runs, and data that were refused count
+    // as sent.
+    let info = TcpInfo { window: Some(60_000), sent: ms(90), ..shut().at(1000) };
+    assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
     // It opens and shuts again while it slides.
     let info = TcpInfo { window_limited: ms(601_000), sent: ms(400), ..shut().at(601_000) };
     assert_eq!(again(OLD.judge(before, ms(601_000), &info)).2, Some(Setting::UserTimeout(None)));
