@@ -68,15 +68,17 @@ struct Price {
     bytes: f64,
     /// How often the peer must wake up to answer.
     wake_ups: f64,
-    /// False drops, if losses are independent, and if they come in bursts.
+    /// False drops, if losses are independent; if they come in bursts, both ways at once; and if each
+    /// way has bursts of its own.
     independent: Outlook,
     bursts: Outlook,
+    bursts_each_way: Outlook,
 }
 
 impl Price {
-    /// The worse of the two.
+    /// The worst of the three.
     fn false_drops(&self) -> f64 {
-        self.independent.rate().max(self.bursts.rate())
+        self.independent.rate().max(self.bursts.rate()).max(self.bursts_each_way.rate())
     }
 }
 
@@ -107,34 +109,43 @@ pub fn answer(question: &Question) -> Result<(), String> {
 }
 
 impl Question {
-    fn independent(&self) -> Path {
-        Path::independent(self.loss)
+    /// The three models of the path: losses are independent, come in bursts both ways at once, or in
+    /// bursts of each way's own.
+    fn paths(&self) -> [Path; 3] {
+        [
+            Path::independent(self.loss),
+            Path::bursts(self.loss, self.burst, self.burst_loss),
+            Path::bursts_each_way(self.loss, self.burst, self.burst_loss),
+        ]
     }
 
-    fn bursts(&self) -> Path {
-        Path::bursts(self.loss, self.burst, self.burst_loss)
+    /// Whether keepalive drops more living peers, a second and a peer, under one of the models. The last
+    /// is asked first: it is mostly the worst.
+    fn drops_more(&self, keepalive: &Keepalive, rate: f64) -> bool {
+        let outlook = |path: &Path| Round::of_probes(keepalive, path, self.round_trip).outlook();
+        self.paths().iter().rev().any(|path| outlook(path).rate() > rate)
     }
 
     /// What keepalive comes to with these settings.
     fn price_of_probes(&self, keepalive: &Keepalive) -> Price {
-        let outlook = |path: &Path| Round::of_probes(keepalive, path, self.round_trip).outlook();
-        let (independent, bursts) = (outlook(&self.independent()), outlook(&self.bursts()));
+        let outlook = |path: Path| Round::of_probes(keepalive, &path, self.round_trip).outlook();
+        let [independent, bursts, bursts_each_way] = self.paths().map(outlook);
         let probes = independent.asked_in_a_round / independent.round;
         // A probe that is lost is not answered.
         let packets = probes * (1.0 + (1.0 - self.loss));
-        Price { packets, bytes: packets * EMPTY, wake_ups: probes, independent, bursts }
+        Price { packets, bytes: packets * EMPTY, wake_ups: probes, independent, bursts, bursts_each_way }
     }
 
     /// What heartbeats come to, if two tries of TCP are at most `rto_max` apart.
     fn price_of_beats(&self, heartbeat: &Heartbeat, rto_max: Duration) -> Price {
-        let outlook = |path: &Path| heartbeat.round(path, self.round_trip, rto_max).outlook();
-        let (independent, bursts) = (outlook(&self.independent()), outlook(&self.bursts()));
+        let outlook = |path: Path| heartbeat.round(&path, self.round_trip, rto_max).outlook();
+        let [independent, bursts, bursts_each_way] = self.paths().map(outlook);
         // Ping; pong, which acknowledges it; and what acknowledges the pong. What is lost is sent again.
         let sendings = heartbeat::sendings(self.loss);
         let rounds = 1.0 / independent.round;
         let packets = rounds * (2.0 * sendings + 1.0);
         let bytes = rounds * (2.0 * sendings * (EMPTY + BEAT) + EMPTY);
-        Price { packets, bytes, wake_ups: rounds, independent, bursts }
+        Price { packets, bytes, wake_ups: rounds, independent, bursts, bursts_each_way }
     }
 
     /// The settings for a deadline, by the rule that was asked for.
@@ -171,8 +182,8 @@ impl Plan {
 
     fn within(question: &Question, budget: Budget, wheel: TimerWheel) -> Result<Keepalive, String> {
         let a_peer = budget.rate() / question.peers.max(1) as f64;
-        let rate = |keepalive: &Keepalive| question.price_of_probes(&keepalive.clone().on_wheel(wheel)).false_drops();
-        let found = search::shortest(a_peer, question.battery, rate).ok_or_else(|| {
+        let few = |keepalive: &Keepalive| !question.drops_more(&keepalive.clone().on_wheel(wheel), a_peer);
+        let found = search::shortest(question.battery, few).ok_or_else(|| {
             format!(
                 "no deadline up to {} drops as few living peers as {budget}: bursts of {} that take {} of the packets \
                  last too long, or the loss of {} is too high",

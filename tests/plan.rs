@@ -26,7 +26,8 @@ fn a_plan_tells_all_that_was_asked() {
         "window shut",
         "packets a second, all peers",
         "bytes a day, each peer",
-        "in bursts",
+        "in bursts, both ways at once",
+        "in bursts, each way its own",
         "heartbeats",
         "a program that hangs",
         "Azure Load Balancer 4m",
@@ -48,13 +49,25 @@ fn the_other_way_it_finds_the_deadline() {
     let mut again: Vec<&str> = settings.split_whitespace().collect();
     again.extend(["--peers", "100000", "--loss", "2%", "--json"]);
     let json = said(&plan(&again), 0);
-    let drops = json.split("\"a_year_all_peers\":").skip(1).take(2);
+    // Keepalive's, by the three models.
+    let drops: Vec<&str> =
+        json.split("\"heartbeats\"").next().unwrap().split("\"a_year_all_peers\":").skip(1).collect();
+    assert_eq!(drops.len(), 3, "{json}");
     for drops in drops {
         let number: f64 = drops.split(['}', ',']).next().unwrap().parse().expect("a number");
         assert!(number <= 1.0, "{number} a year\n{json}");
     }
     let hopeless = said(&plan(&["--false-drops", "1/year", "--burst", "5h"]), 1);
     assert!(hopeless.starts_with("stillthere: no deadline up to 4h"), "{hopeless}");
+}
+
+/// Losses of one direction at a time are worse than those of both at once, and worse than independent ones.
+#[test]
+fn the_worst_of_three_ways_to_lose_packets_is_told() {
+    let text = said(&plan(&["--deadline", "30s", "--peers", "100000", "--loss", "2%", "--rtt", "200ms"]), 0);
+    let all = text.lines().skip_while(|line| !line.contains("dropped, all together")).take(3);
+    let drops: Vec<String> = all.map(|line| line.chars().skip(42).take(24).collect()).collect();
+    assert_eq!(drops.iter().map(|drops| drops.trim()).collect::<Vec<_>>(), ["5.13 a day", "2.65 a day", "23.5 a day"]);
 }
 
 #[test]

@@ -13,6 +13,14 @@ pub struct Point {
     pub deadline: f64,
     pub independent: f64,
     pub bursts: f64,
+    pub bursts_each_way: f64,
+}
+
+impl Point {
+    /// By the three models.
+    fn drops(&self) -> [f64; 3] {
+        [self.independent, self.bursts, self.bursts_each_way]
+    }
 }
 
 /// Both axes, from the least to the most that is shown.
@@ -42,6 +50,7 @@ impl Curve {
             deadline: plan.keepalive.deadline().as_secs_f64(),
             independent: a_year(plan.probes.independent.rate()),
             bursts: a_year(plan.probes.bursts.rate()),
+            bursts_each_way: a_year(plan.probes.bursts_each_way.rate()),
         };
         let longest = (own.deadline * 4.0).max(60.0).round();
         let mut seconds: Vec<u64> = (0..COLUMNS)
@@ -56,10 +65,11 @@ impl Curve {
                     deadline: keepalive.deadline().as_secs_f64(),
                     independent: a_year(price.independent.rate()),
                     bursts: a_year(price.bursts.rate()),
+                    bursts_each_way: a_year(price.bursts_each_way.rate()),
                 }
             })
             .collect();
-        let values = || points.iter().chain([&own]).flat_map(|point| [point.independent, point.bursts]);
+        let values = || points.iter().chain([&own]).flat_map(Point::drops);
         let decades = values().filter(|drops| *drops > 0.0).map(f64::log10);
         let (least, most) = decades.fold((f64::MAX, f64::MIN), |(least, most), one| (least.min(one), most.max(one)));
         let drops = if least > most { (-1, 1) } else { (least.floor() as i32, most.ceil() as i32) };
@@ -90,9 +100,9 @@ impl Curve {
         let height = |drops: f64| self.up(drops).map(|up| ROWS - 1 - (up * (ROWS - 1) as f64).round() as usize);
         let own = column(self.own.deadline);
         grid.iter_mut().for_each(|row| row[own] = '│');
-        let marks = self.points.iter().map(|point| (point, 'o', '*')).chain([(&self.own, '@', '@')]);
-        for (point, independent, bursts) in marks {
-            for (drops, mark) in [(point.independent, independent), (point.bursts, bursts)] {
+        let marks = self.points.iter().map(|point| (point, ['o', '*', '+'])).chain([(&self.own, ['@'; 3])]);
+        for (point, marks) in marks {
+            for (drops, mark) in point.drops().into_iter().zip(marks) {
                 if let Some(row) = height(drops) {
                     grid[row][column(point.deadline)] = mark;
                 }

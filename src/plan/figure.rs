@@ -12,14 +12,19 @@ use crate::plan::told::{duration, per, percent};
 
 const STYLE: &str = include_str!("figure.css");
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 440.0;
+const HEIGHT: f64 = 460.0;
 /// The plot's edges, in points from the left and from above.
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 736.0;
 const TOP: f64 = 74.0;
 const BOTTOM: f64 = 372.0;
 
-/// One of a point's two figures.
+/// Where the words about a line stand: two beside each other.
+fn legend(n: usize) -> (f64, f64) {
+    (16.0 + 360.0 * (n % 2) as f64, HEIGHT - 32.0 + 20.0 * (n / 2) as f64)
+}
+
+/// One of a point's figures.
 type Drops = fn(&Point) -> f64;
 
 pub fn draw(plan: &Plan) -> String {
@@ -59,12 +64,13 @@ pub fn draw(plan: &Plan) -> String {
     text(&mut svg, "dim", ((LEFT + RIGHT) / 2.0, BOTTOM + 36.0), "middle", "deadline");
     let own = x(curve.own.deadline);
     line(&mut svg, "own", (own, TOP), (own, BOTTOM));
-    let series: [(&str, Drops, &str, f64); 2] = [
-        ("independent", |point| point.independent, "each loss by itself", plan.probes.independent.rate()),
-        ("bursts", |point| point.bursts, "in bursts", plan.probes.bursts.rate()),
+    let probes = &plan.probes;
+    let series: [(&str, Drops, &str, f64); 3] = [
+        ("independent", |point| point.independent, "each loss by itself", probes.independent.rate()),
+        ("bursts", |point| point.bursts, "bursts, both ways at once", probes.bursts.rate()),
+        ("each-way", |point| point.bursts_each_way, "bursts, each way its own", probes.bursts_each_way.rate()),
     ];
-    let mut legend = 16.0;
-    for (class, of, name, rate) in series {
+    for (n, (class, of, name, rate)) in series.into_iter().enumerate() {
         let mut path = String::new();
         for point in &curve.points {
             if let Some(y) = y(of(point)) {
@@ -76,8 +82,7 @@ pub fn draw(plan: &Plan) -> String {
             let _ = write!(svg, "<circle class=\"{class}\" cx=\"{own:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>");
         }
         let words = format!("● {name}: {} at {}", per(plan.of_all(rate)), duration(plan.keepalive.deadline()));
-        text(&mut svg, class, (legend, HEIGHT - 12.0), "start", &words);
-        legend += 360.0;
+        text(&mut svg, class, legend(n), "start", &words);
     }
     svg += "</svg>\n";
     svg

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::keepalive::odds::{End, Path, Round};
+use crate::keepalive::odds::{End, Path, Round, Way};
 
 /// The least that Linux waits beyond a round trip before it sends again (`TCP_RTO_MIN`).
 const LEAST_WAIT: Duration = Duration::from_millis(200);
@@ -38,15 +38,15 @@ impl Heartbeat {
         for (n, &ping) in pings.iter().enumerate() {
             // The ping passes, and a round trip later the pong does, or one of its tries.
             let arrived = self.silence + ping + round_trip;
-            let passes = waiting.then(path.passed());
+            let passes = waiting.then(path.passed(Way::There));
             if arrived <= end {
                 let mut owing = passes.then(path.after(round_trip.as_secs_f64()));
                 let pongs = tries(round_trip, rto_max, end - arrived);
                 for (m, &pong) in pongs.iter().enumerate() {
                     let after = arrived + pong;
-                    round.answered.push(End { after, odds: owing.then(path.passed()), asked: 1 });
+                    round.answered.push(End { after, odds: owing.then(path.passed(Way::Back)), asked: 1 });
                     let next = pongs.get(m + 1).map_or(left(after), |next| (*next - pong).as_secs_f64());
-                    owing = owing.then(path.lost()).then(path.after(next));
+                    owing = owing.then(path.lost(Way::Back)).then(path.after(next));
                 }
                 round.dropped.push(End { after: end, odds: owing, asked: 1 });
             } else {
@@ -54,7 +54,7 @@ impl Heartbeat {
                 round.dropped.push(End { after: end, odds: passes.then(rest), asked: 1 });
             }
             let next = pings.get(n + 1).map_or(left(self.silence + ping), |next| (*next - ping).as_secs_f64());
-            waiting = waiting.then(path.lost()).then(path.after(next));
+            waiting = waiting.then(path.lost(Way::There)).then(path.after(next));
         }
         round.dropped.push(End { after: end, odds: waiting, asked: 1 });
         round

@@ -77,6 +77,7 @@ fn price(plan: &Plan, price: &Price, first: &[(&'static str, String)]) -> String
         ("wake_ups_a_day_and_peer", tiny(price.wake_ups * DAY)),
         ("false_drops_independent", risk(&price.independent)),
         ("false_drops_bursts", risk(&price.bursts)),
+        ("false_drops_bursts_each_way", risk(&price.bursts_each_way)),
     ]);
     object(&members)
 }
@@ -105,6 +106,7 @@ fn curve(plan: &Plan) -> impl Iterator<Item = String> {
             ("deadline", number(point.deadline)),
             ("independent", tiny(point.independent)),
             ("bursts", tiny(point.bursts)),
+            ("bursts_each_way", tiny(point.bursts_each_way)),
         ])
     })
 }

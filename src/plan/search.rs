@@ -1,7 +1,7 @@
 //! From what is wanted to settings: a split for few wake-ups, and the shortest deadline for a budget
 //! of false drops.
 //!
-//! Owns the search. Knows the odds only through the outlook that it is given.
+//! Owns the search. Knows the odds only through the judgement that it is given.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -29,16 +29,15 @@ pub fn few_wake_ups(deadline: Duration, round_trip: Duration, burst: Duration) -
     Ok(Keepalive::new(idle, interval, count).unwrap_or(usual))
 }
 
-/// The shortest deadline, and the best way to split it, for which `rate` answers no more than
-/// `budget`. A longer deadline is never worse, so it is looked for by halves; of the splits of one
+/// The shortest deadline, and the best way to split it, which is `good`. A longer deadline is never worse, so it is looked for by halves; of the splits of one
 /// deadline the one with the longest idle time is taken, because it costs least. With `few_wake_ups`
 /// idle is at least half of the deadline.
-pub fn shortest(budget: f64, few_wake_ups: bool, rate: impl Fn(&Keepalive) -> f64) -> Option<Keepalive> {
-    let good = |deadline: u64| best_split(deadline, budget, few_wake_ups, &rate);
+pub fn shortest(few_wake_ups: bool, good: impl Fn(&Keepalive) -> bool) -> Option<Keepalive> {
+    let split = |deadline: u64| best_split(deadline, few_wake_ups, &good);
     // Double first: most answers are small, and a small deadline is quick to look at.
     let mut top = 4;
     let mut found = loop {
-        match good(top) {
+        match split(top) {
             Some(keepalive) => break keepalive,
             None if top >= LONGEST => return None,
             None => top = (top * 2).min(LONGEST),
@@ -47,7 +46,7 @@ pub fn shortest(budget: f64, few_wake_ups: bool, rate: impl Fn(&Keepalive) -> f6
     let mut bottom = if top == 4 { 3 } else { top / 2 + 1 };
     while bottom < top {
         let middle = bottom + (top - bottom) / 2;
-        match good(middle) {
+        match split(middle) {
             Some(keepalive) => (found, top) = (keepalive, middle),
             None => bottom = middle + 1,
         }
@@ -55,7 +54,7 @@ pub fn shortest(budget: f64, few_wake_ups: bool, rate: impl Fn(&Keepalive) -> f6
     Some(found)
 }
 
-fn best_split(deadline: u64, budget: f64, few_wake_ups: bool, rate: &impl Fn(&Keepalive) -> f64) -> Option<Keepalive> {
+fn best_split(deadline: u64, few_wake_ups: bool, good: &impl Fn(&Keepalive) -> bool) -> Option<Keepalive> {
     let least_idle = if few_wake_ups { deadline.div_ceil(2) } else { 1 };
     let best = (least_idle..=deadline.saturating_sub(2)).rev().try_for_each(|idle| {
         // With two probes at least: one must not be fatal. The first count that divides and fits is not
@@ -67,7 +66,7 @@ fn best_split(deadline: u64, budget: f64, few_wake_ups: bool, rate: &impl Fn(&Ke
                 continue; // would not keep the deadline
             }
             let keepalive = Keepalive::new(Duration::from_secs(idle), Duration::from_secs(interval), count as u32);
-            if let Some(keepalive) = keepalive.ok().filter(|keepalive| rate(keepalive) <= budget) {
+            if let Some(keepalive) = keepalive.ok().filter(good) {
                 return ControlFlow::Break(keepalive);
             }
         }

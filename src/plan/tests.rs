@@ -60,9 +60,10 @@ fn the_price_is_what_a_pencil_says() {
 fn rounds_add_up() {
     let total = |round: &Round| {
         let sum = round.answered.iter().chain(&round.dropped).fold(Matrix::default(), |sum, end| sum.or(end.odds));
-        sum.0.map(|row| row[0] + row[1])
+        sum.0.map(|row| row.iter().sum::<f64>())
     };
-    for path in [Path::independent(0.3), Path::bursts(0.02, s(7), 0.6)] {
+    let bursts = [Path::bursts(0.02, s(7), 0.6), Path::bursts_each_way(0.02, s(7), 0.6)];
+    for path in [Path::independent(0.3)].into_iter().chain(bursts) {
         for (round_trip, heartbeat) in [(0, (6, 24)), (250, (1, 1)), (2500, (3, 2)), (9000, (30, 60))] {
             let round_trip = Duration::from_millis(round_trip);
             let keepalive = Keepalive::with_deadline(s(30)).unwrap();

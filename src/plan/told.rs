@@ -32,7 +32,8 @@ pub fn tell(plan: &Plan) -> String {
     if plan.question.loss == 0.0 {
         return text;
     }
-    text += "\nLiving peers dropped a year, all together (o independent, * in bursts, @ this plan)\n";
+    text += "\nLiving peers dropped a year, all together\n  o independent, * in bursts, both ways at once, + in bursts, \
+             each way its own, @ this plan\n";
     text += &Curve::of(plan).plot();
     text
 }
@@ -41,7 +42,9 @@ fn question(text: &mut String, plan: &Plan) {
     let question = &plan.question;
     let wanted = match &question.wanted {
         Wanted::Settings(_) => String::new(),
-        Wanted::AtMost(budget, _) => format!(": the shortest that drops at most {budget} of all that live"),
+        Wanted::AtMost(budget, _) => {
+            format!(": the shortest that drops at most {budget} of all that live, however losses come")
+        }
     };
     let _ = writeln!(text, "A deadline of {}{wanted}", duration(plan.keepalive.deadline()));
     let known = format!(
@@ -111,9 +114,11 @@ fn price(text: &mut String, plan: &Plan) {
     both("bytes a day, each peer", &|price| amount(price.bytes * DAY));
     both("wake-ups a day, each peer", &|price| amount(price.wake_ups * DAY));
     both("a living peer is dropped, in a day", &|price| share(price.independent.chance(DAY)));
-    both("  the same in bursts", &|price| share(price.bursts.chance(DAY)));
+    both("  in bursts, both ways at once", &|price| share(price.bursts.chance(DAY)));
+    both("  in bursts, each way its own", &|price| share(price.bursts_each_way.chance(DAY)));
     both("living peers dropped, all together", &|price| per(plan.of_all(price.independent.rate())));
-    both("  the same in bursts", &|price| per(plan.of_all(price.bursts.rate())));
+    both("  in bursts, both ways at once", &|price| per(plan.of_all(price.bursts.rate())));
+    both("  in bursts, each way its own", &|price| per(plan.of_all(price.bursts_each_way.rate())));
     let [yes, no] = ["yes", "no"].map(str::to_string);
     row("finds a cut cable, a crash, a lost NAT", yes.clone(), yes.clone());
     row("finds a program that hangs", "no, its kernel answers".to_string(), yes.clone());
