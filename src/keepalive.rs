@@ -237,6 +237,16 @@ impl Keepalive {
         splits
     }
 
+    /// Another split, with the same choice of user timeout, on the same kernel.
+    ///
+    /// # Errors
+    /// See [`Keepalive::new`].
+    #[cfg(feature = "plan")]
+    pub fn split_into(&self, idle: Duration, interval: Duration, count: u32) -> Result<Self, Unfit> {
+        let other = Self::new(idle, interval, count)?.on_wheel(self.wheel);
+        Ok(if let Guard::Loop { rto_max: Some(_) } = self.guard { other } else { Self { guard: self.guard, ..other } })
+    }
+
     /// `idle + interval × count`.
     pub fn deadline(&self) -> Duration {
         self.tick(self.count)

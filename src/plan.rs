@@ -11,10 +11,12 @@ use std::time::Duration;
 
 pub use self::budget::Budget;
 pub use self::heartbeat::Heartbeat;
-use self::middlebox::{Fate, MIDDLEBOXES, Middlebox};
+use self::middlebox::Fate;
+pub use self::middlebox::{Kind, MIDDLEBOXES, Middlebox};
+use self::search::Wish;
 pub use self::search::few_wake_ups;
 use crate::keepalive::odds::{Outlook, Path, Round};
-use crate::keepalive::{Guard, Keepalive, TimerWheel, UserTimeout};
+use crate::keepalive::{Guard, Keepalive, TimerWheel};
 
 mod budget;
 mod curve;
@@ -49,16 +51,23 @@ pub struct Question {
     /// By default a heartbeat after the idle time, and the rest of the deadline to answer.
     pub heartbeat: Option<Duration>,
     pub heartbeat_timeout: Option<Duration>,
+    /// What is on the way, and forgets silent connections; none: nothing is known of it.
+    pub behind: Vec<Middlebox>,
+    /// Of the kernel that will keep the deadline.
+    pub wheel: TimerWheel,
     pub json: bool,
     pub svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Wanted {
-    /// These settings.
+    /// These settings, whatever is on the way.
     Settings(Keepalive),
+    /// This deadline: the usual split of it, or another that is never silent for too long. If it was not
+    /// given, a shorter one will do.
+    Deadline { usual: Keepalive, given: bool },
     /// The shortest deadline for which no more living peers are dropped, all peers together.
-    AtMost(Budget, TimerWheel),
+    AtMost(Budget),
 }
 
 /// What one way to know costs and risks. Rates are a second and a peer.
@@ -88,6 +97,8 @@ struct Plan {
     question: Question,
     keepalive: Keepalive,
     heartbeat: Heartbeat,
+    /// When TCP sends a ping that nobody acknowledges, counted from the first time.
+    pings: Vec<Duration>,
     probes: Price,
     beats: Price,
     warnings: Vec<String>,
@@ -119,17 +130,27 @@ impl Question {
         ]
     }
 
-    /// Whether keepalive drops more living peers, a second and a peer, under one of the models. The last
+    /// Whether keepalive drops more living peers, a second and a peer, under one of the models, if nothing on
+    /// the way forgets them. The last
     /// is asked first: it is mostly the worst.
     fn drops_more(&self, keepalive: &Keepalive, rate: f64) -> bool {
         let outlook = |path: &Path| Round::of_probes(keepalive, path, self.round_trip).outlook();
         self.paths().iter().rev().any(|path| outlook(path).rate() > rate)
     }
 
+    /// What one model says. A probe that comes when the connection is forgotten already is in vain.
+    fn outlook(&self, keepalive: &Keepalive, path: &Path) -> Outlook {
+        let in_time = match self.strictest().and_then(|one| one.under_probes(keepalive)) {
+            None | Some(Fate::Survives) => u32::MAX,
+            Some(Fate::Barely(lost)) => lost + 1,
+            Some(Fate::Forgotten) => 0,
+        };
+        Round::of_first_probes(keepalive, path, self.round_trip, in_time).outlook()
+    }
+
     /// What keepalive comes to with these settings.
     fn price_of_probes(&self, keepalive: &Keepalive) -> Price {
-        let outlook = |path: Path| Round::of_probes(keepalive, &path, self.round_trip).outlook();
-        let [independent, bursts, bursts_each_way] = self.paths().map(outlook);
+        let [independent, bursts, bursts_each_way] = self.paths().map(|path| self.outlook(keepalive, &path));
         let probes = independent.asked_in_a_round / independent.round;
         // A probe that is lost is not answered.
         let packets = probes * (1.0 + (1.0 - self.loss));
@@ -149,12 +170,75 @@ impl Question {
     }
 
     /// The settings for a deadline, by the rule that was asked for.
-    fn settings_for(&self, deadline: Duration) -> Option<Keepalive> {
+    fn usual(&self, deadline: Duration) -> Option<Keepalive> {
         let keepalive = match self.battery {
             true => few_wake_ups(deadline, self.round_trip, self.burst),
             false => Keepalive::with_deadline(deadline),
         };
-        keepalive.ok()
+        keepalive.ok().map(|keepalive| keepalive.on_wheel(self.wheel))
+    }
+
+    /// The same, if nothing that is known to be on the way forgets a connection with them.
+    fn settings_for(&self, deadline: Duration) -> Option<Keepalive> {
+        let usual = self.usual(deadline)?;
+        match self.strictest() {
+            Some(one) => search::kept(usual, one.limit),
+            None => Some(usual),
+        }
+    }
+
+    /// What is on the way: what was named, or else whatever may be there.
+    fn on_the_way(&self) -> &[Middlebox] {
+        if self.behind.is_empty() { MIDDLEBOXES } else { &self.behind }
+    }
+
+    /// Of what was named, what forgets first and can be kept from it by probes.
+    fn strictest(&self) -> Option<&Middlebox> {
+        self.behind.iter().filter(|one| one.kind == Kind::Forwards).min_by_key(|one| one.limit)
+    }
+
+    /// The usual settings, or others with the same deadline; or another deadline if none was given.
+    fn kept(&self, usual: &Keepalive, given: bool) -> Result<Keepalive, String> {
+        let Some(one) = self.strictest() else { return Ok(usual.clone()) };
+        if let Some(kept) = search::kept(usual.clone(), one.limit) {
+            return Ok(kept);
+        }
+        let [deadline, limit] = [usual.deadline(), one.limit].map(told::duration);
+        let name = one.name;
+        let cannot = format!(
+            "a deadline of {deadline} cannot be kept behind {name}, which forgets a connection after {limit} of silence: \
+             however it is split, it is silent that long when all probes but the last are lost"
+        );
+        let longest = search::longest_kept(usual.deadline(), one.limit, |deadline| self.usual(deadline));
+        match longest {
+            // With all the probes that are usual, if there is room for them.
+            Some(longest) if !given => Ok(self.roomiest(longest.deadline(), one.limit).unwrap_or(longest)),
+            Some(longest) => Err(format!(
+                "{cannot}. {} is the longest that can; or give --idle, --interval and --count, and be told how many \
+                 probes may be lost",
+                told::duration(longest.deadline())
+            )),
+            None => Err(format!("{cannot}. No deadline can: {limit} is too short for two probes")),
+        }
+    }
+
+    /// The longest deadline, up to this one, that is kept with the usual split of it.
+    fn roomiest(&self, longest: Duration, limit: Duration) -> Option<Keepalive> {
+        let usual = (1..=longest.as_secs()).rev().filter_map(|seconds| self.usual(Duration::from_secs(seconds)));
+        usual.into_iter().find(|usual| search::keeps(usual, limit))
+    }
+
+    /// Heartbeats to compare with: by default after the idle time, with the rest of the deadline to
+    /// answer; but what was forgotten meanwhile cannot answer.
+    fn heartbeat_beside(&self, keepalive: &Keepalive) -> Heartbeat {
+        let second = Duration::from_secs(1);
+        let limit = self.behind.iter().map(|one| one.limit.saturating_sub(second)).min();
+        let deadline = limit.map_or(keepalive.deadline(), |limit| limit.min(keepalive.deadline()));
+        let half = Duration::from_secs(deadline.as_secs() / 2).max(second);
+        let usual = if deadline < keepalive.deadline() { keepalive.idle().min(half) } else { keepalive.idle() };
+        let silence = self.heartbeat.unwrap_or(usual);
+        let rest = deadline.saturating_sub(silence);
+        Heartbeat { silence, timeout: self.heartbeat_timeout.unwrap_or(rest.max(second)) }
     }
 }
 
@@ -162,12 +246,10 @@ impl Plan {
     fn make(question: &Question) -> Result<Self, String> {
         let keepalive = match &question.wanted {
             Wanted::Settings(keepalive) => keepalive.clone(),
-            Wanted::AtMost(budget, wheel) => Self::within(question, *budget, *wheel)?,
+            Wanted::Deadline { usual, given } => question.kept(usual, *given)?,
+            Wanted::AtMost(budget) => Self::within(question, *budget)?,
         };
-        let silence = question.heartbeat.unwrap_or(keepalive.idle());
-        let rest = keepalive.deadline().saturating_sub(silence);
-        let timeout = question.heartbeat_timeout.unwrap_or(rest.max(Duration::from_secs(1)));
-        let heartbeat = Heartbeat { silence, timeout };
+        let heartbeat = question.heartbeat_beside(&keepalive);
         // A ping that waits is retransmitted; who has been silent for a pace is asked once a pace.
         let rto_max = match keepalive.guard() {
             Guard::Loop { rto_max: Some(_) } => keepalive.pace(),
@@ -175,26 +257,39 @@ impl Plan {
         };
         let probes = question.price_of_probes(&keepalive);
         let beats = question.price_of_beats(&heartbeat, rto_max);
-        let mut plan = Self { question: question.clone(), keepalive, heartbeat, probes, beats, warnings: Vec::new() };
+        let pings = heartbeat::tries(question.round_trip, rto_max, heartbeat.timeout);
+        let question = question.clone();
+        let mut plan = Self { question, keepalive, heartbeat, pings, probes, beats, warnings: Vec::new() };
         plan.warnings = warn::warnings(&plan);
         Ok(plan)
     }
 
-    fn within(question: &Question, budget: Budget, wheel: TimerWheel) -> Result<Keepalive, String> {
+    fn within(question: &Question, budget: Budget) -> Result<Keepalive, String> {
         let a_peer = budget.rate() / question.peers.max(1) as f64;
-        let few = |keepalive: &Keepalive| !question.drops_more(&keepalive.clone().on_wheel(wheel), a_peer);
-        let found = search::shortest(question.battery, few).ok_or_else(|| {
-            format!(
-                "no deadline up to {} drops as few living peers as {budget}: bursts of {} that take {} of the packets \
-                 last too long, or the loss of {} is too high",
-                humantime::format_duration(Duration::from_secs(search::LONGEST)),
+        let few = |keepalive: &Keepalive| !question.drops_more(keepalive, a_peer);
+        let free = Wish { few_wake_ups: question.battery, limit: None, wheel: question.wheel };
+        let limit = question.strictest().map(|one| one.limit);
+        search::shortest(Wish { limit, ..free }, few).ok_or_else(|| {
+            let because = format!(
+                "bursts of {} that take {} of the packets last too long, or the loss of {} is too high",
                 humantime::format_duration(question.burst),
                 told::percent(question.burst_loss),
                 told::percent(question.loss),
-            )
-        })?;
-        // Auto is what it has already.
-        found.on_wheel(wheel).with_user_timeout(UserTimeout::Auto).map_err(|unfit| unfit.to_string())
+            );
+            match (question.strictest(), search::shortest(free, few)) {
+                (Some(one), Some(longer)) => format!(
+                    "no deadline drops as few living peers as {budget} and is kept behind {}, which forgets a connection \
+                     after {} of silence: it would take {} at least, and be silent that long when probes are lost",
+                    one.name,
+                    told::duration(one.limit),
+                    told::duration(longer.deadline()),
+                ),
+                _ => format!(
+                    "no deadline up to {} drops as few living peers as {budget}: {because}",
+                    humantime::format_duration(Duration::from_secs(search::LONGEST)),
+                ),
+            }
+        })
     }
 
     /// False drops a second, of all peers.
@@ -203,10 +298,9 @@ impl Plan {
     }
 
     /// What on the way fares how, under probes.
-    fn fates(&self) -> impl Iterator<Item = (&'static Middlebox, Option<Fate>, Fate)> + '_ {
-        MIDDLEBOXES
-            .iter()
-            .map(|one| (one, one.under_probes(&self.keepalive), one.under_heartbeats(self.heartbeat.silence)))
+    fn fates(&self) -> impl Iterator<Item = (&Middlebox, Option<Fate>, Fate)> + '_ {
+        let beats = |one: &Middlebox| one.under_heartbeats(self.heartbeat.silence, &self.pings);
+        self.question.on_the_way().iter().map(move |one| (one, one.under_probes(&self.keepalive), beats(one)))
     }
 }
 

@@ -20,8 +20,7 @@ fn a_plan_tells_all_that_was_asked() {
     for part in [
         "A deadline of 30s",
         "--idle 24s --interval 2s --count 3",
-        "TCP_RTO_MAX_MS",
-        "Not simply idle + interval × count",
+        "keepalive stands aside",
         "data in flight",
         "window shut",
         "packets a second, all peers",
@@ -33,6 +32,8 @@ fn a_plan_tells_all_that_was_asked() {
         "Azure Load Balancer 4m",
         "RFC 5382",
         "in one instant",
+        "Shorter and longer deadlines",
+        "30s @",
         "@ this plan",
     ] {
         assert!(text.contains(part), "{text}\ndoes not contain {part:?}");
@@ -68,6 +69,27 @@ fn the_worst_of_three_ways_to_lose_packets_is_told() {
     let all = text.lines().skip_while(|line| !line.contains("dropped, all together")).take(3);
     let drops: Vec<String> = all.map(|line| line.chars().skip(42).take(24).collect()).collect();
     assert_eq!(drops.iter().map(|drops| drops.trim()).collect::<Vec<_>>(), ["5.13 a day", "2.65 a day", "23.5 a day"]);
+}
+
+/// What is on the way, by name or by its time-out, decides how a deadline is split, and which can be.
+#[test]
+fn what_is_on_the_way_is_kept_from_forgetting() {
+    let text = said(&plan(&["--behind", "Azure-LB,aws-nlb", "--deadline", "5m"]), 0);
+    assert!(text.contains("Azure Load Balancer, 4m                 survived"), "{text}");
+    assert!(text.contains("4 min, 4 to 100") && !text.contains("FortiADC"), "{text}");
+    let cannot = said(&plan(&["--behind", "azure-lb", "--deadline", "10m"]), 1);
+    assert!(cannot.contains("a deadline of 10m cannot be kept behind Azure Load Balancer"), "{cannot}");
+    assert!(cannot.contains("is the longest that can"), "{cannot}");
+    let given = said(&plan(&["--behind", "azure-lb", "--idle", "4m", "--interval", "1m", "--count", "3"]), 0);
+    assert!(given.contains("forgotten by Azure Load Balancer (4m)") && given.contains("certain"), "{given}");
+    let short = said(&plan(&["--nat-timeout", "20s"]), 0);
+    assert!(short.contains("A deadline of 2") && short.contains("35s is too long"), "{short}");
+    let unknown = said(&plan(&["--behind", "azure"]), 2);
+    assert!(unknown.contains("did you mean azure-lb?") && unknown.contains("\n  kube-proxy "), "{unknown}");
+    assert!(unknown.contains("--nat-timeout"), "{unknown}");
+    assert!(said(&plan(&["--nat-timeout", "0s"]), 2).contains("--nat-timeout 0s: more than nothing is wanted"));
+    let budget = said(&plan(&["--nat-timeout", "20s", "--false-drops", "1/year", "--peers", "100000"]), 1);
+    assert!(budget.contains("is kept behind a NAT, which forgets a connection after 20s"), "{budget}");
 }
 
 #[test]

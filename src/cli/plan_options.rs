@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::cli::arguments::{Given, Opt};
+use crate::cli::nearest::nearest;
 use crate::cli::{Usage, serve_options};
 use crate::keepalive::{Keepalive, UserTimeout};
-use crate::plan::{Question, Wanted, few_wake_ups};
+use crate::plan::{MIDDLEBOXES, Middlebox, Question, Wanted, few_wake_ups};
 use crate::serve::timer_wheel;
 
 const DEADLINE: &str = "Deadline of a silent peer";
@@ -25,13 +26,17 @@ pub const OPTIONS: &[Opt] = &[
     Opt { group: KNOWN, name: "rtt", value: "DURATION", help: "the round trip (default 100ms)" },
     Opt { group: KNOWN, name: "burst", value: "DURATION", help: "mean length of a bad spell (default 1s)" },
     Opt { group: KNOWN, name: "burst-loss", value: "SHARE", help: "lost in a bad spell (default 100%)" },
+    Opt { group: KNOWN, name: "behind", value: "NAME,...", help: "what is on the way, azure-lb; `?` lists the names" },
+    Opt { group: KNOWN, name: "nat-timeout", value: "DURATION", help: "or: what is on the way forgets after so long" },
     Opt { group: KNOWN, name: "battery", value: "", help: "peers that should seldom wake up" },
     Opt { group: HEARTBEATS, name: "heartbeat", value: "DURATION", help: "silence before a ping (default: idle)" },
     Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for the pong (default: the rest)" },
     Opt { group: ANSWER, name: "json", value: "", help: "for machines" },
-    Opt { group: ANSWER, name: "svg", value: "FILE", help: "deadline against false drops, as a figure" },
+    Opt { group: ANSWER, name: "svg", value: "FILE", help: "deadline against false drops and traffic, a figure" },
 ];
 
+/// Longer than anything forgets.
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The four that say which deadline.
 const SETTINGS: [&str; 4] = ["deadline", "idle", "interval", "count"];
 
@@ -62,6 +67,8 @@ pub fn question(given: &Given) -> Result<Question, Usage> {
     };
     Ok(Question {
         wanted: wanted(given, battery, round_trip, burst)?,
+        behind: behind(given)?,
+        wheel: timer_wheel(),
         peers: given.number("peers", 1, 1_000_000_000_000)?.unwrap_or(1),
         loss,
         round_trip,
@@ -84,12 +91,16 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
         }
         let because = "so many in a second, minute, hour, day, week, month or year are wanted, such as 1/year";
         let budget = text.parse().map_err(|()| chosen.complaint("false-drops", because))?;
-        return Ok(Wanted::AtMost(budget, timer_wheel()));
+        return Ok(Wanted::AtMost(budget));
     }
     let keepalive = serve_options::keepalive(given, Keepalive::default())?;
     let chosen = given.command_line_first(&SETTINGS);
-    if !battery || SETTINGS[1..].iter().any(|name| chosen.has(name)) {
+    if SETTINGS[1..].iter().any(|name| chosen.has(name)) {
         return Ok(Wanted::Settings(keepalive));
+    }
+    let deadline_given = chosen.has("deadline");
+    if !battery {
+        return Ok(Wanted::Deadline { usual: keepalive, given: deadline_given });
     }
     let guard = match given.text("user-timeout") {
         None | Some("auto") => UserTimeout::Auto,
@@ -99,7 +110,41 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
     };
     let split = few_wake_ups(keepalive.deadline(), round_trip, burst)
         .and_then(|split| split.on_wheel(timer_wheel()).with_user_timeout(guard));
-    split.map(Wanted::Settings).map_err(|unfit| given.complaint(unfit.setting, unfit.because))
+    let usual = split.map_err(|unfit| given.complaint(unfit.setting, unfit.because))?;
+    Ok(Wanted::Deadline { usual, given: deadline_given })
+}
+
+/// What is on the way, the shortest limit first.
+fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
+    let mut behind = Vec::new();
+    let names = given.text("behind").unwrap_or_default();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let Some(one) = Middlebox::named(name) else {
+            let nearest = nearest(&name.to_ascii_lowercase(), "", MIDDLEBOXES.iter().map(|one| one.key));
+            let all: Vec<String> = MIDDLEBOXES
+                .iter()
+                .map(|one| format!("  {:<18}{:<32}{}", one.key, one.name, humantime::format_duration(one.limit)))
+                .collect();
+            let because = format!(
+                "{name:?} is not listed{nearest}\nThere are, with what they forget after by default (for any other: \
+                 --nat-timeout):\n{}",
+                all.join("\n")
+            );
+            return Err(given.complaint("behind", because));
+        };
+        if !behind.contains(&one) {
+            behind.push(one);
+        }
+    }
+    if given.has("nat-timeout") {
+        match given.duration("nat-timeout")? {
+            Some(limit) if limit.is_zero() => return Err(given.complaint("nat-timeout", "more than nothing is wanted")),
+            Some(limit) if limit > MONTH => return Err(given.complaint("nat-timeout", "30 days are the most")),
+            limit => behind.extend(limit.map(Middlebox::given)),
+        }
+    }
+    behind.sort_by_key(|one| one.limit);
+    Ok(behind)
 }
 
 fn duration(given: &Given, name: &str, default: Duration) -> Result<Duration, Usage> {

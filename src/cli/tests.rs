@@ -160,7 +160,9 @@ mod plan {
 
     fn settings(line: &str, environment: &[(&str, &str)]) -> (u64, u64, u32) {
         let question = question(line, environment);
-        let Wanted::Settings(keepalive) = question.wanted else { panic!("{line}: {question:?}") };
+        let (Wanted::Settings(keepalive) | Wanted::Deadline { usual: keepalive, .. }) = question.wanted else {
+            panic!("{line}: {question:?}")
+        };
         (keepalive.idle().as_secs(), keepalive.interval().as_secs(), keepalive.count())
     }
 
@@ -175,6 +177,11 @@ mod plan {
         assert_eq!((given.loss, given.round_trip, given.peers), (0.02, Duration::from_millis(200), 7));
         assert_eq!((given.burst_loss, given.json, given.svg), (0.5, true, Some("a.svg".into())));
         assert!(matches!(question("plan --false-drops 1/year", &[]).wanted, Wanted::AtMost(..)));
+        let given = |line| matches!(question(line, &[]).wanted, Wanted::Deadline { given: true, .. });
+        assert!(given("plan --deadline 30s") && given("plan --deadline 30s --battery") && !given("plan --rtt 1s"));
+        let behind = question("plan --behind Cloudflare,azure-lb,azure-lb --nat-timeout 90s", &[]).behind;
+        let limits: Vec<u64> = behind.iter().map(|one| one.limit.as_secs()).collect();
+        assert_eq!(limits, [90, 240, 400], "the shortest first, each once");
         let machine = [("STILLTHERE_DEADLINE", "60s")];
         assert!(matches!(question("plan --false-drops 1/year", &machine).wanted, Wanted::AtMost(..)));
     }
@@ -190,6 +197,9 @@ mod plan {
             ("plan --peers 0", ["--peers 0", "from 1 to"]),
             ("plan --false-drops often", ["--false-drops often", "such as 1/year"]),
             ("plan --false-drops 1/year --deadline 5s", ["--false-drops 1/year", "or --deadline"]),
+            ("plan --behind azure", ["\"azure\" is not listed", "did you mean azure-lb?"]),
+            ("plan --behind nothing-like-it", ["is not listed\n", "\n  aws-alb "]),
+            ("plan --nat-timeout 60days", ["--nat-timeout 60days", "30 days are the most"]),
             ("plan --heartbeat 0s", ["--heartbeat 0s", "more than nothing"]),
             ("plan --idle 40000s", ["--idle 40000s", "1s to 32767s"]),
             ("plan --deadline 2s --battery", ["--deadline 2s", "3s is the least"]),

@@ -234,10 +234,15 @@ impl Keepalive {
 }
 
 impl Round {
-    /// The rounds of an idle peer under keepalive, on a path with this round trip. Each timer is
-    /// reckoned half a grain late. The packet and its answer meet the loss a round trip apart: at the
-    /// server's end of the path, which is the worst place for both to pass.
+    /// The rounds of an idle peer under keepalive, on a path with this round trip.
     pub fn of_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration) -> Self {
+        Self::of_first_probes(keepalive, path, round_trip, u32::MAX)
+    }
+
+    /// The same where only so many of the probes can be answered, because something on the way forgets the
+    /// connection if they are lost; the others are sent in vain. Each timer is reckoned half a grain late. The packet and its answer meet the loss a round trip apart: at the
+    /// server's end of the path, which is the worst place for both to pass.
+    pub fn of_first_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration, first_probes: u32) -> Self {
         let late = |time: Duration| time + keepalive.wheel.grain(time) / 2;
         // Rounds begin with the answer to a probe, and the next one is an interval away at least.
         let first = keepalive.idle.max(keepalive.interval.saturating_sub(round_trip));
@@ -255,8 +260,8 @@ impl Round {
         let end = idle + interval * count;
         for probe in 0..count {
             let heard = idle + interval * probe + round_trip;
-            if heard >= end {
-                // Its answer comes too late, and so do those of all that follow.
+            if heard >= end || probe >= first_probes {
+                // Its answer comes too late, or never, and so do those of all that follow.
                 so_far = so_far.then(gap);
                 continue;
             }

@@ -102,11 +102,14 @@ impl Keepalive {
         }
     }
 
-    /// How long an idle peer's connection is silent at most: if every probe is answered, and if all but
-    /// the last are lost. One of a crowd counts, too, which may be asked later ([`Keepalive::splits`]).
-    pub fn longest_silences(&self) -> [Duration; 2] {
-        let longest = |ticks: fn(&Self) -> u32| self.splits().iter().map(|split| split.late_tick(ticks(split))).max();
-        [longest(|_| 0), longest(|split| split.count - 1)].map(Option::unwrap_or_default)
+    /// How long an idle peer's connection is silent at most: if every probe is answered, if one is lost, two
+    /// in a row, and so on, until all but the last are lost. One of a crowd counts, too, which may be asked
+    /// later ([`Keepalive::splits`]).
+    pub fn silences(&self) -> Vec<Duration> {
+        let splits = self.splits();
+        let most = splits.iter().map(|split| split.count).max().unwrap_or_default();
+        let longest = |lost: u32| splits.iter().map(|split| split.late_tick(lost.min(split.count - 1))).max();
+        (0..most).filter_map(longest).collect()
     }
 
     /// The keepalive timer's `k`-th tick after the first probe, if no timer is late.

@@ -1,22 +1,43 @@
-//! Deadline against false drops: the points of both plots, and the plot for a terminal.
+//! Deadline against false drops and traffic: the points of both plots, and the plot for a terminal.
 //!
 //! Owns the range, the scale and the characters. Both axes are logarithmic.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::plan::{Plan, YEAR};
+use crate::keepalive::Keepalive;
+use crate::plan::{DAY, Plan, Price, YEAR};
 
-/// One deadline, in seconds, and the false drops a year of all peers.
+/// One deadline, in seconds, and what it comes to: the false drops a year of all peers, their packets and
+/// bytes a second, and the wake-ups a day of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     pub deadline: f64,
     pub independent: f64,
     pub bursts: f64,
     pub bursts_each_way: f64,
+    pub packets: f64,
+    pub bytes: f64,
+    pub wake_ups: f64,
+    /// False drops a second of all peers, by the model that is worst.
+    pub at_worst: f64,
 }
 
 impl Point {
+    fn of(plan: &Plan, keepalive: &Keepalive, price: &Price) -> Self {
+        let a_year = |rate: f64| plan.of_all(rate) * YEAR;
+        Self {
+            deadline: keepalive.deadline().as_secs_f64(),
+            independent: a_year(price.independent.rate()),
+            bursts: a_year(price.bursts.rate()),
+            bursts_each_way: a_year(price.bursts_each_way.rate()),
+            packets: plan.of_all(price.packets),
+            bytes: plan.of_all(price.bytes),
+            wake_ups: price.wake_ups * DAY,
+            at_worst: plan.of_all(price.false_drops()),
+        }
+    }
+
     /// By the three models.
     fn drops(&self) -> [f64; 3] {
         [self.independent, self.bursts, self.bursts_each_way]
@@ -30,6 +51,8 @@ pub struct Curve {
     pub deadlines: (f64, f64),
     /// Powers of ten.
     pub drops: (i32, i32),
+    /// The same for the packets a second.
+    pub traffic: (i32, i32),
     /// The settings of the plan.
     pub own: Point,
 }
@@ -44,37 +67,48 @@ const SHORTEST: f64 = 3.0;
 
 impl Curve {
     pub fn of(plan: &Plan) -> Self {
-        let question = &plan.question;
-        let a_year = |rate: f64| plan.of_all(rate) * YEAR;
-        let own = Point {
-            deadline: plan.keepalive.deadline().as_secs_f64(),
-            independent: a_year(plan.probes.independent.rate()),
-            bursts: a_year(plan.probes.bursts.rate()),
-            bursts_each_way: a_year(plan.probes.bursts_each_way.rate()),
-        };
+        let own = Self::own(plan);
         let longest = (own.deadline * 4.0).max(60.0).round();
         let mut seconds: Vec<u64> = (0..COLUMNS)
             .map(|n| (SHORTEST * (longest / SHORTEST).powf(n as f64 / (COLUMNS - 1) as f64)).round() as u64)
             .collect();
         seconds.dedup();
-        let settings = seconds.into_iter().filter_map(|seconds| question.settings_for(Duration::from_secs(seconds)));
-        let points: Vec<Point> = settings
-            .map(|keepalive| {
-                let price = question.price_of_probes(&keepalive);
-                Point {
-                    deadline: keepalive.deadline().as_secs_f64(),
-                    independent: a_year(price.independent.rate()),
-                    bursts: a_year(price.bursts.rate()),
-                    bursts_each_way: a_year(price.bursts_each_way.rate()),
-                }
-            })
-            .collect();
+        let points: Vec<Point> =
+            seconds.into_iter().filter_map(|seconds| Self::at(plan, Duration::from_secs(seconds))).collect();
         let values = || points.iter().chain([&own]).flat_map(Point::drops);
         let decades = values().filter(|drops| *drops > 0.0).map(f64::log10);
         let (least, most) = decades.fold((f64::MAX, f64::MIN), |(least, most), one| (least.min(one), most.max(one)));
         let drops = if least > most { (-1, 1) } else { (least.floor() as i32, most.ceil() as i32) };
         let drops = (drops.0.max(drops.1 - DECADES), drops.1.max(drops.0 + 1));
-        Self { points, deadlines: (SHORTEST, longest), drops, own }
+        let mut packets: Vec<f64> = points.iter().chain([&own]).map(|point| point.packets.log10()).collect();
+        packets.sort_by(f64::total_cmp);
+        let traffic = (packets[0].floor() as i32, packets[packets.len() - 1].ceil() as i32);
+        let traffic = (traffic.0, traffic.1.max(traffic.0 + 1));
+        Self { points, deadlines: (SHORTEST, longest), drops, traffic, own }
+    }
+
+    /// The settings of the plan.
+    fn own(plan: &Plan) -> Point {
+        Point::of(plan, &plan.keepalive, &plan.probes)
+    }
+
+    /// What another deadline comes to; `None` where no settings are right for it.
+    fn at(plan: &Plan, deadline: Duration) -> Option<Point> {
+        let keepalive = plan.question.settings_for(deadline)?;
+        Some(Point::of(plan, &keepalive, &plan.question.price_of_probes(&keepalive)))
+    }
+
+    /// The plan beside shorter and longer deadlines, each with what it comes to.
+    pub fn choices(plan: &Plan) -> Vec<(Duration, Option<Point>)> {
+        let own = plan.keepalive.deadline();
+        let deadlines = [own / 4, own / 2, own, own * 2, own * 4, own * 8];
+        let mut seconds = deadlines.map(|deadline| deadline.as_secs().max(SHORTEST as u64)).to_vec();
+        seconds.dedup();
+        let at = |seconds| {
+            let deadline = Duration::from_secs(seconds);
+            (deadline, if deadline == own { Some(Self::own(plan)) } else { Self::at(plan, deadline) })
+        };
+        seconds.into_iter().map(at).collect()
     }
 
     /// From 0, the shortest deadline, to 1.
@@ -84,8 +118,12 @@ impl Curve {
 
     /// From 0, the fewest drops, to 1; `None` below.
     pub fn up(&self, drops: f64) -> Option<f64> {
-        let place = (drops.log10() - f64::from(self.drops.0)) / f64::from(self.drops.1 - self.drops.0);
-        (0.0..=1.0).contains(&place).then_some(place)
+        height(drops, self.drops)
+    }
+
+    /// From 0, the least traffic, to 1.
+    pub fn up_in_traffic(&self, packets: f64) -> Option<f64> {
+        height(packets, self.traffic)
     }
 
     /// Round deadlines for the axis.
@@ -131,6 +169,11 @@ impl Curve {
         let _ = writeln!(text, "{:>10}  {}", "", axis.trim_end());
         text
     }
+}
+
+fn height(value: f64, decades: (i32, i32)) -> Option<f64> {
+    let place = (value.log10() - f64::from(decades.0)) / f64::from(decades.1 - decades.0);
+    (0.0..=1.0).contains(&place).then_some(place)
 }
 
 /// `1000`, `0.01`, `1e-9`.

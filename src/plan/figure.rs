@@ -1,4 +1,4 @@
-//! Deadline against false drops as a figure: one SVG that needs nothing else, for light and dark.
+//! Deadline against false drops and traffic as a figure: one SVG that needs nothing else, for light and dark.
 //!
 //! Owns the drawing. The points are the curve's.
 
@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::markup::svg::{line, text};
 use crate::plan::Plan;
 use crate::plan::curve::{Curve, Point, power};
-use crate::plan::told::{duration, per, percent};
+use crate::plan::told::{amount, duration, per, percent};
 
 const STYLE: &str = include_str!("figure.css");
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 460.0;
 /// The plot's edges, in points from the left and from above.
 const LEFT: f64 = 84.0;
-const RIGHT: f64 = 736.0;
+const RIGHT: f64 = 690.0;
 const TOP: f64 = 74.0;
 const BOTTOM: f64 = 372.0;
 
@@ -24,7 +24,7 @@ fn legend(n: usize) -> (f64, f64) {
     (16.0 + 360.0 * (n % 2) as f64, HEIGHT - 32.0 + 20.0 * (n / 2) as f64)
 }
 
-/// One of a point's figures.
+/// One of a point's figures, by which it stands high or low.
 type Drops = fn(&Point) -> f64;
 
 pub fn draw(plan: &Plan) -> String {
@@ -36,11 +36,17 @@ pub fn draw(plan: &Plan) -> String {
     let _ = write!(
         svg,
         "<svg class=\"plan\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-         height=\"{HEIGHT}\" role=\"img\" aria-label=\"deadline against living peers dropped\"><style>{STYLE}</style>\
+         height=\"{HEIGHT}\" role=\"img\" aria-label=\"deadline against living peers dropped and packets sent\"><style>{STYLE}</style>\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>"
     );
     let question = &plan.question;
-    text(&mut svg, "title", (16.0, 26.0), "start", "What a deadline risks: living peers dropped a year");
+    text(
+        &mut svg,
+        "title",
+        (16.0, 26.0),
+        "start",
+        "What a deadline costs and risks: living peers dropped a year (left), packets a second (right)",
+    );
     let known = format!(
         "{} peers, {} of packets lost each way, round trip {}, bursts of {}{}",
         question.peers,
@@ -55,6 +61,12 @@ pub fn draw(plan: &Plan) -> String {
         let Some(y) = y(10f64.powi(decade)) else { continue };
         line(&mut svg, "grid", (LEFT, y), (RIGHT, y));
         text(&mut svg, "dim", (LEFT - 8.0, y + 4.0), "end", &power(decade));
+    }
+    let y_traffic = |packets: f64| curve.up_in_traffic(packets).map(|up| BOTTOM - (BOTTOM - TOP) * up);
+    for decade in curve.traffic.0..=curve.traffic.1 {
+        let Some(y) = y_traffic(10f64.powi(decade)) else { continue };
+        line(&mut svg, "traffic", (RIGHT, y), (RIGHT + 5.0, y));
+        text(&mut svg, "traffic", (RIGHT + 9.0, y + 4.0), "start", &power(decade));
     }
     for tick in curve.ticks() {
         let x = x(tick as f64);
@@ -71,19 +83,27 @@ pub fn draw(plan: &Plan) -> String {
         ("each-way", |point| point.bursts_each_way, "bursts, each way its own", probes.bursts_each_way.rate()),
     ];
     for (n, (class, of, name, rate)) in series.into_iter().enumerate() {
-        let mut path = String::new();
-        for point in &curve.points {
-            if let Some(y) = y(of(point)) {
-                let _ = write!(path, "{}{:.1} {y:.1}", if path.is_empty() { 'M' } else { 'L' }, x(point.deadline));
-            }
-        }
-        let _ = write!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
-        if let Some(y) = y(of(&curve.own)) {
-            let _ = write!(svg, "<circle class=\"{class}\" cx=\"{own:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>");
-        }
+        let path = curve.points.iter().filter_map(|point| Some((x(point.deadline), y(of(point))?)));
+        draw_line(&mut svg, class, path, y(of(&curve.own)).map(|y| (own, y)));
         let words = format!("● {name}: {} at {}", per(plan.of_all(rate)), duration(plan.keepalive.deadline()));
         text(&mut svg, class, legend(n), "start", &words);
     }
+    let path = curve.points.iter().filter_map(|point| Some((x(point.deadline), y_traffic(point.packets)?)));
+    draw_line(&mut svg, "traffic", path, y_traffic(curve.own.packets).map(|y| (own, y)));
+    let words = format!("● traffic: {} packets a second", amount(curve.own.packets));
+    text(&mut svg, "traffic", legend(3), "start", &words);
     svg += "</svg>\n";
     svg
+}
+
+/// A line through these points, and a dot for the plan.
+fn draw_line(svg: &mut String, class: &str, points: impl Iterator<Item = (f64, f64)>, own: Option<(f64, f64)>) {
+    let mut path = String::new();
+    for (x, y) in points {
+        let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { 'M' } else { 'L' });
+    }
+    let _ = write!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
+    if let Some((x, y)) = own {
+        let _ = write!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>");
+    }
 }

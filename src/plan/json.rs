@@ -8,8 +8,8 @@ use crate::keepalive::odds::Outlook;
 use crate::keepalive::{Guard, Keepalive, State};
 use crate::markup::json::{NULL, array, number, object, text};
 use crate::plan::curve::Curve;
-use crate::plan::middlebox::{Fate, Kind};
-use crate::plan::{DAY, Plan, Price, YEAR};
+use crate::plan::middlebox::Fate;
+use crate::plan::{DAY, Kind, Plan, Price, YEAR};
 
 pub fn write(plan: &Plan) -> String {
     let question = &plan.question;
@@ -20,6 +20,7 @@ pub fn write(plan: &Plan) -> String {
         ("burst", seconds(question.burst)),
         ("burst_loss", tiny(question.burst_loss)),
         ("battery", question.battery.to_string()),
+        ("behind", array(question.behind.iter().map(|one| text(one.key)))),
         ("settings", settings(&plan.keepalive)),
         ("keepalive", price(plan, &plan.probes, &[])),
         (
@@ -85,17 +86,22 @@ fn price(plan: &Plan, price: &Price, first: &[(&'static str, String)]) -> String
 fn on_the_way(plan: &Plan) -> impl Iterator<Item = String> + '_ {
     let word = |fate| match fate {
         Fate::Survives => text("survived"),
-        Fate::Barely => text("if probes are lost"),
+        Fate::Barely(_) => text("if probes are lost"),
         Fate::Forgotten => text("forgotten"),
     };
+    // No number where any may be lost, or none is sent in time.
+    let lost = |fate| if let Fate::Barely(lost) = fate { lost.to_string() } else { NULL.to_string() };
     plan.fates().map(move |(one, probes, beats)| {
         object(&[
+            ("key", text(one.key)),
             ("name", text(one.name)),
             ("limit", seconds(one.limit)),
             ("proxy", (one.kind == Kind::Proxy).to_string()),
             ("keepalive", probes.map_or(NULL.to_string(), word)),
             ("heartbeats", word(beats)),
-            ("source", text(one.source)),
+            ("lost_probes_survived", probes.map_or(NULL.to_string(), lost)),
+            ("lost_pings_survived", lost(beats)),
+            ("source", text(&one.source.to_string())),
         ])
     })
 }
@@ -107,6 +113,9 @@ fn curve(plan: &Plan) -> impl Iterator<Item = String> {
             ("independent", tiny(point.independent)),
             ("bursts", tiny(point.bursts)),
             ("bursts_each_way", tiny(point.bursts_each_way)),
+            ("packets_a_second_all_peers", tiny(point.packets)),
+            ("bytes_a_second_all_peers", tiny(point.bytes)),
+            ("wake_ups_a_day_and_peer", tiny(point.wake_ups)),
         ])
     })
 }

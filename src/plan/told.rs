@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::keepalive::{Guard, State};
 use crate::plan::curve::Curve;
-use crate::plan::middlebox::{Fate, Kind};
-use crate::plan::{DAY, Plan, Price, Wanted, YEAR};
+use crate::plan::middlebox::Fate;
+use crate::plan::{DAY, Kind, Plan, Price, Wanted, YEAR};
 
 /// Sentences are broken after about so many characters.
 const WIDTH: usize = 96;
@@ -28,6 +28,7 @@ pub fn tell(plan: &Plan) -> String {
             paragraph(&mut text, "  - ", "    ", warning);
         }
     }
+    choices(&mut text, plan);
     // Where nothing is lost there is nothing to plot.
     if plan.question.loss == 0.0 {
         return text;
@@ -42,19 +43,27 @@ fn question(text: &mut String, plan: &Plan) {
     let question = &plan.question;
     let wanted = match &question.wanted {
         Wanted::Settings(_) => String::new(),
-        Wanted::AtMost(budget, _) => {
+        Wanted::Deadline { usual, .. } if usual.deadline() > plan.keepalive.deadline() => {
+            format!(": no longer one is kept with its usual split, and {} is too long", duration(usual.deadline()))
+        }
+        Wanted::Deadline { .. } => String::new(),
+        Wanted::AtMost(budget) => {
             format!(": the shortest that drops at most {budget} of all that live, however losses come")
         }
     };
     let _ = writeln!(text, "A deadline of {}{wanted}", duration(plan.keepalive.deadline()));
     let known = format!(
-        "for {}, of whose packets {} are lost each way, round trip {}, bursts of {}{}{}",
+        "for {}, of whose packets {} are lost each way, round trip {}, bursts of {}{}{}{}",
         peers(question.peers),
         percent(question.loss),
         duration(question.round_trip),
         duration(question.burst),
         if question.burst_loss < 1.0 { format!(" that take {}", percent(question.burst_loss)) } else { String::new() },
         if question.battery { ", few wake-ups" } else { "" },
+        match &question.behind[..] {
+            [] => String::new(),
+            those => format!(", behind {}", those.iter().map(|one| one.name).collect::<Vec<_>>().join(" and ")),
+        },
     );
     paragraph(text, "", "", &known);
 }
@@ -138,28 +147,33 @@ fn price(text: &mut String, plan: &Plan) {
 }
 
 fn on_the_way(text: &mut String, plan: &Plan) {
-    let [silence, _] = plan.keepalive.longest_silences();
+    let silences = plan.keepalive.silences();
+    let [first, last] =
+        [silences.first(), silences.last()].map(|silence| duration(*silence.unwrap_or(&Duration::ZERO)));
     let fates: Vec<_> = plan.fates().collect();
     let lives = |fate: &Option<Fate>| *fate == Some(Fate::Survives);
-    let (survived, not): (Vec<_>, Vec<_>) = fates
-        .iter()
-        .partition(|(one, probes, beats)| (lives(probes) || one.kind == Kind::Proxy) && *beats == Fate::Survives);
-    let _ = writeln!(
-        text,
-        "\nOn the way, silent for {} at most{}",
-        duration(silence),
-        if not.is_empty() { ": nothing that is listed forgets it" } else { "; what forgets it:" }
-    );
-    for (one, probes, beats) in not {
-        let probes = match probes {
-            None => "passes no probes",
-            Some(Fate::Survives) => "survived",
-            Some(Fate::Barely) => "if probes are lost",
-            Some(Fate::Forgotten) => "forgotten",
-        };
-        let beats = if beats == Fate::Survives { "survived" } else { "forgotten" };
+    let named = !plan.question.behind.is_empty();
+    let (survived, told): (Vec<_>, Vec<_>) = fates.iter().partition(|(one, probes, beats)| {
+        !named && (lives(probes) || one.kind == Kind::Proxy) && *beats == Fate::Survives
+    });
+    let what = match (named, told.is_empty()) {
+        (true, _) => "this is what becomes of it:",
+        (false, true) => "nothing that is listed forgets it",
+        (false, false) => "what forgets it:",
+    };
+    let silence = format!("On the way, silent for {first} at most, and {last} if probes are lost; {what}");
+    text.push('\n');
+    paragraph(text, "", "", &silence);
+    let fate = |fate: &Fate, asked: &str| match fate {
+        Fate::Survives => "survived".to_string(),
+        Fate::Barely(0) => format!("if a {asked} is lost"),
+        Fate::Barely(lost) => format!("if {} {asked}s are lost", lost + 1),
+        Fate::Forgotten => "forgotten".to_string(),
+    };
+    for (one, probes, beats) in told {
+        let probes = probes.as_ref().map_or("passes no probes".to_string(), |probes| fate(probes, "probe"));
         let name = format!("{}, {}", one.name, duration(one.limit));
-        let _ = writeln!(text, "  {name:<40}{probes:<24}{beats}\n    {}", one.source);
+        let _ = writeln!(text, "  {name:<40}{probes:<24}{}\n    {}", fate(&beats, "ping"), one.source);
     }
     let name = |one: &str, limit: Duration| format!("{one} {}", duration(limit));
     let (proxies, forward): (Vec<_>, Vec<_>) = survived.iter().partition(|(one, _, _)| one.kind == Kind::Proxy);
@@ -170,6 +184,37 @@ fn on_the_way(text: &mut String, plan: &Plan) {
         if !names.is_empty() {
             paragraph(text, "  ", "  ", &format!("{intro}{}", names.join(", ")));
         }
+    }
+}
+
+/// What somebody who must choose wants to see: the deadline against traffic and false drops.
+fn choices(text: &mut String, plan: &Plan) {
+    *text += "\nShorter and longer deadlines (keepalive; what is dropped, in the worst of the three ways to lose)\n";
+    let row = |text: &mut String, cells: [&str; 5]| {
+        let [deadline, packets, bytes, wake_ups, drops] = cells;
+        let line = format!("  {deadline:<20}{packets:<26}{bytes:<16}{wake_ups:<16}{drops}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    row(text, ["", "packets a second", "bytes a second", "wake-ups a day", "living dropped"]);
+    row(text, ["", "all peers", "all peers", "each peer", "all peers"]);
+    let own = plan.keepalive.deadline();
+    for (deadline, point) in Curve::choices(plan) {
+        let name = format!("{}{}", duration(deadline), if deadline == own { " @" } else { "" });
+        let Some(point) = point else {
+            // Nothing was named, so it is too long for the kernel's timers: no choice.
+            if let Some(one) = plan.question.strictest() {
+                row(text, [&name, &format!("forgotten by {}", one.name), "", "", ""]);
+            }
+            continue;
+        };
+        let times = point.packets / plan.of_all(plan.probes.packets);
+        let packets = match times {
+            _ if deadline == own => amount(point.packets),
+            less if less < 1.0 => format!("{}, {:.0} % less", amount(point.packets), (1.0 - less) * 100.0),
+            more => format!("{}, {more:.1} times as many", amount(point.packets)),
+        };
+        let [bytes, wake_ups] = [point.bytes, point.wake_ups].map(amount);
+        row(text, [&name, &packets, &bytes, &wake_ups, &per(point.at_worst)]);
     }
 }
 
@@ -204,7 +249,7 @@ pub fn percent(share: f64) -> String {
 }
 
 /// Three digits that count.
-fn amount(number: f64) -> String {
+pub fn amount(number: f64) -> String {
     let (scaled, unit) = match number {
         n if n >= 1e9 => (n / 1e9, " G"),
         n if n >= 1e6 => (n / 1e6, " M"),

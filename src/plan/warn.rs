@@ -3,9 +3,14 @@
 //! Owns the sentences, each with its reason. What the kernel refuses is refused before, by
 //! [`crate::keepalive::Unfit`].
 
-use crate::plan::middlebox::{Fate, Kind, MIDDLEBOXES};
+use std::time::Duration;
+
+use crate::keepalive::Guard;
+use crate::plan::middlebox::Fate;
 use crate::plan::told::{duration, share};
-use crate::plan::{Plan, heartbeat};
+use crate::plan::{Kind, Middlebox, Plan, Wanted, heartbeat};
+
+const NEVER: Duration = Duration::ZERO;
 
 /// As many peers may meet in one instant: a queue on loopback holds 1000 (`netdev_max_backlog`).
 const MANY: u64 = 1000;
@@ -16,29 +21,70 @@ pub fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings: Vec<String> = plan.keepalive.warnings().iter().map(ToString::to_string).collect();
     let keepalive = &plan.keepalive;
     let question = &plan.question;
-    let [silence, longest] = keepalive.longest_silences();
-    for (fate, words) in [
-        (Fate::Forgotten, format!("an idle connection is silent for {}, and forgotten by", duration(silence))),
-        (
-            Fate::Barely,
-            format!("if probes are lost, a connection is silent for {}, and forgotten by", duration(longest)),
-        ),
-    ] {
-        let those = MIDDLEBOXES.iter().filter(|one| one.under_probes(keepalive) == Some(fate));
-        // They are sorted; the table has them all.
-        let those: Vec<_> = those.collect();
-        if let [first, ..] = those[..] {
-            let first = format!("{} ({})", first.name, duration(first.limit));
-            let words = match those.len() {
-                1 => format!("{words} {first}"),
-                more => format!("{words} {more} of those listed, {first} first"),
-            };
-            warnings.push(format!("{words}; a shorter idle time would do"));
+    let silences = keepalive.silences();
+    let [silence, longest] = [silences.first(), silences.last()].map(|silence| duration(*silence.unwrap_or(&NEVER)));
+    let those = |wanted: fn(&Fate) -> bool| -> Vec<_> {
+        let fates = plan.fates().filter(|(_, probes, _)| probes.as_ref().is_some_and(wanted));
+        fates.map(|(one, ..)| one).collect()
+    };
+    // They are sorted; the table has them all.
+    let first = |those: &[&Middlebox]| match those {
+        [] => None,
+        [one] => Some(format!("{} ({})", one.name, duration(one.limit))),
+        [one, ..] => {
+            let listed = if question.behind.is_empty() { "of those listed" } else { "of those named" };
+            Some(format!("{} {listed}, {} ({}) first", those.len(), one.name, duration(one.limit)))
         }
-    }
-    if let Some((one, ..)) = plan.fates().find(|(one, _, beats)| one.kind == Kind::Proxy && *beats != Fate::Survives) {
+    };
+    if let Some(first) = first(&those(|fate| *fate == Fate::Forgotten)) {
         warnings.push(format!(
-            "heartbeats {} apart are too seldom for {} ({}), and a proxy passes no probes",
+            "an idle connection is silent for {silence}, and forgotten by {first}; a shorter idle time would do"
+        ));
+    }
+    if let Some(first) = first(&those(|fate| matches!(fate, Fate::Barely(_)))) {
+        warnings.push(format!(
+            "if probes are lost, a connection is silent for {longest}, and forgotten by {first}; a shorter deadline \
+             would do, or fewer probes further apart"
+        ));
+    }
+    if let Some(one) = question.strictest().filter(|one| one.limit <= heartbeat::RTO_MAX)
+        && !matches!(keepalive.guard(), Guard::Loop { .. })
+    {
+        warnings.push(format!(
+            "while a window stays shut the kernel probes it every {} at last, and {} ({}) forgets it; without \
+             --user-timeout two probes are never that far apart",
+            duration(heartbeat::RTO_MAX),
+            one.name,
+            duration(one.limit)
+        ));
+    }
+    if let Wanted::Deadline { usual, .. } = &question.wanted
+        && usual.deadline() == keepalive.deadline()
+        && usual.count() > keepalive.count()
+    {
+        warnings.push(format!(
+            "so that an idle connection is not forgotten there is room for {} probes only, where {} are usual: a shorter \
+             deadline may drop fewer living peers",
+            keepalive.count(),
+            usual.count(),
+        ));
+    }
+    if let Some(one) = question.behind.iter().find(|one| one.kind == Kind::Proxy) {
+        warnings.push(format!(
+            "{} ends TCP on both sides: keepalive finds out whether it is still there, not whether the peer is; only \
+             what the program sends reaches it, such as heartbeats",
+            one.name
+        ));
+    }
+    if let Some((one, _, beats)) =
+        plan.fates().find(|(one, _, beats)| one.kind == Kind::Proxy && *beats != Fate::Survives)
+    {
+        let apart = match beats {
+            Fate::Barely(_) => "if pings are lost, heartbeats come",
+            _ => "heartbeats",
+        };
+        warnings.push(format!(
+            "{apart} {} apart are too seldom for {} ({}), and a proxy passes no probes",
             duration(plan.heartbeat.silence),
             one.name,
             duration(one.limit)

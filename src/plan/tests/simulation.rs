@@ -10,9 +10,11 @@ use crate::keepalive::Keepalive;
 use crate::keepalive::odds::{Outlook, Path, Round};
 use crate::plan::Heartbeat;
 
-/// Rounds of each trial, in parts whose spread tells how far their mean may be from the truth.
+/// A trial is played in parts, whose spread tells how far their mean may be from the truth.
 const PARTS: u32 = 100;
+/// Rounds of each part, and of one whose rounds go on in many futures.
 const ROUNDS: u32 = 10_000;
+const SPLIT_ROUNDS: u32 = 5_000;
 
 /// xorshift64*, enough for this.
 #[derive(Clone)]
@@ -118,23 +120,23 @@ struct Seen {
 
 /// Plays the rounds of a trial, each from the end of the one before. A round tells when it ends, and how
 /// likely it drops a living peer; it may have played it out many times to know.
-fn rounds(mut round: impl FnMut(f64) -> (f64, f64)) -> Seen {
+fn rounds(each: u32, mut round: impl FnMut(f64) -> (f64, f64)) -> Seen {
     let mut now = 0.0;
     let parts: Vec<f64> = (0..PARTS)
         .map(|_| {
             let mut drops = 0.0;
-            for _ in 0..ROUNDS {
+            for _ in 0..each {
                 let (end, dropped) = round(now);
                 now = end;
                 drops += dropped;
             }
-            drops / f64::from(ROUNDS)
+            drops / f64::from(each)
         })
         .collect();
     let parts_of = f64::from(PARTS);
     let drops = parts.iter().sum::<f64>() / parts_of;
     let spread = parts.iter().map(|part| (part - drops).powi(2)).sum::<f64>() / (parts_of - 1.0);
-    Seen { drops, error: (spread / parts_of).sqrt(), length: now / (parts_of * f64::from(ROUNDS)) }
+    Seen { drops, error: (spread / parts_of).sqrt(), length: now / (parts_of * f64::from(each)) }
 }
 
 /// The play may differ from the formula by what the spread of its parts allows: four standard errors,
@@ -182,7 +184,7 @@ impl Probes {
     }
 
     fn play(self, mut ways: Ways) -> Seen {
-        rounds(|start| {
+        rounds(ROUNDS, |start| {
             let heard = (0..self.count).find_map(|probe| self.answered(&mut ways, start, probe));
             heard.map_or((start + self.idle + self.interval * f64::from(self.count), 1.0), |heard| (heard, 0.0))
         })
@@ -191,7 +193,7 @@ impl Probes {
     /// The same where drops are too rare to be waited for: each time a probe is not answered, the round
     /// goes on in many futures, and each counts for its share (*splitting*, after Kahn and Harris).
     fn play_split(self, mut ways: Ways, futures: u32) -> Seen {
-        rounds(|start| {
+        rounds(SPLIT_ROUNDS, |start| {
             let mut dropped = 0.0;
             for probe in 0..self.count {
                 if let Some(heard) = self.answered(&mut ways, start, probe) {
@@ -260,7 +262,7 @@ const TRIES: [f64; 6] = [0.0, 0.3, 0.6, 1.2, 2.4, 4.8];
 
 fn beats(mut ways: Ways, silence: f64, timeout: f64) -> Seen {
     let round_trip = 0.1;
-    rounds(|start| {
+    rounds(ROUNDS, |start| {
         let end = start + silence + timeout;
         for ping in TRIES.map(|wait| start + silence + wait) {
             if ping > end || !ways.there(ping) {
