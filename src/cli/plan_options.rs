@@ -49,8 +49,11 @@ pub fn question(given: &Given) -> Result<Question, Usage> {
     }
     let round_trip = duration(given, "rtt", Duration::from_millis(100))?;
     let burst = duration(given, "burst", Duration::from_secs(1))?;
-    if burst.is_zero() {
+    if burst < Duration::from_millis(1) {
         return Err(given.complaint("burst", "a bad spell takes some time; 1ms is as good as none"));
+    }
+    if given.text("svg") == Some("") {
+        return Err(given.complaint("svg", "the name of a file is wanted"));
     }
     let (loss, burst_loss) = (share(given, "loss", 0.01)?, share(given, "burst-loss", 1.0)?);
     if loss >= 1.0 {

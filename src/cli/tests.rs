@@ -193,6 +193,7 @@ mod plan {
             ("plan --loss 100%", ["--loss 100%", "nothing to plan"]),
             ("plan --loss 50% --burst-loss 20%", ["--burst-loss 20%", "than on average"]),
             ("plan --burst 0s", ["--burst 0s", "takes some time"]),
+            ("plan --burst 1us", ["--burst 1us", "takes some time"]),
             ("plan --rtt 2days", ["--rtt 2days", "a day is the most"]),
             ("plan --peers 0", ["--peers 0", "from 1 to"]),
             ("plan --false-drops often", ["--false-drops often", "such as 1/year"]),

@@ -34,7 +34,11 @@ impl Budget {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let article = if self.period.0 == "hour" { "an" } else { "a" };
-        write!(f, "{} {article} {}", self.count, self.period.0)
+        // Without a row of zeros.
+        match self.count {
+            count if (1e-3..1e6).contains(&count) => write!(f, "{count} {article} {}", self.period.0),
+            count => write!(f, "{count:e} {article} {}", self.period.0),
+        }
     }
 }
 

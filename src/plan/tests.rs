@@ -181,6 +181,18 @@ fn warnings_give_their_reasons() {
     assert!(warned(Question { round_trip: s(9), ..with(6, 8, 3) }).contains("sent in vain"));
     assert!(warned(Question { round_trip: s(25), ..with(6, 8, 3) }).contains("every idle peer is dropped"));
     assert!(warned(with(24, 1, 3)).contains("13.5 % of the bursts"));
+    let wanted = |timeout| {
+        let keepalive = Keepalive::new(s(20), s(10), 3).unwrap().with_user_timeout(timeout).unwrap();
+        Question { wanted: Wanted::Settings(keepalive), behind: vec![Middlebox::given(s(60))], ..with(6, 4, 6) }
+    };
+    assert!(
+        warned(wanted(UserTimeout::Fixed(s(48)))).contains("while a window stays shut the kernel probes it every 2m")
+    );
+    assert_eq!(warned(wanted(UserTimeout::Auto)), "");
+    let few = Keepalive::with_deadline(s(300)).unwrap();
+    let few = Question { wanted: Wanted::Deadline { usual: few, given: true }, peers: 1, ..wanted(UserTimeout::Auto) };
+    let few = Question { behind: vec![Middlebox::named("azure-lb").unwrap()], ..few };
+    assert!(warned(few).contains("room for 3 probes only, where 6 are usual"));
     let hasty = Question { heartbeat_timeout: Some(Duration::from_millis(300)), ..with(6, 8, 3) };
     assert!(warned(hasty).contains("no time to send a lost heartbeat again"));
 }

@@ -48,7 +48,7 @@ pub fn warnings(plan: &Plan) -> Vec<String> {
         ));
     }
     if let Some(one) = question.strictest().filter(|one| one.limit <= heartbeat::RTO_MAX)
-        && !matches!(keepalive.guard(), Guard::Loop { .. })
+        && !matches!(keepalive.guard(), Guard::Loop { rto_max: Some(_) })
     {
         warnings.push(format!(
             "while a window stays shut the kernel probes it every {} at last, and {} ({}) forgets it; without \
