@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::markup::svg::{line, text};
 use crate::plan::Plan;
 use crate::plan::curve::{Curve, Point, power};
-use crate::plan::told::{amount, duration, per, percent};
+use crate::plan::told::{self, amount, duration, per, percent};
 
 const STYLE: &str = include_str!("figure.css");
 const WIDTH: f64 = 760.0;
@@ -16,7 +16,7 @@ const HEIGHT: f64 = 460.0;
 /// The plot's edges, in points from the left and from above.
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 690.0;
-const TOP: f64 = 74.0;
+const TOP: f64 = 82.0;
 const BOTTOM: f64 = 372.0;
 
 /// Where the words about a line stand: two beside each other.
@@ -40,22 +40,19 @@ pub fn draw(plan: &Plan) -> String {
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>"
     );
     let question = &plan.question;
-    text(
-        &mut svg,
-        "title",
-        (16.0, 26.0),
-        "start",
-        "What a deadline costs and risks: living peers dropped a year (left), packets a second (right)",
-    );
+    text(&mut svg, "title", (16.0, 26.0), "start", "What a deadline costs and risks");
     let known = format!(
-        "{} peers, {} of packets lost each way, round trip {}, bursts of {}{}",
+        "{} peers, {} of packets lost each way, round trip {}, bursts of {}{}{}",
         question.peers,
         percent(question.loss),
         duration(question.round_trip),
         duration(question.burst),
-        if question.battery { ", few wake-ups" } else { "" }
+        if question.battery { ", few wake-ups" } else { "" },
+        told::behind(question),
     );
     text(&mut svg, "dim", (16.0, 46.0), "start", &known);
+    text(&mut svg, "dim", (16.0, TOP - 14.0), "start", "living peers dropped a year");
+    text(&mut svg, "traffic", (WIDTH - 16.0, TOP - 14.0), "end", "packets a second");
     let step = ((curve.drops.1 - curve.drops.0 + 7) / 8).max(1);
     for decade in (curve.drops.0..=curve.drops.1).step_by(step as usize) {
         let Some(y) = y(10f64.powi(decade)) else { continue };

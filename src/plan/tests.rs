@@ -307,10 +307,11 @@ fn longer_deadlines_save_traffic_and_it_is_told_how_much() {
     let json = json::write(&plan);
     assert!(json.contains("\"curve\":[{") && json.contains("\"packets_a_second_all_peers\":"));
     assert!(figure::draw(&plan).contains("<path class=\"traffic\" d=\"M"));
-    // What would be forgotten is no choice.
+    // What would be forgotten is no choice, and what is on the way stands above the figure.
     let behind = Question { behind: vec![Middlebox::named("azure-lb").unwrap()], ..question(120) };
     let text = told::tell(&Plan::make(&behind).unwrap());
     assert!(text.contains("8m                  forgotten by Azure Load Balancer"), "{text}");
+    assert!(figure::draw(&Plan::make(&behind).unwrap()).contains(", behind Azure Load Balancer</text>"));
 }
 
 #[test]

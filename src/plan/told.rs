@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::keepalive::{Guard, State};
 use crate::plan::curve::Curve;
 use crate::plan::middlebox::Fate;
-use crate::plan::{DAY, Kind, Plan, Price, Wanted, YEAR};
+use crate::plan::{DAY, Kind, Plan, Price, Question, Wanted, YEAR};
 
 /// Sentences are broken after about so many characters.
 const WIDTH: usize = 96;
@@ -60,12 +60,15 @@ fn question(text: &mut String, plan: &Plan) {
         duration(question.burst),
         if question.burst_loss < 1.0 { format!(" that take {}", percent(question.burst_loss)) } else { String::new() },
         if question.battery { ", few wake-ups" } else { "" },
-        match &question.behind[..] {
-            [] => String::new(),
-            those => format!(", behind {}", those.iter().map(|one| one.name).collect::<Vec<_>>().join(" and ")),
-        },
+        behind(question),
     );
     paragraph(text, "", "", &known);
+}
+
+/// `, behind Azure Load Balancer and Cloudflare to the client`.
+pub fn behind(question: &Question) -> String {
+    let names: Vec<&str> = question.behind.iter().map(|one| one.name).collect();
+    if names.is_empty() { String::new() } else { format!(", behind {}", names.join(" and ")) }
 }
 
 fn settings(text: &mut String, plan: &Plan) {
