@@ -1,186 +1,22 @@
 //! The odds that a living peer is taken for dead, because a lossy path ate what should have proved
 //! that it lives.
 //!
-//! Owns the model of a path that loses packets, and the reckoning of rounds: from one sign of life to
-//! the next, or to the drop. Knows no socket, and not who asks: the plan for its forecast, the lab for
+//! Owns the reckoning of rounds: from one sign of life to the next, or to the drop. The path is
+//! [`Path`]. Knows no socket, and not who asks: the plan for its forecast, the lab for
 //! what it must see. The formulas are derived in `docs/plan.md`.
 #![allow(clippy::needless_range_loop)] // a few states: their number is the sense of the loop
 
 use std::time::Duration;
 
+use self::path::STATES;
+pub use self::path::{Matrix, Path, Way};
 use crate::keepalive::prediction::first_probe;
 use crate::keepalive::{Guard, Keepalive};
 
+mod path;
+
 /// How finely [`Round::within`] reckons.
 const STEP: Duration = Duration::from_millis(4);
-/// Good or bad, there and back: what a state's number is made of, see [`Way`].
-const STATES: usize = 4;
-/// The states in which both ways are good, and both bad.
-const BOTH_GOOD: usize = 0;
-const BOTH_BAD: usize = STATES - 1;
-
-/// Which way a packet goes: there with a probe, back with its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    There,
-    Back,
-}
-
-impl Way {
-    /// Whether this way is bad (1) or good (0) in that state.
-    fn weather(self, state: usize) -> usize {
-        match self {
-            Self::There => state / 2,
-            Self::Back => state % 2,
-        }
-    }
-}
-
-/// A path that loses packets, after Gilbert and Elliott: each way is in its good or its bad state,
-/// changes between them at random moments, and loses a share of the packets in each.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Path {
-    /// The share that is lost in the good and in the bad state.
-    lost: [f64; 2],
-    /// The share of time in the bad state.
-    bad: f64,
-    /// How long a bad spell lasts on average, in seconds.
-    spell: f64,
-    /// Whether each way has spells of its own; else both are good and bad together.
-    apart: bool,
-}
-
-impl Path {
-    /// Each packet is lost by itself.
-    pub fn independent(loss: f64) -> Self {
-        Self { lost: [loss; 2], bad: 0.0, spell: 1.0, apart: false }
-    }
-
-    /// Losses come in spells that last `spell` on average, in which a share `lost` of the packets is,
-    /// both ways at once; between them none is. The spells are as frequent as makes `loss` of all packets
-    /// lost, which must be less than `lost`.
-    pub fn bursts(loss: f64, spell: Duration, lost: f64) -> Self {
-        Self { lost: [0.0, lost], bad: loss / lost, spell: spell.as_secs_f64(), apart: false }
-    }
-
-    /// The same, but each way has its own spells, and they know nothing of each other: a queue that is
-    /// full is full in one direction.
-    pub fn bursts_each_way(loss: f64, spell: Duration, lost: f64) -> Self {
-        Self { apart: true, ..Self::bursts(loss, spell, lost) }
-    }
-
-    /// How likely each state is when nothing is known.
-    pub fn settled(&self) -> [f64; STATES] {
-        let one = [1.0 - self.bad, self.bad];
-        if self.apart {
-            return std::array::from_fn(|state| one[Way::There.weather(state)] * one[Way::Back.weather(state)]);
-        }
-        let mut states = [0.0; STATES];
-        [states[BOTH_GOOD], states[BOTH_BAD]] = one;
-        states
-    }
-
-    /// From each state to each, `seconds` later.
-    pub fn after(&self, seconds: f64) -> Matrix {
-        let mixed = -(-seconds / (self.spell * (1.0 - self.bad))).exp_m1();
-        let [to_bad, to_good] = [self.bad * mixed, (1.0 - self.bad) * mixed];
-        let one = [[1.0 - to_bad, to_bad], [to_good, 1.0 - to_good]];
-        let mut after = Matrix::default();
-        for from in 0..STATES {
-            for to in 0..STATES {
-                let way = |way: Way| one[way.weather(from)][way.weather(to)];
-                let corner = |state| state == BOTH_GOOD || state == BOTH_BAD;
-                after.0[from][to] = match self.apart {
-                    true => way(Way::There) * way(Way::Back),
-                    false if corner(from) && corner(to) => way(Way::There),
-                    // One way good and the other bad: that is never met.
-                    false => f64::from(u8::from(from == to)),
-                };
-            }
-        }
-        after
-    }
-
-    /// A packet is lost on its way, by state.
-    pub fn lost(&self, way: Way) -> Matrix {
-        Matrix::each(|state| self.lost[way.weather(state)])
-    }
-
-    /// A packet passes on its way, by state.
-    pub fn passed(&self, way: Way) -> Matrix {
-        Matrix::each(|state| 1.0 - self.lost[way.weather(state)])
-    }
-}
-
-/// Odds from each state of the path (row) to each (column).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Matrix(pub [[f64; STATES]; STATES]);
-
-impl Matrix {
-    /// The state stays, with these odds.
-    fn each(odds: impl Fn(usize) -> f64) -> Self {
-        let mut each = Self::default();
-        for state in 0..STATES {
-            each.0[state][state] = odds(state);
-        }
-        each
-    }
-
-    /// First this, then that.
-    #[must_use]
-    pub fn then(self, that: Self) -> Self {
-        let mut product = Self::default();
-        for from in 0..STATES {
-            for by in 0..STATES {
-                for to in 0..STATES {
-                    product.0[from][to] += self.0[from][by] * that.0[by][to];
-                }
-            }
-        }
-        product
-    }
-
-    /// Either this or that.
-    #[must_use]
-    pub fn or(self, that: Self) -> Self {
-        let mut sum = self;
-        for from in 0..STATES {
-            for to in 0..STATES {
-                sum.0[from][to] += that.0[from][to];
-            }
-        }
-        sum
-    }
-
-    /// The odds that it happens at all, from these states.
-    pub fn from(&self, states: [f64; STATES]) -> f64 {
-        (0..STATES).map(|state| states[state] * self.0[state].iter().sum::<f64>()).sum()
-    }
-
-    /// How likely each state is in the long run, if this happens again and again. After Grassmann, Taksar
-    /// and Heyman: one state after the other is left out, and nothing is subtracted, so that the rarest
-    /// state comes out as right as the most frequent.
-    fn in_the_long_run(&self) -> [f64; STATES] {
-        let mut odds = self.0;
-        for last in (1..STATES).rev() {
-            let leaves: f64 = odds[last][..last].iter().sum();
-            for from in 0..last {
-                // What is never left is never met here, see [`Path::after`].
-                odds[from][last] = if leaves > 0.0 { odds[from][last] / leaves } else { 0.0 };
-                for to in 0..last {
-                    odds[from][to] += odds[from][last] * odds[last][to];
-                }
-            }
-        }
-        let mut states = [0.0; STATES];
-        states[0] = 1.0;
-        for state in 1..STATES {
-            states[state] = (0..state).map(|from| states[from] * odds[from][state]).sum();
-        }
-        let sum: f64 = states.iter().sum();
-        states.map(|state| state / sum)
-    }
-}
 
 /// One way in which a round ends.
 #[derive(Clone, Copy, Debug)]
@@ -347,46 +183,5 @@ mod tests {
             let rate = round.outlook().rate();
             assert!((hazard / rate - 1.0).abs() < 0.05, "{path:?}: {hazard} and {rate} a second");
         }
-    }
-
-    #[test]
-    fn a_spell_of_loss_is_as_long_and_as_frequent_as_was_said() {
-        let spell = Duration::from_secs(3);
-        let path = Path::bursts(0.02, spell, 0.5);
-        assert_eq!(path.settled(), [0.96, 0.0, 0.0, 0.04]);
-        let short = path.after(1e-6).0;
-        assert!((short[3][0] * 1e6 - 1.0 / 3.0).abs() < 1e-3, "leaves the bad state every 3 s: {short:?}");
-        let long = path.after(1e6).0;
-        assert!((long[0][3] - 0.04).abs() < 1e-12 && (long[3][3] - 0.04).abs() < 1e-12, "{long:?}");
-        // Each way by itself: either one leaves its bad state as often, and both are bad by chance only.
-        let path = Path::bursts_each_way(0.02, spell, 0.5);
-        let settled = [0.96 * 0.96, 0.96 * 0.04, 0.04 * 0.96, 0.04 * 0.04];
-        assert!(path.settled().iter().zip(settled).all(|(a, b)| (a - b).abs() < 1e-12), "{:?}", path.settled());
-        let short = path.after(1e-6).0;
-        for way in [1, 2] {
-            assert!((short[way][0] * 1e6 - 1.0 / 3.0).abs() < 1e-3 && short[way][3 - way] < 1e-12, "{short:?}");
-            assert_eq!(path.lost(Way::There).0[way][way] + path.lost(Way::Back).0[way][way], 0.5);
-        }
-        for row in path.after(1e6).0 {
-            assert!(row.iter().zip(settled).all(|(a, b)| (a - b).abs() < 1e-12), "{row:?}");
-        }
-    }
-
-    /// By hand, and for odds that a difference of two would lose.
-    #[test]
-    fn the_long_run_is_what_a_step_leaves_as_it_is() {
-        let step = Matrix([
-            [1.0 - 3e-20, 1e-20, 1e-20, 1e-20],
-            [0.5, 0.25, 0.25, 0.0],
-            [0.25, 0.25, 0.25, 0.25],
-            [0.1, 0.2, 0.3, 0.4],
-        ]);
-        let states = step.in_the_long_run();
-        for to in 1..STATES {
-            let next: f64 = (0..STATES).map(|from| states[from] * step.0[from][to]).sum();
-            assert!((next / states[to] - 1.0).abs() < 1e-12, "{states:?}");
-        }
-        let both = Path::bursts(0.02, Duration::from_secs(3), 0.5).after(1.0).in_the_long_run();
-        assert!((both[3] - 0.04).abs() < 1e-12 && both[1] == 0.0 && both[2] == 0.0, "{both:?}");
     }
 }
