@@ -186,12 +186,12 @@ impl Asking {
         }
     }
 
-    /// What the user timeout is to be until the next look: the time since the window was shut, a pace, and half of one
-    /// for a loop that is late. `None` where its clock may have been started by an earlier shut window.
+    /// What the user timeout is to be until the next look: the time since the window was shut, a pace, and a quarter of
+    /// the deadline for a loop that is late, because a loop that is later than that loses a living peer. `None` where its clock may have been started by an earlier shut window.
     fn slide(&self, info: &TcpInfo) -> Option<Duration> {
         let limited = info.window_limited;
         let is_first = limited >= FIRST_PROBE && limited.abs_diff(info.sent) <= NEVER_BEFORE;
-        let timeout = info.sent + self.pace * 3 / 2;
+        let timeout = info.sent + self.pace + self.deadline / 4;
         (is_first && timeout.as_millis() <= i32::MAX as u128).then_some(timeout)
     }
 }

@@ -215,10 +215,16 @@ impl<'a> Diary<'a> {
                 && entry.at <= fault
                 && matches!(&entry.what, What::Packet { words, .. } if !words.contains("window probe") || words.contains("answer"))
         };
+        let is_proof = |entry: &&Entry| {
+            entry.who == Who::Client
+                && matches!(&entry.what, What::Packet { words, .. } if !["again", "retransmission", "keepalive", "window probe"].iter().any(|word| words.contains(word)))
+        };
+        let proved = self.entries.iter().chain(&self.pending).filter(is_proof).map(|entry| entry.at).max();
         let heard = self.entries.iter().chain(&self.pending).filter(is_heard).map(|entry| entry.at).max();
         Moments {
             heard: heard.map(before).unwrap_or_default(),
             shut: self.shut.map(before).unwrap_or_default(),
+            proved_after: proved.and_then(|proved| proved.duration_since(fault).ok()).unwrap_or_default(),
             sent_after: self.sent.and_then(|sent| sent.duration_since(fault).ok()).unwrap_or_default(),
         }
     }

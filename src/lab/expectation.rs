@@ -27,6 +27,8 @@ pub enum Since {
     /// then window probes may have been answered.
     Shut,
     Fault,
+    /// The last packet that shows that the client hears the server: no retransmission.
+    Proved,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
     };
     let clock_of_the_deaf = match keepalive.guard() {
         Guard::UserTimeout(_) => Since::Sent,
-        _ => Since::Fault,
+        _ => Since::Proved,
     };
     let gone = |since, doing| match keepalive.predict(doing) {
         Some(prediction) => Expectation::Gone { since, from: prediction.from, to: prediction.to },

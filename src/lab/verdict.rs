@@ -19,6 +19,8 @@ pub struct Moments {
     pub shut: Duration,
     /// The data were sent this long *after* the fault.
     pub sent_after: Duration,
+    /// The last packet that was no retransmission came so long after it, or before.
+    pub proved_after: Duration,
 }
 
 /// What was seen of a peer, or of several.
@@ -38,6 +40,7 @@ pub fn interval(expectation: Expectation, moments: Moments) -> Option<(Duration,
     Some(match since {
         Since::Fault => (from, to),
         Since::LastHeard => (from.saturating_sub(moments.heard), to.saturating_sub(moments.heard)),
+        Since::Proved => (from + moments.proved_after, to + moments.proved_after),
         Since::Sent => (from + moments.sent_after, to + moments.sent_after),
         Since::Shut => (from.saturating_sub(moments.shut), to),
     })
@@ -108,7 +111,7 @@ mod tests {
     }
 
     fn is_kept(expectation: Expectation, measured: Option<u64>, is_ours: bool) -> bool {
-        let moments = Moments { heard: ms(400), shut: ms(300), sent_after: ms(50) };
+        let moments = Moments { heard: ms(400), shut: ms(300), sent_after: ms(50), ..Moments::default() };
         let seen = Seen { measured: measured.map(ms), watched: ms(60_000), ..Seen::default() };
         judge("x".to_string(), expectation, moments, seen, is_ours).kept_its_promise
     }
@@ -119,7 +122,7 @@ mod tests {
         assert!(is_kept(five, Some(4620), true) && is_kept(five, Some(5690), true));
         assert!(!is_kept(five, Some(4400), true) && is_kept(five, Some(4400), false));
         assert!(!is_kept(five, Some(5800), true) && !is_kept(five, None, false));
-        let moments = Moments { heard: ms(400), shut: ms(300), sent_after: ms(50) };
+        let moments = Moments { heard: ms(400), shut: ms(300), sent_after: ms(50), ..Moments::default() };
         let shut = Expectation::Gone { since: Since::Shut, from: ms(4700), to: ms(5200) };
         assert_eq!(interval(shut, moments), Some((ms(4400), ms(5200))));
         let sent = Expectation::Gone { since: Since::Sent, from: ms(4700), to: ms(5200) };

@@ -197,7 +197,7 @@ fn a_shut_window_is_asked_a_pace_apart_and_what_was_set_is_taken_back() {
     assert_eq!(setting, None);
 }
 
-/// Raised by a pace each time, and always more than a pace ahead of its clock.
+/// Raised by a pace each time, and always more than a pace ahead of its clock: by a quarter of the deadline.
 #[test]
 fn without_rto_max_the_user_timeout_slides() {
     let limited = |now: u64| TcpInfo { window_limited: ms(now), ..shut().at(now) };
@@ -206,7 +206,7 @@ fn without_rto_max_the_user_timeout_slides() {
         let info = TcpInfo { silent: ms(300), pure_acks: (now / 1000) as u32, ..limited(now) };
         let (owing, after, setting) = again(OLD.judge(before, ms(now), &info));
         assert_eq!(after, 1000);
-        assert_eq!(setting, Some(Setting::UserTimeout(Some(ms(now + 1500)))));
+        assert_eq!(setting, Some(Setting::UserTimeout(Some(ms(now + 1000 + 1251)))));
         before = Some(owing);
     }
     assert_eq!(OLD.release(before.unwrap()), Some(Setting::UserTimeout(None)));
