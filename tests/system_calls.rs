@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use common::{Server, descriptors, raise_descriptor_limit, status};
 use libtest_mimic::{Arguments, Trial};
+use socket2::{Domain, Socket, Type};
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
@@ -22,12 +23,13 @@ fn main() {
     if let Some(missing) = &missing {
         eprintln!("\nNOT RUN: {missing}. These tests are ignored; they have not passed.\n");
     }
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         ("no_system_call_in_ten_idle_seconds_with_5000_peers", idle),
         ("nothing_spins_at_the_limit", at_the_limit),
         ("nothing_spins_without_descriptors", without_descriptors),
         ("accepting_costs_two_calls_and_an_exchange_three", costs),
         ("a_peer_is_registered_for_writing_once_and_only_when_output_waits", writing),
+        ("a_shut_window_costs_a_look_an_interval", shut_windows),
     ];
     let trials = tests.map(|(name, run)| {
         let run = move || {
@@ -194,4 +196,33 @@ fn writing() {
     });
     println!("output waits twice: {:?}", counts.0);
     assert_eq!(counts.count("epoll_ctl"), 1, "{:?}", counts.0);
+}
+
+/// A thousand peers that do not read cost a look an interval each, and a setsockopt where the kernel must be made to ask;
+/// at moments of their own, not all at once.
+fn shut_windows() {
+    const PEERS: u64 = 1000;
+    const SECONDS: u64 = 5;
+    raise_descriptor_limit(3000);
+    for (user_timeout, settings) in [("auto", 0), ("sliding", 1)] {
+        let server = Server::start(&["--deadline", "5s", "--user-timeout", user_timeout, "--log", "info"]);
+        let mut peers = Vec::new();
+        for _ in 0..PEERS {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            socket.connect(&server.address().into()).unwrap();
+            let mut peer = TcpStream::from(socket);
+            peer.write_all(&[7; 16_000]).unwrap(); // more echo than it takes
+            peers.push(peer);
+        }
+        sleep(Duration::from_secs(3));
+        let counts = Counts::of(server.pid(), || sleep(Duration::from_secs(SECONDS)));
+        println!("{PEERS} shut windows, {SECONDS} s, --user-timeout {user_timeout}: {:?}", counts.0);
+        let about = |count: u64, wanted: u64| count * 10 >= wanted * 8 && count * 10 <= wanted * 13;
+        assert!(about(counts.count("getsockopt"), PEERS * SECONDS), "a look an interval: {:?}", counts.0);
+        let set = counts.count("setsockopt");
+        assert!(if settings == 0 { set == 0 } else { about(set, PEERS * SECONDS) }, "{:?}", counts.0);
+        // Looked at all at once they would be a wait a second.
+        assert!(counts.count("epoll_wait") >= SECONDS * 10, "all at once: {:?}", counts.0);
+    }
 }

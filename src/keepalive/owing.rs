@@ -8,9 +8,9 @@
 //!  last proof that it hears us                                          unheard for the deadline: dead
 //!  │                                                                                             │
 //!  ├───×──×────×────────×────────────────×────────────────×────────────────×─────────────────────┤
-//!  │   0.2, 0.6, 1.4 … s: the kernel tries, at growing distances; from the second look on at most │ pace apart
-//!  │             ▲                   ▲                   ▲                   ▲                    ▲
-//!  └── first look, a pace after the write; then one a pace; the last one at the deadline itself ──┘
+//!  │   0.2, 0.6, 1.4 … s: the kernel tries, at growing distances; after the look at most a pace apart
+//!  │     ▲               ▲                ▲                ▲                ▲                ▲    ▲
+//!  └── first look, half a second after the write; then one a pace; the last at the deadline itself
 //! ```
 //!
 //! **What proves that a peer hears us.** New data prove it: with our ACKs lost, a peer is down to retransmissions
@@ -40,6 +40,10 @@ use std::time::Duration;
 
 use crate::tcp_info::TcpInfo;
 
+/// When a peer is looked at that was written to: by then one that hears us has acknowledged, on nearly every path, and is
+/// forgotten. So the loop is quiet half a second after the last exchange; and of a peer that has not, the kernel has
+/// tried no more than twice yet.
+pub const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long the answer to a try may take. Two tries are further apart than a round trip by themselves.
 pub(super) const ANSWER: Duration = Duration::from_millis(500);
 /// Two accounts of one moment, by figures in ticks of up to 10 ms, differ by less.

@@ -15,7 +15,7 @@ use mio::{Interest, Registry};
 use slab::Slab;
 
 use crate::keepalive::Keepalive;
-use crate::keepalive::owing::{Asking, Owing};
+use crate::keepalive::owing::{Asking, FIRST_LOOK, Owing};
 use crate::reactor::acceptor::Acceptor;
 use crate::reactor::agenda::Agenda;
 use crate::reactor::connection::{Connection, Flow};
@@ -194,7 +194,7 @@ impl Port {
 
 /// Who keeps the deadline while output is outstanding: if it is the loop, it has this to look at.
 fn watch(keepalive: &Keepalive) -> Option<(Asking, Watch<Option<Owing>>)> {
-    keepalive.asking().map(|asking| (asking, Watch::new(asking.pace)))
+    keepalive.asking().map(|asking| (asking, Watch::new(FIRST_LOOK)))
 }
 
 impl Source for Port {

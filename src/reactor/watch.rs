@@ -5,7 +5,7 @@
 //! (`keepalive/owing.rs` does) and asks nobody itself. An idle peer is not in here.
 //!
 //! ```text
-//!   first write of a batch        one pace later: all of the batch are looked at
+//!   first write of a batch        a while later: all of the batch are looked at
 //!        │                             │
 //!   ─────┼──×────×──────×──────────────┼───────────────────▶ time
 //!        └ written to ┘                ├ has acknowledged everything: forgotten
@@ -24,7 +24,8 @@ use crate::reactor::timers::{Moment, soonest};
 /// See the head of this file. `T` is what is remembered of a suspect from one look to the next.
 #[derive(Debug)]
 pub struct Watch<T> {
-    pace: Duration,
+    /// How long after the first write of a batch it is looked at.
+    first: Duration,
     /// Slots that were written to since `batch_due` was set; four bytes each.
     batch: Vec<u32>,
     batch_due: Option<Moment>,
@@ -33,15 +34,14 @@ pub struct Watch<T> {
 }
 
 impl<T: Copy> Watch<T> {
-    /// `pace`: how long after a write it is looked for the first time.
-    pub const fn new(pace: Duration) -> Self {
-        Self { pace, batch: Vec::new(), batch_due: None, suspects: Agenda::new() }
+    pub const fn new(first: Duration) -> Self {
+        Self { first, batch: Vec::new(), batch_due: None, suspects: Agenda::new() }
     }
 
     /// This peer was written to, and is not watched yet.
     pub fn add(&mut self, now: Moment, key: u32) {
         self.batch.push(key);
-        self.batch_due.get_or_insert(now + self.pace);
+        self.batch_due.get_or_insert(now + self.first);
     }
 
     /// This peer still owes something, and is to be looked at again so long from now.
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_looked_at_a_pace_later_and_suspects_when_they_are_due() {
+    fn a_batch_is_looked_at_together_and_suspects_when_they_are_due() {
         let mut watch = Watch::new(Duration::from_millis(100));
         assert_eq!(watch.next(), None);
         watch.add(at(10), 1);
