@@ -198,8 +198,8 @@ fn writing() {
     assert_eq!(counts.count("epoll_ctl"), 1, "{:?}", counts.0);
 }
 
-/// A thousand peers that do not read cost a look an interval each, and a setsockopt where the kernel must be made to ask;
-/// at moments of their own, not all at once.
+/// A thousand peers that do not read cost a look an interval each, and a setsockopt where the kernel must be made to ask.
+/// (That they are not all looked at at once, `reactor/port/clock.rs` tests: under strace a turn is slow.)
 fn shut_windows() {
     const PEERS: u64 = 1000;
     const SECONDS: u64 = 5;
@@ -222,7 +222,5 @@ fn shut_windows() {
         assert!(about(counts.count("getsockopt"), PEERS * SECONDS), "a look an interval: {:?}", counts.0);
         let set = counts.count("setsockopt");
         assert!(if settings == 0 { set == 0 } else { about(set, PEERS * SECONDS) }, "{:?}", counts.0);
-        // Looked at all at once they would be a wait a second.
-        assert!(counts.count("epoll_wait") >= SECONDS * 10, "all at once: {:?}", counts.0);
     }
 }

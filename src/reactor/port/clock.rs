@@ -225,3 +225,20 @@ fn phase(key: u32, most: Duration) -> Duration {
     let share = u64::from(key.wrapping_mul(0x9E37_79B9));
     Duration::from_micros((most.as_micros() as u64 * share) >> 32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_looked_at_far_apart() {
+        let most = Duration::from_secs(1);
+        let mut tenths = [0; 10];
+        for key in 0..1000 {
+            let phase = phase(key, most);
+            assert!(phase < most && (key == 0 || phase.abs_diff(super::phase(key - 1, most)) > most / 3));
+            tenths[(phase.as_micros() / 100_000) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|count| (95..=105).contains(count)), "{tenths:?}");
+    }
+}
