@@ -24,6 +24,9 @@ pub struct Opt {
     pub help: &'static str,
 }
 
+/// The option whose values add up when it is given again.
+const ADDS_UP: &str = "fail-if";
+
 /// What an option was given, and where.
 #[derive(Clone, Debug)]
 struct Value {
@@ -120,8 +123,13 @@ impl Given {
         Ok(())
     }
 
-    /// The last one counts.
-    fn put(&mut self, name: &'static str, text: String, in_environment: bool) {
+    /// The last one counts; conditions add up, for one that is forgotten would be one that holds.
+    fn put(&mut self, name: &'static str, mut text: String, in_environment: bool) {
+        if name == ADDS_UP
+            && let Some(before) = self.text(name)
+        {
+            text = format!("{before},{text}");
+        }
         self.values.retain(|value| value.name != name);
         self.values.push(Value { name, text, in_environment });
     }
