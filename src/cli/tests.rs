@@ -245,7 +245,8 @@ fn a_load_is_read_and_checked() {
     for text in ["", "\n", "12\n13", "12 13"] {
         let arguments = ["load", "127.0.0.1:1", "--pid", text].map(OsString::from);
         let said = Command::read(arguments, &|_: &str| None).unwrap_err().0;
-        let part = if text.trim().is_empty() { "did pgrep find none?" } else { "--pid wants one process, and 2 are named" };
+        let part =
+            if text.trim().is_empty() { "did pgrep find none?" } else { "--pid wants one process, and 2 are named" };
         assert!(said.contains(part), "{text:?}: {said}");
     }
     for (line, part) in [

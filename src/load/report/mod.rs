@@ -27,6 +27,9 @@ pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
 /// The kernel's slabs grow and shrink by themselves: what fewer peers than this take is lost in that.
 pub const TELLING: u64 = 1000;
 
+/// A rate over less than this is chance: what was missed by waking late is made up for in one go.
+const A_WHILE: Duration = Duration::from_millis(100);
+
 /// How it stood at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
@@ -148,8 +151,10 @@ impl Report {
         }
     }
 
+    /// Not known of a handful, which are opened in one go.
     pub fn connects_a_second(&self) -> Option<f64> {
-        ratio(self.connected as f64, self.opening_took.as_secs_f64()).filter(|rate| *rate > 0.0)
+        let known = self.connected > 0 && self.opening_took >= A_WHILE;
+        ratio(self.connected as f64, self.opening_took.as_secs_f64()).filter(|_| known)
     }
 
     pub fn exchanges_a_second(&self) -> Option<f64> {

@@ -26,9 +26,11 @@ pub fn rows(report: &Report) -> Vec<(String, String)> {
             row("", format!("{count} {words}"));
         }
     }
-    if let Some(rate) = report.connects_a_second() {
+    if report.connected > 0 {
         let most = settings.connect_rate;
-        row("opened", format!("in {:.2} s: {rate:.0} a second (at most {most})", report.opening_took.as_secs_f64()));
+        let words = |rate| format!(": {rate:.0} a second (at most {most})");
+        let rate = report.connects_a_second().map_or(String::new(), words);
+        row("opened", format!("in {:.2} s{rate}", report.opening_took.as_secs_f64()));
     }
     if !report.connect.is_empty() {
         row("connect", percentiles(&report.connect));

@@ -116,11 +116,11 @@ fn dialect(words: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::dialect;
 
     #[test]
     fn a_dialect_is_known_by_its_first_word() {
-        for (words, dialect) in [
+        for (words, guess) in [
             ("at byte 0, \"abc\" was to come, and \"-ERR unknown command\" came", Some("redis")),
             ("at byte 0, \"abc\" was to come, and \"HTTP/1.1 400 Bad Request\" came", Some("http")),
             ("at byte 0, \"abc\" was to come, and \"ERROR\" came", Some("memcached")),
@@ -128,7 +128,7 @@ mod tests {
             ("at byte 0, \"abc\" was to come, and \"zzz\" came", None),
             ("while it was idle", None),
         ] {
-            assert_eq!(super::dialect(words), dialect, "{words}");
+            assert_eq!(dialect(words), guess, "{words}");
         }
     }
 }
