@@ -57,7 +57,7 @@ fn held_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         row("held", words);
     }
     if report.ended_early {
-        row("", "over before its time, because no connection was left".to_string());
+        row("ended", "before its time, because no connection was left".to_string());
     }
     let unheard = report.connected.saturating_sub(report.heard);
     if unheard > 0 {

@@ -82,6 +82,7 @@ impl Report {
         }
         let first = |kind| self.troubles.each().find(|(each, ..)| *each == kind).map_or("", |(_, _, first)| first);
         let guess = match dialect(first(Kind::WrongBytes)) {
+            Some(dialect) if dialect == speak.name() => return None, // it understands, and refuses: it said why
             Some(dialect) => format!(" What came looks like {dialect}."),
             None => String::new(),
         };
