@@ -73,7 +73,7 @@ impl Crowd {
 
     pub(super) fn measure_cpu(&mut self) {
         let spent = self.family.as_mut().and_then(Family::spent);
-        self.report.cpu = spent.zip(self.cpu.take()).map(|(now, before)| now.since(&before));
+        self.report.cpu = spent.zip(self.cpu.take()).and_then(|(now, before)| now.since(&before));
     }
 
     pub(super) fn finish(&mut self, now: Moment) {

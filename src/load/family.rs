@@ -116,10 +116,12 @@ impl Family {
 }
 
 impl Spent {
-    /// What was used since `before`.
-    pub fn since(&self, before: &Self) -> Used {
+    /// What was used since `before`. Not known where more is missing, with those that ended and that nobody waited
+    /// for, than was used.
+    pub fn since(&self, before: &Self) -> Option<Used> {
         let gone = |member: &&Member| !self.members.contains(member);
-        Used { time: self.time.saturating_sub(before.time), ended: before.members.iter().filter(gone).count() }
+        let ended = before.members.iter().filter(gone).count();
+        Some(Used { time: self.time.checked_sub(before.time)?, ended })
     }
 }
 
@@ -183,7 +185,7 @@ mod tests {
         assert_eq!(told.next().unwrap().unwrap(), "done");
         let after = family.spent().unwrap();
         // The child has ended, and the shell has waited for it. The grandchild is an orphan, and stays.
-        let used = after.since(&before);
+        let used = after.since(&before).unwrap();
         assert_eq!((used.ended, family.members.len()), (1, 2), "{family:?}");
         assert!(used.time >= Duration::from_millis(10), "{used:?}");
         assert!(Command::new("kill").args(["-s", "KILL", &sleeper.to_string()]).status().unwrap().success());

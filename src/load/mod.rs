@@ -87,13 +87,14 @@ pub fn run(settings: &Settings) -> Result<bool, String> {
     // What cannot be had is counted when it is missed.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let report = measure(settings, family)?;
+    let shown = writeln!(io::stdout(), "{}", report::table::write(&report));
     for (path, text) in [(&settings.json, report::json::write(&report)), (&settings.html, report::page::write(&report))]
     {
         if let Some(path) = path {
             fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
     }
-    match writeln!(io::stdout(), "{}", report::table::write(&report)) {
+    match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write the report: {error}")),
         _ => Ok(report.is_success()), // a reader that has gone does not want it
     }

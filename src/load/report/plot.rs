@@ -110,11 +110,14 @@ fn decades(least: f64, highest: f64) -> Vec<f64> {
 /// Ticks for an axis of seconds.
 pub fn seconds(length: f64) -> Vec<(f64, String)> {
     // A tenth has no exact binary fraction: 3 × 0.2 is a little more than 0.6.
-    let name = |second: f64| format!("{}", (second * 1e6).round() / 1e6);
+    let name = |second: f64| format!("{}", (second * 1e3).round() / 1e3);
     let mut ticks: Vec<_> = steps(length.max(1e-3), 0.0).into_iter().map(|second| (second, name(second))).collect();
     if ticks.len() > 2 && ticks[ticks.len() - 1].0 > length * 1.15 {
         ticks.pop();
-        ticks.push((length, format!("{length:.1}")));
+        // The axis ends where the run did; so close to a tick that both would have one name, it has none.
+        let (before, last) = (ticks[ticks.len() - 2].0, ticks[ticks.len() - 1].0);
+        let near = length - last < (last - before) / 2.0;
+        ticks.push((length, if near { String::new() } else { name(length) }));
     }
     ticks
 }
@@ -130,6 +133,7 @@ mod tests {
         assert_eq!(steps(1.0, 1.0), [0.0, 1.0], "half a connection is none");
         assert_eq!(steps(4.0, 1.0), [0.0, 1.0, 2.0, 3.0, 4.0]);
         let names: Vec<_> = seconds(1.0).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(seconds(0.21).last().unwrap(), &(0.21, String::new()), "0.2 is there already");
         assert_eq!(names, ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(decades(30.0, 900.0), [10.0, 100.0, 1000.0]);
         assert_eq!(decades(100.0, 100.0), [100.0, 1000.0]);
