@@ -212,7 +212,7 @@ fn a_stall_is_charged_to_every_question_that_was_due() {
     // for a quarter of a second.
     let late = latency(&["--rate", "200"], "p90", &[]);
     assert!((0.3..2.0).contains(&late), "p90 is {late} s");
-    let noted = ["each asks when it was answered, so a stall counts once an asker; had they asked on", "see --rate"];
+    let noted = ["for each asks when it was answered; had they asked on, 99 % would be some", "--rate measures it"];
     assert!(latency(&[], "p99", &noted) < 0.3, "a closed loop has one late answer among very many");
     assert!(latency(&["--active", "1"], "asked on", &noted) > 0.3, "half of what it hides waited half a second");
 }

@@ -25,6 +25,7 @@ pub struct Opt {
 }
 
 /// The option whose values add up when it is given again.
+#[cfg(feature = "load")]
 const ADDS_UP: &str = "fail-if";
 
 /// What an option was given, and where.
@@ -124,12 +125,12 @@ impl Given {
     }
 
     /// The last one counts; conditions add up, for one that is forgotten would be one that holds.
-    fn put(&mut self, name: &'static str, mut text: String, in_environment: bool) {
-        if name == ADDS_UP
-            && let Some(before) = self.text(name)
-        {
-            text = format!("{before},{text}");
-        }
+    fn put(&mut self, name: &'static str, text: String, in_environment: bool) {
+        #[cfg(feature = "load")] // only it has such an option
+        let text = match self.text(name) {
+            Some(before) if name == ADDS_UP => format!("{before},{text}"),
+            _ => text,
+        };
         self.values.retain(|value| value.name != name);
         self.values.push(Value { name, text, in_environment });
     }

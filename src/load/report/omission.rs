@@ -20,13 +20,9 @@ pub fn p99_asked_on(report: &Report) -> Option<u64> {
     if report.settings.rate.is_some() || all.len() < ENOUGH || report.answered() == 0 {
         return None;
     }
-    let estimate = asked_on(all, pace(report), 0.99)?;
+    // It asks when it was answered: its questions are the usual latency apart.
+    let estimate = asked_on(all, all.value_at_percentile(50.0), 0.99)?;
     (estimate >= TELLING * all.value_at_percentile(99.0)).then_some(estimate)
-}
-
-/// How far apart the questions of an asker are: it asks when it was answered, so that is the usual latency.
-pub fn pace(report: &Report) -> u64 {
-    report.exchange.value_at_percentile(50.0)
 }
 
 /// A latency of L hides those of L - pace, L - 2 pace and so on, down to one pace. The `share` of all, those and

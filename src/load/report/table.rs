@@ -82,9 +82,8 @@ fn exchange_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         _ => row("latency", percentiles(&report.exchange)),
     }
     if let Some(estimate) = omission::p99_asked_on(report) {
-        let (pace, estimate) = (latency(omission::pace(report)), latency(estimate));
-        let words = "each asks when it was answered, so a stall counts once an asker";
-        row("", format!("{words}; had they asked on, every {pace}, 99 % would be some {estimate}: see --rate"));
+        let words = "a stall counts once an asker, for each asks when it was answered; had they asked on";
+        row("", format!("{words}, 99 % would be some {} (--rate measures it)", latency(estimate)));
     }
     if !report.lateness.is_empty() {
         row("", format!("counted from when each was to be sent; we were late by {}", percentiles(&report.lateness)));
