@@ -39,6 +39,22 @@ pub fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+/// `IP_LOCAL_PORT_RANGE` of linux/in.h, since Linux 6.3; not yet in the libc crate.
+#[cfg(feature = "load")]
+const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
+
+/// `IP_LOCAL_PORT_RANGE`, as wide as can be: connect(2) may take any port of `net.ipv4.ip_local_port_range`, as
+/// without it, but walks through it port by port. Without it the kernel walks through every other port first, and
+/// once those are taken it visits all of them again at each connect(2) (`__inet_hash_connect`). For IPv6 sockets, too.
+///
+/// # Errors
+/// `ENOPROTOOPT` before Linux 6.3; else what setsockopt(2) says.
+#[cfg(feature = "load")]
+pub fn set_any_local_port(socket: &impl AsFd) -> io::Result<()> {
+    let (low, high) = (1, u32::from(u16::MAX));
+    set(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, (high << 16 | low) as libc::c_int)
+}
+
 /// What [`set_rto_max`] set, in whole ticks: up to 10 ms more.
 ///
 /// # Errors

@@ -24,6 +24,10 @@ pub struct Opt {
     pub help: &'static str,
 }
 
+/// The option whose values add up when it is given again.
+#[cfg(feature = "load")]
+const ADDS_UP: &str = "fail-if";
+
 /// What an option was given, and where.
 #[derive(Clone, Debug)]
 struct Value {
@@ -120,8 +124,13 @@ impl Given {
         Ok(())
     }
 
-    /// The last one counts.
+    /// The last one counts; conditions add up, for one that is forgotten would be one that holds.
     fn put(&mut self, name: &'static str, text: String, in_environment: bool) {
+        #[cfg(feature = "load")] // only it has such an option
+        let text = match self.text(name) {
+            Some(before) if name == ADDS_UP => format!("{before},{text}"),
+            _ => text,
+        };
         self.values.retain(|value| value.name != name);
         self.values.push(Value { name, text, in_environment });
     }

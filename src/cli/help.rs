@@ -73,7 +73,10 @@ pub fn of_plan() -> String {
 pub fn of_load() -> String {
     let mut text = String::from("stillthere load ADDR:PORT [options]             a client for any TCP server\n");
     list(&mut text, crate::cli::load_options::OPTIONS);
-    text += "Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, 2 a\nwrong command line.";
+    text += "Figures of --fail-if: pN, mean, max; connect-pN, lateness-pN and so on; errors,\n";
+    text += "connected, held, lost, unanswered, exchanges, rate, connect-rate, bytes-a-peer,\n";
+    text += "cpu. Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, a\n";
+    text += "question without an answer or a condition come true; 2 a wrong command line.";
     text
 }
 

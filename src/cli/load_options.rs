@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cli::arguments::{Given, Opt};
 use crate::cli::{Usage, serve_options};
 use crate::load::Settings;
+use crate::load::criterion::Criterion;
 use crate::speak::Speak;
 
 const CONNECTIONS: &str = "Connections";
@@ -16,19 +17,27 @@ pub const OPTIONS: &[Opt] = &[
     Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many are opened and held (default 1000)" },
     Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened in a second, at most (default 5000)" },
     Opt { group: CONNECTIONS, name: "patience", value: "DURATION", help: "to be connected and greeted (default 10s)" },
-    Opt { group: CONNECTIONS, name: "source", value: "ADDR,ADDR", help: "to come from; else chosen for you" },
+    Opt {
+        group: CONNECTIONS,
+        name: "source",
+        value: "ADDR,ADDR",
+        help: "to come from, in turns; else the kernel's choice",
+    },
     Opt { group: EXCHANGES, name: "speak", value: "NAME", help: "echo (default), redis, mqtt, memcached, none" },
     Opt { group: EXCHANGES, name: "active", value: "N", help: "connections that ask (default 10)" },
     Opt { group: EXCHANGES, name: "size", value: "BYTES", help: "of a question (default 64)" },
     Opt { group: EXCHANGES, name: "rate", value: "N", help: "a second, over all; else when answered" },
+    Opt { group: EXCHANGES, name: "grace", value: "DURATION", help: "answers are waited for at the end (default 2s)" },
     Opt { group: EXCHANGES, name: "time", value: "DURATION", help: "that they ask and all are held (default 10s)" },
-    Opt { group: REPORT, name: "pid", value: "PID", help: "the server's, for its memory and CPU" },
+    Opt { group: REPORT, name: "fail-if", value: "CONDITIONS", help: "exit code 1 if p99>5ms,errors>1%,held<100" },
+    Opt { group: REPORT, name: "pid", value: "PID", help: "the server's, for its memory and CPU; with children" },
     Opt { group: REPORT, name: "json", value: "FILE", help: "for machines" },
     Opt { group: REPORT, name: "html", value: "FILE", help: "one page, with plots" },
 ];
 
 /// Checks what was given, and fills in the defaults.
 pub fn settings(given: &Given) -> Result<Settings, Usage> {
+    let pid = pid(given)?; // before the words: what stands among them may be the second of two
     let target = match given.words.as_slice() {
         [one] => serve_options::address(one)?,
         [] => return Err(Usage("which server? For instance: stillthere load 127.0.0.1:7007".to_string())),
@@ -73,10 +82,33 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         time,
         speak,
         patience: given.duration("patience")?.unwrap_or(Duration::from_secs(10)),
-        pid: given.number("pid", 1, i32::MAX as u32)?,
+        grace: given.duration("grace")?.unwrap_or(Duration::from_secs(2)),
+        fail_if: fail_if(given)?,
+        pid,
         json: given.text("json").map(Into::into),
         html: given.text("html").map(Into::into),
     })
+}
+
+/// One process. What `$(pgrep NAME)` gives may be none, or several.
+fn pid(given: &Given) -> Result<Option<u32>, Usage> {
+    const FIRST: &str = "`pgrep -o NAME` tells the first of a name, and its children are counted with it";
+    let Some(text) = given.text("pid") else { return Ok(None) };
+    if text.trim().is_empty() || text.starts_with('-') {
+        return Err(given.complaint("pid", "no process is named: did pgrep find none?"));
+    }
+    let more = given.words.iter().filter(|word| word.bytes().all(|byte| byte.is_ascii_digit())).count();
+    let named = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).count();
+    if named > 1 || given.words.len() > 1 && more > 0 {
+        let count = named + if given.words.len() > 1 { more } else { 0 };
+        return Err(Usage(format!("--pid wants one process, and {count} are named; {FIRST}")));
+    }
+    given.number("pid", 1, i32::MAX as u32)
+}
+
+fn fail_if(given: &Given) -> Result<Vec<Criterion>, Usage> {
+    let list = given.text("fail-if").map(Criterion::list).transpose();
+    Ok(list.map_err(|because| given.complaint("fail-if", because))?.unwrap_or_default())
 }
 
 fn sources(given: &Given, list: &str, target: IpAddr) -> Result<Vec<IpAddr>, Usage> {

@@ -236,11 +236,27 @@ fn a_load_is_read_and_checked() {
     assert_eq!(load("load [::1]:1 --speak none").active, 0);
     let full = load(
         "load 127.0.0.1:1 --connections 9 --connect-rate 8 --patience 7s --source 127.0.0.2,127.0.0.3 --speak redis \
-         --active 6 --size 5 --rate 4 --time 3s --pid 2 --json a --html b",
+         --active 6 --size 5 --rate 4 --time 3s --pid 2 --json a --html b --grace 9s --fail-if p99>5ms --fail-if held<9",
     );
     assert_eq!((full.connections, full.connect_rate, full.sources.len(), full.active), (9, 8, 2, 6));
     assert_eq!((full.size, full.rate, full.time, full.pid), (5, Some(4.0), Duration::from_secs(3), Some(2)));
+    assert_eq!((full.grace, full.fail_if.len()), (Duration::from_secs(9), 2), "conditions add up");
+    assert_eq!(plain.grace, Duration::from_secs(2));
+    for text in ["", "\n", "12\n13", "12 13"] {
+        let arguments = ["load", "127.0.0.1:1", "--pid", text].map(OsString::from);
+        let said = Command::read(arguments, &|_: &str| None).unwrap_err().0;
+        let part =
+            if text.trim().is_empty() { "did pgrep find none?" } else { "--pid wants one process, and 2 are named" };
+        assert!(said.contains(part), "{text:?}: {said}");
+    }
     for (line, part) in [
+        ("load 1.2.3.4:5 --pid 12 13", "--pid wants one process, and 2 are named; `pgrep -o NAME`"),
+        ("load --pid 12 13 14 1.2.3.4:5", "and 3 are named"),
+        ("load 1.2.3.4:5 --pid --html x", "did pgrep find none?"),
+        ("load 1.2.3.4:5 --pid me", "a whole number"),
+        ("load 1.2.3.4:5 --fail-if q99>5ms", "there is no figure \"q99\"; there are p50"),
+        ("load 1.2.3.4:5 --fail-if p99>5", "a duration such as 5ms"),
+        ("load 1.2.3.4:5 --grace soon", "a duration such as"),
         ("load", "which server?"),
         ("load 7007", "did you mean 127.0.0.1:7007"),
         ("load 1.2.3.4:5 1.2.3.4:6", "one server at a time"),

@@ -3,23 +3,24 @@
 //! Owns the phases. Knows no socket.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::mem;
+use std::time::{Duration, Instant};
 
 use crate::load::crowd::Crowd;
-use crate::load::memory::{self, Footprint};
+use crate::load::family::Family;
 use crate::load::peer::Phase as Of;
 use crate::load::progress::ticks;
-use crate::load::report::{Report, Sample};
+use crate::load::report::{Held, Report, Sample};
 use crate::reactor::Moment;
 
-/// When the server's memory is read while connections are opened: it takes the kernel a while.
-const SAMPLES_A_FOOTPRINT: u32 = 5;
+/// While connections are opened the server's memory is read so often at most, and for no more than a twentieth of
+/// the time: it takes the kernel a while, and longer with every process.
+const FOOTPRINT: Duration = Duration::from_millis(500);
+const FOOTPRINT_SHARE: u32 = 20;
 /// So many samples are kept. Then every other is dropped, and they are taken half as often.
 const MOST_SAMPLES: usize = 2000;
 /// From the last connection to the first question: the server may still be accepting.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How long answers are waited for when the time is over.
-const FINISH: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -41,10 +42,11 @@ impl Crowd {
             }
             Phase::Settling { until } if until <= now => {
                 self.footprint(now);
-                self.report.held = self.peers.len() - self.ended.len();
+                let living = self.living();
+                self.report.held = Some(Held { at_start: living, least: living, at_end: living });
                 self.report.opened = self.report.memory.last().map(|(_, footprint)| *footprint);
                 self.progress.begin("exchanging", ticks(self.settings.time));
-                self.cpu = self.settings.pid.and_then(memory::cpu);
+                self.cpu = self.family.as_mut().and_then(Family::spent);
                 self.report.exchanging_from = self.elapsed(now);
                 self.phase = Phase::Exchanging { until: now + self.settings.time };
                 self.begin_exchanges(now);
@@ -52,9 +54,15 @@ impl Crowd {
             Phase::Exchanging { until } if until <= now => {
                 self.report.exchanged_for = self.settings.time;
                 self.measure_cpu();
-                self.phase = Phase::Finishing { until: now + FINISH };
+                self.phase = Phase::Finishing { until: now + self.settings.grace };
             }
             _ => {}
+        }
+        // Nobody is left to wait for.
+        let after_opening = !matches!(self.phase, Phase::Opening | Phase::Over);
+        if after_opening && self.living() == 0 {
+            self.report.ended_early = !matches!(self.phase, Phase::Finishing { .. });
+            self.finish(now);
         }
         if let Phase::Finishing { until } = self.phase
             && (until <= now || !self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking))
@@ -64,8 +72,8 @@ impl Crowd {
     }
 
     pub(super) fn measure_cpu(&mut self) {
-        let cpu = self.settings.pid.and_then(memory::cpu);
-        self.report.cpu = cpu.zip(self.cpu).map(|(now, before)| now.saturating_sub(before));
+        let spent = self.family.as_mut().and_then(Family::spent);
+        self.report.cpu = spent.zip(self.cpu.take()).and_then(|(now, before)| now.since(&before));
     }
 
     pub(super) fn finish(&mut self, now: Moment) {
@@ -79,13 +87,24 @@ impl Crowd {
         if self.phase == Phase::Opening {
             self.report.opening_took = self.elapsed(now);
         }
-        self.count_the_unanswered(now);
+        self.count_what_is_undone(now);
+        let living = self.living();
+        if let Some(held) = &mut self.report.held {
+            held.at_end = living;
+        }
         self.footprint(now);
         self.sample(now);
-        self.report.unasked += self.peers.iter().map(|(_, peer)| peer.unasked).sum::<u64>();
+        let peers = mem::take(&mut self.peers);
+        peers.iter().for_each(|(_, peer)| self.account(peer));
+        self.peers = peers;
+        self.report.sources = self.opening.sources();
+        if let Some(family) = &self.family {
+            self.report.processes = family.most();
+            self.report.childless = family.is_blind_to_children();
+        }
         self.phase = Phase::Over;
         self.progress.end();
-        let report = std::mem::replace(&mut self.report, Report::new(&self.settings, 1));
+        let report = mem::replace(&mut self.report, Report::new(&self.settings));
         let _ = self.reports.send(report); // who does not wait for it does not want it
     }
 
@@ -94,8 +113,11 @@ impl Crowd {
     }
 
     pub(super) fn footprint(&mut self, now: Moment) {
-        let Some(pid) = self.settings.pid else { return };
-        match Footprint::of(pid) {
+        let Some(family) = &mut self.family else { return };
+        let began = Instant::now();
+        let footprint = family.footprint();
+        self.next_footprint = now + FOOTPRINT.max(began.elapsed() * FOOTPRINT_SHARE);
+        match footprint {
             Ok(footprint) => {
                 self.report.at_start.get_or_insert(footprint);
                 self.report.memory.push((self.elapsed(now), footprint));
@@ -105,7 +127,7 @@ impl Crowd {
     }
 
     pub(super) fn sample(&mut self, now: Moment) {
-        let (at, connected) = (self.elapsed(now), self.report.connected - self.report.lost);
+        let (at, connected) = (self.elapsed(now), self.living());
         self.report.samples.push(Sample { at, connected, troubles: self.report.troubles.total() });
         if self.report.samples.len() > MOST_SAMPLES {
             let mut keep = false;
@@ -119,11 +141,9 @@ impl Crowd {
             Phase::Opening | Phase::Settling { .. } => {
                 let words = format!("{connected} of {}", self.settings.connections);
                 self.progress.show(self.tried as u64, words);
-                if self.until_footprint == 0 {
+                if self.next_footprint <= now {
                     self.footprint(now);
-                    self.until_footprint = SAMPLES_A_FOOTPRINT;
                 }
-                self.until_footprint -= 1;
             }
             _ => {
                 let time = at.saturating_sub(self.report.exchanging_from);

@@ -16,6 +16,7 @@ use slab::Slab;
 use crate::load::Settings;
 use crate::load::clock::Alarm;
 use crate::load::course::Phase;
+use crate::load::family::{Family, Spent};
 use crate::load::opening::Opening;
 use crate::load::payload::Noise;
 use crate::load::peer::{Peer, Phase as Of, Step};
@@ -60,8 +61,10 @@ pub(super) struct Crowd {
     pub askers: Vec<Option<usize>>,
     pub next_sample: Moment,
     pub sample_every: Duration,
-    pub until_footprint: u32,
-    pub cpu: Option<Duration>,
+    /// The server's processes, if they are to be looked at.
+    pub family: Option<Family>,
+    pub next_footprint: Moment,
+    pub cpu: Option<Spent>,
     pub progress: Progress,
     pub report: Report,
     pub reports: Sender<Report>,
@@ -74,16 +77,22 @@ impl Crowd {
     ///
     /// # Errors
     /// The timer cannot be made or registered.
-    pub fn open(settings: Settings, registry: &Registry, names: Names, reports: Sender<Report>) -> io::Result<Self> {
+    pub fn open(
+        settings: Settings,
+        family: Option<Family>,
+        registry: &Registry,
+        names: Names,
+        reports: Sender<Report>,
+    ) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
         let sources = settings.sources.clone();
-        let opening = Opening::new(settings.target, sources, settings.connections, settings.connect_rate);
+        let opening = Opening::new(settings.target, sources, settings.connect_rate);
         let progress = Progress::new();
         progress.begin("connecting", settings.connections as u64);
         Ok(Self {
             alarm: Alarm::open(registry, names.token(Self::ALARM))?,
             noise: Noise::new(settings.size),
-            report: Report::new(&settings, opening.sources()),
+            report: Report::new(&settings),
             settings,
             names,
             descriptors: limit.saturating_sub(RESERVE),
@@ -100,7 +109,8 @@ impl Crowd {
             askers: Vec::new(),
             next_sample: Moment::default(),
             sample_every: SAMPLE,
-            until_footprint: 0,
+            family,
+            next_footprint: Moment::default(),
             cpu: None,
             progress,
             reports,
@@ -111,14 +121,14 @@ impl Crowd {
         let number = self.tried;
         self.tried += 1;
         let opened = if self.peers.len() < self.descriptors {
-            self.opening.open(turn.now)
+            self.opening.open(turn.now, turn.clock)
         } else {
             let words = format!("the limit of descriptors allows {}, and {RESERVE} for ourselves", self.descriptors);
             Err(Trouble::new(Kind::NoDescriptor, words))
         };
         match opened {
-            Ok(stream) => {
-                let key = self.peers.insert(Peer::new(stream, number, turn.clock.now()));
+            Ok((stream, before)) => {
+                let key = self.peers.insert(Peer::new(stream, number, before));
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 let peer = &mut self.peers[key];
                 self.early.push_back((key, number));
@@ -150,8 +160,13 @@ impl Crowd {
                     self.report.connected += 1;
                     self.greet(key, true);
                 }
-                Ok(Step::Answered) if phase == Of::Asking => self.answered(key, turn.clock.now()),
-                Ok(Step::Answered) => self.greet(key, false),
+                Ok(Step::Answered) => {
+                    self.report.understood += 1;
+                    match phase {
+                        Of::Asking => self.answered(key, turn.clock.now()),
+                        _ => self.greet(key, false),
+                    }
+                }
                 Err(trouble) => return self.lose(key, &trouble),
             }
         }
@@ -182,6 +197,11 @@ impl Crowd {
         }
     }
 
+    /// Connections that were made and not lost, as far as our kernel knows.
+    pub fn living(&self) -> u64 {
+        self.report.connected - self.report.lost
+    }
+
     /// Is it still connecting or greeted?
     pub fn is_early(peer: &Peer) -> bool {
         matches!(peer.phase, Of::Connecting | Of::Greeting)
@@ -198,10 +218,20 @@ impl Crowd {
         self.report.troubles.count(trouble);
         peer.phase = Of::Lost;
         let number = peer.number;
+        let living = self.living();
+        if let Some(held) = &mut self.report.held {
+            held.least = living;
+        }
         if let Some(place) = self.askers.get_mut(number).filter(|place| **place == Some(key)) {
             *place = None;
         }
         self.ended.push(key);
+    }
+
+    /// What is known of one that is done with.
+    pub fn account(&mut self, peer: &Peer) {
+        self.report.unasked += peer.unasked;
+        self.report.heard += u64::from(peer.heard);
     }
 
     /// Lets go of those that were not greeted in time.
@@ -282,7 +312,7 @@ impl Source for Crowd {
         for _ in 0..REAP_BUDGET {
             let Some(key) = self.ended.pop() else { return };
             let peer = self.peers.remove(key);
-            self.report.unasked += peer.unasked;
+            self.account(&peer);
         }
     }
 

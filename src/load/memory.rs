@@ -16,16 +16,48 @@ pub struct Footprint {
 }
 
 impl Footprint {
+    /// Of one process, whatever children it has.
+    ///
     /// # Errors
     /// A sentence: there is no such process, or it is another user's.
     pub fn of(pid: u32) -> Result<Self, String> {
-        let path = format!("/proc/{pid}/smaps_rollup");
-        let maps = fs::read_to_string(&path).map_err(|error| format!("--pid {pid}: cannot read {path}: {error}"))?;
-        let meminfo = fs::read_to_string("/proc/meminfo").map_err(|error| format!("cannot read meminfo: {error}"))?;
-        let found = kibibytes(&maps, "Private_Dirty:").zip(kibibytes(&meminfo, "Slab:"));
-        let (private, slab) = found.ok_or("the kernel does not tell Private_Dirty or Slab")?;
-        Ok(Self { private, slab })
+        Ok(Self { private: private(pid, true)?, slab: slab()? })
     }
+}
+
+/// What a process alone wrote to, in bytes. One that is not `alone` shares pages with its kin since fork(2), which
+/// are private to none: each has its share of them (`Pss_Dirty`, Linux 6.0), so that the sum has them once. Without
+/// kin both are the same.
+///
+/// # Errors
+/// A sentence.
+pub(super) fn private(pid: u32, alone: bool) -> Result<u64, String> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let maps = fs::read_to_string(&path).map_err(|error| format!("--pid {pid}: cannot read {path}: {error}"))?;
+    let share = if alone { None } else { kibibytes(&maps, "Pss_Dirty:") };
+    let private = share.or_else(|| kibibytes(&maps, "Private_Dirty:"));
+    private.ok_or_else(|| format!("--pid {pid}: the kernel does not tell its Private_Dirty"))
+}
+
+/// # Errors
+/// A sentence.
+pub(super) fn slab() -> Result<u64, String> {
+    let meminfo = fs::read_to_string("/proc/meminfo").map_err(|error| format!("cannot read meminfo: {error}"))?;
+    kibibytes(&meminfo, "Slab:").ok_or_else(|| "the kernel does not tell Slab in /proc/meminfo".to_string())
+}
+
+/// The fields of /proc/PID/stat behind the name, which may have blanks: the first is the state (proc(5)).
+pub(super) fn stat(pid: u32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(text.rsplit_once(") ")?.1.trim_end().to_string())
+}
+
+/// CPU time of children that have ended and were waited for, and of theirs, to the tick.
+pub(super) fn of_ended_children(pid: u32) -> Option<Duration> {
+    let fields = stat(pid)?;
+    let mut ticks = fields.split(' ').skip(13).map_while(|field| field.parse::<u64>().ok());
+    let ticks = ticks.next()? + ticks.next()?;
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 /// A line such as `Slab:   123 kB`, in bytes.
@@ -38,7 +70,8 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
 pub fn cpu(pid: u32) -> Option<Duration> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        // A thread that has ended in this instant is told no more.
+        let Ok(text) = fs::read_to_string(task.ok()?.path().join("schedstat")) else { continue };
         sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
     }
     Some(Duration::from_nanos(sum))

@@ -18,20 +18,25 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::load::criterion::Criterion;
 use crate::load::crowd::Crowd;
-use crate::load::memory::Footprint;
+use crate::load::family::Family;
 use crate::load::report::Report;
 use crate::reactor::Reactor;
 use crate::speak::Speak;
 
 mod clock;
 mod course;
+pub mod criterion;
 mod crowd;
+mod ending;
+mod family;
 pub mod memory;
 mod opening;
 mod payload;
 mod peer;
 mod progress;
+mod quotation;
 pub mod report;
 mod schedule;
 pub mod trouble;
@@ -54,6 +59,11 @@ pub struct Settings {
     pub time: Duration,
     pub speak: Speak,
     pub patience: Duration,
+    /// How long answers are waited for when the time is over, and what a question must have waited before it counts
+    /// as unanswered.
+    pub grace: Duration,
+    /// What the run must not be.
+    pub fail_if: Vec<Criterion>,
     pub pid: Option<u32>,
     pub json: Option<PathBuf>,
     pub html: Option<PathBuf>,
@@ -64,9 +74,7 @@ pub struct Settings {
 /// # Errors
 /// A sentence: it could not be begun, or a report could not be written.
 pub fn run(settings: &Settings) -> Result<bool, String> {
-    if let Some(pid) = settings.pid {
-        Footprint::of(pid)?; // before anything is done to the server
-    }
+    let family = settings.pid.map(Family::of).transpose()?; // before anything is done to the server
     // A report that cannot be written is to be known before the work, not after it.
     for path in [&settings.json, &settings.html].into_iter().flatten() {
         fs::File::options()
@@ -78,24 +86,27 @@ pub fn run(settings: &Settings) -> Result<bool, String> {
     let limit = getrlimit(Resource::Nofile);
     // What cannot be had is counted when it is missed.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let report = measure(settings)?;
-    let _ = writeln!(io::stdout(), "{}", report::table::write(&report)); // the reader may have gone
+    let report = measure(settings, family)?;
+    let shown = writeln!(io::stdout(), "{}", report::table::write(&report));
     for (path, text) in [(&settings.json, report::json::write(&report)), (&settings.html, report::page::write(&report))]
     {
         if let Some(path) = path {
             fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
     }
-    Ok(report.troubles.total() == 0)
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write the report: {error}")),
+        _ => Ok(report.is_success()), // a reader that has gone does not want it
+    }
 }
 
-fn measure(settings: &Settings) -> Result<Report, String> {
+fn measure(settings: &Settings, family: Option<Family>) -> Result<Report, String> {
     let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot make an epoll: {error}"))?;
     let grace = Duration::ZERO;
     reactor.obey_signals(grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let (sender, reports) = channel();
     reactor
-        .add(|registry, names| Crowd::open(settings.clone(), registry, names, sender))
+        .add(|registry, names| Crowd::open(settings.clone(), family, registry, names, sender))
         .map_err(|error| format!("cannot make a timer: {error}"))?;
     reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     let mut report = reports.try_recv().map_err(|_| "it was ended twice, and has no report".to_string())?;

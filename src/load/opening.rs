@@ -11,12 +11,9 @@ use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::load::trouble::{Kind, Trouble};
-use crate::reactor::Moment;
+use crate::reactor::{Clock, Moment};
 use crate::sockopt;
 
-/// Connections for which another address of the loopback network is taken. One has some 28 232 ports
-/// (`net.ipv4.ip_local_port_range`), and the kernel searches the longer the fewer of them are free.
-const PER_SOURCE: usize = 5_000;
 /// What was missed by waking late may be made up for, but not more: nobody is to be flooded.
 const SLACK: Duration = Duration::from_millis(10);
 
@@ -24,29 +21,72 @@ const SLACK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Opening {
     target: SocketAddr,
-    /// Addresses to come from that have ports left; empty: the kernel chooses.
-    sources: Vec<IpAddr>,
-    /// The one whose turn it is.
-    current: usize,
+    sources: Sources,
+    /// Addresses that a connection has come from.
+    used: Vec<Option<IpAddr>>,
     pause: Duration,
     next: Moment,
 }
 
-impl Opening {
-    /// For `connections` at most `rate` a second. Where one address of the loopback network has too
-    /// few ports, others of it are used, unless `sources` were given.
-    pub fn new(target: SocketAddr, mut sources: Vec<IpAddr>, connections: usize, rate: u32) -> Self {
-        if sources.is_empty() && connections > PER_SOURCE && is_loopback_v4(&target) {
-            let number = connections.div_ceil(PER_SOURCE);
-            sources = (0..number).map(|n| Ipv4Addr::from_bits(0x7f01_0001 + n as u32).into()).collect();
+/// Where connections come from.
+#[derive(Debug)]
+enum Sources {
+    /// Those that were asked for, in turns, while they have ports. `next` is the one whose turn it is.
+    Given { left: Vec<IpAddr>, next: usize },
+    /// The kernel's choice, and nothing else: servers that let in one address only, as redis does in its protected
+    /// mode, are to be tried as they are. A server on the loopback network can be reached from all of it, so when
+    /// one address has no port left (so many: `net.ipv4.ip_local_port_range`, less those reserved and in use)
+    /// the `more`th address of 127.1.0.0/16 goes on.
+    Kernel { more: Option<u16> },
+}
+
+impl Sources {
+    /// The address for the next connection; `None`: the kernel chooses.
+    fn current(&self) -> Option<IpAddr> {
+        match self {
+            Self::Given { left, next } => left.get(next % left.len().max(1)).copied(),
+            Self::Kernel { more } => more.map(|more| Ipv4Addr::from_bits(0x7f01_0000 | u32::from(more)).into()),
         }
-        let pause = Duration::from_secs(1) / rate.max(1);
-        Self { target, sources, current: 0, pause, next: Moment::default() }
     }
 
-    /// How many addresses the connections come from.
+    fn advance(&mut self) {
+        if let Self::Given { left, next } = self {
+            *next = (*next + 1) % left.len().max(1);
+        }
+    }
+
+    /// The current address has no port left. False: nor has any other.
+    fn exhausted(&mut self, target: &SocketAddr) -> bool {
+        match self {
+            Self::Given { left, .. } if left.len() < 2 => false,
+            Self::Given { left, next } => {
+                left.swap_remove(*next % left.len());
+                true
+            }
+            Self::Kernel { .. } if !(target.ip().is_loopback() && target.is_ipv4()) => false,
+            Self::Kernel { more } => {
+                let following = more.map_or(Some(1), |more| more.checked_add(1));
+                *more = following.or(*more);
+                following.is_some()
+            }
+        }
+    }
+}
+
+impl Opening {
+    /// At most `rate` a second, from `sources`; if there are none, the kernel chooses.
+    pub fn new(target: SocketAddr, sources: Vec<IpAddr>, rate: u32) -> Self {
+        let sources = match sources.is_empty() {
+            true => Sources::Kernel { more: None },
+            false => Sources::Given { left: sources, next: 0 },
+        };
+        let pause = Duration::from_secs(1) / rate.max(1);
+        Self { target, sources, used: Vec::new(), pause, next: Moment::default() }
+    }
+
+    /// How many addresses connections came from.
     pub fn sources(&self) -> usize {
-        self.sources.len().max(1)
+        self.used.len()
     }
 
     /// When the next connection may be opened.
@@ -54,46 +94,55 @@ impl Opening {
         self.next
     }
 
-    /// Opens a connection, which is then on its way: the socket says when it is there.
+    /// Opens a connection, which is then on its way: the socket says when it is there. With it comes the moment
+    /// just before connect(2): to a server on this machine it may return with everything done.
     ///
     /// # Errors
     /// What socket(2), bind(2) and connect(2) say.
-    pub fn open(&mut self, now: Moment) -> Result<TcpStream, Trouble> {
+    pub fn open(&mut self, now: Moment, clock: Clock) -> Result<(TcpStream, Moment), Trouble> {
         if self.next == Moment::default() || now.since(self.next) > SLACK {
             self.next = now;
         }
         self.next = self.next + self.pause;
+        let mut moved = false;
         loop {
-            self.current = (self.current + 1) % self.sources.len().max(1);
-            let source = self.sources.get(self.current).copied();
-            let trouble = match connect(self.target, source) {
-                Ok(stream) => return Ok(stream),
+            let source = self.sources.current();
+            let trouble = match connect(self.target, source, clock) {
+                Ok(opened) => {
+                    if self.used.last() != Some(&source) && !self.used.contains(&source) {
+                        self.used.push(source);
+                    }
+                    self.sources.advance();
+                    return Ok(opened);
+                }
                 Err(error) => Trouble::of(&error),
             };
-            if trouble.kind != Kind::NoPort || self.sources.len() < 2 {
+            // An address that has no port from the first one on is not used up: then another is no better.
+            let in_vain = moved && matches!(self.sources, Sources::Kernel { .. });
+            if trouble.kind != Kind::NoPort || in_vain || !self.sources.exhausted(&self.target) {
+                self.sources.advance();
                 let from = source.map_or(String::new(), |source| format!(" from {source}"));
                 return Err(Trouble { words: format!("{}{from}", trouble.words), ..trouble });
             }
-            self.sources.swap_remove(self.current);
+            moved = true;
         }
     }
 }
 
-fn is_loopback_v4(address: &SocketAddr) -> bool {
-    address.ip().is_loopback() && address.is_ipv4()
-}
-
-fn connect(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+fn connect(target: SocketAddr, source: Option<IpAddr>, clock: Clock) -> io::Result<(TcpStream, Moment)> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
+    // Where the kernel does not know it, the last ports of an address take longer to find.
+    let _ = sockopt::set_any_local_port(&socket);
     if let Some(source) = source {
         // Where the kernel does not know it, bind takes a port that no other connection may have.
         let _ = sockopt::set_bind_address_no_port(&socket);
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
+    let before = clock.now();
     match socket.connect(&target.into()) {
         Err(error) if Errno::from_io_error(&error) != Some(Errno::INPROGRESS) => Err(error),
-        _ => Ok(TcpStream::from_std(socket.into())),
+        _ => Ok((TcpStream::from_std(socket.into()), before)),
     }
 }
 
@@ -102,35 +151,58 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_connections_come_from_several_addresses_of_the_loopback_network() {
-        let sources = |target: &str, n| Opening::new(target.parse().unwrap(), Vec::new(), n, 1).sources;
-        assert!(sources("127.0.0.1:1", PER_SOURCE).is_empty() && sources("10.0.0.1:1", 1_000_000).is_empty());
-        let many = sources("127.0.0.1:1", 1_000_000);
-        assert_eq!(
-            (many.len(), many[0].to_string(), many[199].to_string()),
-            (200, "127.1.0.1".into(), "127.1.0.200".into())
-        );
+    fn another_address_comes_when_the_first_is_used_up() {
+        let loopback = "127.0.0.1:1".parse().unwrap();
+        let mut sources = Sources::Kernel { more: None };
+        sources.advance();
+        assert_eq!(sources.current(), None, "the kernel chooses as long as it can");
+        let mut came = Vec::new();
+        while sources.exhausted(&loopback) {
+            came.push(sources.current().unwrap().to_string());
+        }
+        assert_eq!((came.len(), came[0].as_str(), came[256].as_str()), (65_535, "127.1.0.1", "127.1.1.1"));
+        for elsewhere in ["10.0.0.1:1", "[::1]:1"] {
+            assert!(!Sources::Kernel { more: None }.exhausted(&elsewhere.parse().unwrap()), "{elsewhere}");
+        }
+        let two = ["127.0.0.2", "127.0.0.3"].map(|address| address.parse().unwrap());
+        let mut given = Sources::Given { left: two.to_vec(), next: 0 };
+        let mut turn = || {
+            given.advance();
+            given.current().unwrap()
+        };
+        assert_eq!([turn(), turn(), turn()], [two[1], two[0], two[1]]);
+        assert!(given.exhausted(&loopback) && given.current() == Some(two[0]) && !given.exhausted(&loopback));
     }
 
     #[test]
     fn a_late_turn_is_not_made_up_for_with_a_flood() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut opening = Opening::new(listener.local_addr().unwrap(), vec!["127.0.0.9".parse().unwrap()], 9, 1000);
-        let at = |milliseconds| Moment::after(Duration::from_millis(milliseconds));
-        opening.open(at(1)).unwrap();
+        let mut opening = Opening::new(listener.local_addr().unwrap(), vec!["127.0.0.9".parse().unwrap()], 1000);
+        let (at, clock) = (|milliseconds| Moment::after(Duration::from_millis(milliseconds)), Clock::start());
+        opening.open(at(1), clock).unwrap();
         assert_eq!(opening.next(), at(2), "the time before the first one counts for nothing");
-        opening.open(at(5)).unwrap();
+        opening.open(at(5), clock).unwrap();
         assert_eq!(opening.next(), at(3), "3 ms late: made up for");
-        opening.open(at(5000)).unwrap();
+        opening.open(at(5000), clock).unwrap();
         assert_eq!(opening.next(), at(5001), "five seconds late: not made up for");
         let (_, from) = listener.accept().unwrap();
-        assert_eq!(from.ip().to_string(), "127.0.0.9");
+        assert_eq!((from.ip().to_string(), opening.sources()), ("127.0.0.9".to_string(), 1));
+    }
+
+    #[test]
+    fn the_moment_is_before_connect() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let clock = Clock::start();
+        let mut opening = Opening::new(listener.local_addr().unwrap(), Vec::new(), 1000);
+        let (stream, before) = opening.open(clock.now(), clock).unwrap();
+        let (_, after) = (stream, clock.now());
+        assert!(before > Moment::default() && before < after);
     }
 
     #[test]
     fn an_address_that_is_not_ours_is_named() {
-        let mut opening = Opening::new("127.0.0.1:9".parse().unwrap(), vec!["192.0.2.1".parse().unwrap()], 1, 1);
-        let trouble = opening.open(Moment::default()).unwrap_err();
+        let mut opening = Opening::new("127.0.0.1:9".parse().unwrap(), vec!["192.0.2.1".parse().unwrap()], 1);
+        let trouble = opening.open(Moment::default(), Clock::start()).unwrap_err();
         assert!(trouble.kind == Kind::NoPort && trouble.words.contains("from 192.0.2.1"), "{trouble:?}");
     }
 }

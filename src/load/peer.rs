@@ -7,9 +7,11 @@ use std::io::{self, Read, Write};
 
 use mio::net::TcpStream;
 
-use crate::load::trouble::{Kind, Trouble, difference};
+use crate::load::quotation::difference;
+use crate::load::trouble::{Kind, Trouble};
 use crate::reactor::{Moment, Readiness};
 use crate::speak::Verbatim;
+use crate::tcp_info::TcpInfo;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Peer {
     talk: Option<Box<Talk>>,
     /// What came to a peer that speaks no language.
     pub unasked: u64,
+    /// Any byte has come: the server accepted it. A connection alone is the work of the server's kernel.
+    pub heard: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +64,29 @@ pub enum Step {
     Answered,
 }
 
+impl Talk {
+    /// How much of the question our kernel has taken.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+}
+
 impl Peer {
     pub fn new(stream: TcpStream, number: usize, opened: Moment) -> Self {
         let ready = Readiness::default();
-        Self { stream, number, opened, ready, phase: Phase::Connecting, talk: None, unasked: 0 }
+        Self { stream, number, opened, ready, phase: Phase::Connecting, talk: None, unasked: 0, heard: false }
     }
 
     pub fn stream_mut(&mut self) -> &mut TcpStream {
         &mut self.stream
+    }
+
+    /// What the kernel knows of its question.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    pub fn figures(&self) -> io::Result<TcpInfo> {
+        TcpInfo::of(&self.stream)
     }
 
     /// Remembers what an event says.
@@ -160,6 +179,7 @@ impl Peer {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             Err(error) => return Err(Trouble::of(&error)),
         };
+        self.heard = true;
         // A short read has drained the socket, unless more than data shared the edge.
         if count < scratch.len() && !self.ready.has(Readiness::MORE_THAN_DATA) {
             self.ready.clear(Readiness::READABLE);
@@ -173,16 +193,16 @@ impl Peer {
 
     fn verify(&mut self, came: &[u8]) -> Result<bool, Trouble> {
         let (Some(talk), Phase::Greeting | Phase::Asking) = (&mut self.talk, self.phase) else {
-            return Err(difference(0, &[], came));
+            return Err(difference(0, &[], came, 0));
         };
         let wanted = &talk.said.answer[talk.read..];
         let both = wanted.len().min(came.len());
         if wanted[..both] != came[..both] {
             let at = (0..both).find(|&at| wanted[at] != came[at]).unwrap_or(both);
-            return Err(difference(talk.read + at, &wanted[at..], &came[at..]));
+            return Err(difference(talk.read + at, &wanted[at..], came, at));
         }
         if came.len() > both {
-            return Err(difference(talk.read + both, &[], &came[both..]));
+            return Err(difference(talk.read + both, &[], came, both));
         }
         talk.read += both;
         Ok(talk.read == talk.said.answer.len())

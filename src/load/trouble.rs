@@ -2,7 +2,6 @@
 //!
 //! Owns the kinds and their words. Knows no socket.
 
-use std::fmt::Write;
 use std::io;
 
 use rustix::io::Errno;
@@ -22,6 +21,11 @@ pub enum Kind {
     Closed,
     /// The connection died (ETIMEDOUT).
     Died,
+    /// A question was never answered, although the server's kernel acknowledged it or shut its window: the way
+    /// is open, and the program is stopped, stuck, too slow, has never accepted, or does not understand.
+    Unanswered,
+    /// A question was never answered, nor acknowledged by the server's kernel: the way or the machine is gone.
+    Unacknowledged,
     /// What came back is not what had to.
     WrongBytes,
     /// Our own limit: no descriptor is left.
@@ -35,13 +39,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Refused,
         Self::Unreachable,
         Self::NoAnswer,
         Self::Reset,
         Self::Closed,
         Self::Died,
+        Self::Unanswered,
+        Self::Unacknowledged,
         Self::WrongBytes,
         Self::NoDescriptor,
         Self::NoPort,
@@ -58,6 +64,8 @@ impl Kind {
             Self::Reset => "reset by the server",
             Self::Closed => "closed by the server",
             Self::Died => "timed out",
+            Self::Unanswered => "not answered",
+            Self::Unacknowledged => "not acknowledged",
             Self::WrongBytes => "wrong bytes",
             Self::NoDescriptor => "own limit: descriptors",
             Self::NoPort => "own limit: ports",
@@ -74,6 +82,10 @@ impl Kind {
             Self::NoMemory => "net.ipv4.tcp_mem and the machine's memory bound the sockets",
             Self::Refused => "does the server listen there? Is its limit of connections reached?",
             Self::NoAnswer => "a full backlog drops what comes: lower --connect-rate, or raise the server's backlog",
+            Self::Unanswered => {
+                "the server's kernel answers: is its program stopped, stuck or slow, does it accept, and what does it speak?"
+            }
+            Self::Unacknowledged => "nothing came back, not even an ACK: is the way cut, or the server's machine gone?",
             _ => "",
         }
     }
@@ -144,22 +156,6 @@ impl Troubles {
     }
 }
 
-/// Where an answer departs from what it had to be, for a person to read.
-pub fn difference(at: usize, wanted: &[u8], came: &[u8]) -> Trouble {
-    let shown = |bytes: &[u8]| {
-        let mut text = String::new();
-        for byte in bytes.iter().take(12) {
-            let _ = write!(text, "{}", byte.escape_ascii()); // a string takes all
-        }
-        text
-    };
-    let words = match wanted.is_empty() {
-        true => format!("\"{}\" came, which nobody had asked for", shown(came)),
-        false => format!("at byte {at}, \"{}\" was to come, and \"{}\" came", shown(wanted), shown(came)),
-    };
-    Trouble::new(Kind::WrongBytes, words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +169,8 @@ mod tests {
             troubles.count_many(&Trouble::new(kind, "second"), 1);
             assert_eq!(troubles.of(kind), nth as u64 + 1);
         }
-        assert_eq!(troubles.total(), 11 * 12 / 2);
+        let kinds = Kind::ALL.len() as u64;
+        assert_eq!(troubles.total(), kinds * (kinds + 1) / 2);
         assert!(troubles.each().all(|(_, _, first)| first == "first"));
     }
 
@@ -184,6 +181,5 @@ mod tests {
             [Errno::CONNREFUSED, Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNRESET].map(kind),
             [Kind::Refused, Kind::NoDescriptor, Kind::NoPort, Kind::Reset]
         );
-        assert_eq!(difference(3, b"abc", b"x\0").words, "at byte 3, \"abc\" was to come, and \"x\\x00\" came");
     }
 }

@@ -106,21 +106,4 @@ impl Crowd {
         }
         self.schedule = Some(schedule);
     }
-
-    /// Those that still wait are no better than what they waited so far: left out, they would make
-    /// a server look good that answers nobody.
-    pub(super) fn count_the_unanswered(&mut self, now: Moment) {
-        for (_, peer) in &mut self.peers {
-            if peer.phase != Of::Asking {
-                continue;
-            }
-            let number = peer.number;
-            let talk = peer.talk();
-            let owed = (0..talk.owed).filter_map(|nth| Some(self.schedule?.meant(number, talk.begun + nth)));
-            for due in owed.chain([talk.due]) {
-                self.report.exchange.saturating_record(now.since(due).as_nanos() as u64);
-                self.report.unanswered += 1;
-            }
-        }
-    }
 }

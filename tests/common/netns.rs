@@ -62,10 +62,20 @@ impl Network {
 
     /// The same command, to be run in the server's namespace.
     pub fn on_server(&self, command: &Command) -> Command {
-        let mut inside = Command::new("ip");
-        inside.args(["netns", "exec", self.0.server.name()]).arg(command.get_program()).args(command.get_args());
-        inside
+        inside(self.0.server.name(), command)
     }
+
+    /// The same command, to be run in the client's namespace.
+    #[allow(dead_code)] // each test program uses its own part
+    pub fn on_client(&self, command: &Command) -> Command {
+        inside(self.0.client.name(), command)
+    }
+}
+
+fn inside(namespace: &str, command: &Command) -> Command {
+    let mut inside = Command::new("ip");
+    inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
+    inside
 }
 
 /// Whether a network can be had here. Where root is wanted and this is not root, the program starts

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::load::memory::Footprint;
-use crate::load::report::{PERCENTILES, Report, Sample};
+use crate::load::report::{Held, PERCENTILES, Report, Sample, omission};
 use crate::markup::json::{NULL, array, number, object, text};
 
 /// Nanoseconds are told as seconds to nine places.
@@ -14,11 +14,21 @@ fn seconds(nanoseconds: u64) -> String {
 pub fn write(report: &Report) -> String {
     let settings = &report.settings;
     let or_null = |value: Option<f64>| value.map_or(NULL.to_string(), number);
-    let shares = report.bytes_a_peer();
     let troubles = report.troubles.each().map(|(kind, count, first)| {
         object(&[("kind", text(kind.words())), ("count", count.to_string()), ("first", text(first))])
     });
+    let held = |part: fn(Held) -> u64| report.held.map_or(NULL.to_string(), |held| part(held).to_string());
+    let conditions = report.judgements().into_iter().map(|judgement| {
+        object(&[
+            ("fail_if", text(&judgement.criterion)),
+            ("value", judgement.value.map_or(NULL.to_string(), |value| format!("{value:.9}"))),
+            ("failed", judgement.failed.to_string()),
+            ("sentence", text(&judgement.sentence)),
+        ])
+    });
     object(&[
+        ("success", report.is_success().to_string()),
+        ("summary", text(&report.summary())),
         ("target", text(&settings.target.to_string())),
         ("speak", text(settings.speak.name())),
         ("when", text(&report.when)),
@@ -29,7 +39,13 @@ pub fn write(report: &Report) -> String {
         ("sources", report.sources.to_string()),
         ("connected", report.connected.to_string()),
         ("lost", report.lost.to_string()),
-        ("held", report.held.to_string()),
+        ("held_at_start", held(|held| held.at_start)),
+        ("held_least", held(|held| held.least)),
+        ("held_at_end", held(|held| held.at_end)),
+        ("on_their_way", report.on_their_way.to_string()),
+        ("untried", report.untried.to_string()),
+        ("heard_from", report.heard.to_string()),
+        ("ended_early", report.ended_early.to_string()),
         ("opening_took", number(report.opening_took.as_secs_f64())),
         ("connects_a_second", or_null(report.connects_a_second())),
         ("connect", latencies(&report.connect)),
@@ -40,18 +56,26 @@ pub fn write(report: &Report) -> String {
         ("exchanges", report.exchanges.to_string()),
         ("exchanges_a_second", or_null(report.exchanges_a_second())),
         ("latency", latencies(&report.exchange)),
+        ("latency_p99_asked_on", omission::p99_asked_on(report).map_or(NULL.to_string(), seconds)),
         ("lateness", latencies(&report.lateness)),
         ("unanswered", report.unanswered.to_string()),
+        ("grace", number(settings.grace.as_secs_f64())),
+        ("cut_off", report.cut_off.to_string()),
         ("broken_off", report.broken_off.to_string()),
         ("not_asked", report.not_asked.to_string()),
         ("unasked_bytes", report.unasked.to_string()),
         ("troubles", array(troubles)),
+        ("hint", report.hint().as_deref().map_or(NULL.to_string(), text)),
+        ("conditions", array(conditions)),
         ("server_private_at_start", memory(report.at_start, |footprint| footprint.private)),
         ("server_private_when_opened", memory(report.opened, |footprint| footprint.private)),
-        ("server_bytes_a_peer", or_null(shares.map(|(private, _)| private))),
-        ("kernel_slab_bytes_a_peer", or_null(shares.map(|(_, slab)| slab))),
-        ("server_cpu", or_null(report.cpu.map(|cpu| cpu.as_secs_f64()))),
+        ("server_bytes_a_peer", or_null(report.bytes_a_peer())),
+        ("kernel_slab_bytes_a_peer", or_null(report.slab_a_peer())),
+        ("server_cpu", or_null(report.cpu.map(|cpu| cpu.time.as_secs_f64()))),
         ("server_cpu_an_exchange", report.cpu_an_exchange().map_or(NULL.to_string(), |cpu| format!("{cpu:.9}"))),
+        ("server_processes", report.processes.to_string()),
+        ("server_processes_ended", report.cpu.map_or(NULL.to_string(), |cpu| cpu.ended.to_string())),
+        ("server_children_unseen", report.childless.to_string()),
         ("memory_error", report.memory_error.as_deref().map_or(NULL.to_string(), text)),
         ("samples", array(report.samples.iter().map(sample))),
         (

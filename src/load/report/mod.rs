@@ -8,18 +8,27 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::load::Settings;
+use crate::load::family::Used;
 use crate::load::memory::Footprint;
 use crate::load::trouble::Troubles;
 
 pub mod json;
+mod omission;
 pub mod page;
 mod plot;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub mod tests;
+mod verdict;
 
 /// The percentiles that are told.
 pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
+
+/// The kernel's slabs grow and shrink by themselves: what fewer peers than this take is lost in that.
+pub const TELLING: u64 = 1000;
+
+/// A rate over less than this is chance: what was missed by waking late is made up for in one go.
+const A_WHILE: Duration = Duration::from_millis(100);
 
 /// How it stood at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +40,15 @@ pub struct Sample {
     pub troubles: u64,
 }
 
+/// Connections that were there while the exchanges went on, as far as our kernel knows. None is made anew, so the
+/// least is at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub at_start: u64,
+    pub least: u64,
+    pub at_end: u64,
+}
+
 /// All figures of a run. Latencies are in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -40,13 +58,23 @@ pub struct Report {
     /// Addresses that the connections came from.
     pub sources: usize,
     pub interrupted: bool,
-    /// Connections that came to be; those that ended before the run did; and those that were there
-    /// when the exchanges began.
+    /// The run was over before its time, because no connection was left.
+    pub ended_early: bool,
+    /// Connections that came to be, and those that ended before the run did.
     pub connected: u64,
     pub lost: u64,
-    pub held: usize,
+    /// `None`: the exchanges never began.
+    pub held: Option<Held>,
+    /// Connections that were on their way, or being greeted, for less than the grace when the run was interrupted;
+    /// and those that were never tried.
+    pub on_their_way: u64,
+    pub untried: u64,
+    /// Connections that any byte came from. Of the others it is not known that the server accepted them.
+    pub heard: u64,
+    /// Answers that were right, those to greetings among them.
+    pub understood: u64,
     pub opening_took: Duration,
-    /// From connect(2) until the connection was there.
+    /// From before connect(2) until the connection was there.
     pub connect: Histogram<u64>,
     /// Connections that asked.
     pub askers: usize,
@@ -58,6 +86,8 @@ pub struct Report {
     /// answered are in it with what they waited.
     pub exchange: Histogram<u64>,
     pub unanswered: u64,
+    /// Questions that the end cut off before they had waited for the grace; their waiting is in `exchange`, too.
+    pub cut_off: u64,
     /// Exchanges in the midst of which the connection was lost.
     pub broken_off: u64,
     /// Questions that were due on connections that had been lost, at a fixed rate.
@@ -73,21 +103,29 @@ pub struct Report {
     pub opened: Option<Footprint>,
     pub memory: Vec<(Duration, Footprint)>,
     pub memory_error: Option<String>,
-    /// CPU time of the server while it was asked.
-    pub cpu: Option<Duration>,
+    /// CPU time of the server while the connections were held.
+    pub cpu: Option<Used>,
+    /// The most processes that the server was at once, and whether its children could not be seen.
+    pub processes: usize,
+    pub childless: bool,
 }
 
 impl Report {
-    pub fn new(settings: &Settings, sources: usize) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
             settings: settings.clone(),
             when: String::new(),
             kernel: String::new(),
-            sources,
+            sources: 0,
             interrupted: false,
+            ended_early: false,
             connected: 0,
             lost: 0,
-            held: 0,
+            held: None,
+            on_their_way: 0,
+            untried: 0,
+            heard: 0,
+            understood: 0,
             opening_took: Duration::ZERO,
             connect: latencies(),
             askers: 0,
@@ -96,6 +134,7 @@ impl Report {
             exchanges: 0,
             exchange: latencies(),
             unanswered: 0,
+            cut_off: 0,
             broken_off: 0,
             not_asked: 0,
             lateness: latencies(),
@@ -107,11 +146,15 @@ impl Report {
             memory: Vec::new(),
             memory_error: None,
             cpu: None,
+            processes: 0,
+            childless: false,
         }
     }
 
+    /// Not known of a handful, which are opened in one go.
     pub fn connects_a_second(&self) -> Option<f64> {
-        ratio(self.connected as f64, self.opening_took.as_secs_f64())
+        let known = self.connected > 0 && self.opening_took >= A_WHILE;
+        ratio(self.connected as f64, self.opening_took.as_secs_f64()).filter(|_| known)
     }
 
     pub fn exchanges_a_second(&self) -> Option<f64> {
@@ -120,14 +163,27 @@ impl Report {
 
     /// Seconds of the server's CPU for an exchange.
     pub fn cpu_an_exchange(&self) -> Option<f64> {
-        ratio(self.cpu?.as_secs_f64(), self.exchanges as f64)
+        ratio(self.cpu?.time.as_secs_f64(), self.exchanges as f64)
     }
 
-    /// Bytes a peer: of the server's user space, and of the kernel's slabs.
-    pub fn bytes_a_peer(&self) -> Option<(f64, f64)> {
+    /// Exchanges that were answered, also after the time was over.
+    pub fn answered(&self) -> u64 {
+        self.exchange.len() - self.unanswered - self.cut_off
+    }
+
+    /// Bytes a peer of the server's user space. Not known where the server gave memory back meanwhile.
+    pub fn bytes_a_peer(&self) -> Option<f64> {
+        self.share(|footprint| footprint.private)
+    }
+
+    /// The same of the kernel's slabs.
+    pub fn slab_a_peer(&self) -> Option<f64> {
+        self.share(|footprint| footprint.slab).filter(|_| self.held.is_some_and(|held| held.at_start >= TELLING))
+    }
+
+    fn share(&self, part: impl Fn(Footprint) -> u64) -> Option<f64> {
         let (before, after) = self.at_start.zip(self.opened)?;
-        let share = |before: u64, after: u64| ratio(after as f64 - before as f64, self.held as f64);
-        share(before.private, after.private).zip(share(before.slab, after.slab))
+        ratio(part(after).checked_sub(part(before))? as f64, self.held?.at_start as f64)
     }
 }
 

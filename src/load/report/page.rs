@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-use crate::load::report::plot::{Plot, seconds};
+use crate::load::report::plot::{Plot, Scale, seconds};
 use crate::load::report::{Report, latency, table};
 use crate::markup::svg::escape;
 
@@ -24,7 +24,7 @@ pub fn write(report: &Report) -> String {
         env!("CARGO_PKG_VERSION"),
         escape(&report.kernel),
         escape(&report.when),
-        escape(&table::summary(report)),
+        escape(&report.summary()),
     );
     for (class, rows) in [("figures", table::rows(report)), ("troubles", table::troubles(report))] {
         if rows.is_empty() {
@@ -51,7 +51,7 @@ fn connections(report: &Report) -> String {
     }
     let words = |value| format!("{value:.0}");
     let ticks = seconds(last);
-    Plot { title: "Connections", across: "seconds", ticks, words, lines, logarithmic: false }.draw()
+    Plot { title: "Connections", across: "seconds", ticks, words, lines, scale: Scale::Whole }.draw()
 }
 
 fn memory(report: &Report) -> String {
@@ -64,7 +64,7 @@ fn memory(report: &Report) -> String {
     let words = |value| format!("{value:.0} KiB");
     let plot = |title, part| {
         let lines = vec![("first", title, over(part))];
-        Plot { title, across: "seconds", ticks: seconds(last), words, lines, logarithmic: false }.draw()
+        Plot { title, across: "seconds", ticks: seconds(last), words, lines, scale: Scale::Whole }.draw()
     };
     plot("Private memory of the server, more than at the start", |footprint| footprint.private)
         + &plot("Slabs of the kernel, whole machine, more than at the start", |footprint| footprint.slab)
@@ -92,5 +92,5 @@ fn latencies(report: &Report) -> String {
     let ticks = (0..=tenths).map(|tenth| (f64::from(tenth), name(tenth))).collect();
     let words = |value: f64| latency(value as u64);
     let lines = lines.into_iter().map(|(class, name, all)| (class, name, curve(all))).collect();
-    Plot { title: "Latency", across: "so many were not slower", ticks, words, lines, logarithmic: true }.draw()
+    Plot { title: "Latency", across: "so many were not slower", ticks, words, lines, scale: Scale::Logarithmic }.draw()
 }

@@ -15,6 +15,14 @@ const BOTTOM: f64 = 44.0;
 
 pub type Line<'a> = (&'static str, &'a str, Vec<(f64, f64)>);
 
+/// What is drawn upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// What is counted: nothing lies between 0 and 1.
+    Whole,
+    Logarithmic,
+}
+
 /// What is plotted.
 pub struct Plot<'a> {
     pub title: &'a str,
@@ -26,8 +34,7 @@ pub struct Plot<'a> {
     pub words: fn(f64) -> String,
     /// A class of the style, a name, and the points from left to right.
     pub lines: Vec<Line<'a>>,
-    /// Upwards it is the logarithm that is drawn.
-    pub logarithmic: bool,
+    pub scale: Scale,
 }
 
 impl Plot<'_> {
@@ -38,15 +45,21 @@ impl Plot<'_> {
         if points().count() < 2 || last.0 <= first.0 {
             return String::new();
         }
-        let highest = points().map(|(_, y)| *y).fold(f64::MIN, f64::max).max(f64::MIN_POSITIVE);
+        let highest = points().map(|(_, y)| *y).fold(f64::MIN, f64::max);
+        if highest <= 0.0 {
+            return String::new();
+        }
         let least = points().map(|(_, y)| *y).fold(f64::MAX, f64::min).max(highest / 1e9);
-        let marks = if self.logarithmic { decades(least, highest) } else { steps(highest) };
+        let marks = match self.scale {
+            Scale::Logarithmic => decades(least, highest),
+            Scale::Whole => steps(highest, 1.0),
+        };
         let (low, high) = (marks[0], marks[marks.len() - 1]);
         let across = |x: f64| LEFT + (x - first.0) / (last.0 - first.0) * (SIZE.0 - LEFT - RIGHT);
         let up = |y: f64| {
-            let part = match self.logarithmic {
-                true => (y.max(low) / low).ln() / (high / low).ln(),
-                false => (y - low) / (high - low),
+            let part = match self.scale {
+                Scale::Logarithmic => (y.max(low) / low).ln() / (high / low).ln(),
+                Scale::Whole => (y - low) / (high - low),
             };
             SIZE.1 - BOTTOM - part * (SIZE.1 - TOP - BOTTOM)
         };
@@ -80,11 +93,11 @@ impl Plot<'_> {
     }
 }
 
-/// 0 and three to six round numbers, of which the last is not below the highest.
-fn steps(highest: f64) -> Vec<f64> {
+/// 0 and up to six round numbers, `least` or more apart, of which the last is not below the highest.
+fn steps(highest: f64, least: f64) -> Vec<f64> {
     let magnitude = 10f64.powf(highest.log10().floor());
     let candidates = [0.2, 0.25, 0.5, 1.0, 2.0, 2.5].map(|factor| factor * magnitude);
-    let step = candidates.into_iter().find(|step| highest / step <= 5.0).unwrap_or(5.0 * magnitude);
+    let step = candidates.into_iter().find(|step| highest / step <= 5.0).unwrap_or(5.0 * magnitude).max(least);
     (0..=(highest / step).ceil() as u32).map(|n| f64::from(n) * step).collect()
 }
 
@@ -96,10 +109,15 @@ fn decades(least: f64, highest: f64) -> Vec<f64> {
 
 /// Ticks for an axis of seconds.
 pub fn seconds(length: f64) -> Vec<(f64, String)> {
-    let mut ticks: Vec<_> = steps(length.max(1e-3)).into_iter().map(|second| (second, format!("{second}"))).collect();
+    // A tenth has no exact binary fraction: 3 × 0.2 is a little more than 0.6.
+    let name = |second: f64| format!("{}", (second * 1e3).round() / 1e3);
+    let mut ticks: Vec<_> = steps(length.max(1e-3), 0.0).into_iter().map(|second| (second, name(second))).collect();
     if ticks.len() > 2 && ticks[ticks.len() - 1].0 > length * 1.15 {
         ticks.pop();
-        ticks.push((length, format!("{length:.1}")));
+        // The axis ends where the run did; so close to a tick that both would have one name, it has none.
+        let (before, last) = (ticks[ticks.len() - 2].0, ticks[ticks.len() - 1].0);
+        let near = length - last < (last - before) / 2.0;
+        ticks.push((length, if near { String::new() } else { name(length) }));
     }
     ticks
 }
@@ -110,8 +128,13 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_enclose_all() {
-        assert_eq!(steps(19_000.0), [0.0, 5000.0, 10000.0, 15000.0, 20000.0]);
-        assert_eq!(steps(1.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(steps(19_000.0, 1.0), [0.0, 5000.0, 10000.0, 15000.0, 20000.0]);
+        assert_eq!(steps(1.0, 0.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(steps(1.0, 1.0), [0.0, 1.0], "half a connection is none");
+        assert_eq!(steps(4.0, 1.0), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        let names: Vec<_> = seconds(1.0).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(seconds(0.21).last().unwrap(), &(0.21, String::new()), "0.2 is there already");
+        assert_eq!(names, ["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         assert_eq!(decades(30.0, 900.0), [10.0, 100.0, 1000.0]);
         assert_eq!(decades(100.0, 100.0), [100.0, 1000.0]);
     }
@@ -124,9 +147,10 @@ mod tests {
             ticks: seconds(10.0),
             words: |value| value.to_string(),
             lines: vec![("one", "one", points)],
-            logarithmic: false,
+            scale: Scale::Whole,
         };
         assert_eq!(plot(vec![(0.0, 1.0)]).draw(), "");
+        assert_eq!(plot(vec![(0.0, 0.0), (5.0, 0.0), (10.0, 0.0)]).draw(), "", "six times zero");
         let drawn = plot(vec![(0.0, 0.0), (10.0, 5.0)]).draw();
         assert!(drawn.contains("a &lt; b") && drawn.contains("86.0,216.0 706.0,30.0"), "{drawn}");
     }

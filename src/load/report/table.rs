@@ -4,14 +4,12 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-use crate::load::report::{PERCENTILES, Report, latency};
+use crate::load::report::{Held, PERCENTILES, Report, latency, omission};
+use crate::seconds::Seconds;
 use crate::speak::Speak;
 
 /// Where the second column begins.
 const COLUMN: usize = 26;
-
-/// The kernel's slabs grow and shrink by themselves: fewer peers than this are lost in that.
-const TELLING: usize = 1000;
 
 /// The rows of the table: what, and how much. A row without a name goes on with the one above.
 pub fn rows(report: &Report) -> Vec<(String, String)> {
@@ -20,41 +18,26 @@ pub fn rows(report: &Report) -> Vec<(String, String)> {
     let mut row = |name: &str, words: String| rows.push((name.to_string(), words));
     let from = if report.sources > 1 { format!(", from {} addresses", report.sources) } else { String::new() };
     row("connections", format!("{} of {}{from}", report.connected, settings.connections));
-    if let Some(rate) = report.connects_a_second() {
+    for (count, words) in [
+        (report.on_their_way, "on their way when it was interrupted"),
+        (report.untried, "not tried, because it was interrupted"),
+    ] {
+        if count > 0 {
+            row("", format!("{count} {words}"));
+        }
+    }
+    if report.connected > 0 {
         let most = settings.connect_rate;
-        row("opened", format!("in {:.2} s: {rate:.0} a second (at most {most})", report.opening_took.as_secs_f64()));
+        let words = |rate| format!(": {rate:.0} a second (at most {most})");
+        let rate = report.connects_a_second().map_or(String::new(), words);
+        row("opened", format!("in {:.2} s{rate}", report.opening_took.as_secs_f64()));
     }
     if !report.connect.is_empty() {
         row("connect", percentiles(&report.connect));
     }
-    if report.held > 0 {
-        row("held", format!("{}, for {:.1} s", report.held, report.exchanged_for.as_secs_f64()));
-    }
+    held_rows(report, &mut row);
     if report.askers > 0 {
-        let (askers, size, speak) = (report.askers, settings.size, settings.speak.name());
-        let how = match settings.rate {
-            Some(rate) => format!("at {rate} a second in all"),
-            None => "each when it was answered".to_string(),
-        };
-        row("asking", format!("{askers} of them, {size} bytes of {speak}, {how}"));
-        let rate = report.exchanges_a_second().unwrap_or_default();
-        row("exchanges", format!("{}: {rate:.0} a second", report.exchanges));
-        row("latency", percentiles(&report.exchange));
-        if !report.lateness.is_empty() {
-            row(
-                "",
-                format!("counted from when each was to be sent; we were late by {}", percentiles(&report.lateness)),
-            );
-        }
-        for (count, words) in [
-            (report.unanswered, "never answered; their waiting so far is counted as latency"),
-            (report.broken_off, "broken off, because the connection was lost"),
-            (report.not_asked, "not sent, because their connection was lost"),
-        ] {
-            if count > 0 {
-                row("", format!("{count} {words}"));
-            }
-        }
+        exchange_rows(report, &mut row);
     }
     if report.unasked > 0 && settings.speak == Speak::None {
         row("unasked", format!("{} bytes came", report.unasked));
@@ -63,29 +46,96 @@ pub fn rows(report: &Report) -> Vec<(String, String)> {
     rows
 }
 
-fn server_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
-    if let Some((private, slab)) = report.bytes_a_peer() {
-        row("server, user space", format!("{private:.1} bytes a peer"));
-        let words = match report.held {
-            ..TELLING => format!("{TELLING} peers at least are needed to tell"),
-            _ => format!("{slab:.0} bytes a peer, of the whole machine"),
+fn held_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
+    if let Some(held) = report.held {
+        let seconds = report.exchanged_for.as_secs_f64();
+        let Held { at_start, least, at_end } = held;
+        let words = match at_start == least && least == at_end {
+            true => format!("{at_start}, for {seconds:.1} s"),
+            false => format!("{at_start} at the start, {least} at the least, {at_end} at the end, for {seconds:.1} s"),
         };
-        row("kernel, all slabs", words);
+        row("held", words);
+    }
+    if report.ended_early {
+        row("ended", "before its time, because no connection was left".to_string());
+    }
+    let unheard = report.connected.saturating_sub(report.heard);
+    if unheard > 0 {
+        row("", format!("{unheard} connected, not known to be accepted: no byte came from the server"));
+    }
+}
+
+fn exchange_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
+    let settings = &report.settings;
+    let (askers, size, speak) = (report.askers, settings.size, settings.speak.name());
+    let how = match settings.rate {
+        Some(rate) => format!("at {rate} a second in all"),
+        None => "each when it was answered".to_string(),
+    };
+    row("asking", format!("{askers} of them, {size} bytes of {speak}, {how}"));
+    let rate = report.exchanges_a_second().filter(|rate| *rate > 0.0);
+    let rate = rate.map_or(String::new(), |rate| format!(": {rate:.0} a second"));
+    row("exchanges", format!("{}{rate}", report.exchanges));
+    match report.answered() {
+        0 if report.exchange.is_empty() => {}
+        0 => row("", format!("none was answered; they waited for {}", percentiles(&report.exchange))),
+        _ => row("latency", percentiles(&report.exchange)),
+    }
+    if let Some(estimate) = omission::p99_asked_on(report) {
+        let words = "a stall counts once an asker, for each asks when it was answered; had they asked on";
+        row("", format!("{words}, 99 % would be some {} (--rate measures it)", latency(estimate)));
+    }
+    if !report.lateness.is_empty() {
+        row("", format!("counted from when each was to be sent; we were late by {}", percentiles(&report.lateness)));
+    }
+    let grace = Seconds(settings.grace);
+    let unanswered = format!("never answered, not within {grace} s more; their waiting so far is counted as latency");
+    let cut_off = format!("cut off by the end before they had waited for {grace} s; their waiting is counted, too");
+    for (count, words) in [
+        (report.unanswered, unanswered.as_str()),
+        (report.cut_off, cut_off.as_str()),
+        (report.broken_off, "broken off, because the connection was lost"),
+        (report.not_asked, "not sent, because their connection was lost"),
+    ] {
+        if count > 0 {
+            row("", format!("{count} {words}"));
+        }
+    }
+}
+
+fn server_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
+    if report.processes > 1 {
+        row("server", format!("{} processes at once, all of them counted", report.processes));
+    }
+    if report.childless {
+        row("server", "one process; this kernel does not tell its children (CONFIG_PROC_CHILDREN)".to_string());
+    }
+    if let Some(private) = report.bytes_a_peer() {
+        row("server, user space", format!("{private:.1} bytes a peer"));
+    }
+    if let Some(slab) = report.slab_a_peer() {
+        row("kernel, all slabs", format!("{slab:.0} bytes a peer, of the whole machine"));
     }
     if let Some((before, after)) = report.at_start.zip(report.memory.last()) {
         let (before, after) = (before.private / 1024, after.1.private / 1024);
-        row("server, private memory", format!("{before} KiB before, {after} KiB at the end"));
+        let when = if report.memory_error.is_some() { "when it was read last" } else { "at the end" };
+        row("server, private memory", format!("{before} KiB before, {after} KiB {when}"));
     }
     if let Some(error) = &report.memory_error {
         row("server, memory", error.clone());
     }
     if let Some(cpu) = report.cpu {
         let each = report.cpu_an_exchange().map_or(String::new(), |cpu| format!(", {:.2} µs an exchange", cpu * 1e6));
-        row("server, CPU", format!("{:.3} s while it was asked{each}", cpu.as_secs_f64()));
+        let when = if report.askers > 0 { "it was asked" } else { "they were held" };
+        row("server, CPU", format!("{:.3} s while {when}{each}", cpu.time.as_secs_f64()));
+        if cpu.ended > 0 {
+            let words = "ended meanwhile; their time is in it if a parent waited for them, to the tick";
+            row("", format!("{} of its processes {words}", cpu.ended));
+        }
     }
 }
 
-/// Troubles, each with the words of the first, and advice.
+/// Troubles, each with the words of the first, and advice; and what `--fail-if` asked.
 pub fn troubles(report: &Report) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for (kind, count, first) in report.troubles.each() {
@@ -94,18 +144,14 @@ pub fn troubles(report: &Report) -> Vec<(String, String)> {
             rows.push((String::new(), kind.advice().to_string()));
         }
     }
-    rows
-}
-
-/// One sentence: was it whole, and did it go well?
-pub fn summary(report: &Report) -> String {
-    let interrupted = if report.interrupted { "interrupted; this is the report so far. " } else { "" };
-    let what = if report.settings.speak == Speak::None { "" } else { ", every byte as it had to be" };
-    match report.troubles.total() {
-        0 => format!("{interrupted}no trouble{what}"),
-        1 => format!("{interrupted}1 connection in trouble"),
-        many => format!("{interrupted}{many} connections in trouble"),
+    if let Some(hint) = report.hint() {
+        rows.push(("hint".to_string(), hint));
     }
+    for judgement in report.judgements() {
+        let name = if judgement.failed { "failed" } else { "passed" };
+        rows.push((name.to_string(), judgement.sentence));
+    }
+    rows
 }
 
 /// `50 % 12.3 µs, … max 1.2 ms`.
@@ -129,5 +175,5 @@ pub fn write(report: &Report) -> String {
     for (name, words) in rows(report).iter().chain(&troubles) {
         let _ = writeln!(text, "  {name:<COLUMN$}{words}"); // a string takes all
     }
-    text + &summary(report)
+    text + &report.summary()
 }

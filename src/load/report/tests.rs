@@ -1,6 +1,7 @@
 //! A report of every kind of figure, in each form.
 
 use super::*;
+use crate::load::criterion::Criterion;
 use crate::load::trouble::{Kind, Trouble};
 use crate::speak::Speak;
 
@@ -16,15 +17,19 @@ pub fn settings() -> Settings {
         time: Duration::from_secs(10),
         speak: Speak::Echo,
         patience: Duration::from_secs(10),
+        grace: Duration::from_secs(2),
+        fail_if: Vec::new(),
         pid: None,
         json: None,
         html: None,
     }
 }
 
-fn report() -> Report {
-    let mut report = Report::new(&settings(), 2);
-    (report.connected, report.held, report.askers, report.lost) = (98, 97, 10, 1);
+pub fn report() -> Report {
+    let mut report = Report::new(&settings());
+    (report.sources, report.connected, report.askers, report.lost) = (2, 98, 10, 1);
+    (report.heard, report.understood) = (10, 993);
+    report.held = Some(Held { at_start: 97, least: 97, at_end: 97 });
     (report.opening_took, report.exchanged_for) = (Duration::from_millis(200), Duration::from_secs(10));
     (report.exchanges, report.unanswered, report.interrupted) = (4000, 7, true);
     (1..=1000).for_each(|n| report.exchange.saturating_record(n * 1000));
@@ -35,7 +40,7 @@ fn report() -> Report {
     report.at_start = Some(Footprint { private: 1000, slab: 0 });
     report.opened = Some(footprint(1000 + 97 * 48));
     report.memory = vec![(Duration::ZERO, footprint(1000)), (Duration::from_secs(1), footprint(1000 + 97 * 48))];
-    report.cpu = Some(Duration::from_millis(20));
+    report.cpu = Some(Used { time: Duration::from_millis(20), ended: 0 });
     report
 }
 
@@ -48,9 +53,9 @@ fn the_table_has_every_figure() {
         "4000: 400 a second",
         "50 % 500 µs, 90 % 900 µs, 99 % 990 µs, 99.9 % 1.00 ms, max 1.00 ms",
         "late by 50 % 40.0 µs",
-        "7 never answered",
+        "7 never answered, not within 2.0 s more",
         "48.0 bytes a peer",
-        "1000 peers at least",
+        "88 connected, not known to be accepted",
         "5.00 µs an exchange",
         "1; the first: <at byte 3>",
         "interrupted; this is the report so far. 1 connection in trouble",
@@ -78,6 +83,9 @@ fn the_json_has_seconds_and_bytes() {
         "\"server_bytes_a_peer\":48.000000",
         "\"troubles\":[{\"kind\":\"wrong bytes\",\"count\":1,",
         "\"connect\":null",
+        "\"held_least\":97,",
+        "\"success\":false,",
+        "\"kernel_slab_bytes_a_peer\":null",
     ] {
         assert!(json.contains(part), "{part:?} is not in\n{json}");
     }
@@ -85,7 +93,7 @@ fn the_json_has_seconds_and_bytes() {
 
 #[test]
 fn nothing_at_all_can_be_told_too() {
-    let nothing = Report::new(&settings(), 1);
+    let nothing = Report::new(&settings());
     assert!(table::write(&nothing).contains("0 of 100"));
     assert!(!page::write(&nothing).contains("NaN"));
     assert!(json::write(&nothing).contains("\"connects_a_second\":null"));
@@ -95,4 +103,57 @@ fn nothing_at_all_can_be_told_too() {
 fn latencies_read_well() {
     let said = [900, 12_345, 999_499, 1_234_567, 999_999_999, 12_345_678_901].map(latency);
     assert_eq!(said, ["0.90 µs", "12.3 µs", "999 µs", "1.23 ms", "1.00 s", "12.3 s"]);
+}
+
+/// Figures that are not known are left out, in each form, and never shown as 0 or below it.
+#[test]
+fn what_is_not_known_is_not_told() {
+    let mut report = report();
+    report.opened = Some(Footprint { private: 500, slab: 0 }); // it gave back more than the peers took
+    report.memory.iter_mut().for_each(|(_, footprint)| footprint.private = 900);
+    (report.connected, report.opening_took, report.held) = (0, Duration::from_secs(5), None);
+    (report.exchange, report.exchanges, report.unanswered) = (latencies(), 0, 0);
+    let (table, json, page) = (table::write(&report), json::write(&report), page::write(&report));
+    for part in ["bytes a peer", ": 0 a second", "0.00 µs", "50 %  ", "held", "-"] {
+        assert!(!table.contains(part), "{part:?} is in\n{table}");
+    }
+    for name in ["server_bytes_a_peer", "connects_a_second", "latency", "held_at_start", "server_cpu_an_exchange"] {
+        assert!(json.contains(&format!("\"{name}\":null")), "{name}: {json}");
+    }
+    assert!(!page.contains("Private memory") && page.matches(">0 KiB<").count() == 1, "only the slabs grew");
+}
+
+#[test]
+fn success_is_what_was_seen_to_work() {
+    let mut good = report();
+    (good.troubles, good.unanswered, good.interrupted) = (Troubles::default(), 0, false);
+    assert!(good.is_success() && good.summary() == "no trouble, every byte as it had to be");
+    let outcome = |change: fn(&mut Report)| {
+        let mut report = good.clone();
+        change(&mut report);
+        let json = json::write(&report);
+        assert!(json.contains(&format!("\"success\":{}", report.is_success())));
+        assert!(
+            table::write(&report).ends_with(&report.summary()) && page::write(&report).contains("class=\"summary\"")
+        );
+        (report.is_success(), report.summary())
+    };
+    let (success, words) = outcome(|report| (report.exchange, report.exchanges) = (latencies(), 0));
+    assert!(!success && words == "no trouble, but no answer either", "{words}");
+    let (success, words) = outcome(|report| (report.interrupted, report.held, report.untried) = (true, None, 2));
+    assert!(!success && words.contains("98 of 100 connected, 0 on their way, 2 not tried"), "{words}");
+    let (success, words) = outcome(|report| {
+        (report.settings.speak, report.settings.active, report.askers) = (Speak::None, 0, 0);
+        report.exchange = latencies();
+    });
+    assert!(success && words.contains("not known to be accepted"), "{words}");
+    let (success, words) = outcome(|report| report.troubles.count(&Trouble::new(Kind::Unanswered, "late")));
+    assert!(!success && words == "1 connection in trouble", "{words}");
+    let (success, words) = outcome(|report| {
+        report.troubles.count(&Trouble::new(Kind::Reset, "gone"));
+        report.settings.fail_if = Criterion::list("errors>1%,p99>1s").unwrap();
+    });
+    assert!(success && words.contains("which --fail-if judges; no condition of --fail-if came true"), "{words}");
+    let (success, words) = outcome(|report| report.settings.fail_if = Criterion::list("errors>1%,p99>1us").unwrap());
+    assert!(!success && words.ends_with("failed by 1 of 2 conditions of --fail-if"), "{words}");
 }

@@ -1,0 +1,85 @@
+//! What the end of a run finds undone: questions without an answer, connections on their way.
+//!
+//! Owns the rule of who is in trouble then. One rule for all: who has waited for [`Settings::grace`] or longer is in
+//! trouble, by kind; who has waited for less was cut off by the end, is counted, and is nobody's fault. At a regular
+//! end answers are waited for that long, so every question has.
+//!
+//! [`Settings::grace`]: crate::load::Settings
+
+use std::time::Duration;
+
+use crate::load::crowd::Crowd;
+use crate::load::peer::{Peer, Phase as Of};
+use crate::load::trouble::{Kind, Trouble};
+use crate::reactor::Moment;
+use crate::seconds::Seconds;
+use crate::tcp_info::TcpInfo;
+
+/// An ACK is delayed by half a second at most (RFC 9293 §3.8.6.3). Who has not acknowledged for this long does not.
+const NO_ACK: Duration = Duration::from_secs(1);
+
+impl Crowd {
+    /// Questions that still wait are no better than what they waited so far: left out, they would make a server
+    /// look good that answers nobody.
+    pub(super) fn count_what_is_undone(&mut self, now: Moment) {
+        self.report.untried = (self.settings.connections - self.tried) as u64;
+        let grace = self.settings.grace;
+        for (_, peer) in &mut self.peers {
+            match peer.phase {
+                Of::Idle | Of::Lost => {}
+                Of::Connecting | Of::Greeting => {
+                    let waited = now.since(peer.opened);
+                    if waited < grace {
+                        self.report.on_their_way += 1;
+                        continue;
+                    }
+                    let what = if peer.phase == Of::Connecting { "not connected" } else { "not greeted" };
+                    let words = format!("{what} after {} s, when it was interrupted", Seconds(waited));
+                    self.report.troubles.count(&Trouble::new(Kind::NoAnswer, words));
+                }
+                Of::Asking => {
+                    let (number, schedule) = (peer.number, self.schedule);
+                    let (begun, owed, due) = (peer.talk().begun, peer.talk().owed, peer.talk().due);
+                    let behind = (0..owed).filter_map(|nth| Some(schedule?.meant(number, begun + nth)));
+                    for due in behind.chain([due]) {
+                        let waited = now.since(due);
+                        self.report.exchange.saturating_record(waited.as_nanos() as u64);
+                        match waited < grace {
+                            true => self.report.cut_off += 1,
+                            false => self.report.unanswered += 1,
+                        }
+                    }
+                    if now.since(due) >= grace {
+                        self.report.troubles.count(&unanswered(peer, now.since(due), owed));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Why a question has no answer, as far as our kernel knows.
+fn unanswered(peer: &mut Peer, waited: Duration, owed: u64) -> Trouble {
+    let figures = peer.figures().ok().filter(|figures| *figures != TcpInfo::default());
+    let size = peer.talk().said.question.len();
+    let asked = format!("{size} {} due {} s ago", if size == 1 { "byte" } else { "bytes" }, Seconds(waited));
+    let (kind, why) = match figures {
+        Some(figures) if is_unheard(&figures) => {
+            (Kind::Unacknowledged, format!("and nothing was heard for {} s", Seconds(figures.silent)))
+        }
+        Some(figures) if figures.not_sent > 0 || peer.talk().written() < size => {
+            (Kind::Unanswered, "which the server does not read: its window is shut".to_string())
+        }
+        Some(_) => (Kind::Unanswered, "which the server's kernel has acknowledged".to_string()),
+        None => (Kind::Unanswered, "and our kernel does not tell whether it was acknowledged".to_string()),
+    };
+    let behind = if owed > 0 { format!("; {owed} more behind it") } else { String::new() };
+    Trouble::new(kind, format!("{asked}, {why}{behind}"))
+}
+
+/// Whether the other kernel is silent, and not only its program.
+fn is_unheard(figures: &TcpInfo) -> bool {
+    let data = figures.unacknowledged > 0 && (figures.retransmits > 0 || figures.silent >= NO_ACK);
+    // A probe of a shut window may just be on its way; two are not.
+    data || figures.probes > 1
+}
