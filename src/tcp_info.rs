@@ -121,6 +121,12 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_that_tells_nothing_is_noticed() {
+        assert_eq!(TcpInfo::from_raw(&[0; 232]).unwrap().state, 0);
+        assert!(TcpInfo::is_told(&TcpListener::bind("127.0.0.1:0").unwrap()));
+    }
+
+    #[test]
     fn an_old_kernel_s_figures_are_not_guessed() {
         assert_eq!(TcpInfo::from_raw(&[0; 104]), None);
         assert!(TcpInfo::of(&std::fs::File::open("/dev/null").unwrap()).is_err());

@@ -23,12 +23,13 @@ fn main() {
     if let Some(missing) = &missing {
         eprintln!("\nNOT RUN: {missing}. These tests are ignored; they have not passed.\n");
     }
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("no_system_call_in_ten_idle_seconds_with_5000_peers", idle),
         ("nothing_spins_at_the_limit", at_the_limit),
         ("nothing_spins_without_descriptors", without_descriptors),
         ("accepting_costs_two_calls_and_an_exchange_three", costs),
         ("a_peer_is_registered_for_writing_once_and_only_when_output_waits", writing),
+        ("an_option_is_set_if_it_can_be_read_back", sandbox),
         ("a_shut_window_costs_a_look_an_interval", shut_windows),
     ];
     let trials = tests.map(|(name, run)| {
@@ -223,4 +224,17 @@ fn shut_windows() {
         let set = counts.count("setsockopt");
         assert!(if settings == 0 { set == 0 } else { about(set, PEERS * SECONDS) }, "{:?}", counts.0);
     }
+}
+
+/// A sandboxed kernel says yes to every option, gives none back and fills `TCP_INFO` with zeros, as gVisor did: the start
+/// does not promise what was not set, and says what does not hold.
+fn sandbox() {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-einject=getsockopt:retval=0", env!("CARGO_BIN_EXE_stillthere")]);
+    strace.args(["serve", "127.0.0.1:0", "--deadline", "5s", "--stalled", "10s"]);
+    let mut server = Server::start_with(strace);
+    server.wait_for("the deadline holds for idle peers only");
+    server.wait_for("TCP_INFO tells nothing here: --stalled finds nobody");
+    assert!(!server.told().contains("the same with data unacknowledged"), "{}", server.told());
+    exchange(&mut server.connect());
 }
