@@ -154,12 +154,14 @@ impl Reactor {
         listening.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Stops at SIGTERM and SIGINT, within `grace`.
+    /// Stops at SIGTERM and SIGINT, within `grace`. SIGUSR1 logs the figures. What else would end the
+    /// process and is sent by habit, as SIGHUP is, is logged, and nothing is done: see
+    /// [`Signals::open_and_outlive_the_others`].
     ///
     /// # Errors
     /// The signal handlers cannot be installed.
     pub fn obey_signals(&mut self, grace: Duration) -> io::Result<()> {
-        self.add(|registry, names| Signals::open(grace, registry, names))
+        self.add(|registry, names| Signals::open_and_outlive_the_others(grace, registry, names))
     }
 
     /// Adds a source, which registers what it waits for under the names that it is given.
