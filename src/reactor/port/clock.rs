@@ -190,16 +190,17 @@ impl Port {
     pub(super) fn ask_service(&mut self, key: u32, now: Moment, turn: &Turn<'_>) {
         let terms = Terms { now, slot: key, ..self.terms };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
-        if let Some(due) = connection.quiet(&mut *self.service, terms) {
-            // What it has just sent goes out now: the time for the answer begins now, too.
-            let due = due + turn.clock.now().since(now);
-            self.agenda.arm(due, Ticket::new(key, connection.arrival()));
+        let due = connection.quiet(&mut *self.service, terms);
+        // What it has just sent went out now: the time for the answer begins now, too.
+        let sent = turn.clock.now();
+        if let Some(due) = due {
+            self.agenda.arm(due + sent.since(now), Ticket::new(key, connection.arrival()));
             let living = |ticket: Ticket| {
                 self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
             };
             self.agenda.tidy(self.peers.len(), living);
         }
-        self.see_to_a_spontaneous_write(key, turn.now, turn.registry);
+        self.see_to_a_spontaneous_write(key, sent, turn.registry);
     }
 
     /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been
