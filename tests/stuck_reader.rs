@@ -266,3 +266,27 @@ fn what_cannot_be_written_for_another_reason_is_said() {
         assert!(said.starts_with("stillthere: cannot write to standard output: No space left"), "{said}");
     }
 }
+
+/// Nobody sees the verdict of a scene whose reader has gone: it ends, and says nothing. But not if a file is wanted.
+#[cfg(feature = "lab")]
+#[test]
+fn a_scene_ends_with_its_reader() {
+    let (mut reader, writer) = pipe().unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_stillthere"))
+        .args(["lab", "run", "idle/none", "--deadline", "10s"])
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    let read = reader.read(&mut [0; 10]).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("the lab makes") {
+        return eprintln!("NOT TESTED: {said}");
+    }
+    assert!(read > 0 && began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    assert_eq!((output.status.code(), &*said), (Some(1), ""));
+}
