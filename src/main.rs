@@ -23,52 +23,31 @@ fn main() -> ExitCode {
         Ok(Command::Serve(settings)) => settings,
         #[cfg(feature = "lab")]
         Ok(Command::Lab(command)) => {
-            return match lab::obey(&command) {
-                Ok(lab::Promise::Kept) => ExitCode::SUCCESS,
-                Ok(lab::Promise::Broken) => ExitCode::from(FAILED),
-                Err(sentence) => {
-                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
-                    ExitCode::from(FAILED)
-                }
-            };
+            return code(lab::obey(&command).map(|promise| promise == lab::Promise::Kept));
         }
         #[cfg(feature = "plan")]
-        Ok(Command::Plan(question)) => {
-            return match plan::answer(&question) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(sentence) => {
-                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
-                    ExitCode::from(FAILED)
-                }
-            };
-        }
+        Ok(Command::Plan(question)) => return code(plan::answer(&question).map(|()| true)),
         #[cfg(feature = "load")]
         Ok(Command::Load(settings)) => {
-            return match load::run(&settings) {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::from(FAILED),
-                Err(sentence) => {
-                    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
-                    ExitCode::from(FAILED)
-                }
-            };
+            observe::stderr::Stderr::open(); // its bar is drawn in the loop
+            return code(load::run(&settings));
         }
-        Ok(Command::Tell(text)) => {
-            let _ = writeln!(io::stdout(), "{text}"); // the reader may have gone
-            return ExitCode::SUCCESS;
-        }
+        Ok(Command::Tell(text)) => return code(observe::stdout::tell(&(text + "\n")).map(|()| true)),
         Err(usage) => {
             let _ = writeln!(io::stderr(), "stillthere: {usage}");
             return ExitCode::from(USAGE);
         }
     };
-    observe::log::start(&settings.log);
-    match serve::run(&settings) {
-        Ok(Ending::Orderly) => ExitCode::SUCCESS,
-        Ok(Ending::Aborted { .. }) => ExitCode::from(FAILED),
-        Err(sentence) => {
-            let _ = writeln!(io::stderr(), "stillthere: {sentence}");
-            ExitCode::from(FAILED)
-        }
+    let log = observe::log::start(&settings.log);
+    let ending = serve::run(&settings);
+    log.end(ending.as_ref().err().map(String::as_str));
+    ExitCode::from(if ending == Ok(Ending::Orderly) { 0 } else { FAILED })
+}
+
+/// Of a command that came to `true`, to `false`, or to nothing for the reason that is said.
+fn code(result: Result<bool, String>) -> ExitCode {
+    if let Err(sentence) = &result {
+        let _ = writeln!(io::stderr(), "stillthere: {sentence}");
     }
+    ExitCode::from(if result == Ok(true) { 0 } else { FAILED })
 }

@@ -17,6 +17,7 @@ use self::search::Wish;
 pub use self::search::few_wake_ups;
 use crate::keepalive::odds::{Outlook, Path, Round};
 use crate::keepalive::{Guard, Keepalive, TimerWheel};
+use crate::observe::stdout;
 
 mod budget;
 mod curve;
@@ -115,8 +116,7 @@ pub fn answer(question: &Question) -> Result<(), String> {
         std::fs::write(path, figure).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     let text = if question.json { json::write(&plan) } else { told::tell(&plan) };
-    let result = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
-    result.map_err(|error| format!("cannot write the plan: {error}"))
+    stdout::tell(&text)
 }
 
 impl Question {

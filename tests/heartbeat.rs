@@ -154,3 +154,110 @@ fn a_frozen_process_is_let_go() {
     cat.wait().unwrap();
     assert!(told.expect("let go in time").1.contains("departed: unresponsive"));
 }
+
+/// Peers that say something three times a second, or only when they are asked.
+struct Crowd {
+    peers: Vec<TcpStream>,
+    only_answer: bool,
+}
+
+impl Crowd {
+    fn join(&mut self, server: &Server, count: usize) {
+        for _ in 0..count {
+            let peer = server.connect();
+            peer.set_nonblocking(true).unwrap();
+            self.peers.push(peer);
+        }
+    }
+
+    fn speak_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            let next = Instant::now() + Duration::from_millis(300);
+            for (nth, peer) in self.peers.iter_mut().enumerate() {
+                let asked = match peer.read(&mut [0; 64]) {
+                    Ok(0) => panic!("peer {nth}, which spoke when it was to, was let go"),
+                    Ok(_) => true,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+                    Err(error) => panic!("peer {nth}, which spoke when it was to, was let go: {error}"),
+                };
+                if asked || !self.only_answer {
+                    peer.write_all(b"x").unwrap();
+                }
+            }
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// The server is stopped for longer than it waits for a peer. When it goes on the time is over for all, and
+/// what they said meanwhile waits to be read; some wait to be accepted. `PEERS=9000` tries it with more.
+fn is_stopped_and_keeps_everybody(options: &[&str], only_answer: bool) {
+    let peers = std::env::var("PEERS").map_or(3000, |peers| peers.parse().expect("PEERS is a number"));
+    raise_descriptor_limit(peers as u64 + 400);
+    let mut server = Server::start(&[options, &["--log", "info"]].concat());
+    let mut crowd = Crowd { peers: Vec::new(), only_answer };
+    crowd.join(&server, peers);
+    if only_answer {
+        // All are asked, and nobody has answered yet.
+        std::thread::sleep(Duration::from_millis(2500));
+    } else {
+        crowd.speak_for(Duration::from_secs(4));
+    }
+    for stopped in [6, 8] {
+        server.signal("STOP");
+        crowd.join(&server, 100);
+        crowd.speak_for(Duration::from_secs(stopped));
+        server.signal("CONT");
+        crowd.speak_for(Duration::from_secs(4));
+        assert_eq!(server.wait_for_within(" departed", Duration::ZERO), None);
+    }
+    server.signal("USR1");
+    server.wait_for(&format!("{0} connected, {0} accepted, 0 lost before, 0 departed", peers + 200));
+}
+
+#[test]
+fn a_stopped_server_keeps_those_who_were_to_speak() {
+    // They are written to, too, so that the kernel's figures are asked about them: it was not stopped.
+    is_stopped_and_keeps_everybody(&["--expect", "3s", "--deadline", "4s", "--stalled", "3s"], false);
+}
+
+#[test]
+fn a_stopped_server_keeps_those_who_answered() {
+    let beats = ["--service", "heartbeat", "--heartbeat", "2s", "--heartbeat-timeout", "4s"];
+    is_stopped_and_keeps_everybody(&beats, true);
+}
+
+/// Its output waits for us, who are stopped, and not for the peer, who has taken all that the kernel held.
+#[test]
+fn a_stopped_server_keeps_those_whose_output_it_holds() {
+    let mut server = Server::start(&["--expect", "2s", "--stalled", "2s"]);
+    let mut peer = server.connect();
+    peer.set_nonblocking(true).unwrap();
+    let (mut sent, mut received, mut buffer) = (0, 0, vec![0; 1 << 20]);
+    let mut quiet = Instant::now();
+    while quiet.elapsed() < Duration::from_millis(500) {
+        match peer.write(&[7; 64 * 1024]) {
+            Ok(count) => (sent, quiet) = (sent + count, Instant::now()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    server.signal("STOP");
+    // All that is in the kernels; the rest is in the server's outbox.
+    let mut quiet = Instant::now();
+    while quiet.elapsed() < Duration::from_secs(4) {
+        match peer.read(&mut buffer) {
+            Ok(count) => (received, quiet) = (received + count, Instant::now()),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+    assert!(received < sent, "all {sent} bytes came back from the kernel alone");
+    server.signal("CONT");
+    peer.set_nonblocking(false).unwrap();
+    while received < sent {
+        let count = peer.read(&mut buffer).expect("it is kept");
+        assert!(count > 0, "let go with {} of {sent} bytes to come", sent - received);
+        received += count;
+    }
+    assert!(server.wait_for(" departed: ").1.contains("departed: unresponsive"), "and now it is silent");
+}

@@ -487,7 +487,7 @@ fn a_report_that_cannot_be_written_is_no_success() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(PROGRAM);
     command.args(["load", &server.address().to_string(), "--connections", "2", "--time", "100ms"]).stdout(full);
-    check(&command.output().unwrap(), 1, &["cannot write the report: No space left on device"]);
+    check(&command.output().unwrap(), 1, &["cannot write to standard output: No space left on device"]);
 }
 
 #[test]

@@ -384,6 +384,50 @@ fn sigusr1_logs_a_line_of_figures() {
     server.wait_for("1 connected, 2 accepted, 0 lost before, 1 departed: 1 closed by the peer");
 }
 
+/// A terminal that goes away, logrotate's habit, somebody's idea of "reload": nobody is cut off for that.
+#[test]
+fn signals_that_mean_nothing_are_told_and_cost_nobody_anything() {
+    let mut server = Server::start(&[]);
+    let mut peer = server.connect();
+    exchange(&mut peer, b"before");
+    for name in ["HUP", "USR2", "QUIT", "ALRM", "VTALRM", "PROF", "IO"] {
+        server.signal(name);
+        server.wait_for(&format!("SIG{name}: means nothing here"));
+        exchange(&mut peer, b"after");
+    }
+    // SIGPIPE and SIGXFSZ, of a log that nobody reads or that may not grow, are the write's affair.
+    ["PIPE", "XFSZ"].iter().for_each(|name| server.signal(name));
+    exchange(&mut peer, b"and still here");
+    server.signal("TERM");
+    server.wait_for("stopped: 0 connected, 1 accepted");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// A log that may not grow any more is none, and no reason to end.
+#[test]
+fn a_log_at_its_limit_ends_nobody() {
+    let path = std::env::temp_dir().join(format!("stillthere-log-{}", std::process::id()));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // In blocks of 512 or 1024 bytes, as the shell has it.
+    let line = format!(
+        "ulimit -f 4; exec {} serve 127.0.0.1:{port} --log debug 2>{}",
+        env!("CARGO_BIN_EXE_stillthere"),
+        path.display()
+    );
+    let mut child = std::process::Command::new("sh").args(["-c", &line]).spawn().unwrap();
+    wait_until("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    for _ in 0..100 {
+        exchange(&mut connect(([127, 0, 0, 1], port).into()), b"served");
+    }
+    let status = child.try_wait().unwrap();
+    let _ = child.kill();
+    let _ = child.wait();
+    let length = std::fs::metadata(&path).map(|log| log.len());
+    let _ = std::fs::remove_file(&path);
+    assert_eq!(status, None, "it ended when its log could not grow");
+    assert!(length.is_ok_and(|length| (1024..=4096).contains(&length)), "the log was at its limit");
+}
+
 #[test]
 fn several_addresses_and_both_families() {
     let server = Server::start(&["127.0.0.1:0", "[::]:0", "--service", "discard"]);

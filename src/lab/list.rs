@@ -6,14 +6,14 @@ use crate::keepalive::Keepalive;
 use crate::lab::expectation::{Expectation, expect};
 use crate::lab::program::PRESETS;
 use crate::lab::scene::{Fault, Scene, State};
+use crate::observe::stdout;
 use crate::serve::timer_wheel;
 use crate::speak::Speak;
 
 /// # Errors
 /// Standard output cannot be written.
 pub fn print() -> Result<(), String> {
-    let result = std::io::Write::write_all(&mut std::io::stdout(), text().as_bytes());
-    result.map_err(|error| format!("cannot write the list: {error}"))
+    stdout::tell(&text())
 }
 
 fn text() -> String {

@@ -19,6 +19,7 @@ use crate::lab::scene::{Fault, Scene, State};
 use crate::lab::terminal::{wants_colours, width};
 use crate::lab::timeline::Verdict;
 use crate::lab::{Matrix, Promise, Settings};
+use crate::observe::stdout;
 
 /// What became of one scene with one server.
 struct Done {
@@ -132,14 +133,16 @@ fn show(matrix: &Matrix, programs: &[Program], done: Vec<Done>) -> Result<(), St
         remarks[program].push((scene, why));
     }
     let colours = wants_colours(io::stdout().is_terminal(), |name| std::env::var_os(name));
+    let mut tables = String::new();
     for (report, remarks) in reports.iter().zip(&remarks) {
         let mut text = table::draw(report, width(io::stdout()), colours);
         for (why, scenes) in gathered(remarks) {
             text += &format!("–  {}: {why}\n", scenes.join(", "));
         }
-        // A reader that has gone does not keep the files from being written.
-        let _ = writeln!(io::stdout(), "{text}");
+        tables += &(text + "\n");
     }
+    // What cannot be told does not keep the files from being written.
+    let told = stdout::tell(&tables);
     if let Some(path) = &matrix.json {
         let tables = reports.iter().map(json::write).collect::<Vec<_>>();
         let text = if let [one] = tables.as_slice() { one.clone() } else { format!("[{}]\n", tables.join(",")) };
@@ -159,7 +162,7 @@ fn show(matrix: &Matrix, programs: &[Program], done: Vec<Done>) -> Result<(), St
             write(&page_path(path, &report.server, reports.len()), &page::write(report))?;
         }
     }
-    Ok(())
+    told
 }
 
 /// A page holds one server: where there are several, each has its name in its file's name.

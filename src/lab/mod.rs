@@ -131,6 +131,8 @@ pub struct Matrix {
 pub enum Promise {
     Kept,
     Broken,
+    /// The reader of the timeline went before the end, and the scene with it.
+    Unseen,
 }
 
 /// Does what was asked.

@@ -29,13 +29,27 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
     let colours = wants_colours(io::stdout().is_terminal(), |name| std::env::var_os(name));
     let mut printer = Printer::new(io::stdout(), colours, None);
     let mut opened = false;
-    // A reader that has gone does not end the scene: the files are still wanted.
+    let wants_files = run.pcap.is_some() || run.svg.is_some();
+    let mut trouble = None;
+    let mut has_gone = false;
     let played = play(&part, interrupt, &mut |origin, entry| {
         if !std::mem::replace(&mut opened, true) {
             printer = Printer::new(io::stdout(), colours, Some(origin));
         }
-        let _ = printer.entry(entry);
+        match printer.entry(entry) {
+            // With its reader the scene ends, if no file is wanted of it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                if !wants_files && !std::mem::replace(&mut has_gone, true) {
+                    interrupt.ask();
+                }
+            }
+            Err(error) => trouble = Some(format!("cannot write to standard output: {error}")),
+            Ok(()) => {}
+        }
     });
+    if has_gone {
+        return Ok(Promise::Unseen);
+    }
     if interrupt.is_asked() {
         return Err("interrupted; the networks and servers of this lab are removed".to_string());
     }
@@ -46,10 +60,17 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
     match played.outcome {
         Outcome::CannotBe(why) => Err(format!("{}: {why}", run.scene)),
         Outcome::Judged(verdict) => {
-            let _ = printer.verdict(&verdict);
+            if let Err(error) = printer.verdict(&verdict)
+                && error.kind() != io::ErrorKind::BrokenPipe
+            {
+                trouble = Some(format!("cannot write to standard output: {error}"));
+            }
             if let Some(path) = &run.svg {
                 let drawn = figure::draw(&played.timeline, &verdict);
                 write(path, &played.timeline, |out, _| out.write_all(drawn.as_bytes()))?;
+            }
+            if let Some(trouble) = trouble {
+                return Err(trouble);
             }
             Ok(if verdict.kept_its_promise { Promise::Kept } else { Promise::Broken })
         }

@@ -24,7 +24,7 @@ use crate::load::progress::Progress;
 use crate::load::report::Report;
 use crate::load::schedule::Schedule;
 use crate::load::trouble::{Kind, Trouble};
-use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Turn};
+use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Tally, Turn};
 use crate::speak::Speak;
 
 /// Descriptors that are not for connections: the standard three, epoll, the signals' pipe, the timer,
@@ -257,7 +257,7 @@ impl Crowd {
         if self.phase == Phase::Over {
             return;
         }
-        self.lose_patience(turn.now);
+        self.lose_patience(turn.heard);
         self.proceed(turn.now);
         if self.next_sample <= turn.now && self.phase != Phase::Over {
             self.sample(turn.now);
@@ -318,6 +318,10 @@ impl Source for Crowd {
 
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
         self.phase != Phase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
+    }
+
+    fn count(&self, total: &mut Tally) {
+        total.connected += self.peers.len();
     }
 
     fn deadline(&self) -> Option<Moment> {

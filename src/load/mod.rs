@@ -10,7 +10,6 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
@@ -22,7 +21,8 @@ use crate::load::criterion::Criterion;
 use crate::load::crowd::Crowd;
 use crate::load::family::Family;
 use crate::load::report::Report;
-use crate::reactor::Reactor;
+use crate::observe::stdout;
+use crate::reactor::{Reactor, Signals};
 use crate::speak::Speak;
 
 mod clock;
@@ -87,23 +87,24 @@ pub fn run(settings: &Settings) -> Result<bool, String> {
     // What cannot be had is counted when it is missed.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let report = measure(settings, family)?;
-    let shown = writeln!(io::stdout(), "{}", report::table::write(&report));
+    // What cannot be told does not keep the files from being written.
+    let told = stdout::tell(&(report::table::write(&report) + "\n"));
     for (path, text) in [(&settings.json, report::json::write(&report)), (&settings.html, report::page::write(&report))]
     {
         if let Some(path) = path {
             fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
     }
-    match shown {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("cannot write the report: {error}")),
-        _ => Ok(report.is_success()), // a reader that has gone does not want it
-    }
+    told.map(|()| report.is_success())
 }
 
 fn measure(settings: &Settings, family: Option<Family>) -> Result<Report, String> {
     let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot make an epoll: {error}"))?;
     let grace = Duration::ZERO;
-    reactor.obey_signals(grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    // A terminal that goes away ends it, as it does every client.
+    reactor
+        .add(|registry, names| Signals::open(grace, registry, names))
+        .map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let (sender, reports) = channel();
     reactor
         .add(|registry, names| Crowd::open(settings.clone(), family, registry, names, sender))

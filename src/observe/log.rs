@@ -1,15 +1,16 @@
 //! The log, on stderr.
 //!
-//! simple_logger decides what is told. It does not write the lines: it prints with `eprintln!`,
-//! which panics when stderr cannot be written, and so a full disk or a closed pipe behind stderr
-//! would end the server and cut off every peer. Here such a line is lost, counted, and told of.
+//! simple_logger decides what is told. It does not write the lines: it prints with `eprintln!`, which
+//! waits for a reader that is stuck, and panics when stderr cannot be written. Here no line is waited
+//! for: one that is not taken is left out, counted, and told of with the next, or at the end.
 
-use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
+
+use crate::observe::stderr::Stderr;
 
 /// What is to be told: a level, and other levels for some modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,46 +41,63 @@ impl std::str::FromStr for Levels {
     }
 }
 
-struct Stderr {
+/// The log of this process.
+pub struct Logger {
     filter: SimpleLogger,
-    lost: AtomicU64,
+    stderr: Mutex<Stderr>,
 }
 
-impl Log for Stderr {
+impl Logger {
+    fn tell(&self, line: impl FnOnce(&str) -> String) {
+        let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let mut lines = match stderr.left_out() {
+            0 => String::new(),
+            1 => format!("{now} WARN  1 line was left out here: stderr did not take it\n"),
+            count => format!("{now} WARN  {count} lines were left out here: stderr did not take them\n"),
+        };
+        lines += &line(&now);
+        if !lines.is_empty() {
+            stderr.write(lines);
+        }
+    }
+
+    /// The last words: a sentence without a time, if there is one, and how many lines were left out. Now
+    /// nobody is served any more, so it waits a moment for a reader that is slow.
+    pub fn end(&self, sentence: Option<&str>) {
+        let waits = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).wait_for_room(sentence.is_some());
+        if waits {
+            self.tell(|_| sentence.map_or_else(String::new, |sentence| format!("stillthere: {sentence}\n")));
+        }
+    }
+}
+
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
+        if self.enabled(record.metadata()) {
+            self.tell(|now| format!("{now} {:5} {}\n", record.level(), record.args()));
         }
-        let lost = self.lost.load(Ordering::Relaxed);
-        let now = humantime::format_rfc3339_millis(SystemTime::now());
-        let mut line = String::new();
-        if lost > 0 {
-            line = format!("{now} WARN  {lost} lines before this one could not be written to stderr\n");
-        }
-        line += &format!("{now} {:5} {}\n", record.level(), record.args());
-        match std::io::stderr().write_all(line.as_bytes()) {
-            Ok(()) => self.lost.fetch_sub(lost, Ordering::Relaxed),
-            Err(_) => self.lost.fetch_add(1, Ordering::Relaxed),
-        };
     }
 
     fn flush(&self) {}
 }
 
 /// Starts the log. Once in a process; a second call changes nothing.
-pub fn start(levels: &Levels) {
+pub fn start(levels: &Levels) -> &'static Logger {
     let filter = levels.modules.iter().fold(
         SimpleLogger::new().with_level(levels.default).with_module_level("mio", LevelFilter::Warn),
         |filter, (module, level)| filter.with_module_level(module, *level),
     );
     let most = filter.max_level();
-    if log::set_boxed_logger(Box::new(Stderr { filter, lost: AtomicU64::new(0) })).is_ok() {
+    let logger = Box::leak(Box::new(Logger { filter, stderr: Mutex::new(Stderr::open()) }));
+    if log::set_logger(logger).is_ok() {
         log::set_max_level(most);
     }
+    logger
 }
 
 #[cfg(test)]

@@ -2,3 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod log;
+pub mod stderr;
+pub mod stdout;

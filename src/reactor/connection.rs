@@ -199,6 +199,11 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// It is going to be driven, or there was no memory to read it with: what it says is not known yet.
+    pub fn may_hold_input(&self) -> bool {
+        self.wire.queued || self.wire.outbox.is_none() && self.wire.readiness.has(Readiness::READABLE)
+    }
+
     /// Asks the service what the time means for this peer, and when to ask again. A peer that has
     /// sent its FIN will say no more, and one that we are closing has deadlines of its own: neither
     /// is asked about. Where it ends the connection, this must be driven.

@@ -55,6 +55,12 @@ pub(crate) const SCRATCH: usize = 64 * 1024;
 const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
 /// How often in a row `poll` may fail before the loop gives up.
 const POLL_TRIES: u32 = 16;
+/// A turn that comes so much later than it should was held up from outside: stopped, frozen, or with
+/// its whole machine.
+const HELD_UP: Duration = Duration::from_secs(1);
+/// Then nobody's silence is judged for so long: where the kernel was held up, too, what was sent
+/// meanwhile is still on its way.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How a loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +80,19 @@ pub struct Reactor {
     clock: Clock,
     capacity: Capacity,
     requests: Vec<Request>,
+    /// When this turn woke.
+    now: Moment,
+    /// When the wait began, or earlier; and when it was to end.
+    asked: Moment,
+    until: Moment,
     /// When the first of the sources has something to do by the clock, as it was before the wait.
     due: Moment,
+    /// All that had come by then was latched: see [`Turn::heard`].
+    heard: Moment,
+    /// Since when the batches have been full, and how many events they held.
+    sweep: Option<(Moment, usize)>,
+    /// It was held up: nobody's silence is judged before.
+    settled: Moment,
     /// The batch of events was full.
     crowded: bool,
     failures: u32,
@@ -99,7 +116,13 @@ impl Reactor {
             clock: Clock::start(),
             capacity: Capacity::of(limit),
             requests: Vec::new(),
+            now: Moment::default(),
+            asked: Moment::default(),
+            until: Moment::default(),
             due: Moment::default(),
+            heard: Moment::default(),
+            sweep: None,
+            settled: Moment::default(),
             crowded: false,
             failures: 0,
             stopping: false,
@@ -131,12 +154,14 @@ impl Reactor {
         listening.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Stops at SIGTERM and SIGINT, within `grace`.
+    /// Stops at SIGTERM and SIGINT, within `grace`. SIGUSR1 logs the figures. What else would end the
+    /// process and is sent by habit, as SIGHUP is, is logged, and nothing is done: see
+    /// [`Signals::open_and_outlive_the_others`].
     ///
     /// # Errors
     /// The signal handlers cannot be installed.
     pub fn obey_signals(&mut self, grace: Duration) -> io::Result<()> {
-        self.add(|registry, names| Signals::open(grace, registry, names))
+        self.add(|registry, names| Signals::open_and_outlive_the_others(grace, registry, names))
     }
 
     /// Adds a source, which registers what it waits for under the names that it is given.
@@ -170,10 +195,14 @@ impl Reactor {
     /// # Errors
     /// `poll` cannot work.
     pub fn turn(&mut self) -> io::Result<()> {
-        self.wait()?;
-        self.latch();
+        let is_heard = self.wait()?;
+        let count = self.latch();
+        if is_heard {
+            self.hear(count);
+        }
         let mut turn = Turn {
-            now: self.clock.now(),
+            now: self.now,
+            heard: self.heard,
             clock: self.clock,
             registry: self.poll.registry(),
             scratch: &mut self.scratch,
@@ -183,7 +212,7 @@ impl Reactor {
         };
         self.sources.iter_mut().for_each(|source| source.drive(&mut turn));
         self.sources.iter_mut().for_each(|source| source.accept(&mut turn));
-        if self.due <= turn.now {
+        if self.due <= turn.heard {
             self.sources.iter_mut().for_each(|source| source.expire(&mut turn));
         }
         self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
@@ -192,8 +221,9 @@ impl Reactor {
         Ok(())
     }
 
-    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks.
-    fn wait(&mut self) -> io::Result<()> {
+    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False:
+    /// it told nothing, not even that nothing came.
+    fn wait(&mut self) -> io::Result<bool> {
         let timeout = self.timeout();
         match timeout {
             Some(Duration::ZERO) => trace!("turn: work is left, so it does not wait"),
@@ -206,8 +236,13 @@ impl Reactor {
             let (waited, count) = (self.clock.now().since(before), self.events.iter().count());
             trace!("turn: waited {waited:?}: {count} events");
         }
+        self.now = self.look_at_the_clock(self.until);
         match result {
-            Ok(()) => self.failures = 0,
+            Ok(()) => {
+                self.failures = 0;
+                return Ok(true);
+            }
+            // SIGCONT ends a wait like this, and the events that came meanwhile are told in the next one.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) if self.failures < POLL_TRIES => {
                 self.events.clear();
@@ -216,24 +251,61 @@ impl Reactor {
             }
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(false)
     }
 
     /// How long to sleep: not at all while work is left, for ever if nothing is due.
     fn timeout(&mut self) -> Option<Duration> {
         if self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
             // What is due meanwhile is not known: it is looked for.
-            self.due = Moment::default();
+            (self.due, self.asked, self.until) = (Moment::default(), self.now, self.now);
             return Some(Duration::ZERO);
         }
         let deadline = self.sources.iter().filter_map(|source| source.deadline()).min();
         self.due = deadline.unwrap_or(Moment::NEVER);
-        Some(deadline?.since(self.clock.now()))
+        (self.asked, self.until) = (self.now, Moment::NEVER);
+        let deadline = deadline?;
+        self.asked = self.look_at_the_clock(self.now);
+        self.until = deadline.max(self.settled).max(self.asked);
+        Some(self.until.since(self.asked))
     }
 
-    /// Hands each event to its source. Nothing is done yet, so no event can meet what another one
-    /// has changed.
-    fn latch(&mut self) {
+    /// What the time is, which was to be `expected`. If the loop was held up, the kernel may have been, too.
+    fn look_at_the_clock(&mut self, expected: Moment) -> Moment {
+        let now = self.clock.now();
+        if expected + HELD_UP < now {
+            self.settled = now + SETTLE;
+        }
+        now
+    }
+
+    /// Finds by when all that came has been latched. Silence is judged as of that moment, so that nobody
+    /// is taken for silent whose bytes wait to be read.
+    fn hear(&mut self, count: usize) {
+        let mut heard = self.asked;
+        if count == BATCH {
+            // The kernel tells of all in turn: who was ready at first is told of before anybody is told
+            // of twice.
+            let connected = self.tally().connected;
+            let (began, told) = self.sweep.get_or_insert((self.asked, 0));
+            *told += BATCH;
+            if *told < connected + BATCH {
+                return;
+            }
+            heard = *began;
+        } else if count == 0 {
+            // Nothing came until the time was up.
+            heard = self.until.min(self.now);
+        }
+        self.sweep = None;
+        if self.settled <= self.now {
+            self.heard = self.heard.max(heard);
+        }
+    }
+
+    /// Hands each event to its source, and says how many there were. Nothing is done yet, so no event can
+    /// meet what another one has changed.
+    fn latch(&mut self) -> usize {
         let mut count = 0;
         for event in &self.events {
             let (source, key) = Names::split(event.token());
@@ -241,6 +313,7 @@ impl Reactor {
             count += 1;
         }
         self.crowded = count == BATCH;
+        count
     }
 
     /// Does what the sources asked for.

@@ -71,7 +71,8 @@ impl<T> Peer<'_, T> {
         self.line.room(self.terms.max_output)
     }
 
-    /// When this turn heard of the peer.
+    /// When this turn heard of the peer; in [`Service::quiet`], by when all that it had sent was
+    /// received. A loop that was stopped may be past that moment already.
     pub fn now(&self) -> Moment {
         self.terms.now
     }
@@ -94,7 +95,8 @@ impl<T> Peer<'_, T> {
     }
 
     /// While output waits, the peer is not read: it may have spoken unheard. How long ago some of the
-    /// output was sent for the last time; `None` if none waits.
+    /// output was sent for the last time; `None` if none waits. Zero where it has taken all that it was
+    /// given, and more waits for us only.
     pub fn took_output(&self) -> Option<Duration> {
         self.line.took_output()
     }

@@ -1,14 +1,22 @@
 //! Signals as a source of the loop. A handler writes to a pipe; no thread is started.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use log::{info, trace, warn};
 use mio::event::Event;
 use mio::{Interest, Registry};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
+};
 
 use crate::reactor::source::{Names, Request, Source, Turn};
+
+/// What ends a process that does not ask for it (signal(7)), and is sent by habit: when a terminal goes
+/// away or a log is rotated, to reload, by a timer that was inherited. It is told of, and all goes on.
+const UNHEEDED: [i32; 7] = [SIGHUP, SIGQUIT, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
 
 /// SIGTERM and SIGINT stop the loop, a second one at once; SIGUSR1 asks for the figures.
 pub struct Signals {
@@ -24,7 +32,28 @@ impl Signals {
     /// # Errors
     /// The handlers or their pipe cannot be made or registered.
     pub fn open(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
-        let mut pipe = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
+        let pipe = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
+        Self::join(pipe, grace, registry, names)
+    }
+
+    /// The same for a server, which is not to end but when it is told to: what else would end it is told
+    /// of, and does nothing.
+    ///
+    /// # Errors
+    /// The handlers or their pipe cannot be made or registered.
+    pub fn open_and_outlive_the_others(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
+        let pipe = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGUSR1].iter().chain(&UNHEEDED))?;
+        // The log may grow no more (RLIMIT_FSIZE): then the write says so. To tell of it would be one more.
+        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+        Self::join(pipe, grace, registry, names)
+    }
+
+    fn join(
+        mut pipe: signal_hook_mio::v1_0::Signals,
+        grace: Duration,
+        registry: &Registry,
+        names: Names,
+    ) -> io::Result<Self> {
         registry.register(&mut pipe, names.token(0), Interest::READABLE)?;
         Ok(Self { pipe, pending: false, grace, stopping: false })
     }
@@ -44,6 +73,10 @@ impl Source for Signals {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             let request = match signal {
                 SIGUSR1 => Request::Figures,
+                _ if UNHEEDED.contains(&signal) => {
+                    info!("{name}: means nothing here, and nothing is done; SIGTERM stops, SIGUSR1 tells figures");
+                    continue;
+                }
                 _ if self.stopping => {
                     warn!("{name} again: ends at once");
                     Request::Abort

@@ -25,7 +25,8 @@ pub trait Source {
     /// Takes new peers, within a budget. After `drive`, because slots may have come free.
     fn accept(&mut self, _turn: &mut Turn<'_>) {}
 
-    /// Does what is due by the clock. Left out where no deadline has come that was known before the wait.
+    /// Does what is due at [`Turn::heard`]. Left out where no deadline has come that was known before the
+    /// wait.
     fn expire(&mut self, _turn: &mut Turn<'_>) {}
 
     /// Frees what has ended. The only place where a slot comes free.
@@ -84,6 +85,10 @@ impl Names {
 pub struct Turn<'a> {
     /// When this turn woke.
     pub now: Moment,
+    /// All that came by then was driven in this turn at the latest. Whoever judges silence compares with
+    /// this moment and not with `now`: a loop that was stopped, or has more to hear than fits one batch,
+    /// knows the time before it knows what was said.
+    pub heard: Moment,
     /// For those who must know it better than that.
     pub clock: Clock,
     pub registry: &'a Registry,

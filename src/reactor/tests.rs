@@ -8,13 +8,20 @@ use socket2::SockRef;
 
 use super::*;
 use crate::keepalive::Keepalive;
-use crate::service::Echo;
+use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
 fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();
     let keepalive = Keepalive::with_deadline(Duration::from_secs(3)).unwrap();
     let listen = Listen::on("127.0.0.1:0".parse().unwrap()).keepalive(keepalive);
     let address = reactor.listen(listen, Echo).unwrap().address;
+    (reactor, address)
+}
+
+/// A loop whose peers are to speak once a second, or are asked.
+fn listening<V: Service + 'static>(service: V) -> (Reactor, SocketAddr) {
+    let mut reactor = Reactor::new(10_000).unwrap();
+    let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), service).unwrap().address;
     (reactor, address)
 }
 
@@ -138,4 +145,56 @@ fn a_service_can_close_a_connection() {
     let mut received = Vec::new();
     peer.read_to_end(&mut received).unwrap();
     assert_eq!(received, b"goodbye");
+}
+
+/// The process was stopped for ten seconds, and more peers spoke meanwhile than fit into one batch: the
+/// clock knows before all of them were read.
+#[test]
+fn a_loop_that_was_stopped_hears_everybody_before_it_judges() {
+    let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(4)));
+    let mut peers = connect(&mut reactor, address, 2 * BATCH + 300);
+    peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+    reactor.clock.jump(Duration::from_secs(10));
+    for _ in 0..10 {
+        reactor.turn().unwrap();
+    }
+    assert_eq!(reactor.tally().departures.total(), 0, "{}", reactor.tally());
+    // And they are counted from the moment at which they were read.
+    turn_until(&mut reactor, |reactor| {
+        reactor.tally().departures.of(Departure::Unresponsive) == 2 * BATCH as u64 + 300
+    });
+}
+
+/// The whole machine was held up: what the peer had sent comes a moment after the loop goes on.
+#[test]
+fn a_machine_that_was_held_up_is_given_time_to_hear() {
+    let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(3)));
+    let peers = connect(&mut reactor, address, 2);
+    come_to_rest(&mut reactor);
+    reactor.clock.jump(Duration::from_secs(10));
+    let mut speaks = peers[0].try_clone().unwrap();
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        speaks.write_all(b"x").unwrap();
+    });
+    turn_until(&mut reactor, |reactor| reactor.tally().departures.total() > 0);
+    assert_eq!(reactor.tally().connected, 1, "the one that spoke is kept");
+    late.join().unwrap();
+}
+
+/// Whoever is asked has the time for its answer from then on, however late it is asked.
+#[test]
+fn a_question_that_goes_out_late_is_waited_for_from_then_on() {
+    let (after, timeout) = (Duration::from_millis(400), Duration::from_secs(2));
+    let (mut reactor, address) = listening(Heartbeat::new(Ping::default(), after, timeout, 1));
+    let mut peers = connect(&mut reactor, address, 1);
+    come_to_rest(&mut reactor);
+    reactor.clock.jump(Duration::from_secs(60));
+    let began = Instant::now();
+    turn_until(&mut reactor, |reactor| reactor.tally().departures.total() > 0);
+    let kept = began.elapsed();
+    assert!(kept >= timeout && kept < timeout + Duration::from_secs(2), "let go after {kept:?}");
+    let mut received = String::new();
+    peers[0].read_to_string(&mut received).unwrap();
+    assert_eq!(received, "PING 1\n");
 }

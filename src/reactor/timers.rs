@@ -72,6 +72,12 @@ impl Clock {
     pub fn now(self) -> Moment {
         Moment(monotonic() - self.start)
     }
+
+    /// As if the process had been stopped for so long.
+    #[cfg(test)]
+    pub fn jump(&mut self, ahead: Duration) {
+        self.start -= ahead.as_nanos() as u64;
+    }
 }
 
 /// Of the clock that is never set, in nanoseconds.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use crate::common::{PATIENCE, Server};
@@ -18,6 +18,8 @@ struct Attempt {
     child: Child,
     trace: Trace,
     stderr: Trace,
+    /// What takes it there: ends with the server.
+    copying: Option<JoinHandle<()>>,
 }
 
 /// Tries to start a server under a fault, and says what came of it.
@@ -27,6 +29,9 @@ struct Attempt {
 pub fn attempt(fault: Fault<'_>, stage: Stage, expected: Start) -> Result<String, String> {
     let mut attempt = Attempt::begin(fault);
     let came = attempt.watch();
+    if !matches!(came, Err(Ended::Hangs(_))) {
+        let _ = attempt.copying.take().map(JoinHandle::join);
+    }
     let said = attempt.stderr.text();
     let fail = |why: &str| {
         Err(format!("{why} ({:?})\nit said:\n{said}\nits last calls:\n{}", fault.options(), attempt.trace.tail()))
@@ -69,10 +74,14 @@ impl Attempt {
         let (trace, stderr) = (Trace::new(), Trace::new());
         // The same command line as when the course was recorded, so that its counts hold.
         let mut command = trace.of_command(&Server::command(PORTS), Some(fault));
-        let log = File::create(stderr.path()).expect("a file can be made in the target directory");
+        let mut log = File::create(stderr.path()).expect("a file can be made in the target directory");
+        // A pipe, as it was then, too: what a server does for its log depends on what that is.
+        let (mut reader, writer) = std::io::pipe().expect("a pipe");
         // A group of their own, so that both can be killed at once.
-        let child = command.stdout(Stdio::null()).stderr(log).process_group(0).spawn().expect("strace starts");
-        Self { child, trace, stderr }
+        let child = command.stdout(Stdio::null()).stderr(writer).process_group(0).spawn().expect("strace starts");
+        drop(command); // it has the pipe's other end
+        let copying = spawn(move || drop(std::io::copy(&mut reader, &mut log)));
+        Self { child, trace, stderr, copying: Some(copying) }
     }
 
     /// Until it ended, or was seen to serve and to stop.

@@ -230,6 +230,7 @@ pub static ROWS: &[Row] = &[
     Row::of(&["write"], WRITE, Goes, &[Comes, Closes, Asks, Stops]),
     Row::of(&["getpid"], &[], Absent, &[]), // always succeeds, says getpid(2)
     Row::of(&["openat", "open"], OPEN, Goes, &[]),
+    Row::of(&["dup2", "dup3"], &["EBADF", "EBUSY", "EINTR", "EINVAL", "EMFILE"], Goes, &[]),
     Row::of(&["statx", "newfstatat", "fstatat64", "fstat"], FILE, Goes, &[]),
     Row::of(&["read"], READ, Goes, &[]),
     Row::of(&["prlimit64"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"], Assumed, &[]),

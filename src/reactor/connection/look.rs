@@ -102,9 +102,10 @@ impl<S: Stream> Connection<S> {
                 // A tick, for the kernel counts in ticks: never early.
                 if info.sent < limit + TICK {
                     Output::Waits { after: limit + TICK - info.sent }
-                } else if info.probes > 0 {
+                } else if info.probes > 0 || !info.owes() {
                     // The last probe of the shut window is not answered yet. If the peer is dead, the
-                    // deadline sees to it; if it lives, its answer comes.
+                    // deadline sees to it; if it lives, its answer comes. Or it has taken all that the
+                    // kernel had: then it is we who have not written for long.
                     Output::Waits { after: PROBE_ANSWER.min(limit) }
                 } else {
                     Output::Stalled

@@ -239,8 +239,9 @@ impl<S: Stream> Line for Wire<S> {
 
     fn took_output(&self) -> Option<Duration> {
         self.outbox.as_ref()?;
-        // If the kernel would not say, the peer is given the benefit of the doubt.
-        Some(self.stream.info().map_or(Duration::ZERO, |info| info.sent))
+        // If the kernel would not say, the peer is given the benefit of the doubt. If it has nothing to
+        // send, the peer waits for us, and not we for the peer.
+        Some(self.stream.info().filter(TcpInfo::owes).map_or(Duration::ZERO, |info| info.sent))
     }
 
     fn address(&self) -> SocketAddr {

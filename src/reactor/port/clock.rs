@@ -16,7 +16,7 @@ use crate::keepalive::owing::Owing;
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Output, Sign};
 use crate::reactor::departure::Departure;
-use crate::reactor::port::Port;
+use crate::reactor::port::{Port, STARVED_PAUSE};
 use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::timers::{Moment, Timer, soonest};
@@ -30,9 +30,9 @@ const QUIET_BUDGET: usize = 64;
 const LINGER: Duration = Duration::from_secs(10);
 
 impl Port {
-    /// Everything that is due.
+    /// Everything that is due, as of the moment until which the peers were heard.
     pub(super) fn obey_the_clock(&mut self, turn: &Turn<'_>) {
-        let now = turn.now;
+        let now = turn.heard;
         self.acceptor.expire(now);
         while let Some(timer) = self.lingering.expired(now) {
             self.ask_lingerer(timer, now);
@@ -43,8 +43,8 @@ impl Port {
                 self.runnable.push(timer.key);
             }
         }
-        self.look_for_signs_of_life(now);
-        self.look_for_stalls(now);
+        self.look_for_signs_of_life(turn);
+        self.look_for_stalls(turn);
         self.ask_about_the_quiet(turn);
         if self.stop_by.is_some_and(|by| by <= now) {
             self.stop_by = None;
@@ -84,12 +84,14 @@ impl Port {
     }
 
     /// Asks the kernel about the peers that were written to and whose deadline has come.
-    fn look_for_signs_of_life(&mut self, now: Moment) {
+    fn look_for_signs_of_life(&mut self, turn: &Turn<'_>) {
+        // The kernel's figures are of now.
+        let now = turn.now;
         for _ in 0..LOOK_BUDGET {
             let Some((_, watch)) = &mut self.watch else { return };
-            if let Some(key) = watch.due_in_batch(now) {
+            if let Some(key) = watch.due_in_batch(turn.heard) {
                 self.look(key, None, now);
-            } else if let Some((ticket, owing)) = watch.due_suspect(now) {
+            } else if let Some((ticket, owing)) = watch.due_suspect(turn.heard) {
                 if self.has(ticket) {
                     self.look(ticket.key, owing, now);
                 }
@@ -130,12 +132,13 @@ impl Port {
     }
 
     /// Asks the kernel about output that may not have moved for long.
-    fn look_for_stalls(&mut self, now: Moment) {
+    fn look_for_stalls(&mut self, turn: &Turn<'_>) {
+        let now = turn.now;
         for _ in 0..LOOK_BUDGET {
             let Some((_, stall)) = &mut self.stall else { return };
-            let key = if let Some(key) = stall.due_in_batch(now) {
+            let key = if let Some(key) = stall.due_in_batch(turn.heard) {
                 key
-            } else if let Some((ticket, ())) = stall.due_suspect(now) {
+            } else if let Some((ticket, ())) = stall.due_suspect(turn.heard) {
                 if !self.has(ticket) {
                     continue;
                 }
@@ -170,25 +173,34 @@ impl Port {
 
     fn ask_about_the_quiet(&mut self, turn: &Turn<'_>) {
         for _ in 0..QUIET_BUDGET {
-            let Some(ticket) = self.agenda.due(turn.now) else { return };
-            if self.has(ticket) {
-                self.ask_service(ticket.key, turn.clock.now(), turn.registry);
+            let Some(ticket) = self.agenda.due(turn.heard) else { return };
+            if !self.has(ticket) {
+                continue;
+            }
+            if self.peers[ticket.key as usize].may_hold_input() {
+                self.agenda.arm(turn.now + STARVED_PAUSE, ticket);
+            } else {
+                self.ask_service(ticket.key, turn.heard, turn);
             }
         }
     }
 
-    /// Asks the service what the time means for a peer, and writes down when to ask again.
-    pub(super) fn ask_service(&mut self, key: u32, now: Moment, registry: &Registry) {
+    /// Asks the service what the time means for a peer that was heard until `now`, and writes down when
+    /// to ask again.
+    pub(super) fn ask_service(&mut self, key: u32, now: Moment, turn: &Turn<'_>) {
         let terms = Terms { now, slot: key, ..self.terms };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
-        if let Some(due) = connection.quiet(&mut *self.service, terms) {
-            self.agenda.arm(due, Ticket::new(key, connection.arrival()));
+        let due = connection.quiet(&mut *self.service, terms);
+        // What it has just sent went out now: the time for the answer begins now, too.
+        let sent = turn.clock.now();
+        if let Some(due) = due {
+            self.agenda.arm(due + sent.since(now), Ticket::new(key, connection.arrival()));
             let living = |ticket: Ticket| {
                 self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
             };
             self.agenda.tidy(self.peers.len(), living);
         }
-        self.see_to_a_spontaneous_write(key, now, registry);
+        self.see_to_a_spontaneous_write(key, sent, turn.registry);
     }
 
     /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been

@@ -118,7 +118,7 @@ impl Port {
             self.runnable.push(key as u32);
         } else {
             // Also sees to its greeting, if it got one: it may have been silent in the backlog for long.
-            self.ask_service(key as u32, turn.now, turn.registry);
+            self.ask_service(key as u32, turn.now, turn);
         }
     }
 

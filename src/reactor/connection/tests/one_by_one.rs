@@ -117,8 +117,11 @@ fn output_that_does_not_move_has_stalled() {
     };
     assert!(matches!(look(&mut bench, sent(50)), Output::Waits { after } if after > Duration::from_secs(10)));
     assert!(matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), Output::Waits { after } if after < LIMIT));
-    // The kernel has sent all it had, but the outbox has not.
-    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(61) }), Output::Stalled);
+    // The kernel has nothing to send, and the outbox has: we were stopped, and the peer waits for us.
+    let ours = TcpInfo { not_sent: 0, ..sent(70) };
+    assert!(matches!(look(&mut bench, ours), Output::Waits { after } if after < LIMIT));
+    // The kernel has sent all it had, and waits for the peer; the outbox waits, too.
+    assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..ours }), Output::Stalled);
     bench.connection.let_go(Departure::Stalled);
     assert!(bench.kernel.0.borrow().reset, "its output is not left to the kernel");
     assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Err(Departure::Stalled));

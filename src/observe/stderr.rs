@@ -1,0 +1,98 @@
+//! stderr, for which nobody waits.
+//!
+//! A pipe that nobody empties, a terminal that was stopped (Ctrl-S), a socket whose reader hangs: a write
+//! would wait there, and with it the loop. So what is not taken at once is left out, counted, and told of
+//! later. Owns the rest of a line that was taken in part: it goes before everything else, so that no line
+//! is torn. Knows no level and no time.
+//!
+//! O_NONBLOCK belongs to the open file description (open(2)), which we share with the shell and with
+//! whoever else writes there: to set it would change theirs. So a pipe or a terminal is opened once more.
+//! Where that cannot be, it is asked before each write (poll(2)): a socket cannot be opened, nor another
+//! user's terminal. A file never waits.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::stdio::dup2_stderr;
+
+const STDERR: &str = "/proc/self/fd/2";
+/// A pipe that has room takes so much at once, whole (pipe(7), PIPE_BUF).
+const PIECE: usize = 4096;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Stderr {
+    /// A write might wait: it is asked first.
+    asks: bool,
+    /// What is left of a line that was begun.
+    rest: Vec<u8>,
+    left_out: u64,
+}
+
+impl Stderr {
+    /// Sees to it that a write to stderr does not wait, for all of the process.
+    pub fn open() -> Self {
+        let is_file = fs::metadata(STDERR).is_ok_and(|stderr| stderr.is_file());
+        Self { asks: !is_file && open_once_more().is_err(), rest: Vec::new(), left_out: 0 }
+    }
+
+    /// How many lines were left out and not yet told of.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Writes lines, or counts one more as left out. They should tell of [`Stderr::left_out`] first, if
+    /// there are any: when these are taken, those were told of.
+    pub fn write(&mut self, lines: String) {
+        self.finish();
+        if self.rest.is_empty() {
+            self.rest = lines.into_bytes();
+            let whole = self.rest.len();
+            self.finish();
+            if self.rest.len() < whole {
+                self.left_out = 0;
+                return;
+            }
+            self.rest.clear();
+        }
+        self.left_out += 1;
+    }
+
+    /// For the end of the process, when nobody is left who could be kept waiting: if there is something to
+    /// say, or to finish, waits a moment for room. Whether there is.
+    pub fn wait_for_room(&mut self, more: bool) -> bool {
+        let waits = more || self.left_out > 0 || !self.rest.is_empty();
+        if waits {
+            takes_more(Duration::from_secs(1));
+            self.finish();
+        }
+        waits
+    }
+
+    /// Writes what is left of a line, as far as it is taken.
+    fn finish(&mut self) {
+        while !self.rest.is_empty() && (!self.asks || takes_more(Duration::ZERO)) {
+            let piece = self.rest.len().min(PIECE);
+            match io::stderr().write(&self.rest[..piece]) {
+                Ok(count) if count > 0 => drop(self.rest.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// An open file description of our own, for all that this process writes to stderr.
+fn open_once_more() -> io::Result<()> {
+    let own = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(STDERR)?;
+    Ok(dup2_stderr(own)?)
+}
+
+/// Whether stderr has room within this time.
+fn takes_more(within: Duration) -> bool {
+    let within = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&io::stderr(), PollFlags::OUT)], Some(&within)).is_ok_and(|ready| ready > 0)
+}
