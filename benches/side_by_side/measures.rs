@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 use stillthere::load::memory::{Footprint, cpu};
+use stillthere::speak::{Answer, Exchange};
 
 use crate::common::descriptors;
 use crate::contestants::{AT_ONCE, Contestant};
@@ -230,11 +231,13 @@ impl Bench<'_> {
             stream.write_all(&hello.question)?;
             stream.read_exact(&mut vec![0; hello.answer.len()])?;
         }
-        let ping = speak.exchange().ok_or("it has no language")?;
-        let mut answer = vec![0; ping.answer];
+        let Some(Exchange { question, answer: Answer::Bytes(count) }) = speak.exchange() else {
+            return Err("it has no language".into());
+        };
+        let mut answer = vec![0; count];
         let mut exchange = |stream: &mut TcpStream| -> Outcome<Duration> {
             let sent = Instant::now();
-            stream.write_all(&ping.question)?;
+            stream.write_all(&question)?;
             stream.read_exact(&mut answer)?;
             Ok(sent.elapsed())
         };
@@ -248,10 +251,10 @@ impl Bench<'_> {
         sleep(Duration::from_millis(100));
         let cpu_before = cpu(self.pid);
         // The first ping is on its way when the server goes on.
-        stream.write_all(&ping.question)?;
+        stream.write_all(&question)?;
         let went_on = Instant::now();
         kill_process(process, Signal::CONT)?;
-        stream.read_exact(&mut vec![0; ping.answer])?;
+        stream.read_exact(&mut vec![0; count])?;
         let mut worst = went_on.elapsed();
         let mut looked = Instant::now();
         loop {
@@ -312,8 +315,8 @@ impl Bench<'_> {
         let speak = self.contestant.speak;
         let (question, answer) = match (speak.hello(), speak.exchange()) {
             (Some(hello), _) => (hello.question, hello.answer.len()),
-            (None, Some(ping)) => (ping.question, ping.answer),
-            (None, None) => return Err("it has no language".into()),
+            (None, Some(Exchange { question, answer: Answer::Bytes(count) })) => (question, count),
+            (None, _) => return Err("it has no language".into()),
         };
         stream.write_all(&question)?;
         stream.read_exact(&mut vec![0; answer])?;

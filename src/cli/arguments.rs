@@ -27,6 +27,9 @@ pub struct Opt {
 /// The option whose values add up when it is given again.
 #[cfg(feature = "load")]
 const ADDS_UP: &str = "fail-if";
+/// The option that may be given more than once, each for itself.
+#[cfg(feature = "lab")]
+const REPEATED: &str = "file";
 
 /// What an option was given, and where.
 #[derive(Clone, Debug)]
@@ -131,7 +134,11 @@ impl Given {
             Some(before) if name == ADDS_UP => format!("{before},{text}"),
             _ => text,
         };
-        self.values.retain(|value| value.name != name);
+        #[cfg(feature = "lab")]
+        let is_replaced = name != REPEATED;
+        #[cfg(not(feature = "lab"))]
+        let is_replaced = true;
+        self.values.retain(|value| !is_replaced || value.name != name);
         self.values.push(Value { name, text, in_environment });
     }
 
@@ -169,6 +176,12 @@ impl Given {
             None | Some("no" | "false" | "0" | "off" | "") => Ok(false),
             Some(_) => Err(self.complaint(name, "yes or no")),
         }
+    }
+
+    /// All that an option was given which may be given more than once.
+    #[cfg(feature = "lab")]
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.values.iter().filter(move |value| value.name == name).map(|value| value.text.as_str())
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {

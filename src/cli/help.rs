@@ -81,13 +81,19 @@ pub fn of_load() -> String {
 }
 
 fn list(text: &mut String, options: &[Opt]) {
-    let mut group = "";
+    let (mut group, mut before) = ("", String::new());
     for option in options {
         if option.group != group {
             group = option.group;
             let _ = writeln!(text, "{group}:");
         }
-        let left = format!("--{} {}", option.name, option.value);
-        let _ = writeln!(text, "  {left:<24} {}", option.help);
+        let left = format!("{before}--{} {}", option.name, option.value);
+        // One without words of its own stands before the next, which has them for both.
+        before = if option.help.is_empty() { format!("{} ", left.trim_end()) } else { String::new() };
+        if option.help.is_empty() {
+            continue;
+        }
+        let gap = if left.len() > 24 { " " } else { "" };
+        let _ = writeln!(text, "  {left:<24}{gap} {}", option.help);
     }
 }

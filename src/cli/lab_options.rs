@@ -6,9 +6,12 @@ use crate::cli::arguments::{Given, Opt};
 use crate::cli::nearest::nearest;
 use crate::cli::{Usage, serve_options};
 use crate::keepalive::{Keepalive, UserTimeout};
-use crate::lab::program::PRESETS;
+use crate::lab::language::{Language, bytes};
+use crate::lab::network::Family;
+use crate::lab::preset::PRESETS;
+use crate::lab::program::{File, WORDS};
 use crate::lab::scene::{Fault, NoScene, Scene, State};
-use crate::lab::{Command, Matrix, Run, Settings, Whose, on_this_kernel};
+use crate::lab::{Command, Line, Matrix, Run, Settings, Whose, on_this_kernel};
 use crate::serve::timer_wheel;
 use crate::speak::Speak;
 
@@ -24,22 +27,38 @@ const KEPT_FOR: u32 = 4;
 
 pub const OPTIONS: &[Opt] = &[
     Opt { group: SERVER, name: "preset", value: "NAME", help: "see `lab list`; several with commas, or all" },
-    Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port}, {dir} are filled in" },
-    Opt { group: SERVER, name: "speak", value: "NAME", help: "what it answers: echo (default), redis, mqtt, none" },
+    Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port} and more are filled in" },
+    Opt {
+        group: SERVER,
+        name: "file",
+        value: "NAME=TEMPLATE",
+        help: "and in this file of it, which {NAME} stands for",
+    },
+    Opt { group: SERVER, name: "name", value: "NAME", help: "" },
+    Opt { group: SERVER, name: "start-patience", value: "TIME", help: "what it is called; until it listens (10s)" },
+    Opt { group: SERVER, name: "speak", value: "NAME", help: SPEAK_HELP },
+    Opt { group: SERVER, name: "ask", value: "BYTES", help: "" },
+    Opt { group: SERVER, name: "answer", value: "REGEX", help: "or a question of your own: 'NOOP\\r\\n'" },
+    Opt { group: SERVER, name: "banner", value: "", help: "" },
+    Opt { group: SERVER, name: "ipv6", value: "", help: "the server speaks first; networks of IPv6" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 5s)" },
-    Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe" },
-    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next" },
-    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered" },
+    Opt { group: DEADLINE, name: "idle", value: "TIME", help: "" },
+    Opt { group: DEADLINE, name: "interval", value: "TIME", help: "" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "silence, and the probes after it" },
     Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "of our own server, as for `serve`" },
-    Opt { group: DEADLINE, name: "cap", value: "DURATION", help: "how long the dead are watched (default 60s)" },
-    Opt { group: DEADLINE, name: "keep", value: "DURATION", help: "and the living (default 4 deadlines)" },
-    Opt { group: RUN, name: "pcap", value: "FILE", help: "the packets, for Wireshark" },
-    Opt { group: RUN, name: "svg", value: "FILE", help: "the timeline, as a figure" },
+    Opt { group: DEADLINE, name: "cap", value: "TIME", help: "" },
+    Opt { group: DEADLINE, name: "keep", value: "TIME", help: "how long the dead (60s) and the living are watched" },
+    Opt { group: RUN, name: "pcap", value: "FILE", help: "" },
+    Opt { group: RUN, name: "svg", value: "FILE", help: "the packets, for Wireshark; the timeline, a figure" },
     Opt { group: MATRIX, name: "jobs", value: "N", help: "scenes side by side (default 16)" },
-    Opt { group: MATRIX, name: "json", value: "FILE", help: "the table, for machines" },
-    Opt { group: MATRIX, name: "html", value: "FILE", help: "the table, each cell's timeline behind a click" },
-    Opt { group: MATRIX, name: "markdown", value: "FILE", help: "the table, for a document" },
+    Opt { group: MATRIX, name: "json", value: "FILE", help: "" },
+    Opt { group: MATRIX, name: "html", value: "FILE", help: "" },
+    Opt { group: MATRIX, name: "markdown", value: "FILE", help: "the table, in three forms" },
 ];
+
+const SPEAK_HELP: &str = "echo, redis, mqtt, memcached, http, postgres or none";
+/// How long a server may take until it listens, where nothing is said.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Options that only one of the two commands has.
 const ONLY_RUN: [&str; 2] = ["pcap", "svg"];
@@ -105,9 +124,10 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
 /// The processes that the lab starts for itself: `client` and `textbook`.
 pub fn own_process(words: &[String]) -> Option<Command> {
     match words {
-        [name, server, speak, keepalive] if name == "client" => Some(Command::Client {
+        [name, server, speak, keepalive, language] if name == "client" => Some(Command::Client {
             server: server.parse().ok()?,
             speak: speak.parse().ok()?,
+            language: Language::from_word(language)?,
             keepalive: keepalive.parse().ok()?,
         }),
         [name, address, idle, interval, count] if name == "textbook" => {
@@ -151,24 +171,15 @@ fn no_scene(missing: NoScene) -> Usage {
     Usage(format!("{given:?} is no {part}{nearest}; `stillthere lab list` explains them: {}", names.join(", ")))
 }
 
+/// What goes with `--server` and not with presets, which know it themselves.
+const ONLY_SERVER: [&str; 6] = ["speak", "name", "file", "ask", "answer", "banner"];
+
 fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
-    let speak = match given.text("speak") {
-        None => Speak::Echo,
-        Some(name) => name
-            .parse()
-            .map_err(|()| given.complaint("speak", format!("one of {} is wanted", Speak::NAMES.join(", "))))?,
-    };
     if let Some(line) = given.text("server") {
-        if given.has("preset") {
-            return Err(given.complaint("server", "give it, or --preset, but not both"));
-        }
-        if !line.contains("{port}") && !line.contains("{addr}") {
-            return Err(given.complaint("server", "{addr} and {port} are to stand where it is told to listen"));
-        }
-        return Ok(vec![Whose::Line { line: line.to_string(), speak }]);
+        return Ok(vec![Whose::Line(server(given, line)?)]);
     }
-    if given.has("speak") {
-        return Err(given.complaint("speak", "it goes with --server; presets know what they speak"));
+    if let Some(option) = ONLY_SERVER.iter().find(|option| given.has(option)) {
+        return Err(given.complaint(option, "it goes with --server; presets know what they are and speak"));
     }
     let names = ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name));
     let names = names.collect::<Vec<_>>();
@@ -186,6 +197,76 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
         Some("all") => names.iter().map(|name| one(name)).collect(),
         Some(list) => list.split(',').map(|name| one(name.trim())).collect(),
     }
+}
+
+fn server(given: &Given, line: &str) -> Result<Line, Usage> {
+    if given.has("preset") {
+        return Err(given.complaint("server", "give it, or --preset, but not both"));
+    }
+    let files = given.texts("file").map(|text| file(given, text)).collect::<Result<Vec<_>, _>>()?;
+    let texts = || files.iter().map(|file| file.template.as_str()).chain([line]);
+    if !texts().any(|text| ["{port}", "{addr}", "{host}"].iter().any(|word| text.contains(word))) {
+        let why = "{addr} and {port} are to stand where it is told to listen, here or in a --file";
+        return Err(given.complaint("server", why));
+    }
+    let names = WORDS.into_iter().chain(files.iter().map(|file| file.name.as_str())).collect::<Vec<_>>();
+    for word in texts().flat_map(in_braces).filter(|word| !names.contains(word)) {
+        // Much may stand in braces. What is nearly a word of ours is a slip.
+        let nearest = nearest(word, "", names.iter().copied());
+        if !nearest.is_empty() {
+            return Err(
+                given.complaint("server", format!("{{{word}}} is not filled in{nearest}; {}", names.join(", ")))
+            );
+        }
+    }
+    let ask = given.text("ask").map(bytes).transpose().map_err(|why| given.complaint("ask", why))?;
+    let speak = match (given.text("speak"), &ask) {
+        (Some(_), Some(_)) => return Err(given.complaint("ask", "give it, or --speak, but not both")),
+        (None, Some(bytes)) if bytes.is_empty() => return Err(given.complaint("ask", "something is to be asked")),
+        (None, Some(_)) => Speak::Own,
+        (None, None) => Speak::Echo,
+        (Some(name), None) => {
+            let built_in = name.parse().ok().filter(|speak: &Speak| Speak::BUILT_IN.contains(&speak.name()));
+            let why = || format!("one of {} is wanted, or --ask", Speak::BUILT_IN.join(", "));
+            built_in.ok_or_else(|| given.complaint("speak", why()))?
+        }
+    };
+    if given.has("answer") && ask.is_none() {
+        return Err(given.complaint("answer", "it goes with --ask"));
+    }
+    let language = Language {
+        ask: ask.unwrap_or_default(),
+        answer: given.text("answer").unwrap_or_default().to_string(),
+        banner: given.switch("banner")?,
+    };
+    language.pattern().map_err(|why| given.complaint("answer", why))?;
+    let name = given.text("name").map(str::to_string);
+    if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.contains(['/', '\n'])) {
+        return Err(given.complaint("name", "a word without / is wanted: files may be named after it"));
+    }
+    Ok(Line { line: line.to_string(), name, speak, language, files })
+}
+
+/// `NAME=TEMPLATE`: the template's path. It is read now, so that what is wrong with it is told now.
+fn file(given: &Given, text: &str) -> Result<File, Usage> {
+    let refused = |why: String| given.complaint("file", format!("{text}: {why}"));
+    let Some((name, path)) = text.split_once('=') else {
+        return Err(refused("a name and the path of a template are wanted: vsftpd.conf=./template".to_string()));
+    };
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '{', '}']) || WORDS.contains(&name) {
+        return Err(refused(format!("{name:?} cannot be its name: no path, and none of {}", WORDS.join(", "))));
+    }
+    let template = std::fs::read_to_string(path).map_err(|error| refused(format!("cannot read {path}: {error}")))?;
+    Ok(File { name: name.to_string(), template })
+}
+
+/// The words in braces that may be meant to be filled in: not those of the shell, `${HOME}`.
+fn in_braces(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('$'));
+    let words = parts.filter_map(|(at, _)| text[at + 1..].split_once('}').map(|(word, _)| word));
+    words.filter(|word| {
+        word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    })
 }
 
 fn settings(given: &Given) -> Result<Settings, Usage> {
@@ -209,5 +290,7 @@ fn settings(given: &Given) -> Result<Settings, Usage> {
         cap: given.duration("cap")?.unwrap_or(Duration::from_secs(60)),
         keep: given.duration("keep")?.unwrap_or(keepalive.deadline() * KEPT_FOR),
         keepalive,
+        start_patience: given.duration("start-patience")?.unwrap_or(START_PATIENCE),
+        family: if given.switch("ipv6")? { Family::V6 } else { Family::V4 },
     })
 }

@@ -50,7 +50,9 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         None => Speak::Echo,
         Some(name) => name
             .parse()
-            .map_err(|()| given.complaint("speak", format!("one of {} is wanted", Speak::NAMES.join(", "))))?,
+            .ok()
+            .filter(|speak: &Speak| Speak::VERBATIM.contains(&speak.name()))
+            .ok_or_else(|| given.complaint("speak", format!("one of {} is wanted", Speak::VERBATIM.join(", "))))?,
     };
     let connections = given.number("connections", 1, 10_000_000)?.unwrap_or(1000);
     let active = match given.number("active", 0, connections)? {

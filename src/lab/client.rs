@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::speak::{Exchange, Speak};
+use crate::lab::language::{Language, Pattern};
+use crate::speak::{Answer, Speak};
 
 /// Small buffers, so that a window is shut with little.
 const BUFFER: usize = 4096;
@@ -21,16 +22,40 @@ const STUCK: Duration = Duration::from_millis(300);
 /// A server that takes so much does not pause reading.
 const FLOOD: usize = 16 << 20;
 
+/// An answer whose end only a pattern tells, and a banner, are over when nothing more came for so long.
+const PAUSE: Duration = Duration::from_millis(100);
+
 struct Client {
     server: SocketAddr,
     speak: Speak,
+    language: Language,
     keepalive: u16,
     streams: Vec<TcpStream>,
+    /// How long an answer is, where only the server knows.
+    answer: Option<usize>,
+    banner: Vec<u8>,
+    /// The receive buffer of its connections, where it is not the machine's.
+    buffer: Option<usize>,
+}
+
+/// How the end of an answer is known.
+enum End {
+    Known(Answer),
+    Matches(Pattern),
 }
 
 /// Obeys the commands on standard input until its end.
-pub fn run(server: SocketAddr, speak: Speak, keepalive: u16) {
-    let mut client = Client { server, speak, keepalive, streams: Vec::new() };
+pub fn run(server: SocketAddr, speak: Speak, language: Language, keepalive: u16) {
+    let mut client = Client {
+        server,
+        speak,
+        language,
+        keepalive,
+        streams: Vec::new(),
+        answer: None,
+        banner: Vec::new(),
+        buffer: None,
+    };
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         let mut words = line.split_whitespace();
         let command = words.next().unwrap_or_default();
@@ -51,24 +76,18 @@ impl Client {
             "connect" => (0..number).try_for_each(|_| self.connect(Some(BUFFER))),
             "connect-wide" => self.connect(None),
             "shrink" => self.each(|stream| socket2::SockRef::from(&*stream).set_recv_buffer_size(BUFFER)),
-            "greet" => {
-                let greetings = self.speak.greetings(self.keepalive);
-                self.each(|stream| greetings.iter().try_for_each(|greeting| talk(stream, greeting)))
-            }
-            "exchange" => {
-                let exchange = self.exchange()?;
-                self.each(|stream| talk(stream, &exchange))
-            }
+            "greet" => self.greet_until_it_is_ready(),
+            "exchange" => self.exchange(),
             "ask" => {
-                let exchange = self.exchange()?;
-                self.each(|stream| stream.write_all(&exchange.question))
+                let (question, _) = self.question()?;
+                self.each(|stream| stream.write_all(&question))
             }
             "fill" => {
-                let questions = self.speak.fill(number);
+                let questions = self.fill(number)?;
                 self.each(|stream| stream.write_all(&questions))
             }
             "flood" => {
-                let questions = self.speak.fill(1 << 16);
+                let questions = self.fill(1 << 16)?;
                 self.each(|stream| flood(stream, &questions))
             }
             "finish" => self.each(|stream| stream.shutdown(Shutdown::Write)),
@@ -90,7 +109,39 @@ impl Client {
     }
 
     /// With small buffers, or with those of the system, which promise the server more.
+    /// A database may listen before it answers, and refuse meanwhile.
+    fn greet_until_it_is_ready(&mut self) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.greet() {
+                Err(error) if error.to_string().contains("is starting up") && Instant::now() < until => {
+                    sleep(PAUSE);
+                    let count = std::mem::take(&mut self.streams).len();
+                    (0..count).try_for_each(|_| self.connect(self.buffer))?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn greet(&mut self) -> io::Result<()> {
+        if self.language.banner {
+            let mut heard = Vec::new();
+            self.each(|stream| {
+                heard = banner(stream)?;
+                Ok(())
+            })?;
+            self.banner = heard;
+        }
+        for greeting in self.speak.greetings(self.keepalive) {
+            let end = End::Known(greeting.answer);
+            self.each(|stream| talk(stream, &greeting.question, &end).map(drop))?;
+        }
+        Ok(())
+    }
+
     fn connect(&mut self, buffer: Option<usize>) -> io::Result<()> {
+        self.buffer = buffer;
         let socket = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
         if let Some(size) = buffer {
             socket.set_recv_buffer_size(size)?;
@@ -104,8 +155,42 @@ impl Client {
         Ok(())
     }
 
-    fn exchange(&self) -> io::Result<Exchange> {
-        self.speak.exchange().ok_or_else(|| io::Error::other("--speak none: there is nothing to say"))
+    fn question(&self) -> io::Result<(Vec<u8>, End)> {
+        if self.speak == Speak::Own {
+            let pattern = self.language.pattern().map_err(io::Error::other)?;
+            return Ok((self.language.ask.clone(), End::Matches(pattern)));
+        }
+        let exchange = self.speak.exchange();
+        let exchange = exchange.ok_or_else(|| io::Error::other("--speak none: there is nothing to say"))?;
+        Ok((exchange.question, End::Known(exchange.answer)))
+    }
+
+    fn exchange(&mut self) -> io::Result<()> {
+        let (question, end) = self.question()?;
+        let mut length = None;
+        let asked = self.each(|stream| {
+            length = Some(talk(stream, &question, &end)?);
+            Ok(())
+        });
+        asked.map_err(|error| match quoted(&self.banner).replace("it said", "its banner was") {
+            none if none.is_empty() => error,
+            banner => io::Error::other(format!("{error}{banner}")),
+        })?;
+        self.answer = length.or(self.answer);
+        Ok(())
+    }
+
+    /// Questions whose answers have `bytes` bytes or somewhat more.
+    fn fill(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
+        let questions = self.speak.fill(bytes);
+        if !questions.is_empty() {
+            return Ok(questions);
+        }
+        if self.answer.is_none() {
+            self.exchange()?;
+        }
+        let length = self.answer.unwrap_or(1).max(1);
+        Ok(self.question()?.0.repeat(bytes.div_ceil(length)))
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut TcpStream) -> io::Result<()>) -> io::Result<()> {
@@ -113,13 +198,58 @@ impl Client {
     }
 }
 
-fn talk(stream: &mut TcpStream, exchange: &Exchange) -> io::Result<()> {
-    stream.write_all(&exchange.question)?;
-    stream.read_exact(&mut vec![0; exchange.answer]).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::Error::other("the server did not answer in time"),
-        io::ErrorKind::UnexpectedEof => io::Error::other("the server closed instead of answering"),
-        _ => error,
-    })
+/// Asks, and hears all of the answer. How long it was.
+fn talk(stream: &mut TcpStream, question: &[u8], end: &End) -> io::Result<usize> {
+    stream.write_all(question)?;
+    let (mut heard, mut bytes) = (Vec::new(), [0; 4096]);
+    let until = Instant::now() + PATIENCE;
+    let is_complete = |heard: &[u8]| match end {
+        End::Known(answer) => answer.is_complete(heard).map_err(io::Error::other),
+        End::Matches(pattern) => Ok(pattern.is_in(heard)),
+    };
+    while !is_complete(&heard)? {
+        let late = || io::Error::other(format!("the server did not answer in time{}", quoted(&heard)));
+        let count = match stream.read(&mut bytes) {
+            Ok(0) => return Err(io::Error::other(format!("the server closed instead of answering{}", quoted(&heard)))),
+            Ok(_) if Instant::now() > until => return Err(late()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(late()),
+            Err(error) => return Err(error),
+        };
+        heard.extend_from_slice(&bytes[..count]);
+    }
+    if let End::Matches(_) = end {
+        hear_out(stream, &mut heard)?;
+    }
+    Ok(heard.len())
+}
+
+/// Reads what the server says first.
+fn banner(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut heard = vec![0];
+    match stream.read(&mut heard) {
+        Ok(0) => Err(io::Error::other("the server closed instead of speaking first")),
+        Ok(_) => hear_out(stream, &mut heard).map(|()| heard),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::other("the server says nothing first, as --banner expects"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads until the server pauses.
+fn hear_out(stream: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<()> {
+    stream.set_read_timeout(Some(PAUSE))?;
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut bytes) {
+        heard.extend_from_slice(&bytes[..count]);
+    }
+    stream.set_read_timeout(Some(PATIENCE))
+}
+
+fn quoted(heard: &[u8]) -> String {
+    let text = String::from_utf8_lossy(heard).chars().take(80).collect::<String>();
+    if text.is_empty() { text } else { format!("; it said {text:?}") }
 }
 
 /// Writes until the server takes no more.

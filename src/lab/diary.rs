@@ -56,7 +56,7 @@ impl<'a> Diary<'a> {
             capture,
             decoder: None,
             server,
-            client: SocketAddr::new(network.client_address.into(), 0),
+            client: SocketAddr::new(network.client_address, 0),
             probes,
             reads_log,
             lines_seen: 0,
@@ -185,6 +185,19 @@ impl<'a> Diary<'a> {
         (nearest, errno(reason), format!("the server's log: {reason}"))
     }
 
+    /// Whether the server sent a FIN, and the client none before it, nor a RST: the program closed. A kernel
+    /// whose probes are not answered sends a RST, or nothing.
+    pub fn closed_by_itself(&self) -> bool {
+        let mut ends = self.entries.iter().chain(&self.pending).filter_map(|entry| match &entry.what {
+            What::Packet { frame, .. } => {
+                flags(frame).filter(|flags| flags & (FIN | RST) != 0).map(|flags| (entry, flags))
+            }
+            _ => None,
+        });
+        let first = ends.by_ref().min_by_key(|(entry, _)| entry.at);
+        first.is_some_and(|(entry, flags)| entry.who == Who::Server && flags & RST == 0)
+    }
+
     /// The last packet of the client said that its window is shut.
     pub fn is_window_shut(&self) -> bool {
         self.shut_since().is_some()
@@ -238,13 +251,28 @@ impl<'a> Diary<'a> {
     }
 }
 
-/// The window that a TCP segment announces, in an Ethernet frame of IPv4.
+const FIN: u8 = 1;
+const RST: u8 = 4;
+
+/// The window that a TCP segment announces.
 fn window(frame: &[u8]) -> Option<u16> {
-    let packet = frame.strip_prefix(frame.get(..12)?)?.strip_prefix(&[0x08, 0x00])?;
-    let header = usize::from(packet.first()? & 15) * 4;
-    let is_tcp = *packet.get(9)? == 6;
-    let window = packet.get(header + 14..header + 16)?;
-    is_tcp.then(|| u16::from_be_bytes([window[0], window[1]]))
+    let header = tcp_header(frame)?;
+    Some(u16::from_be_bytes([*header.get(14)?, *header.get(15)?]))
+}
+
+fn flags(frame: &[u8]) -> Option<u8> {
+    tcp_header(frame)?.get(13).copied()
+}
+
+/// The header of TCP in an Ethernet frame of IPv4, or of IPv6 without extensions.
+fn tcp_header(frame: &[u8]) -> Option<&[u8]> {
+    let (kind, packet) = (frame.get(12..14)?, frame.get(14..)?);
+    let (protocol, header) = match kind {
+        [0x08, 0x00] => (*packet.get(9)?, usize::from(packet.first()? & 15) * 4),
+        [0x86, 0xdd] => (*packet.get(6)?, 40),
+        _ => return None,
+    };
+    if protocol == 6 { packet.get(header..) } else { None }
 }
 
 #[cfg(test)]
@@ -260,6 +288,11 @@ mod tests {
         assert_eq!(window(&frame), Some(0x1200));
         frame[14 + 9] = 17;
         assert_eq!(window(&frame), None, "no TCP");
+        let mut frame = vec![0; 14 + 40 + 20];
+        frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        frame[14 + 6] = 6;
+        frame[14 + 40 + 15] = 0x34;
+        assert_eq!(window(&frame), Some(0x34));
         assert_eq!(window(&frame[..20]), None, "cut off");
         frame[13] = 0x06;
         assert_eq!(window(&frame), None, "ARP");

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use crate::lab::namespaces::{feed, ip};
-use crate::lab::network::{INTERFACE, Network};
+use crate::lab::network::{Family, INTERFACE, Network};
 use crate::lab::peer::Peer;
 use crate::lab::programs::installed;
 use crate::lab::scene::Fault;
@@ -23,13 +23,17 @@ pub struct Struck {
 }
 
 /// Why a fault cannot be done on this machine; `None` where it can.
-pub fn is_missing(fault: Fault) -> Option<String> {
+pub fn is_missing(fault: Fault, family: Family) -> Option<String> {
     if fault == Fault::QueueFull && installed("tc").is_none() {
         return Some("filling a transmit queue wants `tc`, which is not installed; `apt install iproute2`".to_string());
     }
-    let wants_nft = fault.loss().is_some() && installed("nft").is_none();
-    wants_nft
-        .then(|| "losing a share of the packets wants `nft`, which is not installed; `apt install nftables`".into())
+    let what = match fault {
+        Fault::Lossy10 | Fault::Lossy30 => "losing a share of the packets",
+        Fault::HostUnreachable if family == Family::V6 => "a router that says of IPv6 that the host is unreachable",
+        _ => return None,
+    };
+    let is_there = installed("nft").is_some();
+    (!is_there).then(|| format!("{what} wants `nft`, which is not installed; `apt install nftables`"))
 }
 
 /// Breaks it. `port` is the client's, for a fault that is about one connection.
@@ -38,7 +42,7 @@ pub fn is_missing(fault: Fault) -> Option<String> {
 /// A sentence: what could not be done, and why.
 pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Result<Struck, String> {
     let (client, server) = (network.client_address, network.server_address);
-    let route = |kind: &str, to| format!("route add {kind} {to}/32");
+    let route = |kind: &str, to| format!("route add {kind} {to}");
     let middle = |lines: &[String]| ip(Some(&network.middle), lines);
     let both = [route("blackhole", client), route("blackhole", server)];
     let mut words = fault.explanation().to_string();
@@ -47,6 +51,14 @@ pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Re
         Fault::BlackHole => middle(&both)?,
         Fault::InDead => middle(&[route("blackhole", server)])?,
         Fault::OutDead => middle(&[route("blackhole", client)])?,
+        Fault::HostUnreachable if network.family == Family::V6 => {
+            // A router's own route says of IPv6 that it has none, which is another error than that nobody
+            // is at home.
+            filter(
+                network,
+                &format!("ip6 saddr {client} drop\nip6 daddr {client} reject with icmpv6 type addr-unreachable"),
+            )?;
+        }
         Fault::HostUnreachable => middle(&["link set client down".to_string(), route("unreachable", client)])?,
         Fault::AdminProhibited => middle(&["link set client down".to_string(), route("prohibit", client)])?,
         Fault::LinkDown => middle(&["link set server down".to_string()])?,
@@ -62,7 +74,11 @@ pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Re
         }
         Fault::NatForgot if installed("nft").is_some() => filter(
             network,
-            &format!("ip saddr {client} tcp sport {port} drop\nip daddr {client} tcp dport {port} drop"),
+            &["saddr {client} tcp sport", "daddr {client} tcp dport"]
+                .map(|packet| {
+                    format!("{} {} {port} drop", table(network), packet.replace("{client}", &client.to_string()))
+                })
+                .join("\n"),
         )?,
         Fault::NatForgot => {
             words += " (without `nft`, all of the client's)";
@@ -112,10 +128,16 @@ fn queue(network: &Network, verb: &str, rest: &str) -> Result<(), String> {
     network.server.within(inside).map_err(|error| format!("cannot enter the server's namespace: {error}"))?
 }
 
+/// What `nft` calls the family, in a rule too.
+fn table(network: &Network) -> &'static str {
+    if network.family == Family::V4 { "ip" } else { "ip6" }
+}
+
 fn filter(network: &Network, rules: &str) -> Result<(), String> {
     let nft = installed("nft").ok_or("`nft` is not installed; `apt install nftables`")?;
+    let table = table(network);
     let chain = format!(
-        "table ip lab {{ chain forward {{\ntype filter hook forward priority 0; policy accept;\n{rules}\n}}\n}}"
+        "table {table} lab {{ chain forward {{\ntype filter hook forward priority 0; policy accept;\n{rules}\n}}\n}}"
     );
     let inside = || {
         let mut command = Command::new(nft);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::keepalive::Keepalive;
 use crate::lab::expectation::{Expectation, expect};
-use crate::lab::program::PRESETS;
+use crate::lab::preset::PRESETS;
 use crate::lab::scene::{Fault, Scene, State};
 use crate::observe::stdout;
 use crate::serve::timer_wheel;

@@ -109,6 +109,8 @@ fn part(settings: &Settings, program: &Program, scene: Scene, number: usize) -> 
         wheel: settings.wheel,
         cap: settings.cap,
         keep: settings.keep,
+        start_patience: settings.start_patience,
+        family: settings.family,
         number,
     }
 }
@@ -194,6 +196,7 @@ fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
             humantime::format_duration(keepalive.interval()),
             keepalive.count()
         ),
+        told: program.told(keepalive),
         states: states.map(|state| state.name().to_string()).collect(),
         faults: faults.map(|fault| fault.name().to_string()).collect(),
         cells: Vec::new(),

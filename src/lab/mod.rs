@@ -24,6 +24,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::keepalive::{Keepalive, TimerWheel};
 use crate::lab::interrupt::Interrupt;
+use crate::lab::language::Language;
+use crate::lab::network::Family;
+use crate::lab::program::File;
 use crate::lab::scene::Scene;
 use crate::speak::Speak;
 
@@ -38,6 +41,7 @@ pub mod figure;
 #[cfg(test)]
 mod frames;
 pub mod interrupt;
+pub mod language;
 mod list;
 mod matrix;
 mod measure;
@@ -47,7 +51,9 @@ mod packet_socket;
 pub mod pcapng;
 mod peer;
 mod play;
+pub mod preset;
 pub mod privilege;
+mod processes;
 pub mod program;
 pub mod programs;
 pub mod report;
@@ -69,6 +75,7 @@ pub enum Command {
     Client {
         server: SocketAddr,
         speak: Speak,
+        language: Language,
         keepalive: u16,
     },
     /// The textbook's server, which the lab starts for itself.
@@ -83,12 +90,20 @@ pub enum Command {
 pub enum Whose {
     Ours,
     Textbook,
-    /// One of [`program::PRESETS`], by its name.
+    /// One of [`preset::PRESETS`], by its name.
     Preset(&'static str),
-    Line {
-        line: String,
-        speak: Speak,
-    },
+    Line(Line),
+}
+
+/// Any server, by the line that starts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub line: String,
+    /// Its name in what is told; by default that of its program.
+    pub name: Option<String>,
+    pub speak: Speak,
+    pub language: Language,
+    pub files: Vec<File>,
 }
 
 /// What all scenes have in common.
@@ -102,6 +117,9 @@ pub struct Settings {
     pub cap: Duration,
     /// How long a living peer is watched.
     pub keep: Duration,
+    /// How long a server may take until it listens.
+    pub start_patience: Duration,
+    pub family: Family,
 }
 
 /// `stillthere lab run`.
@@ -144,7 +162,9 @@ pub fn obey(command: &Command) -> Result<Promise, String> {
         Command::List => list::print()?,
         Command::Run(run) => return run::run(run, &enter()?),
         Command::Matrix(matrix) => return matrix::run(matrix, &enter()?),
-        Command::Client { server, speak, keepalive } => client::run(*server, *speak, *keepalive),
+        Command::Client { server, speak, language, keepalive } => {
+            client::run(*server, *speak, language.clone(), *keepalive);
+        }
         Command::Textbook { address, keepalive } => {
             textbook::run(*address, keepalive).map_err(|error| format!("cannot listen on {address}: {error}"))?;
         }
@@ -186,17 +206,17 @@ impl Whose {
     /// # Errors
     /// A sentence: it is not installed.
     fn program(&self, settings: &Settings) -> Result<program::Program, String> {
-        use program::{PRESETS, Program};
+        use program::Program;
         match self {
             Self::Ours => Ok(Program::ours(&settings.options)),
-            Self::Textbook => Ok(Program::textbook(&settings.keepalive)),
-            Self::Line { line, speak } => {
-                let first = line.split_whitespace().next().unwrap_or("your server");
-                let name = first.rsplit('/').next().unwrap_or(first);
-                Ok(Program::of_line(name, line.clone(), *speak))
+            Self::Textbook => Ok(Program::textbook()),
+            Self::Line(Line { line, name, speak, language, files }) => {
+                let name = name.as_deref().unwrap_or_else(|| program::name_of(line));
+                let program = Program::of_line(name, line.clone(), *speak);
+                Ok(Program { language: language.clone(), files: files.clone(), ..program })
             }
-            Self::Preset(name) => match PRESETS.iter().find(|preset| preset.name == *name) {
-                Some(preset) => Program::of_preset(preset, &settings.keepalive),
+            Self::Preset(name) => match preset::PRESETS.iter().find(|preset| preset.name == *name) {
+                Some(preset) => preset.program(&settings.keepalive),
                 None => Err(format!("{name} is no preset")),
             },
         }

@@ -2,14 +2,35 @@
 //!
 //! Owns the addresses and links of a scene. Knows not what will be broken.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::lab::namespaces::{Namespace, ip};
 
-/// Addresses that are kept free for documentation (RFC 5737).
-const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
-const FAR_CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// Which internet protocol the client and the server speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    #[default]
+    V4,
+    V6,
+}
+
+impl Family {
+    /// The length of a network's prefix.
+    fn prefix(self) -> u8 {
+        if self == Self::V4 { 24 } else { 64 }
+    }
+
+    /// Addresses that are kept free for documentation (RFC 5737, RFC 3849): the server, its neighbour, and
+    /// a client on another network.
+    fn addresses(self) -> [IpAddr; 3] {
+        match self {
+            Self::V4 => [[203, 0, 113, 2], [203, 0, 113, 9], [198, 51, 100, 2]].map(|v4| Ipv4Addr::from(v4).into()),
+            Self::V6 => [[0x113, 2], [0x113, 9], [0x100, 2]]
+                .map(|[net, host]| Ipv6Addr::new(0x2001, 0xdb8, 0, net, 0, 0, 0, host).into()),
+        }
+    }
+}
 
 /// The interface of the client and of the server, each in its namespace.
 pub const INTERFACE: &str = "eth0";
@@ -19,7 +40,7 @@ pub const INTERFACE: &str = "eth0";
 pub enum Between {
     /// A router: they are on different networks.
     Router,
-    /// A switch: they are neighbours, and find each other by ARP.
+    /// A switch: they are neighbours, and find each other by ARP, or by IPv6's neighbour discovery.
     Switch,
 }
 
@@ -28,23 +49,34 @@ pub enum Between {
 pub struct Network {
     pub client: Namespace,
     pub middle: Namespace,
-    pub server: Namespace,
-    pub client_address: Ipv4Addr,
-    pub server_address: Ipv4Addr,
+    pub server: Arc<Namespace>,
+    pub family: Family,
+    pub client_address: IpAddr,
+    pub server_address: IpAddr,
 }
 
 impl Network {
     /// # Errors
     /// A sentence: what `ip` said.
-    pub fn build(between: Between, number: usize) -> Result<Self, String> {
+    pub fn build(between: Between, family: Family, number: usize) -> Result<Self, String> {
         let client = Namespace::make(number, "client")?;
+        let [server_address, neighbour, far] = family.addresses();
         let network = Self {
             middle: Namespace::make(number, if between == Between::Router { "router" } else { "switch" })?,
-            server: client.make_small(number, "server")?,
+            server: Arc::new(client.make_small(number, "server")?),
             client,
-            client_address: if between == Between::Router { FAR_CLIENT } else { NEIGHBOUR },
-            server_address: SERVER,
+            family,
+            client_address: if between == Between::Router { far } else { neighbour },
+            server_address,
         };
+        if family == Family::V6 {
+            for namespace in [&network.client, &network.middle, &*network.server] {
+                // Addresses count at once, and nobody looks for routers.
+                for (setting, value) in [("accept_dad", 0), ("accept_ra", 0), ("disable_ipv6", 0)] {
+                    namespace.set(&format!("ipv6/conf/default/{setting}"), value)?;
+                }
+            }
+        }
         let middle = network.middle.name();
         let cable = |end: &str, name: &str| {
             format!("link add name {INTERFACE} netns {end} type veth peer name {name} netns {middle}")
@@ -58,34 +90,51 @@ impl Network {
     }
 
     fn route(&self) -> Result<(), String> {
-        // A reverse-path filter would drop on the way in what a fault drops on the way out.
-        self.middle.set("ipv4/conf/all/rp_filter", 0)?;
-        self.middle.set("ipv4/conf/client/rp_filter", 0)?;
-        self.middle.set("ipv4/conf/server/rp_filter", 0)?;
-        self.middle.set("ipv4/ip_forward", 1)?;
-        let gateway = |address: Ipv4Addr| Ipv4Addr::from_bits(address.to_bits() & !255 | 1);
-        let link = |name: &str, address: Ipv4Addr| {
-            [format!("address add {}/24 dev {name}", gateway(address)), format!("link set {name} up")]
-        };
-        let links = [link("client", self.client_address), link("server", self.server_address)].concat();
-        ip(Some(&self.middle), &links)?;
-        for (end, address) in [(&self.client, self.client_address), (&self.server, self.server_address)] {
-            connect(end, address)?;
+        match self.family {
+            Family::V4 => {
+                // A reverse-path filter would drop on the way in what a fault drops on the way out.
+                self.middle.set("ipv4/conf/all/rp_filter", 0)?;
+                self.middle.set("ipv4/conf/client/rp_filter", 0)?;
+                self.middle.set("ipv4/conf/server/rp_filter", 0)?;
+                self.middle.set("ipv4/ip_forward", 1)?;
+            }
+            Family::V6 => self.middle.set("ipv6/conf/all/forwarding", 1)?,
+        }
+        let links = ["client", "server"].map(|name| format!("link set {name} up"));
+        let ends = [("client", self.client_address), ("server", self.server_address)];
+        let addresses = ends.map(|(name, end)| self.address(gateway(end), name));
+        ip(Some(&self.middle), &[addresses, links].concat())?;
+        for (end, address) in [(&self.client, self.client_address), (&*self.server, self.server_address)] {
+            self.connect(end, address)?;
             ip(Some(end), &[format!("route add default via {}", gateway(address))])?;
         }
         Ok(())
     }
 
     fn switch(&self) -> Result<(), String> {
-        let bridge = ["link add switch type bridge forward_delay 0 stp_state 0", "link set switch up"];
+        let bridge = ["link add switch type bridge forward_delay 0 stp_state 0 mcast_snooping 0", "link set switch up"];
         let ports = ["client", "server"].map(|port| format!("link set {port} master switch up"));
         let lines = bridge.into_iter().map(str::to_string).chain(ports).collect::<Vec<_>>();
         ip(Some(&self.middle), &lines)?;
-        connect(&self.client, self.client_address)?;
-        connect(&self.server, self.server_address)
+        self.connect(&self.client, self.client_address)?;
+        self.connect(&self.server, self.server_address)
+    }
+
+    fn connect(&self, end: &Namespace, address: IpAddr) -> Result<(), String> {
+        ip(Some(end), &[self.address(address, INTERFACE), format!("link set {INTERFACE} up")])
+    }
+
+    fn address(&self, address: IpAddr, link: &str) -> String {
+        // nodad: else it may not be used before a second has passed.
+        let nodad = if self.family == Family::V6 { " nodad" } else { "" };
+        format!("address add {address}/{} dev {link}{nodad}", self.family.prefix())
     }
 }
 
-fn connect(end: &Namespace, address: Ipv4Addr) -> Result<(), String> {
-    ip(Some(end), &[format!("address add {address}/24 dev {INTERFACE}"), format!("link set {INTERFACE} up")])
+/// The first address of the network of a host.
+fn gateway(host: IpAddr) -> IpAddr {
+    match host {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff | 1).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !0xffff | 1).into(),
+    }
 }

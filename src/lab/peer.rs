@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lab::interrupt::{GLANCE, Interrupt};
+use crate::lab::language::Language;
 use crate::lab::namespaces::Namespace;
 use crate::speak::Speak;
 
@@ -33,13 +34,13 @@ impl Peer {
     pub fn start(
         namespace: &Namespace,
         server: SocketAddr,
-        speak: Speak,
+        (speak, language): (Speak, &Language),
         keepalive: u16,
         interrupt: &Interrupt,
     ) -> Result<Self, String> {
         let start = || {
             Command::new(std::env::current_exe()?)
-                .args(["lab", "client", &server.to_string(), speak.name(), &keepalive.to_string()])
+                .args(["lab", "client", &server.to_string(), speak.name(), &keepalive.to_string(), &language.to_word()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .process_group(0) // Ctrl-C is for the lab alone

@@ -14,17 +14,23 @@ use crate::lab::expectation::{Expectation, expect, stall};
 use crate::lab::fault::{is_missing, strike, unstick};
 use crate::lab::interrupt::{GLANCE, Interrupt};
 use crate::lab::measure::{Holding, Row, SocketTable, tcp, timer};
-use crate::lab::network::Network;
+use crate::lab::network::{Family, Network};
 use crate::lab::peer::Peer;
-use crate::lab::program::Program;
+use crate::lab::preset::mqtt_keepalive;
+use crate::lab::program::{Program, SYSCTLS};
 use crate::lab::scene::{Fault, Scene, State};
-use crate::lab::server::Server;
+use crate::lab::server::{Server, Start};
 use crate::lab::timeline::{Entry, Timeline, Verdict};
 use crate::lab::verdict::{Seen, judge};
+use crate::speak::Speak;
 
 const PORT: u16 = 7007;
 /// How long a state may take until it is reached.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that is not complete on the server's side after so long waits for data.
+const DEFERRED: Duration = Duration::from_secs(1);
+/// How much later a server's end may be seen than what it does to a client.
+const END: Duration = Duration::from_millis(300);
 /// After that an ACK that was delayed has been sent.
 const QUIET: Duration = Duration::from_millis(150);
 /// What is still told of a connection when it has gone: the last packets, the server's log.
@@ -50,6 +56,9 @@ pub struct Part {
     pub cap: Duration,
     /// How long a living peer is watched.
     pub keep: Duration,
+    /// How long the server may take until it listens.
+    pub start_patience: Duration,
+    pub family: Family,
     /// Tells it from the other scenes of this lab.
     pub number: usize,
 }
@@ -81,7 +90,7 @@ pub fn play(part: &Part, interrupt: &Interrupt, told: &mut dyn FnMut(SystemTime,
     if let Expectation::CannotBe(why) = expectation {
         return Ok(nothing(why.to_string()));
     }
-    if let Some(why) = is_missing(part.scene.fault) {
+    if let Some(why) = is_missing(part.scene.fault, part.family) {
         return Ok(nothing(why));
     }
     let mut set = Set::build(part, interrupt, told)?;
@@ -114,19 +123,20 @@ impl<'a> Set<'a> {
         interrupt: &'a Interrupt,
         told: &'a mut dyn FnMut(SystemTime, &Entry),
     ) -> Result<Self, String> {
-        let network = Network::build(part.scene.fault.between(), part.number)?;
-        if part.program.by_sysctl {
-            network.server.set("ipv4/tcp_keepalive_time", part.keepalive.idle().as_secs())?;
-            network.server.set("ipv4/tcp_keepalive_intvl", part.keepalive.interval().as_secs())?;
-            network.server.set("ipv4/tcp_keepalive_probes", part.keepalive.count())?;
+        let network = Network::build(part.scene.fault.between(), part.family, part.number)?;
+        let Part { program, keepalive, .. } = part;
+        let address = SocketAddr::new(network.server_address, PORT);
+        let filling = program.filling(keepalive, address, "");
+        for (setting, value) in SYSCTLS {
+            network.server.set(setting, filling.fill_in(value))?;
         }
-        let address = SocketAddr::new(network.server_address.into(), PORT);
-        let server = Server::start(&part.program, &network.server, address, part.number, interrupt)?;
+        let start = Start { program, keepalive, address, patience: part.start_patience, number: part.number };
+        let server = Server::start(start, &network.server, interrupt)?;
         let table =
             SocketTable::of(&network.server).map_err(|error| format!("cannot read the socket table: {error}"))?;
         let diary = Diary::open(&network, address, part.keepalive.count(), part.program.is_ours, told)?;
-        let heartbeat = part.keepalive.deadline().as_secs().min(u16::MAX.into()) as u16;
-        let peer = Peer::start(&network.client, address, part.program.speak, heartbeat, interrupt)?;
+        let language = (program.speak, &program.language);
+        let peer = Peer::start(&network.client, address, language, mqtt_keepalive(keepalive.deadline()), interrupt)?;
         let is_crowd = part.scene.fault.loss().is_some() && matches!(part.scene.state, State::Idle | State::Exchanged);
         let crowd = if is_crowd { CROWD } else { 1 };
         Ok(Self { part, interrupt, diary, peer, server, table, network, crowd, struck: Instant::now() })
@@ -134,7 +144,7 @@ impl<'a> Set<'a> {
 
     fn holding(&mut self) -> Result<Holding, String> {
         let rows = self.table.rows().map_err(|error| format!("cannot read the socket table: {error}"))?;
-        Ok(Holding::of(&rows, self.network.client_address.into(), PORT))
+        Ok(Holding::of(&rows, self.network.client_address, PORT))
     }
 
     /// Brings the connection into its state. Some: it cannot be reached, and why.
@@ -144,17 +154,21 @@ impl<'a> Set<'a> {
             self.server.freeze();
             self.diary.note("the server is stopped: it accepts nobody");
         }
-        match state {
+        let connected = match state {
             State::WindowShrunk => self.peer.tell("connect-wide"),
             _ => self.peer.tell(&format!("connect {}", self.crowd)),
-        }?;
+        };
+        connected.map_err(|sentence| self.or_its_end(sentence))?;
         let mut was_there = !self.holding()?.is_empty();
         if let Err(sentence) = self.speak() {
             // A server may end what it does not like. If it has ended itself, that is another matter.
-            let is_refused = self.holding()?.is_empty() && self.server.has_ended().is_none();
-            return if is_refused { Ok(Some(sentence)) } else { Err(sentence) };
+            if let Some(end) = self.end() {
+                return Err(end);
+            }
+            return if self.holding()?.is_empty() { Ok(Some(sentence)) } else { Err(sentence) };
         }
-        let until = Instant::now() + PATIENCE;
+        let (begun, until) = (Instant::now(), Instant::now() + PATIENCE);
+        let mut has_asked = false;
         while !self.is_reached(&mut was_there)? {
             if let Some(sentence) = self.server.has_ended() {
                 return Err(sentence);
@@ -162,8 +176,20 @@ impl<'a> Set<'a> {
             if self.interrupt.is_asked() {
                 return Err("interrupted".to_string());
             }
-            if (was_there && self.holding()?.is_empty()) || Instant::now() > until {
-                return Ok(Some(self.why_not(was_there)?));
+            let holding = self.holding()?;
+            let is_deferred = holding.queued == 0
+                && !holding.sockets.is_empty()
+                && holding.sockets.iter().all(|row| row.state == tcp::SYN_RECEIVED);
+            if is_deferred && !has_asked && begun.elapsed() > DEFERRED {
+                if state == State::Idle {
+                    return Ok(Some(self.is_deferred()));
+                }
+                has_asked = true;
+                self.diary.note("the server waits for data before it takes the connection: the client asks");
+                self.peer.tell("ask")?;
+            }
+            if (was_there && holding.is_empty()) || Instant::now() > until {
+                return self.end().map_or_else(|| self.why_not(was_there).map(Some), Err);
             }
             sleep(Duration::from_millis(5));
         }
@@ -171,20 +197,35 @@ impl<'a> Set<'a> {
         let at = SystemTime::now();
         sleep(QUIET);
         if self.holding()?.is_empty() {
-            return Ok(Some(self.why_not(true)?));
+            return self.end().map_or_else(|| self.why_not(true).map(Some), Err);
         }
         self.diary.reached(at, state, port)?;
         Ok(None)
     }
 
+    /// A sentence if the server has ended. Its end may be a moment later than what the client sees of it.
+    fn end(&mut self) -> Option<String> {
+        self.interrupt.wait_for(END, || self.server.has_ended())
+    }
+
+    /// Why the client cannot reach the server: it has ended, or what it said last.
+    fn or_its_end(&mut self, sentence: String) -> String {
+        self.end().unwrap_or_else(|| format!("{sentence}. Of the server: {}", self.server.last_words()))
+    }
+
     /// Has the client say what leads to the state.
     fn speak(&mut self) -> Result<(), String> {
         let state = self.part.scene.state;
-        if state == State::AcceptQueue || (state == State::Idle && !self.part.program.speak.has_a_heartbeat()) {
+        // A banner that came after the fault would be data in flight.
+        let greets = self.part.program.speak.greets_before_it_is_idle() || self.part.program.language.banner;
+        if state == State::AcceptQueue || (state == State::Idle && !greets) {
             return Ok(());
         }
-        let speak = self.part.program.speak.name();
-        let doubt = |error| format!("{error}; does it understand what --speak {speak} says?");
+        let speak = match self.part.program.speak {
+            Speak::Own => "--ask".to_string(),
+            speak => format!("--speak {}", speak.name()),
+        };
+        let doubt = |error| format!("{error}; does it understand what {speak} says?");
         self.peer.tell("greet").map_err(doubt)?;
         match state {
             State::Idle | State::AcceptQueue => Ok(()),
@@ -222,6 +263,14 @@ impl<'a> Set<'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_deferred(&self) -> String {
+        let name = &self.part.program.name;
+        format!(
+            "{name} waits for data before it accepts (TCP_DEFER_ACCEPT): who says nothing is known to the kernel alone, \
+             which lets go of it by its own count of SYN-ACKs"
+        )
     }
 
     /// Why a state cannot be reached, as far as it is seen.
@@ -288,6 +337,8 @@ impl<'a> Set<'a> {
             Expectation::Kept | Expectation::Either => self.part.keep,
             _ => self.part.cap,
         };
+        // In time even if one of them is late by half of what was announced.
+        let beat = Duration::from_secs(mqtt_keepalive(self.part.keepalive.deadline()).into()) / 2;
         let mut heartbeat = Instant::now();
         let mut measured = None;
         let mut left = self.crowd;
@@ -308,15 +359,16 @@ impl<'a> Set<'a> {
                 self.diary.note("the server's transmit queue takes packets again");
                 is_stuck = false;
             }
-            if self.beats() && heartbeat.elapsed() * 2 > self.part.keepalive.deadline() {
+            if self.beats() && heartbeat.elapsed() > beat {
                 self.peer.begin("ask")?;
                 heartbeat = Instant::now();
             }
             self.diary.look(&self.server)?;
             let holding = self.holding()?;
             left = holding.sockets.len();
+            let looked = self.struck.elapsed();
             if holding.is_empty() && !stalled && self.server.peer_sockets() == 0 {
-                measured = Some(self.struck.elapsed());
+                measured = Some(looked);
             }
             sleep(GLANCE);
         }
@@ -352,7 +404,14 @@ impl<'a> Set<'a> {
             (None, Some((measured, errno, said_by))) => (Some(measured), errno, said_by),
             (None, None) => (None, String::new(), String::new()),
         };
-        Seen { measured, watched, errno, said_by, crowd }
+        // A broker that lets go of a silent client keeps its protocol's own promise.
+        let own_time_out = measured.is_some()
+            && crowd.is_none()
+            && !self.part.program.is_ours
+            && !self.part.program.speak.has_a_heartbeat()
+            && self.diary.closed_by_itself();
+        let said_by = if own_time_out { "its FIN: a time-out of the program's own".to_string() } else { said_by };
+        Seen { measured, watched, errno, said_by, own_time_out, crowd }
     }
 
     /// Its process is there, and so is its socket.

@@ -1,176 +1,58 @@
 //! The programs that can be put to the test: our own server, the textbook's, anybody's, and presets.
 //!
-//! Owns how each is started with the same keepalive settings. Knows not how it is run.
+//! Owns what a program is, and how the words in braces of its line and files are filled in. What
+//! people run is [`preset`](crate::lab::preset)'s. Knows not how a program is run.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::keepalive::{Guard, Keepalive};
-use crate::lab::programs::{installed, version};
+use crate::keepalive::Keepalive;
+use crate::lab::language::Language;
+use crate::lab::preset::{BACKEND, user_timeout};
 use crate::speak::Speak;
 
-/// Where a proxy finds the server behind it, in the same namespace.
-const BACKEND: &str = "127.0.0.1:7008";
+/// The words in braces that are filled in; the name of a file is one, too.
+pub const WORDS: [&str; 10] =
+    ["addr", "port", "host", "family", "dir", "idle", "interval", "count", "deadline", "user_timeout_ms"];
 
-/// The name of a file in `{dir}`, and what it holds.
-pub type NamedFile = (&'static str, String);
+/// The machine's times for whoever turns keepalive on and leaves them to the machine, of the server's
+/// namespace. `tcp_retries2` stays as it is: it is no time but a number of tries, it is there for every
+/// connection of a machine, and few tries give up living peers on a path that loses packets.
+pub const SYSCTLS: [(&str, &str); 3] = [
+    ("ipv4/tcp_keepalive_time", "{idle}"),
+    ("ipv4/tcp_keepalive_intvl", "{interval}"),
+    ("ipv4/tcp_keepalive_probes", "{count}"),
+];
+
+/// A file in `{dir}`, made before the program is started. Its path is filled in for its name in braces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    pub name: String,
+    /// What it holds, with words to be filled in.
+    pub template: String,
+}
+
+impl File {
+    pub fn new(name: &str, template: &str) -> Self {
+        Self { name: name.to_string(), template: template.to_string() }
+    }
+}
 
 /// A program to be tested, complete.
 #[derive(Clone, Debug)]
 pub struct Program {
     pub name: String,
     pub speak: Speak,
-    /// The line of the shell that starts it, with `{addr}`, `{port}` and `{dir}` to be filled in.
+    /// What the client says instead, where `speak` is [`Speak::Own`]; and whether the server speaks first.
+    pub language: Language,
+    /// The line of the shell that starts it, with words to be filled in.
     pub line: String,
-    /// Files that it needs, in `{dir}`.
-    pub files: Vec<NamedFile>,
+    pub files: Vec<File>,
+    /// What of it all sets the deadline, for the legend of a table, with words to be filled in.
+    pub settings: String,
     pub version: String,
     /// Our own server: it is held to its prediction to the tenth of a second, and its log is read.
     pub is_ours: bool,
-    /// It turns keepalive on, and leaves the times to the machine's settings.
-    pub by_sysctl: bool,
-    has_backend: bool,
-}
-
-/// What people run today.
-pub struct Preset {
-    pub name: &'static str,
-    program: &'static str,
-    package: &'static str,
-    version: &'static str,
-    speak: Speak,
-    line: fn(&Keepalive) -> String,
-    file: Option<fn(&Keepalive) -> NamedFile>,
-    by_sysctl: bool,
-    has_backend: bool,
-}
-
-const PLAIN: Preset = Preset {
-    name: "",
-    program: "",
-    package: "",
-    version: "-V",
-    speak: Speak::Echo,
-    line: |_| String::new(),
-    file: None,
-    by_sysctl: false,
-    has_backend: false,
-};
-
-pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "redis",
-        program: "redis-server",
-        package: "redis-server",
-        version: "--version",
-        speak: Speak::Redis,
-        // It takes one number: the idle time. The interval is a third of it, the count is 3.
-        line: |keepalive| {
-            format!(
-                "redis-server --bind {{addr}} --port {{port}} --dir {{dir}} --save '' --appendonly no \
-                 --protected-mode no --timeout 0 --tcp-keepalive {}",
-                (keepalive.deadline().as_secs() / 2).max(1)
-            )
-        },
-        ..PLAIN
-    },
-    Preset {
-        name: "mosquitto",
-        program: "mosquitto",
-        package: "mosquitto",
-        version: "-h",
-        speak: Speak::Mqtt,
-        line: |_| "mosquitto -c {dir}/mosquitto.conf".to_string(),
-        file: Some(|_| {
-            let text = "listener {port} {addr}\nallow_anonymous true\npersistence false\nuser root\nlog_dest stderr\n";
-            ("mosquitto.conf", text.to_string())
-        }),
-        ..PLAIN
-    },
-    Preset { name: "haproxy", file: Some(|keepalive| haproxy(keepalive, None)), ..HAPROXY },
-    Preset {
-        name: "haproxy-tcp-ut",
-        file: Some(|keepalive| haproxy(keepalive, Some(user_timeout(keepalive)))),
-        ..HAPROXY
-    },
-    Preset {
-        name: "nginx",
-        program: "nginx",
-        package: "nginx libnginx-mod-stream",
-        version: "-v",
-        line: |_| "nginx -e stderr -p {dir} -c {dir}/nginx.conf".to_string(),
-        file: Some(|keepalive| {
-            let modules = "/usr/lib/nginx/modules/ngx_stream_module.so";
-            let load = if std::path::Path::new(modules).exists() {
-                format!("load_module {modules};\n")
-            } else {
-                String::new()
-            };
-            let (idle, interval) = (keepalive.idle().as_secs(), keepalive.interval().as_secs());
-            let text = format!(
-                "{load}daemon off;\nmaster_process off;\npid {{dir}}/nginx.pid;\nerror_log stderr;\nevents {{}}\n\
-                 stream {{ server {{ listen {{addr}}:{{port}} so_keepalive={idle}s:{interval}s:{};\n\
-                 proxy_pass {BACKEND}; proxy_timeout 24h; }} }}\n",
-                keepalive.count()
-            );
-            ("nginx.conf", text)
-        }),
-        has_backend: true,
-        ..PLAIN
-    },
-    Preset {
-        name: "socat",
-        program: "socat",
-        package: "socat",
-        line: |keepalive| {
-            format!(
-                "socat TCP4-LISTEN:{{port}},bind={{addr}},reuseaddr,fork,keepalive,keepidle={},keepintvl={},keepcnt={} PIPE",
-                keepalive.idle().as_secs(),
-                keepalive.interval().as_secs(),
-                keepalive.count()
-            )
-        },
-        ..PLAIN
-    },
-    Preset {
-        name: "memcached",
-        program: "memcached",
-        package: "memcached",
-        speak: Speak::Memcached,
-        line: |_| "memcached -u root -l {addr} -p {port} -U 0".to_string(),
-        by_sysctl: true,
-        ..PLAIN
-    },
-];
-
-const HAPROXY: Preset = Preset {
-    program: "haproxy",
-    package: "haproxy",
-    version: "-v",
-    line: |_| "haproxy -db -f {dir}/haproxy.cfg".to_string(),
-    has_backend: true,
-    ..PLAIN
-};
-
-/// What would be right for a server that has nothing but the user timeout.
-fn user_timeout(keepalive: &Keepalive) -> Duration {
-    match keepalive.clone().without_tcp_info().guard() {
-        Guard::UserTimeout(timeout) => timeout,
-        _ => keepalive.deadline(),
-    }
-}
-
-fn haproxy(keepalive: &Keepalive, user_timeout: Option<Duration>) -> NamedFile {
-    let user_timeout = user_timeout.map_or_else(String::new, |timeout| format!(" tcp-ut {}ms", timeout.as_millis()));
-    let text = format!(
-        "defaults\n mode tcp\n timeout connect 5s\n timeout client 24h\n timeout server 24h\n option clitcpka\n \
-         clitcpka-idle {}s\n clitcpka-intvl {}s\n clitcpka-cnt {}\nlisten lab\n bind {{addr}}:{{port}}{user_timeout}\n \
-         server echo {BACKEND}\n",
-        keepalive.idle().as_secs(),
-        keepalive.interval().as_secs(),
-        keepalive.count()
-    );
-    ("haproxy.cfg", text)
+    pub has_backend: bool,
 }
 
 impl Program {
@@ -178,15 +60,17 @@ impl Program {
     pub fn ours(options: &[String]) -> Self {
         let line = format!("{} serve {{addr}}:{{port}} {}", own_program(), options.join(" "));
         let version = env!("CARGO_PKG_VERSION").to_string();
-        Self { is_ours: true, version, ..Self::of_line("stillthere", line, Speak::Echo) }
+        let of_deadline = options.chunks(2).filter(|option| option[0] != "--log").map(|option| option.join(" "));
+        let settings = of_deadline.collect::<Vec<_>>().join(" ");
+        Self { is_ours: true, version, settings, ..Self::of_line("stillthere", line, Speak::Echo) }
     }
 
     /// The textbook's server.
-    pub fn textbook(keepalive: &Keepalive) -> Self {
-        let (idle, interval) = (keepalive.idle().as_secs(), keepalive.interval().as_secs());
-        let line = format!("{} lab textbook {{addr}}:{{port}} {idle} {interval} {}", own_program(), keepalive.count());
+    pub fn textbook() -> Self {
+        let line = format!("{} lab textbook {{addr}}:{{port}} {{idle}} {{interval}} {{count}}", own_program());
         let version = "(keepalive on the socket, and nothing else)".to_string();
-        Self { version, ..Self::of_line("textbook", line, Speak::Echo) }
+        let settings = "SO_KEEPALIVE, TCP_KEEPIDLE {idle}, TCP_KEEPINTVL {interval}, TCP_KEEPCNT {count}".to_string();
+        Self { version, settings, ..Self::of_line("textbook", line, Speak::Echo) }
     }
 
     /// Anybody's.
@@ -194,31 +78,14 @@ impl Program {
         Self {
             name: name.to_string(),
             speak,
+            language: Language::default(),
+            settings: line.clone(),
             line,
             files: Vec::new(),
             version: String::new(),
             is_ours: false,
-            by_sysctl: false,
             has_backend: false,
         }
-    }
-
-    /// One of [`PRESETS`].
-    ///
-    /// # Errors
-    /// A sentence: it is not installed.
-    pub fn of_preset(preset: &Preset, keepalive: &Keepalive) -> Result<Self, String> {
-        let Some(program) = installed(preset.program) else {
-            let (name, program, package) = (preset.name, preset.program, preset.package);
-            return Err(format!("{name}: `{program}` is not installed; `apt install {package}`"));
-        };
-        Ok(Self {
-            files: preset.file.map(|file| file(keepalive)).into_iter().collect(),
-            version: version(&program, preset.version),
-            by_sysctl: preset.by_sysctl,
-            has_backend: preset.has_backend,
-            ..Self::of_line(preset.name, (preset.line)(keepalive), preset.speak)
-        })
     }
 
     /// The line that starts the server behind a proxy.
@@ -226,12 +93,79 @@ impl Program {
         self.has_backend.then(|| format!("{} serve {BACKEND} --log warn", own_program()))
     }
 
-    /// Replaces `{addr}`, `{port}` and `{dir}`.
-    pub fn fill_in(&self, text: &str, address: SocketAddr, directory: &str) -> String {
-        text.replace("{addr}", &address.ip().to_string())
-            .replace("{port}", &address.port().to_string())
-            .replace("{dir}", directory)
+    /// What stands for each word in braces.
+    pub fn filling(&self, keepalive: &Keepalive, address: SocketAddr, directory: &str) -> Filling {
+        let ip = address.ip();
+        let (host, family) = if ip.is_ipv6() { (format!("[{ip}]"), "6") } else { (ip.to_string(), "4") };
+        let values = [
+            ip.to_string(),
+            address.port().to_string(),
+            host,
+            family.to_string(),
+            directory.to_string(),
+            keepalive.idle().as_secs().to_string(),
+            keepalive.interval().as_secs().to_string(),
+            keepalive.count().to_string(),
+            keepalive.deadline().as_secs().to_string(),
+            user_timeout(keepalive).as_millis().to_string(),
+        ];
+        let words = WORDS.iter().zip(values).map(|(word, value)| (format!("{{{word}}}"), value));
+        let files = self.files.iter().map(|file| (format!("{{{}}}", file.name), format!("{directory}/{}", file.name)));
+        // Together, an address of IPv6 and a port want brackets.
+        let both = ("{addr}:{port}".to_string(), address.to_string());
+        Filling(std::iter::once(both).chain(files).chain(words).collect())
     }
+
+    /// What sets its deadline, as a legend tells it.
+    pub fn told(&self, keepalive: &Keepalive) -> String {
+        let words = self.filling(keepalive, SocketAddr::from(([0, 0, 0, 0], 0)), "").0;
+        let is_time = |word: &str| !["{addr}", "{port}", "{host}", "{family}", "{dir}"].contains(&word);
+        let times = words.into_iter().filter(|(word, _)| WORDS.iter().any(|known| *word == format!("{{{known}}}")));
+        Filling(times.filter(|(word, _)| is_time(word)).collect()).fill_in(&self.settings)
+    }
+}
+
+/// What stands for each word in braces.
+#[derive(Clone, Debug)]
+pub struct Filling(Vec<(String, String)>);
+
+impl Filling {
+    pub fn fill_in(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_string(), |text, (word, value)| text.replace(word, value))
+    }
+}
+
+/// A name for the server of a line: its program's, without assignments and its directory.
+pub fn name_of(line: &str) -> &str {
+    let is_assignment = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_a_name(name));
+    let first = line.split_whitespace().find(|word| !is_assignment(word)).unwrap_or("your server");
+    first.rsplit('/').next().unwrap_or(first).trim_matches(|c| matches!(c, '\'' | '"' | ';' | '(' | '{'))
+}
+
+/// Whether a line is more than a program and its arguments, so that the shell must stay to run it.
+pub fn wants_a_shell(line: &str) -> bool {
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let is_assignment = first.split_once('=').is_some_and(|(name, _)| is_a_name(name));
+    let (mut quote, mut escaped) = (None, false);
+    let is_the_shells = |c: char| {
+        let quoted = quote.is_some() || escaped;
+        escaped = c == '\\' && !escaped && quote != Some('\'');
+        match quote {
+            _ if quoted && quote.is_none() => {}
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            Some(open) if open == c => quote = None,
+            _ => {}
+        }
+        !quoted && matches!(c, ';' | '&' | '|' | '(' | '\n' | '<' | '>')
+    };
+    is_assignment || first == "exec" || line.chars().any(is_the_shells)
+}
+
+/// A name of a shell's variable.
+fn is_a_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// This very program, as the shell reads it.
@@ -242,27 +176,35 @@ fn own_program() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn what_is_to_be_filled_in_is_filled_in() {
-        let program = Program::of_line("x", "serve {addr} {port} {dir}/{port}".into(), Speak::None);
-        let line = program.fill_in(&program.line, "[::1]:80".parse().unwrap(), "/tmp/d");
-        assert_eq!(line, "serve ::1 80 /tmp/d/80");
+        let five = Keepalive::with_deadline(Duration::from_secs(5)).unwrap();
+        let mut program = Program::of_line("x", String::new(), Speak::None);
+        program.files.push(File::new("x.conf", ""));
+        let fill_in = |address: &str, text: &str| program.filling(&five, address.parse().unwrap(), "/d").fill_in(text);
+        assert_eq!(fill_in("[::1]:80", "{addr} {port} {host} {family} {dir}/{port}"), "::1 80 [::1] 6 /d/80");
+        assert_eq!(fill_in("[::1]:80", "-l {addr}:{port}"), "-l [::1]:80");
+        assert_eq!(fill_in("1.2.3.4:80", "{addr}:{port} {host} {family}"), "1.2.3.4:80 1.2.3.4 4");
+        assert_eq!(fill_in("1.2.3.4:80", "{idle} {interval} {count} {deadline}, {x.conf}"), "2 1 3 5, /d/x.conf");
+        program.settings = "x {addr} {deadline}".to_string();
+        assert_eq!(program.told(&five), "x {addr} 5");
     }
 
     #[test]
-    fn presets_have_the_settings_in_their_line_or_file() {
-        let five = Keepalive::with_deadline(Duration::from_secs(5)).unwrap();
-        let texts = |name: &str| {
-            let preset = PRESETS.iter().find(|preset| preset.name == name).unwrap();
-            (preset.line)(&five) + &preset.file.map(|file| file(&five).1).unwrap_or_default()
-        };
-        assert!(texts("redis").contains("--tcp-keepalive 2"));
-        assert!(texts("socat").contains("keepidle=2,keepintvl=1,keepcnt=3"));
-        assert!(texts("nginx").contains("so_keepalive=2s:1s:3;"));
-        assert!(!texts("haproxy").contains("tcp-ut"));
-        let user_timeout = user_timeout(&five).as_millis();
-        assert!(texts("haproxy-tcp-ut").contains(&format!("bind {{addr}}:{{port}} tcp-ut {user_timeout}ms")));
+    fn a_line_is_named_after_its_program() {
+        assert_eq!(name_of("/usr/sbin/sshd -D"), "sshd");
+        assert_eq!(name_of("FOO=1 BAR= 'my server' x=y"), "my");
+        assert_eq!(name_of(""), "your server");
+    }
+
+    #[test]
+    fn a_line_that_is_more_than_a_program_keeps_its_shell() {
+        assert!(wants_a_shell("FOO=1 cmd") && wants_a_shell("a && b") && wants_a_shell("cd x; y"));
+        assert!(!wants_a_shell("redis-server --save '' --x=1 {port}"));
+        assert!(!wants_a_shell("sh -c 'a; b' \"c & d\" e\\;f") && wants_a_shell("sh -c 'a' && b"));
     }
 }

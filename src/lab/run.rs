@@ -24,6 +24,8 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
         wheel: run.settings.wheel,
         cap: run.settings.cap,
         keep: run.settings.keep,
+        start_patience: run.settings.start_patience,
+        family: run.settings.family,
         number: 1,
     };
     let colours = wants_colours(io::stdout().is_terminal(), |name| std::env::var_os(name));

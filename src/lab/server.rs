@@ -7,32 +7,48 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::keepalive::Keepalive;
 use crate::lab::interrupt::Interrupt;
-use crate::lab::measure::{SocketTable, is_stopped, open_sockets, tcp};
+use crate::lab::measure::sockets_of;
 use crate::lab::namespaces::{Directory, Namespace};
-use crate::lab::program::Program;
+use crate::lab::processes;
+use crate::lab::program::{Program, wants_a_shell};
 
-/// How long a program may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How many of its last lines are quoted when it fails.
 const QUOTED: usize = 5;
 
 /// A line that the program printed, and when.
 pub type Line = (SystemTime, String);
 
+/// What is to be started, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    pub program: &'a Program,
+    pub keepalive: &'a Keepalive,
+    /// Where it must listen.
+    pub address: SocketAddr,
+    /// How long it may take until it does.
+    pub patience: Duration,
+    /// Tells its files from those of the other scenes.
+    pub number: usize,
+}
+
 #[derive(Debug)]
 pub struct Server {
     /// The program's own part in the sentences that are told.
     name: String,
+    namespace: Arc<Namespace>,
     child: Child,
     backend: Option<Child>,
+    /// Processes that live on where the one that was started has ended well: a daemon.
+    daemon: Vec<u32>,
     output: Arc<Mutex<Vec<Line>>>,
     /// Its sockets when it had no peer.
     own_sockets: usize,
@@ -43,19 +59,14 @@ impl Server {
     /// Starts the program, and waits until it listens.
     ///
     /// # Errors
-    /// A sentence: it does not start, ends early or never listens, and what it said last.
-    pub fn start(
-        program: &Program,
-        namespace: &Namespace,
-        address: SocketAddr,
-        number: usize,
-        interrupt: &Interrupt,
-    ) -> Result<Self, String> {
-        let directory = Directory::make(number)?;
-        let place = directory.path().display().to_string();
-        for (file, content) in &program.files {
-            let path = directory.path().join(file);
-            fs::write(&path, program.fill_in(content, address, &place))
+    /// A sentence: it does not start, ends early, listens elsewhere or never, and what it said last.
+    pub fn start(start: Start<'_>, namespace: &Arc<Namespace>, interrupt: &Interrupt) -> Result<Self, String> {
+        let Start { program, address, .. } = start;
+        let directory = Directory::make(start.number)?;
+        let filling = program.filling(start.keepalive, address, &directory.path().display().to_string());
+        for file in &program.files {
+            let path = directory.path().join(&file.name);
+            fs::write(&path, filling.fill_in(&file.template))
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
         let output = Arc::default();
@@ -63,52 +74,101 @@ impl Server {
             None => None,
             Some(line) => Some(spawn(&line, namespace, &Arc::default())?),
         };
-        let line = program.fill_in(&program.line, address, &place);
+        let line = filling.fill_in(&program.line);
         let child = spawn(&line, namespace, &output)?;
-        let name = program.name.clone();
-        let mut server = Self { name, child, backend, output, own_sockets: 0, _directory: directory };
-        server.wait_until_it_listens(namespace, address.port(), &line, interrupt)?;
-        server.own_sockets = open_sockets(server.child.id());
+        let mut server = Self {
+            name: program.name.clone(),
+            namespace: Arc::clone(namespace),
+            child,
+            backend,
+            daemon: Vec::new(),
+            output,
+            own_sockets: 0,
+            _directory: directory,
+        };
+        server.wait_until_it_listens(start, &line, interrupt)?;
+        server.own_sockets = server.open_sockets();
         Ok(server)
     }
 
-    fn wait_until_it_listens(
-        &mut self,
-        namespace: &Namespace,
-        port: u16,
-        line: &str,
-        interrupt: &Interrupt,
-    ) -> Result<(), String> {
-        let mut table = SocketTable::of(namespace).map_err(|error| format!("cannot read the socket table: {error}"))?;
-        let found = interrupt.wait_for(PATIENCE, || {
+    fn wait_until_it_listens(&mut self, start: Start<'_>, line: &str, interrupt: &Interrupt) -> Result<(), String> {
+        let namespace = Arc::clone(&self.namespace);
+        let mut elsewhere = Vec::new();
+        let found = interrupt.wait_for(start.patience, || {
             if let Some(sentence) = self.has_ended() {
                 return Some(Err(format!("{sentence} It was started as: {line}")));
             }
-            let rows = table.rows().unwrap_or_default();
-            rows.iter().any(|row| row.state == tcp::LISTEN && row.port == port).then_some(Ok(()))
+            let listeners = match processes::listeners(&namespace) {
+                Ok(listeners) => listeners,
+                Err(error) => return Some(Err(format!("cannot read the socket table: {error}"))),
+            };
+            elsewhere = listeners.iter().map(|listener| listener.address).collect();
+            listeners.iter().any(|listener| listener.is_for(start.address)).then_some(Ok(()))
         });
         found.unwrap_or_else(|| {
             if interrupt.is_asked() {
                 return Err("interrupted".to_string());
             }
-            let seconds = PATIENCE.as_secs();
+            let (name, address, patience) =
+                (&self.name, start.address, humantime::format_duration(start.patience).to_string());
+            // The server behind a proxy is ours.
+            let elsewhere = elsewhere.iter().filter(|_| self.backend.is_none()).map(SocketAddr::to_string);
+            let elsewhere = match elsewhere.collect::<Vec<_>>() {
+                none if none.is_empty() => String::new(),
+                some => format!(" It listens on {}.", some.join(" and ")),
+            };
+            let said = self.last_words();
             Err(format!(
-                "{} never listened on port {port}: {seconds} s were not enough. {} It was started as: {line}. The port \
-                 and the address to listen on must be given to it as {{port}} and {{addr}}",
-                self.name,
-                self.last_words()
+                "{name} never listened on {address}, port {}: {patience} were not enough (--start-patience).{elsewhere} \
+                 {said} It was started as: {line}. The address and the port to listen on must be given to it as {{addr}} \
+                 and {{port}}",
+                address.port(),
             ))
         })
     }
 
-    /// A sentence if the program has ended.
+    /// A sentence if the program has ended. One that ends well and leaves processes behind has gone to
+    /// the background.
     pub fn has_ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
+        if status.success() && self.lives_on() {
+            return None;
+        }
         thread::sleep(Duration::from_millis(50)); // its last line may be on the way
-        Some(format!("{} has ended by itself ({status}). {}", self.name, self.last_words()))
+        Some(self.obituary(status))
     }
 
-    fn last_words(&self) -> String {
+    fn obituary(&self, status: ExitStatus) -> String {
+        let how = if self.daemon.is_empty() {
+            format!("has ended by itself ({status})")
+        } else {
+            "went to the background, and has ended there by itself".to_string()
+        };
+        format!("{} {how}. {}", self.name, self.last_words())
+    }
+
+    fn lives_on(&mut self) -> bool {
+        if !self.daemon.iter().any(|pid| processes::is_alive(*pid)) {
+            let found = self.processes();
+            if found.is_empty() {
+                return false;
+            }
+            self.daemon = found;
+        }
+        true
+    }
+
+    /// All of it, wherever it went; without the server behind a proxy.
+    fn processes(&self) -> Vec<u32> {
+        processes::members(&self.namespace, self.backend.as_ref().map(Child::id))
+    }
+
+    fn open_sockets(&self) -> usize {
+        self.processes().into_iter().map(sockets_of).sum()
+    }
+
+    /// What it said last, as a sentence.
+    pub fn last_words(&self) -> String {
         let output = self.lines();
         let last = output.iter().rev().take(QUOTED).rev().map(|(_, line)| line.trim()).collect::<Vec<_>>();
         if last.is_empty() { "It said nothing.".to_string() } else { format!("It said: {:?}.", last.join("; ")) }
@@ -128,34 +188,27 @@ impl Server {
 
     /// How many sockets it has open because of its peers.
     pub fn peer_sockets(&self) -> usize {
-        open_sockets(self.child.id()).saturating_sub(self.own_sockets)
+        self.open_sockets().saturating_sub(self.own_sockets)
     }
 
     /// Stops its processes, and waits until they are; its kernel goes on.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-        let until = Instant::now() + Duration::from_secs(1);
-        while !is_stopped(self.child.id()) && Instant::now() < until {
-            thread::sleep(Duration::from_millis(2));
-        }
+        processes::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        // It can fail only if all of its processes have ended, which is noticed elsewhere.
-        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+        processes::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         for child in [Some(&mut self.child), self.backend.as_mut()].into_iter().flatten() {
+            // It can fail only if all of its processes have ended.
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             let _ = child.wait();
         }
+        processes::kill_all(&self.namespace); // those that left the group
     }
 }
 
@@ -163,7 +216,9 @@ impl Drop for Server {
 fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<Line>>>) -> Result<Child, String> {
     let start = || {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("exec {line}")]).process_group(0); // Ctrl-C is for the lab alone
+        // Where the line is one program, it takes the place of the shell.
+        let exec = if wants_a_shell(line) { "" } else { "exec " };
+        command.args(["-c", &format!("{exec}{line}")]).process_group(0); // Ctrl-C is for the lab alone
         for (name, _) in std::env::vars_os() {
             // What was set for the lab is not meant for a server that it tests.
             if name.to_string_lossy().starts_with("STILLTHERE_") {

@@ -69,5 +69,7 @@ pub struct Verdict {
     pub errno: String,
     /// Who said so: the server's log, the socket table.
     pub said_by: String,
+    /// The program sent the first FIN: it closed by a time-out of its own, and not the kernel by its keepalive.
+    pub own_time_out: bool,
     pub kept_its_promise: bool,
 }

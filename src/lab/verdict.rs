@@ -30,6 +30,8 @@ pub struct Seen {
     pub watched: Duration,
     pub errno: String,
     pub said_by: String,
+    /// The program sent the first FIN.
+    pub own_time_out: bool,
     /// Of a crowd on a lossy path: how many were dropped, of how many, and the odds for each.
     pub crowd: Option<(usize, usize, f64)>,
 }
@@ -67,6 +69,7 @@ pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Se
         watched: seen.watched,
         errno: seen.errno,
         said_by: seen.said_by,
+        own_time_out: seen.own_time_out,
         kept_its_promise,
     }
 }

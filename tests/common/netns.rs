@@ -5,12 +5,12 @@
 //! for local congestion.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stillthere::lab::namespaces::{ip, sweep};
-use stillthere::lab::network::{self, Between};
+use stillthere::lab::network::{self, Between, Family};
 use stillthere::lab::privilege;
 use stillthere::lab::programs::installed;
 
@@ -32,14 +32,14 @@ pub struct Network(network::Network);
 impl Network {
     pub fn new() -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        network::Network::build(Between::Router, NUMBER.fetch_add(1, Ordering::Relaxed)).map(Self)
+        network::Network::build(Between::Router, Family::V4, NUMBER.fetch_add(1, Ordering::Relaxed)).map(Self)
     }
 
-    pub fn client(&self) -> Ipv4Addr {
+    pub fn client(&self) -> IpAddr {
         self.0.client_address
     }
 
-    pub fn server(&self) -> Ipv4Addr {
+    pub fn server(&self) -> IpAddr {
         self.0.server_address
     }
 

@@ -15,6 +15,7 @@ pub fn write(matrix: &Matrix) -> String {
         ("server", text(&matrix.server)),
         ("version", text(&matrix.version)),
         ("settings", text(&matrix.settings)),
+        ("told", text(&matrix.told)),
         ("scenes", matrix.cells.len().to_string()),
         ("kept_their_promise", matrix.kept().to_string()),
         ("states", array(matrix.states.iter().map(|state| text(state)))),
@@ -38,6 +39,7 @@ fn cell(matrix: &Matrix, cell: &Cell) -> String {
         ("watched", number(verdict.watched.as_secs_f64())),
         ("errno", text(&verdict.errno)),
         ("said_by", text(&verdict.said_by)),
+        ("own_time_out", verdict.own_time_out.to_string()),
         ("kept_its_promise", verdict.kept_its_promise.to_string()),
         ("timeline", array(entries(timeline))),
     ])

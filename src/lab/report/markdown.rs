@@ -1,6 +1,6 @@
 //! Several servers side by side, in Markdown: a table for each state, faults down, servers across.
 
-use crate::lab::report::{LEGEND, Matrix, cell_words};
+use crate::lab::report::{FAIR, LEGEND, Matrix, cell_words};
 
 /// Writes the comparison. The states and faults are the first server's; the others are found by
 /// their names, so that a server which was not run through all of them has dashes.
@@ -8,14 +8,14 @@ pub fn write(servers: &[Matrix]) -> String {
     let Some(first) = servers.first() else { return String::new() };
     let mut said = format!("# {}\n\n", plain(&first.title));
     said += &format!("Run on {}, {}; {}.\n\n", plain(&first.when), plain(&first.kernel), plain(&first.settings));
-    said += "| server | version | settings | kept their promise |\n| --- | --- | --- | --- |\n";
+    said += "| server | version | what sets its deadline | kept their promise |\n| --- | --- | --- | --- |\n";
     for server in servers {
         let (kept, all) = (server.kept(), server.cells.len());
         let kept = if kept == all { format!("**all {all}**") } else { format!("{kept} of {all}") };
-        let row = [plain(&server.server), plain(&server.version), plain(&server.settings), kept];
+        let row = [plain(&server.server), plain(&server.version), code(&server.told), kept];
         said += &format!("| {} |\n", row.join(" | "));
     }
-    said += &format!("\n{LEGEND} Those that broke their promise are **bold**.\n");
+    said += &format!("\n{LEGEND} Those that broke their promise are **bold**.\n\n{FAIR}\n");
     for state in &first.states {
         let names: Vec<String> = servers.iter().map(|server| plain(&server.server)).collect();
         said += &format!("\n## {}\n\n| fault | {} |\n", capital(&plain(state)), names.join(" | "));
@@ -50,6 +50,12 @@ fn plain(text: &str) -> String {
         }
     }
     said
+}
+
+/// A line of a configuration, in a table's cell.
+fn code(text: &str) -> String {
+    let text = text.replace(['`', '\n'], " ").replace('|', "\\|");
+    if text.is_empty() { text } else { format!("`{text}`") }
 }
 
 fn capital(text: &str) -> String {

@@ -34,6 +34,8 @@ pub struct Matrix {
     pub version: String,
     /// What it was told: `idle 2 s, interval 1 s, count 3`.
     pub settings: String,
+    /// The line that sets its deadline: each program has its own.
+    pub told: String,
     pub states: Vec<String>,
     pub faults: Vec<String>,
     pub cells: Vec<Cell>,
@@ -51,10 +53,13 @@ impl Matrix {
 
     /// `97 of 98 scenes kept their promise`.
     pub fn summary(&self) -> String {
+        let own = self.cells.iter().filter(|cell| cell.verdict.own_time_out).count();
+        let own =
+            if own == 0 { String::new() } else { format!("; {own} ended by a time-out of the program's own (†)") };
         match (self.kept(), self.cells.len()) {
             (_, 0) => "no scene was run".to_string(),
-            (kept, all) if kept == all => format!("all {all} scenes kept their promise"),
-            (kept, all) => format!("{kept} of {all} scenes kept their promise"),
+            (kept, all) if kept == all => format!("all {all} scenes kept their promise{own}"),
+            (kept, all) => format!("{kept} of {all} scenes kept their promise{own}"),
         }
     }
 }
@@ -62,7 +67,12 @@ impl Matrix {
 /// What the cells mean, for every form of the table.
 pub const LEGEND: &str = "Seconds from the fault until the server let the peer go; “kept”: still there at the end, as \
     it must be; “> 60”: still there, 60 s after it. ✓ within its deadline, ✗ not. A frozen program is kept: its \
-    kernel answers, and only a heartbeat can tell.";
+    kernel answers, and only a heartbeat can tell. †: the program closed, by a time-out of its own and not by keepalive.";
+
+/// How fair the comparison is, for every form of the table.
+pub const FAIR: &str = "Each server is at the settings of its own that serve this deadline best without letting go of living \
+    peers that are silent; the machine's tcp_keepalive_time, tcp_keepalive_intvl and tcp_keepalive_probes are set for \
+    all, its tcp_retries2 for none: it is a number of tries and no time, and is there for all connections of a machine.";
 
 /// `4.98 ✓`, `kept ✓`, `> 60 ✗`: seconds, and whether that is what was promised.
 pub(super) fn cell_words(verdict: &Verdict) -> String {
@@ -73,5 +83,6 @@ pub(super) fn cell_words(verdict: &Verdict) -> String {
         (None, None) => "kept".to_string(),
         (None, Some(_)) => format!("> {:.0}", verdict.watched.as_secs_f64()),
     };
-    format!("{what} {mark}")
+    let own = if verdict.own_time_out { "†" } else { "" };
+    format!("{what} {mark}{own}")
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::lab::excerpt::{Line, excerpt};
 use crate::lab::figure::{self, signed};
-use crate::lab::report::{Cell, LEGEND, Matrix, cell_words};
+use crate::lab::report::{Cell, FAIR, LEGEND, Matrix, cell_words};
 use crate::lab::terminal::{measured, predicted};
 use crate::lab::timeline::{Timeline, What, Who};
 use crate::markup::svg::escape;
@@ -27,14 +27,23 @@ pub fn write(matrix: &Matrix) -> String {
     );
     let server = format!("{} {}", matrix.server, matrix.version);
     // Writing to a string cannot fail.
-    for (name, value) in
-        [("server", &server), ("settings", &matrix.settings), ("kernel", &matrix.kernel), ("date", &matrix.when)]
-    {
+    for (name, value) in [
+        ("server", &server),
+        ("settings", &matrix.settings),
+        ("told", &matrix.told),
+        ("kernel", &matrix.kernel),
+        ("date", &matrix.when),
+    ] {
         let _ = writeln!(page, "<dt>{name}<dd>{}", escape(value));
     }
     let _ = writeln!(page, "</dl>\n<p class=\"summary\">{}.", escape(&matrix.summary()));
     page += &table(matrix);
-    let _ = writeln!(page, "<p class=\"dim\">{} A cell opens its timeline.", escape(LEGEND));
+    let _ = writeln!(
+        page,
+        "<p class=\"dim\">{} A cell opens its timeline.\n<p class=\"dim\">{}",
+        escape(LEGEND),
+        escape(FAIR)
+    );
     for cell in &matrix.cells {
         page += &scene(matrix, cell);
     }

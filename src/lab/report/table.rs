@@ -1,6 +1,6 @@
 //! The table for a terminal: faults down, states across, in as many parts as the width asks for.
 
-use crate::lab::report::{LEGEND, Matrix, cell_words};
+use crate::lab::report::{FAIR, LEGEND, Matrix, cell_words};
 use crate::lab::terminal::{Ink, paint, printable};
 
 /// A column holds `> 924 ✗`, or the longest word above it; and a gap.
@@ -13,6 +13,11 @@ pub fn draw(matrix: &Matrix, width: usize, colours: bool) -> String {
     let Matrix { server, version, settings, kernel, when, .. } = matrix;
     for line in wrapped(&printable(&format!("{server} {version}, {settings}; {kernel}, {when}")), width.max(40)) {
         said += &format!("{line}\n");
+    }
+    if !matrix.told.is_empty() {
+        for line in wrapped(&printable(&format!("told: {}", matrix.told)), width.max(40)) {
+            said += &format!("{line}\n");
+        }
     }
     let names = matrix.faults.iter().map(|fault| fault.chars().count()).max().unwrap_or(0);
     for part in parts(matrix, width.saturating_sub(names)) {
@@ -33,7 +38,7 @@ pub fn draw(matrix: &Matrix, width: usize, colours: bool) -> String {
     }
     let ink = if matrix.kept() == matrix.cells.len() { Ink::Good } else { Ink::Bad };
     said += &format!("\n{}\n", paint(colours, ink, &matrix.summary()));
-    for line in wrapped(LEGEND, width.max(40)) {
+    for line in [LEGEND, FAIR].iter().flat_map(|text| wrapped(text, width.max(40))) {
         said += &format!("{}\n", paint(colours, Ink::Dim, &line));
     }
     said

@@ -13,6 +13,7 @@ fn matrix() -> Matrix {
         server: "a|b".to_string(),
         version: "<1.0>".to_string(),
         settings: "idle 2 s, interval 1 s, count 3".to_string(),
+        told: String::new(),
         states: states.map(str::to_string).to_vec(),
         faults: faults.map(str::to_string).to_vec(),
         cells: Vec::new(),
@@ -76,17 +77,18 @@ fn the_page_fetches_nothing_and_escapes_all() {
 #[test]
 fn servers_stand_side_by_side() {
     let mut other = matrix();
+    let first = Matrix { told: "keepcnt=3 | x".to_string(), ..matrix() };
     other.server = "textbook".to_string();
     other.faults.swap(0, 1);
     other.states.truncate(1);
-    let said = markdown::write(&[matrix(), other]);
+    let said = markdown::write(&[first, other]);
     assert!(
         said.contains(
             "\n## Idle\n\n| fault | a\\|b | textbook |\n| --- | --- | --- |\n| cable cut | 4.12 ✓ | kept ✓ |\n"
         )
     );
     assert!(said.contains("| cable cut | **> 60 ✗** | – |"), "{said}");
-    assert!(said.contains("| a\\|b | \\<1.0> | idle 2 s"));
+    assert!(said.contains("| a\\|b | \\<1.0> | `keepcnt=3 \\| x` |"), "{said}");
     assert_eq!(markdown::write(&[]), "");
 }
 
