@@ -193,6 +193,7 @@ pub fn verdict() -> Verdict {
         watched: Duration::from_secs(60),
         errno: "ETIMEDOUT".to_string(),
         said_by: "the server's log".to_string(),
+        orphan: false,
         kept_its_promise: true,
     }
 }

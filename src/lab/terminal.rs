@@ -180,7 +180,8 @@ pub(super) fn predicted(verdict: &Verdict) -> String {
 pub(super) fn measured(verdict: &Verdict) -> String {
     let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
     let Some(measured) = verdict.measured else {
-        return format!("still there after {:.1} s", verdict.watched.as_secs_f64());
+        let words = format!("still there after {:.1} s", verdict.watched.as_secs_f64());
+        return if verdict.said_by.is_empty() { words } else { format!("{words}: {}", verdict.said_by) };
     };
     let mut words = format!("gone after {}", seconds(measured));
     match verdict.predicted {
@@ -271,8 +272,10 @@ mod tests {
         let late = Verdict { measured: Some(Duration::from_secs(9)), kept_its_promise: false, ..a_verdict() };
         assert!(verdict(&late, false).contains("BROKE ITS PROMISE"));
         assert!(measured(&late).starts_with("gone after 9.000 s, 4.700 s past the prediction: ETIMEDOUT"));
-        let never = Verdict { measured: None, ..late.clone() };
+        let never = Verdict { measured: None, said_by: String::new(), ..late.clone() };
         assert_eq!(measured(&never), "still there after 60.0 s");
+        let held = Verdict { said_by: "descriptor 7 of it is open".to_string(), ..never.clone() };
+        assert_eq!(measured(&held), "still there after 60.0 s: descriptor 7 of it is open");
         let living = Verdict { predicted: None, ..late };
         assert!(measured(&living).contains("a living peer"));
     }

@@ -67,7 +67,9 @@ pub struct Verdict {
     pub watched: Duration,
     /// `ETIMEDOUT`, or empty where nobody said.
     pub errno: String,
-    /// Who said so: the server's log, the socket table.
+    /// Who said so: the server's log, the socket table. Of one that was still there, who has it open.
     pub said_by: String,
+    /// The program has closed its descriptor, and the kernel still wanted to finish with the socket.
+    pub orphan: bool,
     pub kept_its_promise: bool,
 }
