@@ -60,14 +60,15 @@ impl Processes {
         Self { network: fs::metadata("/proc/self/ns/net").unwrap().ino() }
     }
 
-    /// A descriptor for each of these sockets that is open anywhere. The processes of the namespace
-    /// are asked first. A descriptor may have been passed to one outside, and a thread may have
-    /// descriptors of its own: where something is missing yet, those are asked too.
+    /// A descriptor for each of these sockets that is open. The processes of the namespace are asked
+    /// first. A thread may have descriptors of its own, and a child may have left the namespace with
+    /// one: where something is missing yet, those are asked too. Nobody else is: a busy machine has
+    /// millions of descriptors that are none of the lab's business.
     pub fn find(&self, inodes: &BTreeSet<u64>) -> BTreeMap<u64, Descriptor> {
         let mut found = BTreeMap::new();
         let (inside, outside): (Vec<_>, Vec<_>) = processes().partition(|pid| self.is_inside(*pid));
         let threads = inside.iter().flat_map(|pid| threads_of(*pid));
-        let outside = outside.iter().filter(|pid| **pid != std::process::id()).map(|pid| (*pid, directory_of(*pid)));
+        let outside = outside.iter().filter(|pid| is_descendant(**pid)).map(|pid| (*pid, directory_of(*pid)));
         let places = inside.iter().map(|pid| (*pid, directory_of(*pid))).chain(threads).chain(outside);
         for (pid, directory) in places {
             if found.len() == inodes.len() {
@@ -108,6 +109,17 @@ pub fn is_connection_of(descriptor: &Descriptor, port: u16) -> io::Result<bool> 
     let socket = SockRef::from(&ours);
     let has_port = || socket.local_addr().is_ok_and(|address| address.as_socket().is_some_and(|a| a.port() == port));
     Ok(socket.r#type().is_ok_and(|kind| kind == Type::STREAM) && !socket.is_listener().unwrap_or(false) && has_port())
+}
+
+/// Whether the lab has started it, or one of those that it has started.
+fn is_descendant(pid: u32) -> bool {
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, in parentheses, may hold anything. After it: state, parent.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let mut ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
+    ancestors.any(|ancestor: u32| ancestor == std::process::id())
 }
 
 fn processes() -> impl Iterator<Item = u32> {

@@ -168,13 +168,13 @@ impl<'a> Diary<'a> {
 
     /// The table and the descriptors say that the peer is gone, and no log of the server does. What the
     /// kernel still has to finish with the socket is an orphan.
-    pub fn gone(&mut self, orphans: &[&str]) {
+    pub fn gone(&mut self, at: SystemTime, orphans: &[&str]) {
         if !self.reads_log {
             let words = match orphans.first() {
                 None => "its socket and its descriptor are gone".to_string(),
                 Some(state) => format!("its descriptor is closed; the kernel has the socket, in {state}"),
             };
-            self.enter(SystemTime::now(), Who::Server, What::Departure { words });
+            self.enter(at, Who::Server, What::Departure { words });
         }
     }
 

@@ -323,7 +323,9 @@ impl<'a> Set<'a> {
         let watched = measured.unwrap_or(limit);
         let mut whereabouts = String::new();
         if measured.is_some() {
-            self.diary.gone(&self.following.orphans()?);
+            let gone =
+                SystemTime::now() - self.following.empty_since().map(|since| since.elapsed()).unwrap_or_default();
+            self.diary.gone(gone, &self.following.orphans()?);
         } else if !matches!(expectation, Expectation::Kept | Expectation::Either) {
             let holding = self.holding()?;
             whereabouts = self.following.whereabouts(&holding);

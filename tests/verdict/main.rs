@@ -43,13 +43,14 @@ enum Truth {
     Held,
 }
 
-const TRIALS: [(&str, fn()); 9] = [
+const TRIALS: [(&str, fn()); 10] = [
     ("honest", || judged("honest", "{addr}:{port}", "idle/black-hole", Truth::LetGo)),
     ("it_opens_others_later", || judged("opens-later", "{addr}:{port}", "idle/black-hole", Truth::LetGo)),
     ("it_closes_another", || judged("closes-another", "{addr}:{port}", "idle/black-hole", Truth::Held)),
     ("it_closes_its_listener", || judged("closes-the-listener", "{addr}:{port}", "exchanged/black-hole", Truth::Held)),
     ("both_families_on_one_socket", || judged("closes-another", "[::]:{port}", "idle/black-hole", Truth::Held)),
     ("a_child_of_another_session_has_it", || judged("hands-over", "{addr}:{port}", "idle/black-hole", Truth::Held)),
+    ("a_child_of_another_network_has_it", || judged("hands-outside", "{addr}:{port}", "idle/black-hole", Truth::Held)),
     ("it_has_a_duplicate", || judged("dups", "{addr}:{port}", "idle/black-hole", Truth::Held)),
     ("the_socket_lingers", || judged("lingers", "{addr}:{port}", "in-flight/black-hole", Truth::Orphaned)),
     ("it_was_dead_when_it_was_accepted", || {

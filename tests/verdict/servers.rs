@@ -77,6 +77,13 @@ fn serve(mode: &str, address: &str) -> Result<()> {
             drop(hand); // it has the descriptor for a further start
             sleep_for_ever()
         }
+        "hands-outside" => {
+            let mut outside = Command::new("unshare");
+            outside.arg("--net").arg(std::env::current_exe()?).arg(HOLD).stdin(Stdio::from(OwnedFd::from(peer)));
+            let _child = outside.spawn()?;
+            drop(outside);
+            sleep_for_ever()
+        }
         // The peer takes the number of another socket: there is none more than before.
         "dups" => {
             rustix::io::dup2(&peer, &mut spare)?;
