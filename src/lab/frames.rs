@@ -194,6 +194,7 @@ pub fn verdict() -> Verdict {
         errno: "ETIMEDOUT".to_string(),
         said_by: "the server's log".to_string(),
         orphan: false,
+        dropped: None,
         kept_its_promise: true,
     }
 }

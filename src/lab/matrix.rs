@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -155,21 +155,9 @@ fn show(matrix: &Matrix, programs: &[Program], done: Vec<Done>) -> Result<(), St
         write(path, &text)?;
     }
     if let Some(path) = &matrix.html {
-        for report in &reports {
-            write(&page_path(path, &report.server, reports.len()), &page::write(report))?;
-        }
+        write(path, &page::write(&reports))?;
     }
     Ok(())
-}
-
-/// A page holds one server: where there are several, each has its name in its file's name.
-fn page_path(path: &Path, server: &str, of: usize) -> PathBuf {
-    if of == 1 {
-        return path.to_path_buf();
-    }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{stem}-{server}.{extension}"))
 }
 
 fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
@@ -191,6 +179,8 @@ fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
             humantime::format_duration(keepalive.interval()),
             keepalive.count()
         ),
+        cap: matrix.settings.cap,
+        keep: matrix.settings.keep,
         states: states.map(|state| state.name().to_string()).collect(),
         faults: faults.map(|fault| fault.name().to_string()).collect(),
         cells: Vec::new(),
@@ -245,13 +235,6 @@ fn verdict_in_words(verdict: &Verdict) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn several_servers_have_a_page_each() {
-        let path = Path::new("/tmp/out.v1.html");
-        assert_eq!(page_path(path, "redis", 1), path);
-        assert_eq!(page_path(path, "redis", 2), Path::new("/tmp/out.v1-redis.html"));
-    }
 
     #[test]
     fn a_reason_is_told_once() {

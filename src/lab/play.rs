@@ -365,7 +365,9 @@ impl<'a> Set<'a> {
             (None, Some((measured, errno, said_by))) => (Some(measured), errno, said_by),
             (None, None) => (None, String::new(), String::new()),
         };
-        Seen { measured, watched, errno, said_by, crowd, orphan: false }
+        let single = (usize::from(measured.is_some()), 1);
+        let living = loss.map(|_| crowd.map_or(single, |(dropped, of, _)| (dropped, of)));
+        Seen { measured, watched, errno, said_by, crowd, living, orphan: false }
     }
 
     /// Its process is there, and so is its socket.

@@ -155,9 +155,10 @@ impl<W: Write> Printer<W> {
 
 /// The verdict in three lines.
 pub fn verdict(verdict: &Verdict, colours: bool) -> String {
-    let (ink, kept) = match verdict.kept_its_promise {
-        true => (Ink::Good, "kept its promise"),
-        false => (Ink::Bad, "BROKE ITS PROMISE"),
+    let (ink, kept) = match (verdict.kept_its_promise, verdict.dropped) {
+        (false, _) => (Ink::Bad, "BROKE ITS PROMISE"),
+        (true, None) => (Ink::Good, "kept its promise"),
+        (true, Some(_)) => (Ink::Probe, "dropped living peers, as its loss allows"),
     };
     format!(
         "{}: {}\n  predicted  {}\n  measured   {}",

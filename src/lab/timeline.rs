@@ -71,5 +71,8 @@ pub struct Verdict {
     pub said_by: String,
     /// The program has closed its descriptor, and the kernel still wanted to finish with the socket.
     pub orphan: bool,
+    /// How many living peers on a lossy path were dropped, and of how many. Its loss makes some of that
+    /// likely: it is neither a promise kept nor one broken.
+    pub dropped: Option<(usize, usize)>,
     pub kept_its_promise: bool,
 }
