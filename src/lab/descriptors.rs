@@ -87,7 +87,11 @@ impl Processes {
     }
 
     fn is_inside(&self, pid: u32) -> bool {
-        fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|its| its.ino() == self.network)
+        let is_inside = |place: String| Some(fs::metadata(format!("{place}/ns/net")).ok()?.ino() == self.network);
+        // Where the first thread has ended, the others know.
+        let by_thread =
+            || numbers(&format!("/proc/{pid}/task")).find_map(|id| is_inside(format!("/proc/{pid}/task/{id}")));
+        is_inside(format!("/proc/{pid}")).or_else(by_thread).unwrap_or(false)
     }
 }
 
