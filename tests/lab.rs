@@ -20,7 +20,7 @@ const ANYWHERE: [(&str, fn()); 3] = [
     ("without_ip_it_says_what_to_install", without_ip_it_says_what_to_install),
 ];
 
-const IN_NETWORKS: [(&str, fn()); 13] = [
+const IN_NETWORKS: [(&str, fn()); 14] = [
     ("a_short_set_of_scenes_keeps_its_promise", a_short_set_of_scenes_keeps_its_promise),
     ("a_run_tells_packets_fault_departure_and_verdict", a_run_tells_packets_fault_departure_and_verdict),
     ("a_living_peer_with_a_shut_window_is_kept", a_living_peer_with_a_shut_window_is_kept),
@@ -34,6 +34,7 @@ const IN_NETWORKS: [(&str, fn()); 13] = [
     ("an_interrupt_cleans_up", an_interrupt_cleans_up),
     ("two_labs_run_side_by_side", two_labs_run_side_by_side),
     ("what_a_killed_lab_left_is_removed", what_a_killed_lab_left_is_removed),
+    ("labs_that_see_other_processes_leave_each_other_alone", labs_that_see_other_processes_leave_each_other_alone),
 ];
 
 fn main() {
@@ -94,7 +95,7 @@ fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
 
 /// What stands in the way of a lab with this process id: its namespaces and directories.
 fn traces(pid: u32) -> Vec<String> {
-    let mark = format!("stillthere-lab-{pid}-");
+    let mark = format!("stillthere-lab-{pid}.");
     let names = |place: &Path| {
         let entries = fs::read_dir(place).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
@@ -288,4 +289,32 @@ fn what_a_killed_lab_left_is_removed() {
     let output = lab(&["run", "idle/closed"]);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     assert_eq!(traces(pid), Vec::<String>::new());
+}
+
+/// Two more labs, each the first process of a PID namespace of its own, while one runs here. They share
+/// the names of the network namespaces and the directory of temporary files, and see nothing of each
+/// other's processes. Root is wanted for that; anybody else's lab has names of its own.
+fn labs_that_see_other_processes_leave_each_other_alone() {
+    let here = command(&["run", "idle/none", "--deadline", "3s", "--keep", "6s"]).spawn().expect("the lab starts");
+    sleep(Duration::from_millis(1500));
+    let elsewhere = [0, 1].map(|_| {
+        let mut inside = Command::new("unshare");
+        inside.args(["--user", "--map-root-user"].iter().filter(|_| !rustix::process::geteuid().is_root()));
+        inside.args([
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            PROGRAM,
+            "lab",
+            "run",
+            "exchanged/black-hole",
+            "--deadline",
+            "3s",
+        ]);
+        inside.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unshare starts")
+    });
+    for lab in elsewhere.into_iter().chain([here]) {
+        let output = wait(lab);
+        assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    }
 }
