@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
+use stillthere::lab::program::PRESETS;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +21,7 @@ const ANYWHERE: [(&str, fn()); 3] = [
     ("without_ip_it_says_what_to_install", without_ip_it_says_what_to_install),
 ];
 
-const IN_NETWORKS: [(&str, fn()); 14] = [
+const IN_NETWORKS: [(&str, fn()); 16] = [
     ("a_short_set_of_scenes_keeps_its_promise", a_short_set_of_scenes_keeps_its_promise),
     ("a_run_tells_packets_fault_departure_and_verdict", a_run_tells_packets_fault_departure_and_verdict),
     ("a_living_peer_with_a_shut_window_is_kept", a_living_peer_with_a_shut_window_is_kept),
@@ -31,6 +32,14 @@ const IN_NETWORKS: [(&str, fn()); 14] = [
     ("a_server_that_ends_early_is_quoted", a_server_that_ends_early_is_quoted),
     ("a_server_that_never_listens_is_named", a_server_that_never_listens_is_named),
     ("a_server_that_crashes_in_the_scene_is_named", a_server_that_crashes_in_the_scene_is_named),
+    (
+        "a_report_that_cannot_be_written_is_known_before_the_scenes",
+        a_report_that_cannot_be_written_is_known_before_the_scenes,
+    ),
+    (
+        "the_page_of_several_servers_is_the_one_that_was_asked_for",
+        the_page_of_several_servers_is_the_one_that_was_asked_for,
+    ),
     ("an_interrupt_cleans_up", an_interrupt_cleans_up),
     ("two_labs_run_side_by_side", two_labs_run_side_by_side),
     ("what_a_killed_lab_left_is_removed", what_a_killed_lab_left_is_removed),
@@ -142,6 +151,12 @@ fn a_wrong_command_line_is_explained() {
 fn help_and_list_need_no_privilege() {
     let help = stdout(&lab(&["--help"]));
     assert!(help.contains("--server COMMAND") && !help.contains("lab client"), "{help}");
+    let names = PRESETS.iter().map(|preset| preset.name).chain(["stillthere", "textbook"]);
+    let (_, presets) = help.split_once("Presets:").expect("they are listed");
+    for name in names {
+        assert!(presets.split([' ', ',', '\n']).any(|word| word == name), "{name} is missing in: {help}");
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
     let list = stdout(&lab(&["list"]));
     for part in ["accept-queue", "nat-forgot", "half-closed/half-close-then-cut:", "haproxy-tcp-ut"] {
         assert!(list.contains(part), "{part:?} is missing in: {list}");
@@ -252,6 +267,52 @@ fn a_server_that_never_listens_is_named() {
 fn a_server_that_crashes_in_the_scene_is_named() {
     let line = format!("sh -c \"'{PROGRAM}' serve {{addr}}:{{port}} & sleep 1.5; echo alas; kill -9 \\$! \\$\\$\"");
     refused(&["run", "idle/none", "--server", &line], 1, &["ended by itself", "signal: 9", "alas"]);
+}
+
+/// Not a scene is played: that would take ten minutes, all for nothing.
+fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
+    for option in ["--json", "--html", "--markdown"] {
+        let begun = Instant::now();
+        let output = lab(&["matrix", "idle/none", "--keep", "20s", option, "/nowhere/out"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot write /nowhere/out: No such file") && !said.contains("1 of 1"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+    for option in ["--pcap", "--svg"] {
+        let output = lab(&["run", "idle/none", "--keep", "20s", option, "/dev/null/out"]);
+        assert!(stderr(&output).contains("cannot write /dev/null/out"), "{}", stderr(&output));
+        assert!(!stdout(&output).contains("fault"), "{}", stdout(&output));
+    }
+    let both = scratch("both").display().to_string();
+    refused(&["matrix", "idle/closed", "--json", &both, "--html", &both], 1, &["two reports", "one would be lost"]);
+    // What was there stays when the lab does not come to an end.
+    let old = scratch("old.json");
+    fs::write(&old, "the old report").expect("a file can be written");
+    let child =
+        command(&["matrix", "idle/none", "--json", &old.display().to_string()]).spawn().expect("the lab starts");
+    sleep(Duration::from_millis(1500));
+    signal(&child, "INT");
+    wait(child);
+    assert_eq!(fs::read_to_string(&old).expect("it is there"), "the old report");
+    fs::remove_file(old).expect("the file can be removed");
+    // Standard output by its name, after the table.
+    let output = lab(&["matrix", "idle/closed", "--json", "/dev/stdout"]);
+    let told = stdout(&output);
+    let (table, json) = told.split_once("\n{\"title\":").unwrap_or_else(|| panic!("there is no JSON in: {told}"));
+    assert!(table.contains("scenes kept their promise") && json.trim_end().ends_with('}'), "{told}");
+}
+
+fn the_page_of_several_servers_is_the_one_that_was_asked_for() {
+    let page = scratch("several.html");
+    let path = page.display().to_string();
+    let output = lab(&["matrix", "idle/closed", "--preset", "stillthere,textbook", "--cap", "7s", "--html", &path]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    let text = fs::read_to_string(&page).expect("the file that was asked for is written");
+    for part in [">stillthere</h2>", ">textbook</h2>", "still there 7 s after it"] {
+        assert!(text.contains(part), "{part} is missing in {path}");
+    }
+    fs::remove_file(page).expect("the file can be removed");
 }
 
 fn an_interrupt_cleans_up() {
