@@ -172,7 +172,7 @@ impl Drop for Directory {
 }
 
 /// What the names of this lab begin with. Another PID namespace may have the same process id.
-pub fn own_mark() -> String {
+fn own_mark() -> String {
     let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino());
     format!("{MARK}{}.{namespace}-", std::process::id())
 }
