@@ -127,6 +127,16 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success(), "the lab can be sent SIG{name}");
 }
 
+/// Until the lab has made a server's network. Where it has names of its own, they are not seen from here.
+fn wait_until_it_plays(lab: u32) {
+    let patience = if rustix::process::geteuid().is_root() { PATIENCE } else { Duration::from_secs(3) };
+    let until = Instant::now() + patience;
+    while Instant::now() < until && !traces(lab).iter().any(|name| name.ends_with("-server")) {
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
+}
+
 fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
 }
@@ -291,7 +301,7 @@ fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
     fs::write(&old, "the old report").expect("a file can be written");
     let child =
         command(&["matrix", "idle/none", "--json", &old.display().to_string()]).spawn().expect("the lab starts");
-    sleep(Duration::from_millis(1500));
+    wait_until_it_plays(child.id());
     signal(&child, "INT");
     wait(child);
     assert_eq!(fs::read_to_string(&old).expect("it is there"), "the old report");
@@ -319,7 +329,7 @@ fn an_interrupt_cleans_up() {
     for name in ["INT", "TERM"] {
         let child = command(&["matrix", "idle", "--jobs", "4"]).spawn().expect("the lab starts");
         let pid = child.id();
-        sleep(Duration::from_millis(1500));
+        wait_until_it_plays(pid);
         signal(&child, name);
         let output = wait(child);
         assert_eq!(output.status.code(), Some(1));
@@ -344,7 +354,7 @@ fn two_labs_run_side_by_side() {
 fn what_a_killed_lab_left_is_removed() {
     let child = command(&["run", "idle/none"]).spawn().expect("the lab starts");
     let pid = child.id();
-    sleep(Duration::from_millis(1500));
+    wait_until_it_plays(pid);
     signal(&child, "KILL");
     wait(child);
     let output = lab(&["run", "idle/closed"]);
@@ -357,21 +367,12 @@ fn what_a_killed_lab_left_is_removed() {
 /// other's processes. Root is wanted for that; anybody else's lab has names of its own.
 fn labs_that_see_other_processes_leave_each_other_alone() {
     let here = command(&["run", "idle/none", "--deadline", "3s", "--keep", "6s"]).spawn().expect("the lab starts");
-    sleep(Duration::from_millis(1500));
+    wait_until_it_plays(here.id());
     let elsewhere = [0, 1].map(|_| {
         let mut inside = Command::new("unshare");
         inside.args(["--user", "--map-root-user"].iter().filter(|_| !rustix::process::geteuid().is_root()));
-        inside.args([
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            PROGRAM,
-            "lab",
-            "run",
-            "exchanged/black-hole",
-            "--deadline",
-            "3s",
-        ]);
+        inside.args(["--pid", "--fork", "--mount-proc", PROGRAM]);
+        inside.args(["lab", "run", "idle/none", "--deadline", "3s", "--keep", "4s"]);
         inside.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unshare starts")
     });
     for lab in elsewhere.into_iter().chain([here]) {

@@ -195,9 +195,7 @@ impl Following {
                 self.followed.push(known);
                 continue;
             }
-            if known.inode == 0
-                && let Some((inode, descriptor)) = accepted.pop()
-            {
+            if let Some((inode, descriptor)) = if known.inode == 0 { accepted.pop() } else { None } {
                 (known.inode, known.descriptor) = (inode, Some(descriptor));
             }
             known.descriptor = known.descriptor.or_else(|| found.remove(&known.inode));

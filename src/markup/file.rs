@@ -25,7 +25,7 @@ enum Place {
     /// An ordinary file, or none yet: where it is in the end, behind symbolic links.
     Ordinary(PathBuf),
     /// What cannot be replaced: `/dev/fd/3`, whose file may have no name any more.
-    InPlace,
+    Unnamed,
     StandardOutput,
     StandardError,
     Device(File),
@@ -74,7 +74,7 @@ impl ReportFile {
         let Self { path, place } = self;
         let result = match place {
             Place::Ordinary(file) => replace(&file, report),
-            Place::InPlace => overwrite(&path, report),
+            Place::Unnamed => overwrite(&path, report),
             Place::StandardOutput => io::stdout().write_all(report).and_then(|()| io::stdout().flush()),
             Place::StandardError => io::stderr().write_all(report),
             Place::Device(mut device) => device.write_all(report),
@@ -121,7 +121,7 @@ fn place(path: &Path) -> io::Result<Place> {
     let end = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let is_there = fs::metadata(&end).is_ok_and(|there| is_same(&there, &file));
     // Another name of the same file would keep the old report.
-    Ok(if is_there && file.nlink() == 1 { Place::Ordinary(end) } else { Place::InPlace })
+    Ok(if is_there && file.nlink() == 1 { Place::Ordinary(end) } else { Place::Unnamed })
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
@@ -180,9 +180,8 @@ impl Drop for Draft {
 /// made, or that is a mount of its own, is overwritten.
 fn replace(path: &Path, report: &[u8]) -> io::Result<()> {
     let Ok(mut draft) = Draft::beside(path) else { return overwrite(path, report) };
-    if let Ok(old) = fs::metadata(path)
-        && draft.resemble(&old).is_err()
-    {
+    // Where there is no old one, there is nothing to resemble.
+    if fs::metadata(path).is_ok_and(|old| draft.resemble(&old).is_err()) {
         return overwrite(path, report);
     }
     draft.file.write_all(report)?;

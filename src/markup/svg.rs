@@ -49,10 +49,9 @@ pub fn broken(words: &str, most: usize) -> Vec<String> {
             Some(line) if line.chars().count() + word.chars().count() < most => *line += &format!(" {word}"),
             _ => lines.push(word.to_string()),
         }
-        while let Some(line) = lines.last_mut()
-            && let Some((at, _)) = line.char_indices().nth(most.max(1))
-        {
-            let rest = line.split_off(at);
+        // A word that is longer than a line.
+        while let Some((at, _)) = lines.last().and_then(|line| line.char_indices().nth(most.max(1))) {
+            let rest = lines.last_mut().map(|line| line.split_off(at)).unwrap_or_default();
             lines.push(rest);
         }
     }

@@ -179,7 +179,7 @@ fn legend(rows: &[Row<'_>], scale: &Scale, verdict: &Verdict, columns: &Columns)
         (is_marked(Pace::Shortened), "≈ a silence, shortened"),
         (has_cut, "× never answered, and so drawn as lost"),
     ];
-    let marks = marks.into_iter().filter_map(|(is_there, words)| is_there.then(|| words.to_string()));
+    let marks = marks.into_iter().filter(|(is_there, _)| *is_there).map(|(_, words)| words.to_string());
     broken(&band.into_iter().chain(marks).collect::<Vec<_>>().join("; "), columns.legend)
 }
 
