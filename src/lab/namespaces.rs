@@ -30,6 +30,8 @@ const NAMES: &str = "/run/netns";
 
 /// How often a thing is made again that another lab took for left behind, before it was locked.
 const ATTEMPTS: usize = 10;
+/// How long it may take from the making to the lock. Where it takes longer, the thing is made again.
+const UNTIL_LOCKED: Duration = Duration::from_millis(300);
 
 /// A network namespace with a name. It is removed when it is dropped.
 #[derive(Debug)]
@@ -209,10 +211,19 @@ pub fn sweep() -> Vec<String> {
     // A name that is no namespace here may be one where its lab is, in another mount namespace.
     let of_namespaces = fs::metadata("/proc/self/ns/net").ok().map(|namespace| namespace.dev());
     let is_namespace = |path: &Path| fs::metadata(path).ok().map(|file| file.dev()) == of_namespaces;
-    remove_all(|path| {
+    let left_behind = |path: &Path| {
         let may_be_known = path.parent() != Some(Path::new(NAMES)) || is_namespace(path);
         may_be_known.then(|| lock_left_behind(path)).flatten()
-    })
+    };
+    let places = [PathBuf::from(NAMES), std::env::temp_dir()];
+    let all = places.iter().flat_map(|place| marked(place).map(|name| place.join(name)));
+    let unlocked = all.filter(|path| left_behind(path).is_some()).collect::<Vec<_>>();
+    if unlocked.is_empty() {
+        return Vec::new();
+    }
+    // Some may have been made just now.
+    thread::sleep(UNTIL_LOCKED);
+    remove_all(|path| unlocked.iter().any(|known| known == path).then(|| left_behind(path)).flatten())
 }
 
 /// Removes all that this process made: for a panic, after which nothing is dropped. Other threads may
