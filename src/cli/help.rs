@@ -55,6 +55,8 @@ stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
 stillthere lab list                           what states and faults there are\n",
     );
     list(&mut text, crate::cli::lab_options::OPTIONS);
+    let names = crate::cli::lab_options::presets();
+    text += &wrapped("Presets:", names.iter().map(|name| format!("{name},")).chain(["or all".to_string()]));
     text += "Exit code: 1 a promise broken or a scene not played, 2 a wrong command line.";
     text
 }
@@ -78,6 +80,20 @@ pub fn of_load() -> String {
     text += "cpu. Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, a\n";
     text += "question without an answer or a condition come true; 2 a wrong command line.";
     text
+}
+
+/// Words after a heading, in lines of 80 characters.
+#[cfg(feature = "lab")]
+fn wrapped(heading: &str, words: impl Iterator<Item = String>) -> String {
+    let (mut text, mut line) = (String::new(), heading.to_string());
+    for word in words {
+        if line.len() + 1 + word.len() > 80 {
+            text += &format!("{line}\n");
+            line = " ".repeat(heading.len());
+        }
+        line += &format!(" {word}");
+    }
+    text + &line + "\n"
 }
 
 fn list(text: &mut String, options: &[Opt]) {

@@ -23,7 +23,7 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 const KEPT_FOR: u32 = 4;
 
 pub const OPTIONS: &[Opt] = &[
-    Opt { group: SERVER, name: "preset", value: "NAME", help: "see `lab list`; several with commas, or all" },
+    Opt { group: SERVER, name: "preset", value: "NAME", help: "one of those below, several with commas, or all" },
     Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port}, {dir} are filled in" },
     Opt { group: SERVER, name: "speak", value: "NAME", help: "what it answers: echo (default), redis, mqtt, none" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 5s)" },
@@ -170,8 +170,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
     if given.has("speak") {
         return Err(given.complaint("speak", "it goes with --server; presets know what they speak"));
     }
-    let names = ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name));
-    let names = names.collect::<Vec<_>>();
+    let names = presets();
     let one = |name: &str| match names.iter().find(|known| **known == name) {
         Some(&"stillthere") => Ok(Whose::Ours),
         Some(&"textbook") => Ok(Whose::Textbook),
@@ -186,6 +185,11 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
         Some("all") => names.iter().map(|name| one(name)).collect(),
         Some(list) => list.split(',').map(|name| one(name.trim())).collect(),
     }
+}
+
+/// The names that `--preset` takes.
+pub fn presets() -> Vec<&'static str> {
+    ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name)).collect()
 }
 
 fn settings(given: &Given) -> Result<Settings, Usage> {

@@ -193,6 +193,8 @@ pub fn verdict() -> Verdict {
         watched: Duration::from_secs(60),
         errno: "ETIMEDOUT".to_string(),
         said_by: "the server's log".to_string(),
+        orphan: false,
+        dropped: None,
         kept_its_promise: true,
     }
 }

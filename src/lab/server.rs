@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::lab::interrupt::Interrupt;
-use crate::lab::measure::{SocketTable, is_stopped, open_sockets, tcp};
+use crate::lab::measure::{SocketTable, is_stopped, tcp};
 use crate::lab::namespaces::{Directory, Namespace};
 use crate::lab::program::Program;
 
@@ -34,8 +34,6 @@ pub struct Server {
     child: Child,
     backend: Option<Child>,
     output: Arc<Mutex<Vec<Line>>>,
-    /// Its sockets when it had no peer.
-    own_sockets: usize,
     _directory: Directory,
 }
 
@@ -66,9 +64,8 @@ impl Server {
         let line = program.fill_in(&program.line, address, &place);
         let child = spawn(&line, namespace, &output)?;
         let name = program.name.clone();
-        let mut server = Self { name, child, backend, output, own_sockets: 0, _directory: directory };
+        let mut server = Self { name, child, backend, output, _directory: directory };
         server.wait_until_it_listens(namespace, address.port(), &line, interrupt)?;
-        server.own_sockets = open_sockets(server.child.id());
         Ok(server)
     }
 
@@ -124,11 +121,6 @@ impl Server {
         let news = output[(*seen).min(output.len())..].to_vec();
         *seen = output.len();
         news
-    }
-
-    /// How many sockets it has open because of its peers.
-    pub fn peer_sockets(&self) -> usize {
-        open_sockets(self.child.id()).saturating_sub(self.own_sockets)
     }
 
     /// Stops its processes, and waits until they are; its kernel goes on.

@@ -32,6 +32,10 @@ pub struct Seen {
     pub said_by: String,
     /// Of a crowd on a lossy path: how many were dropped, of how many, and the odds for each.
     pub crowd: Option<(usize, usize, f64)>,
+    /// Of a crowd or of a single peer on a lossy path: how many were dropped, of how many.
+    pub living: Option<(usize, usize)>,
+    /// Its descriptor is closed, and the kernel has not finished with the socket.
+    pub orphan: bool,
 }
 
 /// The interval, counted from the fault.
@@ -67,6 +71,8 @@ pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Se
         watched: seen.watched,
         errno: seen.errno,
         said_by: seen.said_by,
+        orphan: seen.orphan,
+        dropped: seen.living.filter(|(dropped, _)| *dropped > 0),
         kept_its_promise,
     }
 }

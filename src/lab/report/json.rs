@@ -38,6 +38,9 @@ fn cell(matrix: &Matrix, cell: &Cell) -> String {
         ("watched", number(verdict.watched.as_secs_f64())),
         ("errno", text(&verdict.errno)),
         ("said_by", text(&verdict.said_by)),
+        ("orphan", verdict.orphan.to_string()),
+        ("dropped", verdict.dropped.map_or(NULL.to_string(), |(dropped, _)| dropped.to_string())),
+        ("dropped_of", verdict.dropped.map_or(NULL.to_string(), |(_, of)| of.to_string())),
         ("kept_its_promise", verdict.kept_its_promise.to_string()),
         ("timeline", array(entries(timeline))),
     ])
