@@ -41,8 +41,7 @@ pub fn overview() -> String {
 pub fn of_serve() -> String {
     let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]      by default 127.0.0.1:7007\n");
     list(&mut text, serve_options::OPTIONS);
-    text += "Also: -h, --help; -V, --version. Durations: 500ms, 5s, 2m, 1h. Every option may\n";
-    text += "come from the environment: STILLTHERE_GRACE=2s STILLTHERE_LISTEN=\"[::]:7007\"";
+    text += "Also -h, -V. Environment: STILLTHERE_GRACE=500ms STILLTHERE_LISTEN=\"[::]:7007\"";
     text
 }
 
