@@ -52,7 +52,8 @@ use self::prediction::whole_milliseconds;
 pub use self::prediction::{Prediction, State};
 pub use self::timer_wheel::TimerWheel;
 pub use self::unfit::Unfit;
-use self::unfit::{MOST_SECONDS, unfit, whole_seconds};
+pub(crate) use self::unfit::unfit;
+use self::unfit::{MOST_SECONDS, whole_seconds};
 use crate::sockopt;
 use crate::tcp_info::TcpInfo;
 

@@ -63,6 +63,7 @@ pub mod keepalive;
 pub mod lab;
 #[cfg(feature = "load")]
 pub mod load;
+mod machine;
 mod malloc;
 #[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
 pub mod markup;

@@ -17,6 +17,7 @@ use self::search::Wish;
 pub use self::search::few_wake_ups;
 use crate::keepalive::odds::{Outlook, Path, Round};
 use crate::keepalive::{Guard, Keepalive, TimerWheel};
+use crate::markup::file;
 use crate::observe::stdout;
 
 mod budget;
@@ -110,10 +111,10 @@ struct Plan {
 /// # Errors
 /// A sentence: no deadline is long enough, or a file or standard output cannot be written.
 pub fn answer(question: &Question) -> Result<(), String> {
+    let [svg] = file::prepare([question.svg.as_ref()])?;
     let plan = Plan::make(question)?;
-    if let Some(path) = &question.svg {
-        let figure = figure::draw(&plan);
-        std::fs::write(path, figure).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    if let Some(file) = svg {
+        file.write(figure::draw(&plan).as_bytes())?;
     }
     let text = if question.json { json::write(&plan) } else { told::tell(&plan) };
     stdout::tell(&text)

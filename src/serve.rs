@@ -40,6 +40,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `None`: as many from one address as there is room for.
     pub max_per_address: Option<usize>,
+    /// How much memory output that waits may take, for all peers together; `None`: a quarter of what there is.
+    pub max_memory: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
 }
@@ -83,6 +85,7 @@ impl Default for Settings {
             expect: None,
             limits: Limits::default(),
             max_per_address: None,
+            max_memory: None,
             grace: Duration::from_secs(10),
             log: Levels::default(),
         }
@@ -98,7 +101,10 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
     let limit = connection_limit(settings.max_connections);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    reactor.limit_per_address(settings.max_per_address);
+    reactor.limit_per_address(settings.max_per_address).map_err(|error| error.to_string())?;
+    if let Some(bytes) = settings.max_memory {
+        reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
+    }
     let mut bound = Vec::new();
     for &address in &settings.addresses {
         bound.push(listen(&mut reactor, settings, address).map_err(|error| cannot_listen(address, &error))?);
@@ -115,14 +121,12 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
 fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io::Result<Listening> {
     // Where both families were asked for on one port, the IPv6 socket must leave IPv4 alone.
     let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
-    let listen = Listen {
-        address,
-        backlog: settings.backlog,
-        reuse_port: settings.reuse_port,
-        only_v6: settings.addresses.iter().any(has_v4),
-        keepalive: settings.keepalive.clone(),
-        limits: settings.limits,
-    };
+    let listen = Listen::on(address)
+        .backlog(settings.backlog)?
+        .reuse_port(settings.reuse_port)
+        .only_v6(settings.addresses.iter().any(has_v4))
+        .keepalive(settings.keepalive.clone())
+        .limits(settings.limits);
     match settings.service {
         ServiceName::Echo => listen_with(reactor, settings, listen, Echo),
         ServiceName::Discard => listen_with(reactor, settings, listen, Discard),
@@ -130,7 +134,7 @@ fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io
             let Beats { after, timeout } = settings.heartbeat;
             // Two servers that are started together need not ask in step.
             let seed = u64::from(std::process::id());
-            listen_with(reactor, settings, listen, Heartbeat::new(Ping::default(), after, timeout, seed))
+            listen_with(reactor, settings, listen, Heartbeat::new(Ping::default(), after, timeout, seed)?)
         }
     }
 }
@@ -143,7 +147,7 @@ fn listen_with<V: Service + 'static>(
 ) -> io::Result<Listening> {
     match settings.expect {
         None => reactor.listen(listen, service),
-        Some(within) => reactor.listen(listen, Expect::new(service, within)),
+        Some(within) => reactor.listen(listen, Expect::new(service, within)?),
     }
 }
 
@@ -193,7 +197,8 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     if let Some(shortfall) = keepalive.shortfall(&settings.keepalive) {
         warn!("{shortfall}");
     }
-    let asks_the_kernel = settings.limits.stalled.is_some() || settings.limits.when_full == WhenFull::EvictOldestIdle;
+    let asks_the_kernel =
+        settings.limits.stalled().is_some() || settings.limits.when_full() == WhenFull::EvictOldestIdle;
     if asks_the_kernel && !is_tcp_info_told() {
         warn!(
             "TCP_INFO tells nothing here: --stalled finds nobody, and --when-full evict-oldest-idle takes everybody \

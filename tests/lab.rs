@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
+use stillthere::lab::preset::PRESETS;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +21,7 @@ const ANYWHERE: [(&str, fn()); 3] = [
     ("without_ip_it_says_what_to_install", without_ip_it_says_what_to_install),
 ];
 
-const IN_NETWORKS: [(&str, fn()); 13] = [
+const IN_NETWORKS: [(&str, fn()); 16] = [
     ("a_short_set_of_scenes_keeps_its_promise", a_short_set_of_scenes_keeps_its_promise),
     ("a_run_tells_packets_fault_departure_and_verdict", a_run_tells_packets_fault_departure_and_verdict),
     ("a_living_peer_with_a_shut_window_is_kept", a_living_peer_with_a_shut_window_is_kept),
@@ -31,9 +32,18 @@ const IN_NETWORKS: [(&str, fn()); 13] = [
     ("a_server_that_ends_early_is_quoted", a_server_that_ends_early_is_quoted),
     ("a_server_that_never_listens_is_named", a_server_that_never_listens_is_named),
     ("a_server_that_crashes_in_the_scene_is_named", a_server_that_crashes_in_the_scene_is_named),
+    (
+        "a_report_that_cannot_be_written_is_known_before_the_scenes",
+        a_report_that_cannot_be_written_is_known_before_the_scenes,
+    ),
+    (
+        "the_page_of_several_servers_is_the_one_that_was_asked_for",
+        the_page_of_several_servers_is_the_one_that_was_asked_for,
+    ),
     ("an_interrupt_cleans_up", an_interrupt_cleans_up),
     ("two_labs_run_side_by_side", two_labs_run_side_by_side),
     ("what_a_killed_lab_left_is_removed", what_a_killed_lab_left_is_removed),
+    ("labs_that_see_other_processes_leave_each_other_alone", labs_that_see_other_processes_leave_each_other_alone),
 ];
 
 fn main() {
@@ -94,7 +104,7 @@ fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
 
 /// What stands in the way of a lab with this process id: its namespaces and directories.
 fn traces(pid: u32) -> Vec<String> {
-    let mark = format!("stillthere-lab-{pid}-");
+    let mark = format!("stillthere-lab-{pid}.");
     let names = |place: &Path| {
         let entries = fs::read_dir(place).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
@@ -115,6 +125,16 @@ fn wait(mut child: Child) -> Output {
 fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().expect("kill runs");
     assert!(status.success(), "the lab can be sent SIG{name}");
+}
+
+/// Until the lab has made a server's network. Where it has names of its own, they are not seen from here.
+fn wait_until_it_plays(lab: u32) {
+    let patience = if rustix::process::geteuid().is_root() { PATIENCE } else { Duration::from_secs(3) };
+    let until = Instant::now() + patience;
+    while Instant::now() < until && !traces(lab).iter().any(|name| name.ends_with("-server")) {
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
 }
 
 fn scratch(name: &str) -> PathBuf {
@@ -141,6 +161,12 @@ fn a_wrong_command_line_is_explained() {
 fn help_and_list_need_no_privilege() {
     let help = stdout(&lab(&["--help"]));
     assert!(help.contains("--server COMMAND") && !help.contains("lab client"), "{help}");
+    let names = PRESETS.iter().map(|preset| preset.name).chain(["stillthere", "textbook"]);
+    let (_, presets) = help.split_once("Presets:").expect("they are listed");
+    for name in names {
+        assert!(presets.split([' ', ',', '\n']).any(|word| word == name), "{name} is missing in: {help}");
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
     let list = stdout(&lab(&["list"]));
     for part in ["accept-queue", "nat-forgot", "half-closed/half-close-then-cut:", "haproxy-tcp-ut"] {
         assert!(list.contains(part), "{part:?} is missing in: {list}");
@@ -199,7 +225,7 @@ fn a_short_set_of_scenes_keeps_its_promise() {
     let told = stdout(&output);
     println!("{told}");
     assert!(output.status.success(), "{told}{}", stderr(&output));
-    assert!(told.contains("all 29 scenes kept their promise"), "{told}{}", stderr(&output));
+    assert!(told.contains("all 37 scenes kept their promise"), "{told}{}", stderr(&output));
 }
 
 fn a_matrix_writes_its_files() {
@@ -211,7 +237,7 @@ fn a_matrix_writes_its_files() {
     let told = stdout(&output);
     assert!(output.status.success(), "{told}{}", stderr(&output));
     assert!(
-        told.contains("scenes kept their promise") && stderr(&output).contains("1 of 17"),
+        told.contains("scenes kept their promise") && stderr(&output).contains("1 of 21"),
         "{told}{}",
         stderr(&output)
     );
@@ -245,7 +271,11 @@ fn a_server_that_ends_early_is_quoted() {
 }
 
 fn a_server_that_never_listens_is_named() {
-    refused(&["run", "idle/reset", "--server", "sleep 1{port}"], 1, &["sleep never listened on port 7007"]);
+    refused(
+        &["run", "idle/reset", "--server", "sleep 1{port}"],
+        1,
+        &["sleep never listened on 203.0.113.2:7007, port 7007: "],
+    );
 }
 
 fn a_server_that_crashes_in_the_scene_is_named() {
@@ -253,11 +283,57 @@ fn a_server_that_crashes_in_the_scene_is_named() {
     refused(&["run", "idle/none", "--server", &line], 1, &["ended by itself", "signal: 9", "alas"]);
 }
 
+/// Not a scene is played: that would take ten minutes, all for nothing.
+fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
+    for option in ["--json", "--html", "--markdown"] {
+        let begun = Instant::now();
+        let output = lab(&["matrix", "idle/none", "--keep", "20s", option, "/nowhere/out"]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("cannot write /nowhere/out: No such file") && !said.contains("1 of 1"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+    for option in ["--pcap", "--svg"] {
+        let output = lab(&["run", "idle/none", "--keep", "20s", option, "/dev/null/out"]);
+        assert!(stderr(&output).contains("cannot write /dev/null/out"), "{}", stderr(&output));
+        assert!(!stdout(&output).contains("fault"), "{}", stdout(&output));
+    }
+    let both = scratch("both").display().to_string();
+    refused(&["matrix", "idle/closed", "--json", &both, "--html", &both], 1, &["two reports", "one would be lost"]);
+    // What was there stays when the lab does not come to an end.
+    let old = scratch("old.json");
+    fs::write(&old, "the old report").expect("a file can be written");
+    let child =
+        command(&["matrix", "idle/none", "--json", &old.display().to_string()]).spawn().expect("the lab starts");
+    wait_until_it_plays(child.id());
+    signal(&child, "INT");
+    wait(child);
+    assert_eq!(fs::read_to_string(&old).expect("it is there"), "the old report");
+    fs::remove_file(old).expect("the file can be removed");
+    // Standard output by its name, after the table.
+    let output = lab(&["matrix", "idle/closed", "--json", "/dev/stdout"]);
+    let told = stdout(&output);
+    let (table, json) = told.split_once("\n{\"title\":").unwrap_or_else(|| panic!("there is no JSON in: {told}"));
+    assert!(table.contains("scenes kept their promise") && json.trim_end().ends_with('}'), "{told}");
+}
+
+fn the_page_of_several_servers_is_the_one_that_was_asked_for() {
+    let page = scratch("several.html");
+    let path = page.display().to_string();
+    let output = lab(&["matrix", "idle/closed", "--preset", "stillthere,textbook", "--cap", "7s", "--html", &path]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    let text = fs::read_to_string(&page).expect("the file that was asked for is written");
+    for part in [">stillthere</h2>", ">textbook</h2>", "still there 7 s after it"] {
+        assert!(text.contains(part), "{part} is missing in {path}");
+    }
+    fs::remove_file(page).expect("the file can be removed");
+}
+
 fn an_interrupt_cleans_up() {
     for name in ["INT", "TERM"] {
         let child = command(&["matrix", "idle", "--jobs", "4"]).spawn().expect("the lab starts");
         let pid = child.id();
-        sleep(Duration::from_millis(1500));
+        wait_until_it_plays(pid);
         signal(&child, name);
         let output = wait(child);
         assert_eq!(output.status.code(), Some(1));
@@ -282,10 +358,29 @@ fn two_labs_run_side_by_side() {
 fn what_a_killed_lab_left_is_removed() {
     let child = command(&["run", "idle/none"]).spawn().expect("the lab starts");
     let pid = child.id();
-    sleep(Duration::from_millis(1500));
+    wait_until_it_plays(pid);
     signal(&child, "KILL");
     wait(child);
     let output = lab(&["run", "idle/closed"]);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     assert_eq!(traces(pid), Vec::<String>::new());
+}
+
+/// Two more labs, each the first process of a PID namespace of its own, while one runs here. They share
+/// the names of the network namespaces and the directory of temporary files, and see nothing of each
+/// other's processes. Root is wanted for that; anybody else's lab has names of its own.
+fn labs_that_see_other_processes_leave_each_other_alone() {
+    let here = command(&["run", "idle/none", "--deadline", "3s", "--keep", "6s"]).spawn().expect("the lab starts");
+    wait_until_it_plays(here.id());
+    let elsewhere = [0, 1].map(|_| {
+        let mut inside = Command::new("unshare");
+        inside.args(["--user", "--map-root-user"].iter().filter(|_| !rustix::process::geteuid().is_root()));
+        inside.args(["--pid", "--fork", "--mount-proc", PROGRAM]);
+        inside.args(["lab", "run", "idle/none", "--deadline", "3s", "--keep", "4s"]);
+        inside.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unshare starts")
+    });
+    for lab in elsewhere.into_iter().chain([here]) {
+        let output = wait(lab);
+        assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    }
 }

@@ -496,3 +496,30 @@ fn what_cannot_be_done_is_said_before_it_is_begun() {
     check(&load(server.address(), &["--pid", "2147483647"]), 1, &["--pid 2147483647: there is no such process"]);
     check(&load(server.address(), &["--json", "/nowhere/at/all"]), 1, &["cannot write /nowhere/at/all"]);
 }
+
+/// A reader that waits at a named pipe gets the report, and a report that was there stays until the
+/// new one is complete.
+#[test]
+fn a_report_goes_to_a_pipe_and_replaces_nothing_before_it_is_complete() {
+    let server = Server::start(&[]);
+    let (pipe, old) = (temporary("report.pipe"), temporary("report.json"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let path = pipe.clone();
+    let reader = thread::spawn(move || std::fs::read_to_string(path));
+    let options = ["--connections", "2", "--time", "1s", "--json", pipe.to_str().unwrap()];
+    check(&load(server.address(), &options), 0, &[]);
+    assert!(reader.join().unwrap().unwrap().starts_with('{'));
+    std::fs::remove_file(pipe).unwrap();
+    std::fs::write(&old, "the old report").unwrap();
+    let child = start(server.address(), &["--connections", "2", "--time", "1s", "--json", old.to_str().unwrap()]);
+    let mut killed = start(server.address(), &["--connections", "2", "--json", old.to_str().unwrap()]);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "the old report");
+    killed.kill().and_then(|()| killed.wait()).unwrap();
+    check(&child.wait_with_output().unwrap(), 0, &[]);
+    assert!(std::fs::read_to_string(&old).unwrap().starts_with('{'));
+    std::fs::remove_file(&old).unwrap();
+    let nowhere = old.with_file_name("none").join("new.json");
+    let refused = load(server.address(), &["--connections", "2", "--time", "20s", "--html", nowhere.to_str().unwrap()]);
+    check(&refused, 1, &["cannot write", "No such file or directory"]);
+}

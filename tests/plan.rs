@@ -101,6 +101,9 @@ fn a_figure_is_written_and_needs_nothing_else() {
     assert!(svg.starts_with("<svg") && svg.contains("prefers-color-scheme: dark") && !svg.contains("url("));
     let nowhere = said(&plan(&["--svg", "/nowhere/at/all.svg"]), 1);
     assert!(nowhere.contains("cannot write /nowhere/at/all.svg: "), "{nowhere}");
+    assert!(!nowhere.contains("A deadline of"), "{nowhere}");
+    let piped = said(&plan(&["--svg", "/dev/stdout"]), 0);
+    assert!(piped.starts_with("<svg") && piped.contains("A deadline of"), "{piped}");
 }
 
 #[test]

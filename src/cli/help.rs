@@ -41,8 +41,7 @@ pub fn overview() -> String {
 pub fn of_serve() -> String {
     let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]      by default 127.0.0.1:7007\n");
     list(&mut text, serve_options::OPTIONS);
-    text += "Also: -h, --help; -V, --version. Durations: 500ms, 5s, 2m, 1h. Every option may\n";
-    text += "come from the environment: STILLTHERE_GRACE=2s STILLTHERE_LISTEN=\"[::]:7007\"";
+    text += "Also -h, -V. Environment: STILLTHERE_GRACE=500ms STILLTHERE_LISTEN=\"[::]:7007\"";
     text
 }
 
@@ -55,6 +54,8 @@ stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
 stillthere lab list                           what states and faults there are\n",
     );
     list(&mut text, crate::cli::lab_options::OPTIONS);
+    let names = crate::cli::lab_options::presets();
+    text += &wrapped("Presets:", names.iter().map(|name| format!("{name},")).chain(["or all".to_string()]));
     text += "Exit code: 1 a promise broken or a scene not played, 2 a wrong command line.";
     text
 }
@@ -78,6 +79,20 @@ pub fn of_load() -> String {
     text += "cpu. Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, a\n";
     text += "question without an answer or a condition come true; 2 a wrong command line.";
     text
+}
+
+/// Words after a heading, in lines of 80 characters.
+#[cfg(feature = "lab")]
+fn wrapped(heading: &str, words: impl Iterator<Item = String>) -> String {
+    let (mut text, mut line) = (String::new(), heading.to_string());
+    for word in words {
+        if line.len() + 1 + word.len() > 80 {
+            text += &format!("{line}\n");
+            line = " ".repeat(heading.len());
+        }
+        line += &format!(" {word}");
+    }
+    text + &line + "\n"
 }
 
 fn list(text: &mut String, options: &[Opt]) {

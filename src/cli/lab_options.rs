@@ -26,7 +26,7 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 const KEPT_FOR: u32 = 4;
 
 pub const OPTIONS: &[Opt] = &[
-    Opt { group: SERVER, name: "preset", value: "NAME", help: "see `lab list`; several with commas, or all" },
+    Opt { group: SERVER, name: "preset", value: "NAME", help: "one of those below, several with commas, or all" },
     Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port} and more are filled in" },
     Opt {
         group: SERVER,
@@ -181,8 +181,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
     if let Some(option) = ONLY_SERVER.iter().find(|option| given.has(option)) {
         return Err(given.complaint(option, "it goes with --server; presets know what they are and speak"));
     }
-    let names = ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name));
-    let names = names.collect::<Vec<_>>();
+    let names = presets();
     let one = |name: &str| match names.iter().find(|known| **known == name) {
         Some(&"stillthere") => Ok(Whose::Ours),
         Some(&"textbook") => Ok(Whose::Textbook),
@@ -267,6 +266,11 @@ fn in_braces(text: &str) -> impl Iterator<Item = &str> {
     words.filter(|word| {
         word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     })
+}
+
+/// The names that `--preset` takes.
+pub fn presets() -> Vec<&'static str> {
+    ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name)).collect()
 }
 
 fn settings(given: &Given) -> Result<Settings, Usage> {

@@ -7,7 +7,7 @@ use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt};
 use crate::keepalive::{Keepalive, Unfit, UserTimeout};
 use crate::observe::log::Levels;
-use crate::reactor::{Limits, WhenFull};
+use crate::reactor::{Limits, WhenFull, waiting_time as checked};
 use crate::serve::{Beats, ServiceName, Settings, timer_wheel};
 
 const LISTENING: &str = "Listening, and running";
@@ -46,6 +46,12 @@ pub const OPTIONS: &[Opt] = &[
         help: "peers from one address; of IPv6 from one /64",
     },
     Opt { group: HEARTBEATS, name: "max-output", value: "BYTES", help: "that may wait for one peer (default 256K)" },
+    Opt {
+        group: HEARTBEATS,
+        name: "max-memory",
+        value: "BYTES",
+        help: "that may wait in all (a quarter of what there is)",
+    },
     Opt { group: HEARTBEATS, name: "stalled", value: "DURATION", help: "a peer goes whose output does not move (off)" },
     Opt { group: HEARTBEATS, name: "when-full", value: "HOW", help: "wait (default), refuse or evict-oldest-idle" },
 ];
@@ -80,6 +86,7 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         expect: waiting_time(given, "expect")?,
         limits: limits(given, default.limits)?,
         max_per_address: given.number("max-per-address", 1, u32::MAX as usize)?,
+        max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
     })
@@ -103,42 +110,39 @@ fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, U
 
 fn limits(given: &Given, default: Limits) -> Result<Limits, Usage> {
     let when_full = match given.text("when-full") {
-        None => default.when_full,
+        None => default.when_full(),
         Some("wait") => WhenFull::Wait,
         Some("refuse") => WhenFull::Refuse,
         Some("evict-oldest-idle") => WhenFull::EvictOldestIdle,
         Some(_) => return Err(given.complaint("when-full", "wait, refuse or evict-oldest-idle is wanted")),
     };
-    let max_output = match given.text("max-output") {
-        None => default.max_output,
-        Some(text) => match bytes(text) {
-            Some(bytes) if (Limits::LEAST_OUTPUT..=1 << 30).contains(&bytes) => bytes,
-            _ => return Err(given.complaint("max-output", "4K to 1024M is wanted: bytes, or with K or M behind them")),
-        },
-    };
+    let refused = |unfit: Unfit| given.complaint(unfit.setting, unfit.because);
+    // What is not a number of bytes gets the sentence of one that is too small.
+    let max_output = given.text("max-output").map_or(default.max_output(), |text| bytes(text).unwrap_or(0));
     let stalled = match given.text("stalled") {
         Some("off") => None,
-        _ => waiting_time(given, "stalled")?,
+        _ => given.duration("stalled")?,
     };
-    Ok(Limits { max_output, stalled, when_full })
+    let limits = default.with_when_full(when_full).with_max_output(max_output).map_err(refused)?;
+    limits.with_stalled(stalled).map_err(refused)
 }
 
-/// 65536, 64K or 1M.
+fn max_memory(given: &Given) -> Result<Option<usize>, Usage> {
+    let wrong = || given.complaint("max-memory", "1M or more is wanted: bytes, or with K, M or G behind them");
+    given.text("max-memory").map(|text| bytes(text).filter(|bytes| *bytes >= 1 << 20).ok_or_else(wrong)).transpose()
+}
+
+/// 65536, 64K, 1M or 2G.
 fn bytes(text: &str) -> Option<usize> {
-    let (number, unit) = match text.strip_suffix(['K', 'k']) {
-        Some(number) => (number, 1 << 10),
-        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |number| (number, 1 << 20)),
-    };
-    number.parse::<usize>().ok()?.checked_mul(unit)
+    let unit = text.bytes().last().and_then(|last| b"KMG".iter().position(|unit| *unit == last.to_ascii_uppercase()));
+    let (number, shift) = unit.map_or((text, 0), |nth| (&text[..text.len() - 1], 10 * (nth + 1)));
+    number.parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
-/// A time that the loop keeps by itself. It counts in milliseconds, and 40 days at most.
-fn waiting_time(given: &Given, name: &str) -> Result<Option<Duration>, Usage> {
-    let (least, most) = (Duration::from_millis(10), Duration::from_secs(40 * 24 * 3600));
-    match given.duration(name)? {
-        Some(time) if time < least || time > most => Err(given.complaint(name, "10ms to 40days is wanted")),
-        time => Ok(time),
-    }
+/// A time that the loop keeps by itself.
+fn waiting_time(given: &Given, name: &'static str) -> Result<Option<Duration>, Usage> {
+    let time = given.duration(name)?.map(|time| checked(name, time)).transpose();
+    time.map_err(|unfit| given.complaint(name, unfit.because))
 }
 
 fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Usage> {

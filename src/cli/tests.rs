@@ -37,7 +37,7 @@ fn everything_has_a_default() {
 fn every_option_is_read_from_both_places() {
     let line = "serve [::1]:1 127.0.0.1:2 --service heartbeat --backlog 7 --max-connections 9 --reuse-port --idle 7s \
                 --interval=3s --count 4 --user-timeout off --grace 500ms --log trace --expect 90s --heartbeat 20s --heartbeat-timeout 4s \
-                --max-per-address 3 --max-output 64K --stalled 60s --when-full refuse";
+                --max-per-address 3 --max-output 64K --max-memory 3g --stalled 60s --when-full refuse";
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -56,6 +56,7 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_HEARTBEAT_TIMEOUT", "4s"),
         ("STILLTHERE_MAX_PER_ADDRESS", "3"),
         ("STILLTHERE_MAX_OUTPUT", "64K"),
+        ("STILLTHERE_MAX_MEMORY", "3G"),
         ("STILLTHERE_STALLED", "60s"),
         ("STILLTHERE_WHEN_FULL", "refuse"),
     ];
@@ -63,8 +64,9 @@ fn every_option_is_read_from_both_places() {
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
     let beats = Beats { after: Duration::from_secs(20), timeout: Duration::from_secs(4) };
     assert_eq!((on_line.heartbeat, on_line.expect), (beats, Some(Duration::from_secs(90))));
-    let limits = Limits { max_output: 64 * 1024, stalled: Some(Duration::from_secs(60)), when_full: WhenFull::Refuse };
-    assert_eq!((on_line.limits, on_line.max_per_address), (limits, Some(3)));
+    let limits = Limits::default().with_when_full(WhenFull::Refuse).with_max_output(64 * 1024).unwrap();
+    let limits = limits.with_stalled(Some(Duration::from_secs(60))).unwrap();
+    assert_eq!((on_line.limits, on_line.max_per_address, on_line.max_memory), (limits, Some(3), Some(3 << 30)));
     assert_eq!(on_line.keepalive.predict(State::InFlight), None);
     assert!(on_line.reuse_port && on_line.addresses.len() == 2);
     for option in serve_options::OPTIONS.iter().filter(|option| option.name != "deadline") {
@@ -98,6 +100,7 @@ fn a_bad_value_says_which_what_and_what_instead() {
         ("serve --max-connections -1", ["--max-connections -1", "whole number"]),
         ("serve --service http", ["--service http", "echo, discard or heartbeat"]),
         ("serve --heartbeat 5s", ["--heartbeat 5s", "--service heartbeat"]),
+        ("serve --max-memory 1000K", ["--max-memory 1000K", "1M or more"]),
         ("serve --max-output 4095", ["--max-output 4095", "4K to 1024M"]),
         ("serve --max-output 9999999999G", ["--max-output 9999999999G", "with K or M"]),
         ("serve --when-full panic", ["--when-full panic", "wait, refuse or evict-oldest-idle"]),

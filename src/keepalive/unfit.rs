@@ -1,6 +1,7 @@
 //! Values that the kernel refuses, or that cannot keep their promise, and what would be right.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::keepalive::prediction::{MARGIN, first_probe};
@@ -10,10 +11,10 @@ use crate::seconds::Seconds;
 /// The longest idle time and interval that Linux takes, in seconds (`MAX_TCP_KEEPIDLE`).
 pub(super) const MOST_SECONDS: u64 = 32767;
 
-/// A value that the kernel refuses, or that cannot keep its promise.
+/// A value that is refused where it is given: the kernel would not take it, or it could not keep its promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// The setting: `idle`, `interval`, `count`, `deadline` or `user-timeout`.
+    /// The setting, by the name that its option has on the command line: `idle`, `deadline`, `backlog`.
     pub setting: &'static str,
     /// The value as a person would write it.
     pub given: String,
@@ -28,6 +29,12 @@ impl fmt::Display for Unfit {
 }
 
 impl std::error::Error for Unfit {}
+
+impl From<Unfit> for io::Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, unfit)
+    }
+}
 
 impl Keepalive {
     /// What the kernel takes but a person should know: each with what would be right.
@@ -111,6 +118,6 @@ pub(super) fn whole_seconds(setting: &'static str, value: Duration) -> Result<()
     Err(unfit(setting, given, format!("the kernel takes whole seconds, 1s to {MOST_SECONDS}s")))
 }
 
-pub(super) fn unfit(setting: &'static str, given: String, because: String) -> Unfit {
+pub(crate) fn unfit(setting: &'static str, given: String, because: String) -> Unfit {
     Unfit { setting, given, because }
 }

@@ -166,11 +166,15 @@ impl<'a> Diary<'a> {
         }
     }
 
-    /// The socket table says that the peer is gone, and no log of the server does.
-    pub fn gone(&mut self) {
+    /// The table and the descriptors say that the peer is gone, and no log of the server does. What the
+    /// kernel still has to finish with the socket is an orphan.
+    pub fn gone(&mut self, at: SystemTime, orphans: &[&str]) {
         if !self.reads_log {
-            let words = "its socket and its descriptor are gone".to_string();
-            self.enter(SystemTime::now(), Who::Server, What::Departure { words });
+            let words = match orphans.first() {
+                None => "its socket and its descriptor are gone".to_string(),
+                Some(state) => format!("its descriptor is closed; the kernel has the socket, in {state}"),
+            };
+            self.enter(at, Who::Server, What::Departure { words });
         }
     }
 
@@ -178,7 +182,7 @@ impl<'a> Diary<'a> {
     /// glance at the table; where there is none, or it tells of another moment, the table counts.
     pub fn departure(&self, measured: Duration) -> (Duration, String, String) {
         let Some((logged, reason)) = &self.departed else {
-            return (measured, String::new(), "the socket table".to_string());
+            return (measured, String::new(), "the socket table and the descriptors".to_string());
         };
         let log = self.fault.and_then(|fault| logged.duration_since(fault).ok()).unwrap_or_default();
         let nearest = if log.abs_diff(measured) < SAME { log } else { measured };

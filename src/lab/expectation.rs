@@ -122,8 +122,9 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
                 (other, _) => other,
             }
         }
-        // Its retransmissions go on coming, and so the last packet says nothing.
-        (OutDead | HostUnreachable | AdminProhibited, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
+        // Its retransmissions go on coming, and so the last packet says nothing. Where a router says that it cannot
+        // be reached, nothing comes of it either: that is merely in flight.
+        (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
         (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
         (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
         (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
@@ -177,6 +178,16 @@ mod tests {
         assert_eq!(of("in-flight/black-hole", &textbook), Expectation::NoDeadline);
         assert_eq!(of("window-shut/out-dead", &textbook), Expectation::NoDeadline);
         assert!(matches!(of("idle/black-hole", &textbook), Expectation::Gone { since: Since::LastHeard, .. }));
+    }
+
+    #[test]
+    fn only_a_client_that_still_sends_is_deaf() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        for fault in ["host-unreachable", "admin-prohibited", "black-hole"] {
+            let both = of(&format!("both-in-flight/{fault}"), &five);
+            assert_eq!(both, of(&format!("in-flight/{fault}"), &five), "{fault}");
+        }
+        assert_ne!(of("both-in-flight/out-dead", &five), of("in-flight/out-dead", &five));
     }
 
     #[test]

@@ -194,6 +194,8 @@ pub fn verdict() -> Verdict {
         errno: "ETIMEDOUT".to_string(),
         said_by: "the server's log".to_string(),
         own_time_out: false,
+        orphan: false,
+        dropped: None,
         kept_its_promise: true,
     }
 }

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -14,11 +13,12 @@ use std::time::SystemTime;
 use crate::lab::interrupt::Interrupt;
 use crate::lab::play::{Outcome, Part, Played, play};
 use crate::lab::program::Program;
-use crate::lab::report::{self, Cell, json, markdown, page, table};
+use crate::lab::report::{self, Cell, page, table};
 use crate::lab::scene::{Fault, Scene, State};
 use crate::lab::terminal::{wants_colours, width};
 use crate::lab::timeline::Verdict;
 use crate::lab::{Matrix, Promise, Settings};
+use crate::markup::file::{self, ReportFile};
 use crate::observe::stdout;
 
 /// What became of one scene with one server.
@@ -34,6 +34,7 @@ struct Done {
 /// # Errors
 /// A sentence: no server could be tested, it was interrupted, or a file cannot be written.
 pub fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
+    let reports = file::prepare([matrix.json.as_ref(), matrix.html.as_ref(), matrix.markdown.as_ref()])?;
     let mut programs = Vec::new();
     for whose in &matrix.whose {
         match whose.program(&matrix.settings) {
@@ -52,7 +53,7 @@ pub fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
     // which was asked for.
     let counts = |program: &Program| programs.len() == 1 || program.is_ours;
     let is_broken = done.iter().any(|done| counts(&programs[done.program]) && is_broken(&done.result));
-    show(matrix, &programs, done)?;
+    show(matrix, &programs, done, reports)?;
     Ok(if is_broken { Promise::Broken } else { Promise::Kept })
 }
 
@@ -116,7 +117,12 @@ fn part(settings: &Settings, program: &Program, scene: Scene, number: usize) -> 
 }
 
 /// The tables on the terminal, and the files.
-fn show(matrix: &Matrix, programs: &[Program], done: Vec<Done>) -> Result<(), String> {
+fn show(
+    matrix: &Matrix,
+    programs: &[Program],
+    done: Vec<Done>,
+    [json, html, markdown]: [Option<ReportFile>; 3],
+) -> Result<(), String> {
     let mut reports = programs.iter().map(|program| empty(matrix, program)).collect::<Vec<_>>();
     let mut remarks = vec![Vec::new(); programs.len()];
     for Done { program, scene, result, .. } in done {
@@ -145,36 +151,24 @@ fn show(matrix: &Matrix, programs: &[Program], done: Vec<Done>) -> Result<(), St
     }
     // What cannot be told does not keep the files from being written.
     let told = stdout::tell(&tables);
-    if let Some(path) = &matrix.json {
-        let tables = reports.iter().map(json::write).collect::<Vec<_>>();
+    if let Some(file) = json {
+        let tables = reports.iter().map(report::json::write).collect::<Vec<_>>();
         let text = if let [one] = tables.as_slice() { one.clone() } else { format!("[{}]\n", tables.join(",")) };
-        write(path, &text)?;
+        file.write(text.as_bytes())?;
     }
-    if let Some(path) = &matrix.markdown {
-        let mut text = markdown::write(&reports);
+    if let Some(file) = markdown {
+        let mut text = report::markdown::write(&reports);
         for (report, remarks) in reports.iter().zip(&remarks) {
             for (why, scenes) in gathered(remarks) {
                 text += &format!("\n–, {}: {}: {why}.\n", report.server, scenes.join(", "));
             }
         }
-        write(path, &text)?;
+        file.write(text.as_bytes())?;
     }
-    if let Some(path) = &matrix.html {
-        for report in &reports {
-            write(&page_path(path, &report.server, reports.len()), &page::write(report))?;
-        }
+    if let Some(file) = html {
+        file.write(page::write(&reports).as_bytes())?;
     }
     told
-}
-
-/// A page holds one server: where there are several, each has its name in its file's name.
-fn page_path(path: &Path, server: &str, of: usize) -> PathBuf {
-    if of == 1 {
-        return path.to_path_buf();
-    }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{stem}-{server}.{extension}"))
 }
 
 fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
@@ -197,6 +191,8 @@ fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
             keepalive.count()
         ),
         told: program.told(keepalive),
+        cap: matrix.settings.cap,
+        keep: matrix.settings.keep,
         states: states.map(|state| state.name().to_string()).collect(),
         faults: faults.map(|fault| fault.name().to_string()).collect(),
         cells: Vec::new(),
@@ -213,10 +209,6 @@ fn gathered(remarks: &[(Scene, String)]) -> Vec<(&str, Vec<String>)> {
         }
     }
     reasons
-}
-
-fn write(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
 fn is_broken(result: &Result<Played, String>) -> bool {
@@ -251,13 +243,6 @@ fn verdict_in_words(verdict: &Verdict) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn several_servers_have_a_page_each() {
-        let path = Path::new("/tmp/out.v1.html");
-        assert_eq!(page_path(path, "redis", 1), path);
-        assert_eq!(page_path(path, "redis", 2), Path::new("/tmp/out.v1-redis.html"));
-    }
 
     #[test]
     fn a_reason_is_told_once() {

@@ -1,8 +1,8 @@
-//! Whether a server still holds its peer: the socket table of its namespace, and its descriptors.
+//! What the kernel says of a server's connections: the socket table of its namespace.
 //!
-//! Owns the reading of `/proc/net/tcp` and `/proc/PID/fd`. Knows no scene.
+//! Owns the reading of `/proc/net/tcp`. Knows no process and no scene.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,9 +12,30 @@ use crate::lab::namespaces::Namespace;
 pub mod tcp {
     pub const ESTABLISHED: u8 = 1;
     pub const SYN_RECEIVED: u8 = 3;
+    pub const TIME_WAIT: u8 = 6;
     pub const CLOSE: u8 = 7;
     pub const CLOSE_WAIT: u8 = 8;
     pub const LISTEN: u8 = 10;
+
+    /// In the words of RFC 9293.
+    pub fn name(state: u8) -> &'static str {
+        const NAMES: [&str; 13] = [
+            "unknown",
+            "ESTABLISHED",
+            "SYN-SENT",
+            "SYN-RECEIVED",
+            "FIN-WAIT-1",
+            "FIN-WAIT-2",
+            "TIME-WAIT",
+            "CLOSED",
+            "CLOSE-WAIT",
+            "LAST-ACK",
+            "LISTEN",
+            "CLOSING",
+            "SYN-RECEIVED",
+        ];
+        NAMES.get(usize::from(state)).unwrap_or(&NAMES[0])
+    }
 }
 
 /// The timer that runs for a socket, as the table numbers them.
@@ -42,7 +63,7 @@ pub struct Row {
 impl Row {
     /// A server program still answers for it, or will when it accepts. An orphan, which the program
     /// has closed and the kernel still wants to finish, is let go.
-    fn is_held(&self) -> bool {
+    pub fn is_held(&self) -> bool {
         self.inode != 0 || matches!(self.state, tcp::ESTABLISHED | tcp::SYN_RECEIVED | tcp::CLOSE_WAIT | tcp::CLOSE)
     }
 }
@@ -61,6 +82,12 @@ impl SocketTable {
             let [v4, v6] = files;
             Ok(Self([Some(v4?), v6.ok()].into_iter().flatten().collect()))
         })
+    }
+
+    /// That of the network that this process is in itself.
+    #[cfg(test)]
+    pub fn here() -> io::Result<Self> {
+        Ok(Self(vec![File::open("/proc/thread-self/net/tcp")?]))
     }
 
     /// # Errors
@@ -107,50 +134,6 @@ pub(super) fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
     Some((address, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// What a server holds of its peers at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holding {
-    /// Sockets of peers, accepted or waiting to be.
-    pub sockets: Vec<Row>,
-    /// Connections in the listener's queue, the dead among them.
-    pub queued: u32,
-}
-
-impl Holding {
-    /// Those of the peers at `client` with the server's `port`.
-    pub fn of(rows: &[Row], client: IpAddr, port: u16) -> Self {
-        let ours = rows.iter().filter(|row| row.port == port);
-        Self {
-            sockets: ours.clone().filter(|row| row.peer == client && row.is_held()).copied().collect(),
-            queued: ours.filter(|row| row.state == tcp::LISTEN).map(|row| row.unread).sum(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sockets.is_empty() && self.queued == 0
-    }
-}
-
-/// The entries of a directory that are numbers.
-pub(super) fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-pub(super) fn state_and_group(stat: &str) -> Option<(char, u32)> {
-    let stat = fs::read_to_string(stat).ok()?;
-    // The name, in parentheses, may hold anything. After it: state, parent, group.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    Some((fields.next()?.chars().next()?, fields.nth(1)?.parse().ok()?))
-}
-
-/// How many sockets a process has open.
-pub(super) fn sockets_of(pid: u32) -> usize {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,16 +162,9 @@ mod tests {
             inode: 815,
         };
         assert_eq!(rows[1], expected);
-        let holding = Holding::of(&rows, client, 7007);
-        let ports = holding.sockets.iter().map(|row| row.peer_port).collect::<Vec<_>>();
-        assert_eq!((ports, holding.queued), (vec![0xd431, 0xd433], 2), "an orphan is let go, one that waits is not");
-        assert!(Holding::of(&rows, client, 7008).is_empty());
-    }
-
-    #[test]
-    fn a_process_has_its_sockets_counted() {
-        let one = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(state_and_group("/proc/self/stat").is_some() && sockets_of(std::process::id()) > 0);
-        drop(one);
+        let held = rows.iter().filter(|row| row.peer == client && row.is_held());
+        let ports = held.map(|row| row.peer_port).collect::<Vec<_>>();
+        assert_eq!(ports, [0xd431, 0xd433], "an orphan is let go, one that waits is not");
+        assert_eq!((rows[0].state, rows[0].unread), (tcp::LISTEN, 2), "two are in the queue");
     }
 }

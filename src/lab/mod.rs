@@ -33,11 +33,13 @@ use crate::speak::Speak;
 pub mod capture;
 pub mod client;
 pub mod decode;
+mod descriptors;
 mod diary;
 pub mod excerpt;
 pub mod expectation;
 mod fault;
 pub mod figure;
+mod follow;
 #[cfg(test)]
 mod frames;
 pub mod interrupt;

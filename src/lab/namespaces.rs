@@ -1,20 +1,26 @@
 //! Network namespaces: made, entered, and removed whatever happened.
 //!
-//! Owns their names, which carry the process id of their lab, so that several labs run side by side
-//! and what a killed one left behind is found. Knows no topology and no scene.
+//! Owns their names, which carry the process id of their lab and its PID namespace, so that several
+//! labs run side by side, and the locks by which what a killed one left behind is told from what a
+//! running one needs. Knows no topology and no scene.
+//!
+//! A process id says nothing to who sees other processes: labs in containers may share `/run/netns` and
+//! nothing else. So whoever makes a namespace or a directory holds a lock (flock(2)) on it, which
+//! ends with the process, however that ends, and which every other lab can try.
 
 use std::fs::{self, File};
 use std::io;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Every namespace and every directory of a lab begins with it.
@@ -22,10 +28,16 @@ const MARK: &str = "stillthere-lab-";
 /// Where `ip netns` keeps the names.
 const NAMES: &str = "/run/netns";
 
+/// How often a thing is made again that another lab took for left behind, before it was locked.
+const ATTEMPTS: usize = 10;
+/// How long it may take from the making to the lock. Where it takes longer, the thing is made again.
+const UNTIL_LOCKED: Duration = Duration::from_millis(300);
+
 /// A network namespace with a name. It is removed when it is dropped.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    _lock: File,
 }
 
 impl Namespace {
@@ -34,9 +46,9 @@ impl Namespace {
     /// # Errors
     /// A sentence: what `ip` said.
     pub fn make(number: usize, role: &str) -> Result<Self, String> {
-        let name = format!("{MARK}{}-{number}-{role}", std::process::id());
-        ip(None, &[format!("netns add {name}")])?;
-        let namespace = Self { name };
+        let name = format!("{}{number}-{role}", own_mark());
+        let lock = make_locked(&Path::new(NAMES).join(&name), || ip(None, &[format!("netns add {name}")]))?;
+        let namespace = Self { name, _lock: lock };
         // What IPv6 says of itself would only stand between the lines that a person reads.
         let _ = namespace.set("ipv6/conf/default/disable_ipv6", 1); // there may be no IPv6 at all
         ip(Some(&namespace), &["link set lo up".to_string()])?;
@@ -131,33 +143,87 @@ pub fn feed(mut command: Command, text: &str) -> Result<(), String> {
 
 /// A directory for the files that a server needs. It is removed when it is dropped.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Directory {
     /// # Errors
     /// A sentence: the path, and why it cannot be made.
     pub fn make(number: usize) -> Result<Self, String> {
-        let path = std::env::temp_dir().join(format!("{MARK}{}-{number}", std::process::id()));
-        fs::create_dir_all(&path)
-            .map_err(|error| format!("cannot make the directory {} for the server's files: {error}", path.display()))?;
-        Ok(Self(path))
+        let path = std::env::temp_dir().join(format!("{}{number}", own_mark()));
+        let make = || {
+            fs::create_dir_all(&path).map_err(|error| {
+                format!("cannot make the directory {} for the server's files: {error}", path.display())
+            })
+        };
+        let lock = make_locked(&path, make)?;
+        Ok(Self { path, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
-/// Removes what labs left behind whose process lives no more, and names it.
+/// What the names of this lab begin with. Another PID namespace may have the same process id.
+fn own_mark() -> String {
+    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |namespace| namespace.ino());
+    format!("{MARK}{}.{namespace}-", std::process::id())
+}
+
+/// Makes a thing and locks it. Between the two, another lab's [`sweep`] may have met it.
+fn make_locked(path: &Path, make: impl Fn() -> Result<(), String>) -> Result<File, String> {
+    for _ in 0..ATTEMPTS {
+        make()?;
+        let locked = File::open(path).and_then(|file| Ok(flock(&file, FlockOperation::LockExclusive).map(|()| file)?));
+        match locked {
+            Ok(file) if is_still_there(path, &file) => return Ok(file),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("cannot lock {}: {error}", path.display())),
+        }
+    }
+    Err(format!("{} is removed by somebody as soon as it is made", path.display()))
+}
+
+fn is_still_there(path: &Path, file: &File) -> bool {
+    let (there, ours) = (fs::metadata(path), file.metadata());
+    there.is_ok_and(|there| ours.is_ok_and(|ours| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
+}
+
+/// A lock on what nobody has a lock on: its lab is dead. `None`: it lives, or it cannot be known.
+fn lock_left_behind(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    is_still_there(path, &file).then_some(file)
+}
+
+/// Removes what labs left behind that run no more, and names it.
 pub fn sweep() -> Vec<String> {
-    let is_dead = |pid: i32| Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
-    remove_all(is_dead)
+    // A name that is no namespace here may be one where its lab is, in another mount namespace.
+    let of_namespaces = fs::metadata("/proc/self/ns/net").ok().map(|namespace| namespace.dev());
+    let is_namespace = |path: &Path| fs::metadata(path).ok().map(|file| file.dev()) == of_namespaces;
+    let left_behind = |path: &Path| {
+        let may_be_known = path.parent() != Some(Path::new(NAMES)) || is_namespace(path);
+        may_be_known.then(|| lock_left_behind(path)).flatten()
+    };
+    let places = [PathBuf::from(NAMES), std::env::temp_dir()];
+    let all = places.iter().flat_map(|place| marked(place).map(|name| place.join(name)));
+    let unlocked = all.filter(|path| left_behind(path).is_some()).collect::<Vec<_>>();
+    if unlocked.is_empty() {
+        return Vec::new();
+    }
+    // Some may have been made just now.
+    thread::sleep(UNTIL_LOCKED);
+    remove_all(|path| unlocked.iter().any(|known| known == path).then(|| left_behind(path)).flatten())
 }
 
 /// Removes all that this process made: for a panic, after which nothing is dropped. Other threads may
@@ -165,7 +231,9 @@ pub fn sweep() -> Vec<String> {
 pub fn remove_ours() {
     let mut quiet = 0;
     for _ in 0..20 {
-        let removed = remove_all(|pid| pid == std::process::id() as i32);
+        let own = own_mark();
+        let is_own = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&own));
+        let removed = remove_all(|path| is_own(path).then_some(()));
         quiet = if removed.is_empty() { quiet + 1 } else { 0 };
         if quiet == 3 {
             return;
@@ -174,14 +242,18 @@ pub fn remove_ours() {
     }
 }
 
-fn remove_all(is_to_go: impl Fn(i32) -> bool) -> Vec<String> {
+/// Removes what `is_to_go` answers for, while what it answered is held.
+fn remove_all<T>(is_to_go: impl Fn(&Path) -> Option<T>) -> Vec<String> {
     let mut removed = Vec::new();
-    for name in marked(Path::new(NAMES)).filter(|name| owner(name).is_some_and(&is_to_go)) {
-        remove(&name);
-        removed.push(format!("network namespace {name}"));
+    for name in marked(Path::new(NAMES)) {
+        if let Some(_held) = is_to_go(&Path::new(NAMES).join(&name)) {
+            remove(&name);
+            removed.push(format!("network namespace {name}"));
+        }
     }
     let directories = std::env::temp_dir();
-    for name in marked(&directories).filter(|name| owner(name).is_some_and(&is_to_go)) {
+    for name in marked(&directories) {
+        let Some(_held) = is_to_go(&directories.join(&name)) else { continue };
         if fs::remove_dir_all(directories.join(&name)).is_ok() {
             removed.push(format!("directory {}", directories.join(&name).display()));
         }
@@ -217,12 +289,13 @@ fn netns(verb: &str, name: &str) -> Command {
 
 fn marked(directory: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(MARK))
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_marked(name))
 }
 
-/// The process id in a name.
-fn owner(name: &str) -> Option<i32> {
-    name.strip_prefix(MARK)?.split('-').next()?.parse().ok()
+/// Whether a lab gave this name, one that locks what it makes.
+fn is_marked(name: &str) -> bool {
+    let owner = name.strip_prefix(MARK).and_then(|rest| rest.split('-').next()?.split_once('.'));
+    owner.is_some_and(|(pid, namespace)| [pid, namespace].iter().all(|number| number.parse::<u64>().is_ok()))
 }
 
 #[cfg(test)]
@@ -230,11 +303,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_its_owner() {
-        assert_eq!(owner("stillthere-lab-4711-3-client"), Some(4711));
-        assert_eq!(owner("stillthere-lab-4711-3"), Some(4711));
-        assert_eq!(owner("stillthere-lab-x-3"), None);
-        assert_eq!(owner("somebody-else"), None);
+    fn a_name_tells_whether_a_lab_gave_it() {
+        assert!(is_marked("stillthere-lab-4711.4026531836-3-client") && is_marked("stillthere-lab-4711.0-3"));
+        assert!(!is_marked("stillthere-lab-4711-3") && !is_marked("stillthere-lab-x.1-3"));
+        assert!(!is_marked("somebody-else") && is_marked(&format!("{}1-server", own_mark())));
+    }
+
+    #[test]
+    fn only_what_nobody_has_locked_is_left_behind() {
+        let path = std::env::temp_dir().join(format!("a-lock-of-{}", std::process::id()));
+        let make = || fs::create_dir_all(&path).map_err(|error| error.to_string());
+        let lock = make_locked(&path, make).unwrap();
+        assert!(lock_left_behind(&path).is_none(), "its lab lives");
+        drop(lock);
+        assert!(lock_left_behind(&path).is_some());
+        fs::remove_dir(&path).unwrap();
+        assert!(lock_left_behind(&path).is_none(), "it is not there");
+    }
+
+    #[test]
+    fn what_was_swept_before_it_was_locked_is_made_again() {
+        let path = std::env::temp_dir().join(format!("a-swept-one-of-{}", std::process::id()));
+        let made = std::cell::Cell::new(0);
+        let make = || {
+            made.set(made.get() + 1);
+            // The first two vanish at once.
+            if made.get() > 2 { fs::create_dir(&path).map_err(|error| error.to_string()) } else { Ok(()) }
+        };
+        drop(make_locked(&path, make).unwrap());
+        fs::remove_dir(&path).unwrap();
+        assert_eq!(made.get(), 3);
+        assert!(make_locked(&path, || Ok(())).unwrap_err().contains("removed by somebody"));
     }
 
     #[test]

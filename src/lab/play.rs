@@ -12,8 +12,9 @@ use crate::keepalive::{Keepalive, TimerWheel};
 use crate::lab::diary::Diary;
 use crate::lab::expectation::{Expectation, expect, stall};
 use crate::lab::fault::{is_missing, strike, unstick};
+use crate::lab::follow::{Following, Holding};
 use crate::lab::interrupt::{GLANCE, Interrupt};
-use crate::lab::measure::{Holding, Row, SocketTable, tcp, timer};
+use crate::lab::measure::{Row, tcp, timer};
 use crate::lab::network::{Family, Network};
 use crate::lab::peer::Peer;
 use crate::lab::preset::mqtt_keepalive;
@@ -111,7 +112,7 @@ struct Set<'a> {
     diary: Diary<'a>,
     peer: Peer,
     server: Server,
-    table: SocketTable,
+    following: Following,
     network: Network,
     crowd: usize,
     struck: Instant,
@@ -132,19 +133,17 @@ impl<'a> Set<'a> {
         }
         let start = Start { program, keepalive, address, patience: part.start_patience, number: part.number };
         let server = Server::start(start, &network.server, interrupt)?;
-        let table =
-            SocketTable::of(&network.server).map_err(|error| format!("cannot read the socket table: {error}"))?;
+        let following = Following::begin(&network.server, network.client_address, PORT)?;
         let diary = Diary::open(&network, address, part.keepalive.count(), part.program.is_ours, told)?;
         let language = (program.speak, &program.language);
         let peer = Peer::start(&network.client, address, language, mqtt_keepalive(keepalive.deadline()), interrupt)?;
         let is_crowd = part.scene.fault.loss().is_some() && matches!(part.scene.state, State::Idle | State::Exchanged);
         let crowd = if is_crowd { CROWD } else { 1 };
-        Ok(Self { part, interrupt, diary, peer, server, table, network, crowd, struck: Instant::now() })
+        Ok(Self { part, interrupt, diary, peer, server, following, network, crowd, struck: Instant::now() })
     }
 
     fn holding(&mut self) -> Result<Holding, String> {
-        let rows = self.table.rows().map_err(|error| format!("cannot read the socket table: {error}"))?;
-        Ok(Holding::of(&rows, self.network.client_address, PORT))
+        self.following.look()
     }
 
     /// Brings the connection into its state. Some: it cannot be reached, and why.
@@ -365,23 +364,36 @@ impl<'a> Set<'a> {
             }
             self.diary.look(&self.server)?;
             let holding = self.holding()?;
-            left = holding.sockets.len();
-            let looked = self.struck.elapsed();
-            if holding.is_empty() && !stalled && self.server.peer_sockets() == 0 {
-                measured = Some(looked);
+            left = holding.count();
+            if holding.is_empty() && !stalled {
+                let gone = self.following.empty_since().unwrap_or_else(Instant::now);
+                measured = Some(gone.saturating_duration_since(self.struck));
             }
             sleep(GLANCE);
         }
         let watched = measured.unwrap_or(limit);
+        let mut whereabouts = String::new();
         if measured.is_some() {
-            self.diary.gone();
+            let gone =
+                SystemTime::now() - self.following.empty_since().map(|since| since.elapsed()).unwrap_or_default();
+            self.diary.gone(gone, &self.following.orphans()?);
+        } else if !matches!(expectation, Expectation::Kept | Expectation::Either) {
+            let holding = self.holding()?;
+            whereabouts = self.following.whereabouts(&holding);
         }
         let until = Instant::now() + AFTERMATH;
         while Instant::now() < until {
             self.diary.look(&self.server)?;
             sleep(GLANCE);
         }
-        Ok(self.seen(measured, watched, left))
+        // The last ACK of a peer that lives has come by now.
+        let orphans = if measured.is_some() { self.following.orphans()? } else { Vec::new() };
+        if let Some(state) = orphans.first() {
+            self.diary.note(&format!("the kernel goes on with the socket by itself, in {state}: an orphan"));
+        }
+        let seen = self.seen(measured, watched, left);
+        let said_by = if measured.is_some() { seen.said_by } else { seen.said_by + &whereabouts };
+        Ok(Seen { said_by, orphan: !orphans.is_empty(), ..seen })
     }
 
     fn seen(&mut self, measured: Option<Duration>, watched: Duration, left: usize) -> Seen {
@@ -411,7 +423,9 @@ impl<'a> Set<'a> {
             && !self.part.program.speak.has_a_heartbeat()
             && self.diary.closed_by_itself();
         let said_by = if own_time_out { "its FIN: a time-out of the program's own".to_string() } else { said_by };
-        Seen { measured, watched, errno, said_by, own_time_out, crowd }
+        let single = (usize::from(measured.is_some()), 1);
+        let living = loss.map(|_| crowd.map_or(single, |(dropped, of, _)| (dropped, of)));
+        Seen { measured, watched, errno, said_by, own_time_out, crowd, living, orphan: false }
     }
 
     /// Its process is there, and so is its socket.

@@ -5,6 +5,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use crate::lab::namespaces::Namespace;
 use crate::lab::programs::installed;
 
 /// Set for the program that runs inside: it is not started a third time.
@@ -66,11 +67,5 @@ fn is_root_here() -> bool {
     if !rustix::process::geteuid().is_root() {
         return false;
     }
-    let name = format!("stillthere-lab-{}-trial", std::process::id());
-    let ip = |verb: &str| Command::new("ip").args(["netns", verb, &name]).stderr(Stdio::null()).status();
-    let made = ip("add").is_ok_and(|status| status.success());
-    if made {
-        let _ = ip("delete");
-    }
-    made
+    Namespace::make(0, "trial").is_ok()
 }

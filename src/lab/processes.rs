@@ -6,13 +6,13 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::lab::measure::{endpoint, numbers, state_and_group, tcp};
+use crate::lab::descriptors::{Processes, numbers};
+use crate::lab::measure::{endpoint, tcp};
 use crate::lab::namespaces::Namespace;
 
 /// How long processes may take to stop, or to end. They are signalled again meanwhile: they may fork.
@@ -54,12 +54,8 @@ fn listener(line: &str) -> Option<Listener> {
 
 /// The processes of a namespace. The dead, which nobody has waited for, are not among them.
 pub fn processes(namespace: &Namespace) -> Vec<u32> {
-    let Ok(wanted) = fs::metadata(namespace.path()).map(|file| (file.dev(), file.ino())) else { return Vec::new() };
-    let is_inside = |pid: &u32| {
-        let file = fs::metadata(format!("/proc/{pid}/ns/net"));
-        file.is_ok_and(|file| (file.dev(), file.ino()) == wanted) && !is_lab(*pid)
-    };
-    numbers("/proc").filter(is_inside).collect()
+    let Ok(inside) = Processes::of(namespace) else { return Vec::new() };
+    inside.members().filter(|pid| !is_lab(*pid)).collect()
 }
 
 /// This process has threads in namespaces; it is in none as a whole, but its entry must never be signalled.
@@ -118,6 +114,14 @@ fn is_stopped(pid: u32) -> bool {
     states.all(|state| matches!(state, 'T' | 'Z' | 'X'))
 }
 
+/// Of a process or a thread, whose `stat` this is.
+fn state_and_group(stat: &str) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(stat).ok()?;
+    // The name, in parentheses, may hold anything. After it: state, parent, group.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.nth(1)?.parse().ok()?))
+}
+
 fn signal(pid: u32, signal: Signal) {
     // It can fail only if the process has ended, which is noticed elsewhere.
     let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, signal));
@@ -139,5 +143,11 @@ mod tests {
         assert!(!local.is_for(wanted) && at("0.0.0.0:7007").is_for(wanted) && at("[::]:7007").is_for(wanted));
         assert!(!at("0.0.0.0:7008").is_for(wanted) && at("203.0.113.2:7007").is_for(wanted));
         assert!(!at("0.0.0.0:7007").is_for("[2001:db8::2]:7007".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_process_is_seen_to_run() {
+        assert!(state_and_group("/proc/self/stat").is_some());
+        assert!(is_alive(std::process::id()) && !is_stopped(std::process::id()));
     }
 }

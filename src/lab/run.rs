@@ -1,21 +1,20 @@
 //! `stillthere lab run`: one scene, told as it happens.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::io::{self, IsTerminal};
 
 use crate::lab::interrupt::Interrupt;
 use crate::lab::network::INTERFACE;
 use crate::lab::play::{Outcome, Part, play};
 use crate::lab::terminal::{Printer, wants_colours};
-use crate::lab::timeline::Timeline;
 use crate::lab::{Promise, Run, figure, pcapng};
+use crate::markup::file;
 
 /// Plays the scene and prints its timeline.
 ///
 /// # Errors
 /// A sentence: what could not be done.
 pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
+    let [pcap, svg] = file::prepare([run.pcap.as_ref(), run.svg.as_ref()])?;
     let program = run.whose.program(&run.settings)?;
     let part = Part {
         scene: run.scene,
@@ -56,8 +55,11 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
         return Err("interrupted; the networks and servers of this lab are removed".to_string());
     }
     let played = played?;
-    if let Some(path) = &run.pcap {
-        write(path, &played.timeline, |out, timeline| pcapng::write(out, timeline, INTERFACE))?;
+    if let Some(file) = pcap {
+        let mut packets = Vec::new();
+        pcapng::write(&mut packets, &played.timeline, INTERFACE)
+            .map_err(|error| format!("the packets fit no capture file: {error}"))?;
+        file.write(&packets)?;
     }
     match played.outcome {
         Outcome::CannotBe(why) => Err(format!("{}: {why}", run.scene)),
@@ -67,9 +69,8 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
             {
                 trouble = Some(format!("cannot write to standard output: {error}"));
             }
-            if let Some(path) = &run.svg {
-                let drawn = figure::draw(&played.timeline, &verdict);
-                write(path, &played.timeline, |out, _| out.write_all(drawn.as_bytes()))?;
+            if let Some(file) = svg {
+                file.write(figure::draw(&played.timeline, &verdict).as_bytes())?;
             }
             if let Some(trouble) = trouble {
                 return Err(trouble);
@@ -77,17 +78,4 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
             Ok(if verdict.kept_its_promise { Promise::Kept } else { Promise::Broken })
         }
     }
-}
-
-fn write(
-    path: &Path,
-    timeline: &Timeline,
-    how: impl FnOnce(&mut BufWriter<File>, &Timeline) -> io::Result<()>,
-) -> Result<(), String> {
-    let result = File::create(path).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        how(&mut file, timeline)?;
-        file.flush()
-    });
-    result.map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

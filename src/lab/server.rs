@@ -16,7 +16,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::keepalive::Keepalive;
 use crate::lab::interrupt::Interrupt;
-use crate::lab::measure::sockets_of;
 use crate::lab::namespaces::{Directory, Namespace};
 use crate::lab::processes;
 use crate::lab::program::{Program, wants_a_shell};
@@ -50,8 +49,6 @@ pub struct Server {
     /// Processes that live on where the one that was started has ended well: a daemon.
     daemon: Vec<u32>,
     output: Arc<Mutex<Vec<Line>>>,
-    /// Its sockets when it had no peer.
-    own_sockets: usize,
     _directory: Directory,
 }
 
@@ -83,11 +80,9 @@ impl Server {
             backend,
             daemon: Vec::new(),
             output,
-            own_sockets: 0,
             _directory: directory,
         };
         server.wait_until_it_listens(start, &line, interrupt)?;
-        server.own_sockets = server.open_sockets();
         Ok(server)
     }
 
@@ -163,10 +158,6 @@ impl Server {
         processes::members(&self.namespace, self.backend.as_ref().map(Child::id))
     }
 
-    fn open_sockets(&self) -> usize {
-        self.processes().into_iter().map(sockets_of).sum()
-    }
-
     /// What it said last, as a sentence.
     pub fn last_words(&self) -> String {
         let output = self.lines();
@@ -184,11 +175,6 @@ impl Server {
         let news = output[(*seen).min(output.len())..].to_vec();
         *seen = output.len();
         news
-    }
-
-    /// How many sockets it has open because of its peers.
-    pub fn peer_sockets(&self) -> usize {
-        self.open_sockets().saturating_sub(self.own_sockets)
     }
 
     /// Stops its processes, and waits until they are; its kernel goes on.

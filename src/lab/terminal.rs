@@ -155,9 +155,10 @@ impl<W: Write> Printer<W> {
 
 /// The verdict in three lines.
 pub fn verdict(verdict: &Verdict, colours: bool) -> String {
-    let (ink, kept) = match verdict.kept_its_promise {
-        true => (Ink::Good, "kept its promise"),
-        false => (Ink::Bad, "BROKE ITS PROMISE"),
+    let (ink, kept) = match (verdict.kept_its_promise, verdict.dropped) {
+        (false, _) => (Ink::Bad, "BROKE ITS PROMISE"),
+        (true, None) => (Ink::Good, "kept its promise"),
+        (true, Some(_)) => (Ink::Probe, "dropped living peers, as its loss allows"),
     };
     format!(
         "{}: {}\n  predicted  {}\n  measured   {}",
@@ -180,7 +181,8 @@ pub(super) fn predicted(verdict: &Verdict) -> String {
 pub(super) fn measured(verdict: &Verdict) -> String {
     let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
     let Some(measured) = verdict.measured else {
-        return format!("still there after {:.1} s", verdict.watched.as_secs_f64());
+        let words = format!("still there after {:.1} s", verdict.watched.as_secs_f64());
+        return if verdict.said_by.is_empty() { words } else { format!("{words}: {}", verdict.said_by) };
     };
     let mut words = format!("gone after {}", seconds(measured));
     match verdict.predicted {
@@ -271,8 +273,10 @@ mod tests {
         let late = Verdict { measured: Some(Duration::from_secs(9)), kept_its_promise: false, ..a_verdict() };
         assert!(verdict(&late, false).contains("BROKE ITS PROMISE"));
         assert!(measured(&late).starts_with("gone after 9.000 s, 4.700 s past the prediction: ETIMEDOUT"));
-        let never = Verdict { measured: None, ..late.clone() };
+        let never = Verdict { measured: None, said_by: String::new(), ..late.clone() };
         assert_eq!(measured(&never), "still there after 60.0 s");
+        let held = Verdict { said_by: "descriptor 7 of it is open".to_string(), ..never.clone() };
+        assert_eq!(measured(&held), "still there after 60.0 s: descriptor 7 of it is open");
         let living = Verdict { predicted: None, ..late };
         assert!(measured(&living).contains("a living peer"));
     }

@@ -67,9 +67,14 @@ pub struct Verdict {
     pub watched: Duration,
     /// `ETIMEDOUT`, or empty where nobody said.
     pub errno: String,
-    /// Who said so: the server's log, the socket table.
+    /// Who said so: the server's log, the socket table. Of one that was still there, who has it open.
     pub said_by: String,
     /// The program sent the first FIN: it closed by a time-out of its own, and not the kernel by its keepalive.
     pub own_time_out: bool,
+    /// The program has closed its descriptor, and the kernel still wanted to finish with the socket.
+    pub orphan: bool,
+    /// How many living peers on a lossy path were dropped, and of how many. Its loss makes some of that
+    /// likely: it is neither a promise kept nor one broken.
+    pub dropped: Option<(usize, usize)>,
     pub kept_its_promise: bool,
 }

@@ -34,6 +34,10 @@ pub struct Seen {
     pub own_time_out: bool,
     /// Of a crowd on a lossy path: how many were dropped, of how many, and the odds for each.
     pub crowd: Option<(usize, usize, f64)>,
+    /// Of a crowd or of a single peer on a lossy path: how many were dropped, of how many.
+    pub living: Option<(usize, usize)>,
+    /// Its descriptor is closed, and the kernel has not finished with the socket.
+    pub orphan: bool,
 }
 
 /// The interval, counted from the fault.
@@ -70,6 +74,8 @@ pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Se
         errno: seen.errno,
         said_by: seen.said_by,
         own_time_out: seen.own_time_out,
+        orphan: seen.orphan,
+        dropped: seen.living.filter(|(dropped, _)| *dropped > 0),
         kept_its_promise,
     }
 }

@@ -21,6 +21,7 @@ use crate::load::criterion::Criterion;
 use crate::load::crowd::Crowd;
 use crate::load::family::Family;
 use crate::load::report::Report;
+use crate::markup::file;
 use crate::observe::stdout;
 use crate::reactor::{Reactor, Signals};
 use crate::speak::Speak;
@@ -75,24 +76,16 @@ pub struct Settings {
 /// A sentence: it could not be begun, or a report could not be written.
 pub fn run(settings: &Settings) -> Result<bool, String> {
     let family = settings.pid.map(Family::of).transpose()?; // before anything is done to the server
-    // A report that cannot be written is to be known before the work, not after it.
-    for path in [&settings.json, &settings.html].into_iter().flatten() {
-        fs::File::options()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    }
+    let [json, html] = file::prepare([settings.json.as_ref(), settings.html.as_ref()])?;
     let limit = getrlimit(Resource::Nofile);
     // What cannot be had is counted when it is missed.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let report = measure(settings, family)?;
     // What cannot be told does not keep the files from being written.
     let told = stdout::tell(&(report::table::write(&report) + "\n"));
-    for (path, text) in [(&settings.json, report::json::write(&report)), (&settings.html, report::page::write(&report))]
-    {
-        if let Some(path) = path {
-            fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    for (file, text) in [(json, report::json::write(&report)), (html, report::page::write(&report))] {
+        if let Some(file) = file {
+            file.write(text.as_bytes())?;
         }
     }
     told.map(|()| report.is_success())

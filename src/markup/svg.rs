@@ -4,9 +4,6 @@
 
 use std::fmt::Write;
 
-/// Words are broken into lines of about so many characters.
-const BREAK: usize = 66;
-
 pub fn cross(svg: &mut String, (x, y): (f64, f64), size: f64) {
     line(svg, "cross", (x - size, y - size), (x + size, y + size));
     line(svg, "cross", (x - size, y + size), (x + size, y - size));
@@ -43,14 +40,19 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Breaks words into lines between them.
-pub fn broken(words: &str) -> Vec<String> {
+/// Breaks words into lines of at most `most` characters, between them where that can be.
+pub fn broken(words: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words.split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + word.chars().count() < BREAK => *line += &format!(" {word}"),
+            Some(line) if line.chars().count() + word.chars().count() < most => *line += &format!(" {word}"),
             _ => lines.push(word.to_string()),
+        }
+        // A word that is longer than a line.
+        while let Some((at, _)) = lines.last().and_then(|line| line.char_indices().nth(most.max(1))) {
+            let rest = lines.last_mut().map(|line| line.split_off(at)).unwrap_or_default();
+            lines.push(rest);
         }
     }
     lines

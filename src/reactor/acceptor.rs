@@ -145,7 +145,7 @@ impl Acceptor {
     /// Without room it is accepted only to be refused, or after another one was evicted: of those
     /// some may wait to be reaped.
     fn may_be_over(&self, capacity: &Capacity) -> bool {
-        self.listen.limits.when_full != WhenFull::Wait && capacity.connected() < capacity.limit() + MOST_OVER
+        self.listen.limits.when_full() != WhenFull::Wait && capacity.connected() < capacity.limit() + MOST_OVER
     }
 
     /// When to try again by ourselves.
@@ -162,7 +162,7 @@ impl Acceptor {
     /// Takes one peer from the backlog: one accept4(2).
     pub fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
         if self.latched && self.is_open() && !capacity.has_room() && self.may_tell_full(now) {
-            let what = match self.listen.limits.when_full {
+            let what = match self.listen.limits.when_full() {
                 WhenFull::Wait => "who comes now waits in the backlog until one departs",
                 WhenFull::Refuse => "who comes now is refused until one departs",
                 WhenFull::EvictOldestIdle => "who comes now takes the place of the one that has been idle longest",
@@ -249,6 +249,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::memory::Memory;
 
     /// What a peer inherits is what the listener has when its handshake ends.
     #[test]
@@ -257,7 +258,7 @@ mod tests {
         let listen = Listen::on("127.0.0.1:0".parse().unwrap());
         let mut acceptor = Acceptor::open(listen, poll.registry(), Token(0)).unwrap();
         let Listening { address, keepalive } = acceptor.listening().unwrap();
-        let capacity = Capacity::of(10_000);
+        let capacity = Capacity::of(10_000, Memory::default());
         let mut idle = Vec::new();
         for _ in 0..600 {
             let _client = std::net::TcpStream::connect(address).unwrap();

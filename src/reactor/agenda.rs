@@ -21,6 +21,8 @@
 use std::collections::TryReserveError;
 use std::time::Duration;
 
+use crate::keepalive::{Unfit, unfit};
+use crate::malloc;
 use crate::reactor::timers::Moment;
 
 /// The time is counted in units of 2^20 ns, about a millisecond, and rounded up: what is due in the
@@ -32,8 +34,21 @@ const LISTS: usize = 64 - UNIT as usize + 1;
 const NOBODY: u32 = u32::MAX;
 /// No entry lies farther ahead, for its deadline is kept in 32 bits. Who is asked too soon says so.
 const FARTHEST: Duration = Duration::from_secs(40 * 24 * 3600);
+/// No time that the loop keeps by itself is shorter: it would do nothing else.
+const SOONEST: Duration = Duration::from_millis(10);
 /// An empty agenda of more places than this is given back to the system.
 const KEPT_PLACES: usize = 1024;
+
+/// Checks a time that the loop keeps by itself, for the setting of this name.
+///
+/// # Errors
+/// It is shorter than 10 ms, or longer than 40 days.
+pub fn waiting_time(setting: &'static str, time: Duration) -> Result<Duration, Unfit> {
+    if (SOONEST..=FARTHEST).contains(&time) {
+        return Ok(time);
+    }
+    Err(unfit(setting, humantime::format_duration(time).to_string(), "10ms to 40days is wanted".to_string()))
+}
 
 /// A peer: its slot, and a mark of its arrival, because the slot may have a new owner by the time
 /// that it is due. Of 2^32 new owners one has the same mark; it is asked once too often.
@@ -85,19 +100,33 @@ impl<T: Copy> Agenda<T> {
         self.count == 0
     }
 
-    /// Asks for the memory that the next [`Agenda::arm`] needs.
+    /// Asks for the memory that the next [`Agenda::arm`] needs. Asked for each peer at its arrival, so that
+    /// whoever was on the agenda finds a place on it again.
     ///
     /// # Errors
     /// There is none.
     pub fn reserve(&mut self) -> Result<(), TryReserveError> {
-        if self.free == NOBODY { self.entries.try_reserve(1) } else { Ok(()) }
+        if self.free == NOBODY { malloc::reserve(&mut self.entries, 1) } else { Ok(()) }
+    }
+
+    /// Asks for places for so many peers, of whom each is on the agenda at most once.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn reserve_for(&mut self, peers: usize) -> Result<(), TryReserveError> {
+        if self.entries.capacity() >= peers {
+            return Ok(());
+        }
+        let more = peers - self.entries.len();
+        malloc::reserve(&mut self.entries, more)
     }
 
     /// Puts a peer on the agenda. What is due already is due at once.
-    pub fn arm(&mut self, due: Moment, item: T) {
-        if self.is_empty() && self.entries.len() > KEPT_PLACES {
-            (self.entries, self.free) = (Vec::new(), NOBODY);
-        }
+    ///
+    /// # Errors
+    /// There is no memory for one more. A place that came free, or was reserved, needs none.
+    pub fn arm(&mut self, due: Moment, item: T) -> Result<(), TryReserveError> {
+        self.reserve()?;
         let farthest = self.floor + FARTHEST.as_nanos() as u64 / (1 << UNIT);
         let due = due.in_units(UNIT).clamp(self.floor, farthest);
         let entry = Entry { item, due: due as u32, next: NOBODY };
@@ -112,6 +141,12 @@ impl<T: Copy> Agenda<T> {
         };
         self.link(place, due);
         self.count += 1;
+        Ok(())
+    }
+
+    /// Nobody is left: what is large is given back to the system.
+    pub fn clear(&mut self) {
+        *self = Self { floor: self.floor, ..Self::new() };
     }
 
     /// When the loop must wake.
@@ -139,20 +174,27 @@ impl<T: Copy> Agenda<T> {
     /// Forgets those who have gone, if they are the most: thousands may come and go before the first
     /// of them is due. `living` of them are still there.
     pub fn tidy(&mut self, living: usize, is_living: impl Fn(T) -> bool) {
-        if self.count <= 2 * living + KEPT_PLACES {
-            return;
+        if self.count > 2 * living + KEPT_PLACES {
+            self.forget(is_living);
         }
-        let mut tidied = Self { floor: self.floor, ..Self::new() };
+    }
+
+    /// Forgets those who have gone: their places are free.
+    pub fn forget(&mut self, is_living: impl Fn(T) -> bool) {
+        // In place, for there may be no memory.
         for list in 0..LISTS {
-            let mut place = self.heads[list];
-            while let Some(entry) = self.entries.get(place as usize) {
-                if is_living(entry.item) {
-                    tidied.arm(Moment::of_units(self.whole(entry.due), UNIT), entry.item);
+            let mut place = std::mem::replace(&mut self.heads[list], NOBODY);
+            while place != NOBODY {
+                let Entry { item, due, next } = self.entries[place as usize];
+                if is_living(item) {
+                    self.link(place, self.whole(due));
+                } else {
+                    self.entries[place as usize].next = std::mem::replace(&mut self.free, place);
+                    self.count -= 1;
                 }
-                place = entry.next;
+                place = next;
             }
         }
-        *self = tidied;
     }
 
     fn lowest(&self) -> Option<usize> {
@@ -209,7 +251,7 @@ mod tests {
     #[test]
     fn a_far_deadline_is_cut_and_not_lost() {
         let mut agenda = Agenda::new();
-        agenda.arm(Moment::after(Duration::MAX), ticket(1));
+        agenda.arm(Moment::after(Duration::MAX), ticket(1)).unwrap();
         assert_eq!(agenda.due(at(1000)), None);
         let due = agenda.next().unwrap();
         assert!(due.since(at(0)) <= FARTHEST && due.since(at(0)) > FARTHEST / 2, "{due:?}");
@@ -217,9 +259,9 @@ mod tests {
         // Months later, 32 bits have gone round more than once.
         for month in 2..8u64 {
             let later = at(month * 30 * 24 * 3_600_000);
-            agenda.arm(later, ticket(2));
+            agenda.arm(later, ticket(2)).unwrap();
             while agenda.due(later + Duration::from_millis(2)).is_none() {
-                agenda.arm(later, ticket(2));
+                agenda.arm(later, ticket(2)).unwrap();
             }
             assert!(agenda.is_empty());
         }
@@ -229,10 +271,11 @@ mod tests {
     fn those_who_have_gone_are_forgotten_in_time() {
         let mut agenda = Agenda::new();
         for key in 0..10_000 {
-            agenda.arm(at(30_000 + u64::from(key)), ticket(key));
+            agenda.arm(at(30_000 + u64::from(key)), ticket(key)).unwrap();
             agenda.tidy(10, |ticket| ticket.key < 10);
             assert!(agenda.count <= 2 * 10 + KEPT_PLACES, "{} entries for 10 peers", agenda.count);
         }
+        assert!(agenda.entries.len() <= 2 * 10 + KEPT_PLACES + 1, "their places are used again");
         let fired = std::iter::from_fn(|| agenda.due(at(100_000))).filter(|ticket| ticket.key < 10).count();
         assert_eq!((fired, agenda.next()), (10, None));
     }
@@ -248,7 +291,7 @@ mod tests {
             let mut expected = BTreeMap::new();
             let mut now = 0;
             for (key, (ahead, passes)) in steps.into_iter().enumerate() {
-                agenda.arm(at(now + ahead), ticket(key as u32));
+                agenda.arm(at(now + ahead), ticket(key as u32)).unwrap();
                 expected.insert(key as u32, now + ahead);
                 now += passes;
                 while let Some(ticket) = agenda.due(at(now)) {

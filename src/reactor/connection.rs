@@ -18,8 +18,10 @@ use std::net::SocketAddr;
 
 use log::trace;
 
-use self::wire::{Phase, Step, Wire, told};
+use self::wire::{Phase, Step, Told, Wire};
 use crate::reactor::departure::{Departure, Farewell};
+use crate::reactor::outbox::Outbox;
+use crate::reactor::queue::{Place, Queued};
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::{Line, Peer, Service, Terms};
 use crate::reactor::stream::Stream;
@@ -74,27 +76,26 @@ impl<S: Stream> Connection<S> {
         self.enqueue()
     }
 
-    /// True, once, until [`Connection::drive`] is called: the run queue holds each peer once, and
-    /// none that has departed.
+    /// True, once, until it has left the queue: that holds each peer once, and none that has departed.
     pub fn enqueue(&mut self) -> bool {
-        self.wire.phase != Phase::Departed && !std::mem::replace(&mut self.wire.queued, true)
+        !matches!(self.wire.phase, Phase::Departed(_)) && self.wire.place.take()
     }
 
     /// Reads and writes until both would block, the budget is spent, or the connection ends.
     ///
     /// # Errors
     /// The connection has ended, for this reason. It is told once: then the connection is never
-    /// driven again.
+    /// driven again, and its place in a queue is taken.
     pub fn drive(
         &mut self,
         service: &mut (impl Service<State = ()> + ?Sized),
         scratch: &mut [u8],
         terms: Terms,
     ) -> Result<Flow, Departure> {
-        debug_assert!(self.wire.phase != Phase::Departed, "driven after its departure was told");
-        self.wire.queued = false;
-        self.work(service, scratch, terms).inspect_err(|_| {
-            self.wire.phase = Phase::Departed;
+        debug_assert!(!matches!(self.wire.phase, Phase::Departed(_)), "driven after its departure was told");
+        self.work(service, scratch, terms).inspect_err(|departure| {
+            self.wire.phase = Phase::Departed(*departure);
+            self.wire.place.take();
             self.wire.outbox = None;
         })
     }
@@ -113,7 +114,7 @@ impl<S: Stream> Connection<S> {
                 Step::Starved => return Ok(Flow::Starved),
             }
         }
-        self.wire.queued = true;
+        self.wire.place.take();
         Ok(Flow::Yield)
     }
 
@@ -127,7 +128,7 @@ impl<S: Stream> Connection<S> {
         let wire = &mut self.wire;
         match wire.phase {
             Phase::Over(departure) => Err(departure),
-            Phase::Departed => Ok(Step::Blocked),
+            Phase::Departed(_) => Ok(Step::Blocked),
             Phase::Dying(_) | Phase::Lingering => self.read(service, scratch, terms),
             // Output waits, so input is not read; but a death is heard of all the same.
             _ if wire.outbox.is_some() => {
@@ -162,7 +163,7 @@ impl<S: Stream> Connection<S> {
             _ if wire.readiness.has(Readiness::READABLE) => wire.stream.read(scratch),
             _ => return Ok(Step::Blocked),
         };
-        trace!("{}: read {}", wire.peer, told(&result));
+        trace!("{}: read {}", wire.peer, Told(&result));
         match result {
             Ok(0) => match wire.phase {
                 Phase::Dying(departure) => Err(departure),
@@ -201,7 +202,7 @@ impl<S: Stream> Connection<S> {
 
     /// It is going to be driven, or there was no memory to read it with: what it says is not known yet.
     pub fn may_hold_input(&self) -> bool {
-        self.wire.queued || self.wire.outbox.is_none() && self.wire.readiness.has(Readiness::READABLE)
+        self.wire.place.is_taken() || self.wire.outbox.is_none() && self.wire.readiness.has(Readiness::READABLE)
     }
 
     /// Asks the service what the time means for this peer, and when to ask again. A peer that has
@@ -217,7 +218,8 @@ impl<S: Stream> Connection<S> {
     /// True, once, when output has to wait for the first time: epoll must be asked to tell when it can
     /// be written to. What has become true by then is told at once, so no edge is lost.
     pub fn wants_to_hear_of_room(&mut self) -> bool {
-        let wants = self.wire.outbox.is_some() && !self.wire.readiness.has(Readiness::ROOM_IS_ANNOUNCED);
+        let waits = self.wire.outbox.is_some() && !self.is_ending();
+        let wants = waits && !self.wire.readiness.has(Readiness::ROOM_IS_ANNOUNCED);
         if wants {
             self.wire.readiness |= Readiness::ROOM_IS_ANNOUNCED;
         }
@@ -236,7 +238,7 @@ impl<S: Stream> Connection<S> {
 
     /// Ends it now, whatever is outstanding. True if output was still waiting: it is lost.
     pub fn cut(&mut self) -> bool {
-        if self.wire.phase == Phase::Departed {
+        if matches!(self.wire.phase, Phase::Departed(_)) {
             return false;
         }
         let lost = self.wire.outbox.is_some() || !self.has_delivered();
@@ -246,7 +248,6 @@ impl<S: Stream> Connection<S> {
 
     /// Ends it now, for a reason of ours. The next [`Connection::drive`] tells it.
     pub fn refuse(&mut self, departure: Departure) {
-        self.wire.outbox = None;
         self.wire.phase = Phase::Over(departure);
     }
 
@@ -265,6 +266,28 @@ impl<S: Stream> Connection<S> {
     /// Ends it now, for a reason of ours: see [`Line::let_go`].
     pub fn let_go(&mut self, departure: Departure) {
         self.wire.let_go(departure);
+    }
+
+    /// Why it has ended, if that was told.
+    pub fn departure(&self) -> Option<Departure> {
+        if let Phase::Departed(departure) = self.wire.phase { Some(departure) } else { None }
+    }
+
+    /// How much memory its outbox takes, in bytes.
+    pub fn holds(&self) -> usize {
+        self.wire.outbox.as_ref().map_or(0, Outbox::footprint)
+    }
+
+    /// There was no memory to remember one of its deadlines with.
+    pub fn forget(&mut self) {
+        self.wire.readiness |= Readiness::FORGOTTEN;
+    }
+
+    /// True, once, if so.
+    pub fn was_forgotten(&mut self) -> bool {
+        let was = self.wire.readiness.has(Readiness::FORGOTTEN);
+        self.wire.readiness.clear(Readiness::FORGOTTEN);
+        was
     }
 
     pub fn peer(&self) -> SocketAddr {
@@ -286,6 +309,12 @@ impl<S: Stream> Connection<S> {
 
     pub fn farewell(&self, departure: Departure, now: Moment, info: Option<TcpInfo>) -> Farewell {
         Farewell { peer: self.wire.peer.into(), departure, connected: now.since(self.wire.arrival), info }
+    }
+}
+
+impl<S> Queued for Connection<S> {
+    fn place(&mut self) -> &mut Place {
+        &mut self.wire.place
     }
 }
 

@@ -42,25 +42,27 @@ pub enum Departure {
     ShutDown,
     /// It was refused by a limit: more output waited than the outbox may hold.
     OutboxFull,
+    /// The outboxes of all peers together took as much memory as they may, and its own was among the largest.
+    MemoryLimit,
     /// It was refused for want of memory: for its output, or for its place in epoll.
     OutOfMemory,
     /// Any other error of the connection.
     Failed(Cause),
 }
 
-/// The errno of a departure, in two bytes: every slot has room for one.
+/// The errno of a departure, in two bytes that stand anywhere: every slot has room for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cause(u16);
+pub struct Cause([u8; 2]);
 
 impl From<Errno> for Cause {
     fn from(errno: Errno) -> Self {
-        Self(errno.raw_os_error() as u16) // Linux has no errno above 4095
+        Self((errno.raw_os_error() as u16).to_ne_bytes()) // Linux has no errno above 4095
     }
 }
 
 impl Departure {
     /// How many reasons are counted apart.
-    pub const REASONS: usize = 15;
+    pub const REASONS: usize = 16;
 
     /// The reasons in the order of [`Departure::index`], as a person reads them.
     pub const LABELS: [&'static str; Self::REASONS] = [
@@ -77,6 +79,7 @@ impl Departure {
         "refused, too many from its address",
         "shut down by us",
         "outbox full",
+        "memory limit",
         "out of memory",
         "failed",
     ];
@@ -128,8 +131,9 @@ impl Departure {
             Self::TooManyFromAddress => 10,
             Self::ShutDown => 11,
             Self::OutboxFull => 12,
-            Self::OutOfMemory => 13,
-            Self::Failed(_) => 14,
+            Self::MemoryLimit => 13,
+            Self::OutOfMemory => 14,
+            Self::Failed(_) => 15,
         }
     }
 }
@@ -139,7 +143,7 @@ impl fmt::Display for Departure {
         f.write_str(Self::LABELS[self.index()])?;
         match self {
             Self::Unreachable(cause) | Self::Failed(cause) => {
-                write!(f, ": {}", io::Error::from_raw_os_error(cause.0.into()))
+                write!(f, ": {}", io::Error::from_raw_os_error(u16::from_ne_bytes(cause.0).into()))
             }
             _ => Ok(()),
         }

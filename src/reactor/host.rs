@@ -5,6 +5,7 @@
 
 use std::collections::TryReserveError;
 
+use crate::malloc;
 use crate::reactor::departure::Farewell;
 use crate::reactor::service::{Peer, Service};
 use crate::reactor::timers::Moment;
@@ -94,7 +95,7 @@ impl<T> States<T> {
 
     fn reserve(&mut self, slot: u32) -> Result<(), TryReserveError> {
         let more = (slot as usize + 1).saturating_sub(self.by_slot.len());
-        if Self::ALIKE { Ok(()) } else { self.by_slot.try_reserve(more) }
+        if Self::ALIKE { Ok(()) } else { malloc::reserve(&mut self.by_slot, more) }
     }
 
     fn put(&mut self, slot: u32, state: T) {

@@ -7,23 +7,57 @@ use std::collections::TryReserveError;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::keepalive::{Unfit, unfit};
 use crate::reactor::address::{Network, PeerAddress};
+use crate::reactor::agenda::waiting_time;
 use crate::reactor::outbox::OUTBOX_LIMIT;
 
-/// The limits of a port.
+/// The limits of a port, each of them checked where it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many bytes of output may wait for one peer. No more than half of it is read at once, so
-    /// that what is answered with no more than came always fits.
-    pub max_output: usize,
-    /// A living peer whose output has not moved for so long is let go; `None`: never.
-    pub stalled: Option<Duration>,
-    pub when_full: WhenFull,
+    max_output: usize,
+    stalled: Option<Duration>,
+    when_full: WhenFull,
 }
 
 impl Limits {
-    /// The least that [`Limits::max_output`] may be.
-    pub const LEAST_OUTPUT: usize = 4096;
+    /// How many bytes of output may wait for one peer, 256 KiB if it is not set. No more than half of it
+    /// is read at once, so that what is answered with no more than came always fits.
+    ///
+    /// # Errors
+    /// Less than 4 KiB, of which nothing could be read, or more than 1 GiB.
+    pub fn with_max_output(self, bytes: usize) -> Result<Self, Unfit> {
+        if !(4 << 10..=1 << 30).contains(&bytes) {
+            let because = "4K to 1024M is wanted: bytes, or with K or M behind them";
+            return Err(unfit("max-output", bytes.to_string(), because.to_string()));
+        }
+        Ok(Self { max_output: bytes, ..self })
+    }
+
+    /// A living peer whose output has not moved for so long is let go; `None`, if it is not set: never.
+    ///
+    /// # Errors
+    /// Less than 10 ms, or more than 40 days.
+    pub fn with_stalled(self, time: Option<Duration>) -> Result<Self, Unfit> {
+        Ok(Self { stalled: time.map(|time| waiting_time("stalled", time)).transpose()?, ..self })
+    }
+
+    /// What becomes of a newcomer for whom there is no room: it waits, if nothing else is set.
+    pub fn with_when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
+    }
+
+    pub fn max_output(&self) -> usize {
+        self.max_output
+    }
+
+    pub fn stalled(&self) -> Option<Duration> {
+        self.stalled
+    }
+
+    pub fn when_full(&self) -> WhenFull {
+        self.when_full
+    }
 }
 
 impl Default for Limits {
@@ -58,8 +92,16 @@ struct Counts {
 }
 
 impl Addresses {
-    pub fn limit(&mut self, most: Option<usize>) {
-        self.0 = most.map(|most| Counts { most, connected: HashMap::new() });
+    /// So many may come from each, and none has come so far; `None`: as many as there is room for.
+    ///
+    /// # Errors
+    /// None at all: nobody could ever come.
+    pub fn limited(most: Option<usize>) -> Result<Self, Unfit> {
+        if most == Some(0) {
+            let because = "nobody could ever come; 1 is the least".to_string();
+            return Err(unfit("max-per-address", "0".to_string(), because));
+        }
+        Ok(Self(most.map(|most| Counts { most, connected: HashMap::new() })))
     }
 
     /// # Errors
@@ -103,10 +145,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_that_cannot_be_is_refused_where_it_is_given() {
+        let limits = Limits::default();
+        for bytes in [0, 1, 4095, (1 << 30) + 1, usize::MAX] {
+            let unfit = limits.with_max_output(bytes).unwrap_err();
+            assert_eq!((unfit.setting, unfit.given), ("max-output", bytes.to_string()));
+        }
+        assert_eq!(limits.with_max_output(4096).unwrap().max_output(), 4096);
+        for time in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            assert_eq!(limits.with_stalled(Some(time)).unwrap_err().setting, "stalled");
+        }
+        assert_eq!(limits.with_stalled(None).unwrap().stalled(), None);
+        assert!(Addresses::limited(Some(0)).unwrap_err().to_string().contains("1 is the least"));
+    }
+
+    #[test]
     fn addresses_are_counted_one_by_one_and_ipv6_by_64() {
         let address = |text: &str| format!("[{text}]:7").parse::<SocketAddr>().unwrap();
-        let mut addresses = Addresses::default();
-        addresses.limit(Some(2));
+        let mut addresses = Addresses::limited(Some(2)).unwrap();
         addresses.arrive(address("2001:db8::1"));
         addresses.arrive(address("2001:db8::ffff:0:0:2"));
         assert!(!addresses.admits(address("2001:db8::3")) && addresses.admits(address("2001:db8:0:1::1")));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::keepalive::Keepalive;
+use crate::keepalive::{Keepalive, Unfit, unfit};
 use crate::reactor::limits::Limits;
 
 /// What was made of a [`Listen`].
@@ -18,19 +18,15 @@ pub struct Listening {
     pub keepalive: Keepalive,
 }
 
-/// Where to listen, and how.
+/// Where to listen, and how. Each value is checked where it is given.
 #[derive(Clone, Debug)]
 pub struct Listen {
-    pub address: SocketAddr,
-    /// Connections that the kernel completes before they are accepted, at most
-    /// (`net.core.somaxconn` may allow fewer).
-    pub backlog: u32,
-    /// Several processes may listen on the address, and the kernel spreads the peers (SO_REUSEPORT).
-    pub reuse_port: bool,
-    /// An IPv6 listener takes no IPv4 peers (IPV6_V6ONLY); else it is dual-stack.
-    pub only_v6: bool,
-    pub keepalive: Keepalive,
-    pub limits: Limits,
+    pub(super) address: SocketAddr,
+    backlog: u32,
+    reuse_port: bool,
+    only_v6: bool,
+    pub(super) keepalive: Keepalive,
+    pub(super) limits: Limits,
 }
 
 impl Listen {
@@ -38,6 +34,29 @@ impl Listen {
     pub fn on(address: SocketAddr) -> Self {
         let (keepalive, limits) = Default::default();
         Self { address, backlog: 4096, reuse_port: false, only_v6: false, keepalive, limits }
+    }
+
+    /// Connections that the kernel completes before they are accepted, at most
+    /// (`net.core.somaxconn` may allow fewer).
+    ///
+    /// # Errors
+    /// None, or more than 2147483647: listen(2) takes no such number.
+    pub fn backlog(self, most: u32) -> Result<Self, Unfit> {
+        if most == 0 || i32::try_from(most).is_err() {
+            let because = format!("a whole number from 1 to {} is wanted", i32::MAX);
+            return Err(unfit("backlog", most.to_string(), because));
+        }
+        Ok(Self { backlog: most, ..self })
+    }
+
+    /// Several processes may listen on the address, and the kernel spreads the peers (SO_REUSEPORT).
+    pub fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
+    }
+
+    /// An IPv6 listener takes no IPv4 peers (IPV6_V6ONLY); else it is dual-stack.
+    pub fn only_v6(self, only_v6: bool) -> Self {
+        Self { only_v6, ..self }
     }
 
     pub fn keepalive(self, keepalive: Keepalive) -> Self {
@@ -63,7 +82,7 @@ impl Listen {
         }
         self.apply(&SockRef::from(&socket))?;
         socket.bind(&self.address.into())?;
-        socket.listen(self.backlog.min(i32::MAX as u32) as i32)?;
+        socket.listen(self.backlog as i32)?;
         Ok(TcpListener::from_std(socket.into()))
     }
 

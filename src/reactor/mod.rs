@@ -10,10 +10,14 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 use mio::{Events, Poll, Registry};
 
+pub(crate) use self::agenda::waiting_time;
 pub use self::departure::{Cause, Departure, Farewell};
 use self::host::{Host, Hosted};
+use self::limits::Addresses;
 pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
+use self::memory::Memory;
+pub use self::memory::{Relief, Sizes};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
 pub use self::readiness::Readiness;
@@ -24,6 +28,8 @@ pub use self::signals::Signals;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
 pub use self::tally::{Departures, Tally};
 pub use self::timers::{Clock, Moment};
+use crate::keepalive::{Unfit, unfit};
+use crate::machine::Machine;
 
 mod acceptor;
 mod address;
@@ -33,8 +39,10 @@ mod departure;
 mod host;
 mod limits;
 mod listen;
+mod memory;
 mod outbox;
 mod port;
+mod queue;
 mod readiness;
 mod service;
 mod signals;
@@ -53,6 +61,8 @@ const BATCH: usize = 1024;
 /// The one buffer for all reads. No larger than an outbox, so that an echo always fits.
 pub(crate) const SCRATCH: usize = 64 * 1024;
 const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
+/// A slot's number has 32 bits, and there is a way beyond the limit for a few.
+const MOST_CONNECTIONS: usize = i32::MAX as usize;
 /// How often in a row `poll` may fail before the loop gives up.
 const POLL_TRIES: u32 = 16;
 /// A turn that comes so much later than it should was held up from outside: stopped, frozen, or with
@@ -101,11 +111,15 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// A loop for at most `limit` connections, over all of its ports.
+    /// A loop for at most `limit` connections, over all of its ports. There is no room for more than
+    /// 2147483647: whoever asks for more gets so many.
     ///
     /// # Errors
-    /// epoll_create1(2) says why.
+    /// `InvalidInput`: the limit is 0, and nobody could ever come. Else epoll_create1(2) says why.
     pub fn new(limit: usize) -> io::Result<Self> {
+        if limit == 0 {
+            return Err(unfit("max-connections", "0".to_string(), "1 is the least".to_string()).into());
+        }
         // First of all, while the heap has no room for it: see malloc.rs.
         let scratch = vec![0; SCRATCH].into();
         Ok(Self {
@@ -114,8 +128,8 @@ impl Reactor {
             sources: Vec::new(),
             scratch,
             clock: Clock::start(),
-            capacity: Capacity::of(limit),
-            requests: Vec::new(),
+            capacity: Capacity::of(limit.min(MOST_CONNECTIONS), Memory::of(Machine::look())),
+            requests: Vec::with_capacity(8),
             now: Moment::default(),
             asked: Moment::default(),
             until: Moment::default(),
@@ -131,9 +145,41 @@ impl Reactor {
     }
 
     /// Refuses peers of which there are so many from one address already, over all ports: an IPv4
-    /// address, or the /64 of an IPv6 address.
-    pub fn limit_per_address(&mut self, most: Option<usize>) {
-        self.capacity.limit_per_address(most);
+    /// address, or the /64 of an IPv6 address. Whoever is connected already counts, and stays.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the limit is 0. `OutOfMemory`: the addresses cannot be counted; nothing has changed.
+    pub fn limit_per_address(&mut self, most: Option<usize>) -> io::Result<()> {
+        let mut addresses = Addresses::limited(most)?;
+        let mut has_memory = true;
+        for source in &self.sources {
+            source.addresses(&mut |address| {
+                has_memory &= addresses.reserve().is_ok();
+                if has_memory {
+                    addresses.arrive(address);
+                }
+            });
+        }
+        if !has_memory {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.capacity.count_addresses(addresses);
+        Ok(())
+    }
+
+    /// How much memory output that waits may take, in bytes, for all peers together; if it is not set, a quarter
+    /// of what the machine has, or the cgroup, or what the process's own limits allow. Near it, less is
+    /// read at once; then those go for whom most waits ([`Departure::MemoryLimit`]).
+    ///
+    /// # Errors
+    /// Less than 1 MiB.
+    pub fn limit_memory(&mut self, bytes: usize) -> Result<(), Unfit> {
+        self.capacity.memory.set_limit(bytes)
+    }
+
+    /// What [`Reactor::limit_memory`] says, or what stands for it.
+    pub fn memory_limit(&self) -> usize {
+        self.capacity.memory.limit()
     }
 
     /// Listens, and serves every peer that comes.
@@ -217,8 +263,23 @@ impl Reactor {
         }
         self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
         let now = turn.now;
+        self.see_to_memory(now);
         self.obey(now);
         Ok(())
+    }
+
+    /// Lets go of the largest, if all outboxes together take too much; gives back what nobody uses.
+    fn see_to_memory(&mut self, now: Moment) {
+        let excess = self.capacity.memory.excess();
+        if excess > 0 {
+            let mut relief = Relief::of(excess, |sizes| self.sources.iter().for_each(|source| source.weigh(sizes)));
+            for only_stuck in [true, false] {
+                relief.only_stuck = only_stuck;
+                self.sources.iter_mut().for_each(|source| source.relieve(&mut relief));
+            }
+            self.capacity.memory.relieved(now, relief.count);
+        }
+        self.capacity.memory.give_back(now);
     }
 
     /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False:
@@ -261,7 +322,8 @@ impl Reactor {
             (self.due, self.asked, self.until) = (Moment::default(), self.now, self.now);
             return Some(Duration::ZERO);
         }
-        let deadline = self.sources.iter().filter_map(|source| source.deadline()).min();
+        let deadlines = self.sources.iter().filter_map(|source| source.deadline());
+        let deadline = deadlines.chain(self.capacity.memory.deadline()).min();
         self.due = deadline.unwrap_or(Moment::NEVER);
         (self.asked, self.until) = (self.now, Moment::NEVER);
         let deadline = deadline?;
@@ -321,7 +383,9 @@ impl Reactor {
         if self.requests.is_empty() && !self.stopping {
             return;
         }
-        for request in std::mem::take(&mut self.requests) {
+        // Kept for its memory.
+        let mut requests = std::mem::take(&mut self.requests);
+        for request in requests.drain(..) {
             match request {
                 Request::Stop { grace } => {
                     self.stopping = true;
@@ -331,6 +395,7 @@ impl Reactor {
                 Request::Figures => info!("{}", self.tally()),
             }
         }
+        self.requests = requests;
         if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
             debug!("the last peer has gone");
             self.ending = Some(Ending::Orderly);

@@ -1,14 +1,24 @@
 //! Output that waits because the peer takes it too slowly.
 
-use std::collections::TryReserveError;
+use crate::malloc;
 
 /// How many bytes may wait for one peer. More than the loop's scratch buffer, so that a service
 /// that answers no more than it was sent can never fill it.
 pub const OUTBOX_LIMIT: usize = 256 * 1024;
 
-/// Bytes that wait. It exists only while some do.
+/// Memory is asked for in these steps, so that what comes in small pieces is not moved for each of them.
+const STEP: usize = 64;
+const PAGE: usize = 4096;
+/// What the C library and we keep with the bytes.
+const HEAD: usize = 16;
+
+/// Bytes that wait. It exists only while some do, and takes eight bytes of the peer's slot: a box of one,
+/// because that is a box that can be refused.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct Outbox(Box<[Waiting; 1]>);
+
+#[derive(Debug)]
+struct Waiting {
     bytes: Vec<u8>,
     written: usize,
 }
@@ -16,32 +26,70 @@ pub struct Outbox {
 impl Outbox {
     /// # Errors
     /// There is no memory.
-    pub fn holding(bytes: &[u8]) -> Result<Self, TryReserveError> {
-        let mut outbox = Self { bytes: Vec::new(), written: 0 };
+    pub fn holding(bytes: &[u8]) -> Result<Self, NoMemory> {
+        let mut one = Vec::new();
+        one.try_reserve_exact(1).map_err(|_| NoMemory)?;
+        one.push(Waiting { bytes: Vec::new(), written: 0 });
+        let mut outbox = Self(one.try_into().map_err(|_| NoMemory)?);
         outbox.push(bytes)?;
         Ok(outbox)
     }
 
     /// # Errors
     /// There is no memory; nothing was added.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), TryReserveError> {
-        if self.bytes.capacity() - self.bytes.len() < bytes.len() {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
+        let [waiting] = &mut *self.0;
+        if waiting.bytes.capacity() - waiting.bytes.len() < bytes.len() {
             // Written bytes are dropped before more memory is asked for.
-            self.bytes.drain(..self.written);
-            self.written = 0;
-            self.bytes.try_reserve_exact(bytes.len())?;
+            waiting.bytes.drain(..waiting.written);
+            waiting.written = 0;
+            let more = capacity_for(waiting.bytes.len() + bytes.len()) - waiting.bytes.len();
+            waiting.bytes.try_reserve_exact(more).map_err(|_| NoMemory)?;
+            if !malloc::leaves_room() {
+                return Err(NoMemory);
+            }
         }
-        self.bytes.extend_from_slice(bytes);
+        waiting.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
     pub fn waiting(&self) -> &[u8] {
-        &self.bytes[self.written..]
+        &self.0[0].bytes[self.0[0].written..]
     }
 
     pub fn advance(&mut self, count: usize) {
-        self.written += count;
+        self.0[0].written += count;
     }
+
+    /// How much memory it takes, in bytes.
+    pub fn footprint(&self) -> usize {
+        footprint_of(self.0[0].bytes.capacity())
+    }
+
+    /// How many bytes may wait at least in so much memory.
+    pub fn fits_in(memory: usize) -> usize {
+        memory.saturating_sub(footprint_of(PAGE))
+    }
+
+    /// How much it would take at most if so many bytes came in addition.
+    pub fn footprint_with(outbox: Option<&Self>, more: usize) -> usize {
+        let had = outbox.map_or(0, |outbox| outbox.0[0].bytes.capacity());
+        let waiting = outbox.map_or(0, |outbox| outbox.waiting().len());
+        footprint_of(had.max(capacity_for(waiting + more)))
+    }
+}
+
+/// There is no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+fn capacity_for(bytes: usize) -> usize {
+    let step = if bytes < PAGE { STEP } else { PAGE };
+    (bytes + HEAD).next_multiple_of(step) - HEAD
+}
+
+fn footprint_of(capacity: usize) -> usize {
+    capacity + HEAD + size_of::<Waiting>() + HEAD
 }
 
 #[cfg(test)]
@@ -57,6 +105,19 @@ mod tests {
             assert_eq!(outbox.waiting().len(), 1000, "round {round}");
         }
         assert_eq!(outbox.waiting(), [2; 1000]);
-        assert!(outbox.bytes.capacity() <= 4096, "{} bytes for 1000", outbox.bytes.capacity());
+        assert!(outbox.footprint() <= 4096, "{} bytes for 1000", outbox.footprint());
+    }
+
+    #[test]
+    fn what_it_will_take_is_known_before() {
+        let mut outbox = None;
+        for more in [1, 40, 100, 4000, 60_000, 1, 20_000] {
+            let foreseen = Outbox::footprint_with(outbox.as_ref(), more);
+            let outbox = outbox.get_or_insert_with(|| Outbox::holding(&[]).unwrap());
+            outbox.push(&vec![0; more]).unwrap();
+            assert!(outbox.footprint() <= foreseen, "{} instead of {foreseen} bytes", outbox.footprint());
+        }
+        let pieces = Outbox::holding(&[]).unwrap();
+        assert!(pieces.footprint() < 128 && size_of::<Option<Outbox>>() == 8);
     }
 }

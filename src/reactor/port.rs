@@ -4,8 +4,8 @@
 //! those that may have ended, those that linger, those that have ended. A slot comes free in `reap` and
 //! nowhere else.
 
-use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{LevelFilter, debug, info, log_enabled, trace, warn};
@@ -23,6 +23,8 @@ use crate::reactor::departure::Departure;
 use crate::reactor::host::Hosted;
 use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
+use crate::reactor::memory::{Relief, Sizes};
+use crate::reactor::queue::Queue;
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::Terms;
 use crate::reactor::source::{Capacity, Names, Source, Turn};
@@ -52,11 +54,13 @@ pub struct Port {
     acceptor: Acceptor,
     names: Names,
     peers: Slab<Connection<TcpStream>>,
-    /// Keys of the peers that may make progress, each once.
-    runnable: Vec<u32>,
+    /// Those that may make progress.
+    runnable: Queue,
     /// Those of them that were announced to have ended, or hung up: they can wait until the living were
     /// served.
-    leaving: VecDeque<u32>,
+    leaving: Queue,
+    /// Those that have ended, and are to be reaped.
+    ended: Queue,
     lingering: Timers,
     starved: Timers,
     /// Those that were written to, and the terms on which they are looked at; `None` where the kernel keeps their
@@ -71,8 +75,8 @@ pub struct Port {
     limits: Limits,
     /// What holds for all peers; the time and the slot are filled in.
     terms: Terms,
-    /// What has ended, and why; each once.
-    ended: VecDeque<(u32, Departure)>,
+    /// There was no memory to remember a peer's deadline with: the whole table is looked through then.
+    look_through: Option<Moment>,
     /// The port is stopping, and by when.
     stop_by: Option<Moment>,
     tally: Tally,
@@ -101,16 +105,17 @@ impl Port {
             acceptor,
             names,
             peers: Slab::new(),
-            runnable: Vec::new(),
-            leaving: VecDeque::new(),
+            runnable: Queue::default(),
+            leaving: Queue::default(),
+            ended: Queue::default(),
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
-            stall: limits.stalled.map(|limit| (limit, Watch::new(limit))),
+            stall: limits.stalled().map(|limit| (limit, Watch::new(limit))),
             agenda: Agenda::new(),
             idle: Agenda::new(),
             limits,
-            terms: Terms { now: Moment::default(), slot: 0, max_output: limits.max_output },
-            ended: VecDeque::new(),
+            terms: Terms { now: Moment::default(), slot: 0, max_output: limits.max_output(), may_hold: 0 },
+            look_through: None,
             stop_by: None,
             tally: Tally::default(),
             summary: Summary::default(),
@@ -131,26 +136,33 @@ impl Port {
         // Where somebody's silence is measured, what comes in the middle of a turn is dated by the
         // clock: else it would be taken for older than it is.
         let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
-        let most = turn.scratch.len().min(self.limits.max_output / 2);
-        let terms = Terms { now, slot: key, ..self.terms };
-        match connection.drive(&mut *self.service, &mut turn.scratch[..most], terms) {
+        let memory = &mut turn.capacity.memory;
+        let held = connection.holds();
+        let most = turn.scratch.len().min(self.limits.max_output() / 2).min(memory.portion());
+        let terms = Terms { now, slot: key, may_hold: held + memory.left(), ..self.terms };
+        let flow = connection.drive(&mut *self.service, &mut turn.scratch[..most], terms);
+        memory.changed(held, connection.holds());
+        let mut remembered = Ok(());
+        match flow {
             Ok(Flow::Blocked) => {}
-            Ok(Flow::Yield) => self.runnable.push(key),
-            Ok(Flow::Starved) => self.starved.arm(turn.now, key, connection.arrival()),
-            Err(departure) => return self.ended.push_back((key, departure)),
+            Ok(Flow::Yield) => self.runnable.push(&mut self.peers, key),
+            Ok(Flow::Starved) => remembered = self.starved.arm(turn.now, key, connection.arrival()),
+            Err(_) => return self.ended.push(&mut self.peers, key),
         }
+        let Some(connection) = self.peers.get_mut(key as usize) else { return };
         let lingers_now = connection.lingers() && !lingered;
         if lingers_now {
-            self.lingering.arm(turn.now, key, connection.arrival());
+            remembered = remembered.and(self.lingering.arm(turn.now, key, connection.arrival()));
         }
         if connection.wants_watching() {
             match &mut self.watch {
                 // Our FIN is no answer to a sign of life: this peer may have been silent for long.
                 Some(_) if lingers_now => self.look(key, None, turn.now),
-                Some((_, watch)) => watch.add(turn.now, key),
+                Some((_, watch)) => remembered = remembered.and(watch.add(turn.now, key)),
                 None => {}
             }
         }
+        self.see_to_the_forgotten(remembered, key, turn.now);
         self.watch_output(key, turn.now);
         self.hear_of_room(key, turn.registry);
     }
@@ -166,13 +178,19 @@ impl Port {
         if let Err(error) = registry.reregister(connection.stream_mut(), token, INTEREST | Interest::WRITABLE) {
             warn!("{} cannot be registered for writing and is let go: {error}", connection.peer());
             connection.refuse(Departure::of(&error, || None));
-            if connection.enqueue() {
-                self.runnable.push(key);
-            }
+            self.enqueue(key);
         }
     }
 
-    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, departure: Departure, turn: &mut Turn<'_>) {
+    /// Puts a peer in the run queue, if it is in none.
+    fn enqueue(&mut self, key: u32) {
+        if self.peers.get_mut(key as usize).is_some_and(Connection::enqueue) {
+            self.runnable.push(&mut self.peers, key);
+        }
+    }
+
+    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, turn: &mut Turn<'_>) {
+        let Some(departure) = connection.departure() else { return };
         let info = if log_enabled!(log::Level::Debug) { connection.info() } else { None };
         let farewell = connection.farewell(departure, turn.now, info);
         turn.capacity.depart(farewell.peer);
@@ -183,6 +201,11 @@ impl Port {
             self.summary.count(departure);
         }
         self.service.depart(key, &farewell);
+    }
+
+    /// All slots, whether there is a peer in them or not.
+    fn slots(&self) -> std::ops::Range<u32> {
+        0..self.peers.capacity() as u32
     }
 
     fn summarize(&mut self, now: Moment) {
@@ -208,23 +231,19 @@ impl Source for Port {
         if !connection.latch(news) {
             return;
         }
-        if news.has(Readiness::MORE_THAN_DATA) {
-            self.leaving.push_back(key as u32);
-        } else {
-            self.runnable.push(key as u32);
-        }
+        let queue = if news.has(Readiness::MORE_THAN_DATA) { &mut self.leaving } else { &mut self.runnable };
+        queue.push(&mut self.peers, key as u32);
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        // Who yields is put behind these, for the next turn.
-        let count = self.runnable.len();
-        for nth in 0..count {
-            self.drive_peer(self.runnable[nth], turn);
+        // Who yields is driven in the next turn.
+        let mut running = std::mem::take(&mut self.runnable);
+        while let Some(key) = running.pop(&mut self.peers) {
+            self.drive_peer(key, turn);
         }
-        self.runnable.drain(..count);
         let budget = if turn.crowded { 1 } else { LEAVING_BUDGET };
         for _ in 0..budget {
-            let Some(key) = self.leaving.pop_front() else { break };
+            let Some(key) = self.leaving.pop(&mut self.peers) else { break };
             self.drive_peer(key, turn);
         }
     }
@@ -240,16 +259,21 @@ impl Source for Port {
     fn reap(&mut self, turn: &mut Turn<'_>) {
         let budget = if turn.crowded { 1 } else { REAP_BUDGET };
         for _ in 0..budget {
-            let Some((key, departure)) = self.ended.pop_front() else { break };
+            let Some(key) = self.ended.pop(&mut self.peers) else { break };
             let connection = self.peers.remove(key as usize);
             trace!("slot {key} is reaped");
-            self.tell(key, &connection, departure, turn);
+            self.tell(key, &connection, turn);
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();
-            self.ended.shrink_to_fit();
-            self.leaving.shrink_to_fit();
-            self.runnable.shrink_to_fit();
+            self.agenda.clear();
+            self.idle.clear();
+            if let Some((_, watch)) = &mut self.watch {
+                watch.clear();
+            }
+            if let Some((_, watch)) = &mut self.stall {
+                watch.clear();
+            }
         }
         self.summarize(turn.now);
     }
@@ -266,16 +290,39 @@ impl Source for Port {
     fn stop(&mut self, by: Moment) {
         self.acceptor.close();
         self.stop_by = Some(by);
-        for (key, connection) in &mut self.peers {
-            connection.close();
-            if connection.enqueue() {
-                self.runnable.push(key as u32);
+        for key in self.slots() {
+            if let Some(connection) = self.peers.get_mut(key as usize) {
+                connection.close();
+                self.enqueue(key);
             }
         }
     }
 
     fn is_busy(&self) -> bool {
         !self.peers.is_empty()
+    }
+
+    fn weigh(&self, sizes: &mut Sizes) {
+        self.peers.iter().for_each(|(_, connection)| sizes.add(connection.holds(), connection.is_ending()));
+    }
+
+    fn relieve(&mut self, relief: &mut Relief) {
+        for key in self.slots() {
+            if relief.excess == 0 {
+                return;
+            }
+            let Some(connection) = self.peers.get(key as usize) else { continue };
+            let held = connection.holds();
+            let is_large = held >= relief.least && !connection.is_ending();
+            if is_large && (!relief.only_stuck || connection.is_stuck()) {
+                relief.take(held);
+                self.let_go(key, Departure::MemoryLimit);
+            }
+        }
+    }
+
+    fn addresses(&self, told: &mut dyn FnMut(SocketAddr)) {
+        self.peers.iter().for_each(|(_, connection)| told(connection.peer()));
     }
 
     fn count(&self, total: &mut Tally) {

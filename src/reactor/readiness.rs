@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// Four bits of news: what may be tried, and what was hinted. A fifth one is kept with them, to save a byte.
+/// Four bits of news: what may be tried, and what was hinted. Four others are kept with them, to save a byte.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readiness(u8);
 
@@ -22,6 +22,12 @@ impl Readiness {
     pub const HUNG_UP: Self = Self(8);
     /// No news, but an agreement: epoll was asked to announce room for writing. Never cleared.
     pub const ROOM_IS_ANNOUNCED: Self = Self(16);
+    /// No news either: something was written since the port asked whether its output may stall.
+    pub const MAY_STALL: Self = Self(32);
+    /// The port looks whether its output stalls.
+    pub const STALLS_ARE_LOOKED_FOR: Self = Self(64);
+    /// There was no memory to remember one of its deadlines with.
+    pub const FORGOTTEN: Self = Self(128);
 
     /// What an event says. Only readable and writable are promises of mio; the rest are hints.
     pub fn of(event: &mio::event::Event) -> Self {

@@ -54,21 +54,24 @@ pub(in crate::reactor) struct Terms {
     pub slot: u32,
     /// How many bytes of output may wait.
     pub max_output: usize,
+    /// How much memory they may take, by what is left for all peers.
+    pub may_hold: usize,
 }
 
 impl<T> Peer<'_, T> {
     /// Sends bytes, in order. What the kernel does not take at once waits in the outbox.
     ///
     /// The outbox is bounded: a peer for which more would wait than [`Peer::room`] is let go
-    /// ([`Departure::OutboxFull`](crate::reactor::Departure::OutboxFull)). Sending to a peer that is
+    /// ([`Departure::OutboxFull`], or [`Departure::MemoryLimit`] where the outboxes of all peers together
+    /// leave no more). Sending to a peer that is
     /// gone does nothing; its departure is told in [`Service::departed`].
     pub fn send(&mut self, bytes: &[u8]) {
-        self.line.send(bytes, self.terms.max_output);
+        self.line.send(bytes, self.terms);
     }
 
     /// How many bytes may wait in the outbox in addition to those that do.
     pub fn room(&self) -> usize {
-        self.line.room(self.terms.max_output)
+        self.line.room(self.terms)
     }
 
     /// When this turn heard of the peer; in [`Service::quiet`], by when all that it had sent was
@@ -108,8 +111,8 @@ impl<T> Peer<'_, T> {
 
 /// The part of a connection that does not depend on the service's state or the kind of stream.
 pub(in crate::reactor) trait Line {
-    fn send(&mut self, bytes: &[u8], max_output: usize);
-    fn room(&self, max_output: usize) -> usize;
+    fn send(&mut self, bytes: &[u8], terms: Terms);
+    fn room(&self, terms: Terms) -> usize;
     fn close(&mut self);
     fn let_go(&mut self, departure: Departure);
     fn took_output(&self) -> Option<Duration>;
@@ -134,18 +137,18 @@ impl Script {
     }
 
     pub fn peer<'a, T>(&'a mut self, state: &'a mut T) -> Peer<'a, T> {
-        Peer { state, terms: Terms { now: self.now, slot: 0, max_output: 1024 }, line: self }
+        Peer { state, terms: Terms { now: self.now, slot: 0, max_output: 1024, may_hold: usize::MAX }, line: self }
     }
 }
 
 #[cfg(test)]
 impl Line for Script {
-    fn send(&mut self, bytes: &[u8], _max_output: usize) {
+    fn send(&mut self, bytes: &[u8], _terms: Terms) {
         self.sent += std::str::from_utf8(bytes).expect("text");
     }
 
-    fn room(&self, max_output: usize) -> usize {
-        max_output
+    fn room(&self, terms: Terms) -> usize {
+        terms.max_output
     }
 
     fn close(&mut self) {}

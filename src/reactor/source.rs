@@ -8,6 +8,7 @@ use mio::event::Event;
 use mio::{Registry, Token};
 
 use crate::reactor::limits::Addresses;
+use crate::reactor::memory::{Memory, Relief, Sizes};
 use crate::reactor::tally::Tally;
 use crate::reactor::timers::{Clock, Moment};
 
@@ -50,6 +51,15 @@ pub trait Source {
         false
     }
 
+    /// Tells how much memory is taken by what waits for each of its peers.
+    fn weigh(&self, _sizes: &mut Sizes) {}
+
+    /// Lets go of the peers for which most waits, as far as must be.
+    fn relieve(&mut self, _relief: &mut Relief) {}
+
+    /// Tells the address of each of its peers.
+    fn addresses(&self, _told: &mut dyn FnMut(SocketAddr)) {}
+
     /// Adds its figures to those of the other sources.
     fn count(&self, _total: &mut Tally) {}
 }
@@ -71,7 +81,7 @@ impl Names {
     }
 
     pub fn token(self, key: usize) -> Token {
-        debug_assert!(key <= Self::MAX_KEY);
+        assert!(key <= Self::MAX_KEY, "a source's key is {} at most, and not {key}", Self::MAX_KEY);
         Token(key << Self::BITS | self.0)
     }
 
@@ -113,17 +123,18 @@ pub enum Request {
 }
 
 /// How many connections there are, over all ports, and may be: in all, and from each address.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Capacity {
     limit: usize,
     connected: usize,
     departures: u64,
     addresses: Addresses,
+    pub(super) memory: Memory,
 }
 
 impl Capacity {
-    pub fn of(limit: usize) -> Self {
-        Self { limit, connected: 0, departures: 0, addresses: Addresses::default() }
+    pub(super) fn of(limit: usize, memory: Memory) -> Self {
+        Self { limit, connected: 0, departures: 0, addresses: Addresses::default(), memory }
     }
 
     pub fn limit(&self) -> usize {
@@ -143,9 +154,9 @@ impl Capacity {
         self.connected < self.limit
     }
 
-    /// So many may come from one address.
-    pub fn limit_per_address(&mut self, most: Option<usize>) {
-        self.addresses.limit(most);
+    /// So many may come from one address, and so many have.
+    pub(super) fn count_addresses(&mut self, addresses: Addresses) {
+        self.addresses = addresses;
     }
 
     /// Whether there may be one more from this address.

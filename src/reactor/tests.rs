@@ -151,7 +151,7 @@ fn a_service_can_close_a_connection() {
 /// clock knows before all of them were read.
 #[test]
 fn a_loop_that_was_stopped_hears_everybody_before_it_judges() {
-    let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(4)));
+    let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(4)).unwrap());
     let mut peers = connect(&mut reactor, address, 2 * BATCH + 300);
     peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
     reactor.clock.jump(Duration::from_secs(10));
@@ -168,7 +168,7 @@ fn a_loop_that_was_stopped_hears_everybody_before_it_judges() {
 /// The whole machine was held up: what the peer had sent comes a moment after the loop goes on.
 #[test]
 fn a_machine_that_was_held_up_is_given_time_to_hear() {
-    let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(3)));
+    let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(3)).unwrap());
     let peers = connect(&mut reactor, address, 2);
     come_to_rest(&mut reactor);
     reactor.clock.jump(Duration::from_secs(10));
@@ -186,7 +186,7 @@ fn a_machine_that_was_held_up_is_given_time_to_hear() {
 #[test]
 fn a_question_that_goes_out_late_is_waited_for_from_then_on() {
     let (after, timeout) = (Duration::from_millis(400), Duration::from_secs(2));
-    let (mut reactor, address) = listening(Heartbeat::new(Ping::default(), after, timeout, 1));
+    let (mut reactor, address) = listening(Heartbeat::new(Ping::default(), after, timeout, 1).unwrap());
     let mut peers = connect(&mut reactor, address, 1);
     come_to_rest(&mut reactor);
     reactor.clock.jump(Duration::from_secs(60));
@@ -197,4 +197,58 @@ fn a_question_that_goes_out_late_is_waited_for_from_then_on() {
     let mut received = String::new();
     peers[0].read_to_string(&mut received).unwrap();
     assert_eq!(received, "PING 1\n");
+}
+
+/// A value that cannot be is refused by whoever is given it, with a sentence.
+#[test]
+fn a_loop_for_nobody_is_refused() {
+    let error = Reactor::new(0).err().expect("nobody could ever come");
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (io::ErrorKind::InvalidInput, "max-connections 0: 1 is the least")
+    );
+    assert_eq!(Reactor::new(usize::MAX).unwrap().capacity.limit(), MOST_CONNECTIONS);
+    for backlog in [0, u32::MAX] {
+        assert_eq!(Listen::on("127.0.0.1:0".parse().unwrap()).backlog(backlog).unwrap_err().setting, "backlog");
+    }
+    let (mut reactor, _) = reactor(1);
+    assert_eq!(reactor.limit_per_address(Some(0)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+/// The least outbox that may be set still reads, and does not take a living peer for closed.
+#[test]
+fn the_least_outbox_serves() {
+    let mut reactor = Reactor::new(10).unwrap();
+    let limits = Limits::default().with_max_output(4096).unwrap();
+    let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()).limits(limits), Echo).unwrap().address;
+    let mut peer = connect(&mut reactor, address, 1).remove(0);
+    peer.write_all(&[7; 10_000]).unwrap();
+    peer.set_nonblocking(true).unwrap();
+    let mut count = 0;
+    while count < 10_000 {
+        reactor.turn().unwrap();
+        while let Ok(more @ 1..) = peer.read(&mut [0; 4096]) {
+            count += more;
+        }
+    }
+    assert_eq!((reactor.tally().connected, reactor.tally().departures.total()), (1, 0));
+}
+
+/// A limit that is set anew, or late, counts those who are there.
+#[test]
+fn a_second_limit_per_address_forgets_nobody() {
+    let (mut reactor, address) = reactor(100);
+    let peers = connect(&mut reactor, address, 3);
+    for most in [Some(4), None, Some(5)] {
+        reactor.limit_per_address(most).unwrap();
+    }
+    let _more = connect(&mut reactor, address, 2);
+    let _refused = TcpStream::connect(address).unwrap();
+    turn_until(&mut reactor, |reactor| reactor.tally().departures.of(Departure::TooManyFromAddress) == 1);
+    drop(peers);
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 2);
+    reactor.limit_per_address(Some(3)).unwrap();
+    let _again = connect(&mut reactor, address, 1);
+    let _refused = TcpStream::connect(address).unwrap();
+    turn_until(&mut reactor, |reactor| reactor.tally().departures.of(Departure::TooManyFromAddress) == 2);
 }

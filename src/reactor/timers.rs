@@ -1,6 +1,6 @@
 //! Time as the loop sees it, and the deadlines of user space.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::ops::Add;
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ pub struct Timer {
     pub arrival: Moment,
     /// When it was armed first.
     pub since: Moment,
-    due: Moment,
+    pub due: Moment,
 }
 
 impl Timers {
@@ -112,13 +112,20 @@ impl Timers {
         Self { ahead, queue: VecDeque::new() }
     }
 
-    pub fn arm(&mut self, now: Moment, key: u32, arrival: Moment) {
-        self.queue.push_back(Timer { key, arrival, since: now, due: now + self.ahead });
+    /// # Errors
+    /// There is no memory to remember it with.
+    pub fn arm(&mut self, now: Moment, key: u32, arrival: Moment) -> Result<(), TryReserveError> {
+        self.rearm(now, Timer { key, arrival, since: now, due: now })
     }
 
     /// Puts off one that has expired.
-    pub fn rearm(&mut self, now: Moment, timer: Timer) {
+    ///
+    /// # Errors
+    /// There is no memory to remember it with.
+    pub fn rearm(&mut self, now: Moment, timer: Timer) -> Result<(), TryReserveError> {
+        self.queue.try_reserve(1)?;
         self.queue.push_back(Timer { due: now + self.ahead, ..timer });
+        Ok(())
     }
 
     /// When the loop must look again.
@@ -143,8 +150,8 @@ mod tests {
     #[test]
     fn timers_fire_in_order_and_never_early() {
         let mut timers = Timers::new(Duration::from_millis(100));
-        timers.arm(at(0), 1, at(0));
-        timers.arm(at(5), 2, at(3));
+        timers.arm(at(0), 1, at(0)).unwrap();
+        timers.arm(at(5), 2, at(3)).unwrap();
         assert_eq!(timers.next(), Some(at(100)));
         assert_eq!(timers.expired(at(99)), None);
         let first = timers.expired(at(104)).unwrap();
@@ -153,7 +160,7 @@ mod tests {
         assert_eq!(timers.expired(at(105)).map(|timer| timer.arrival), Some(at(3)));
         assert_eq!(timers.next(), None);
         assert_eq!(soonest(&[None, Some(at(5)), None, Some(at(3)), Some(at(4))]), Some(at(3)));
-        timers.rearm(at(105), first);
+        timers.rearm(at(105), first).unwrap();
         assert_eq!((timers.next(), timers.expired(at(205)).unwrap().since), (Some(at(205)), at(0)));
     }
 }

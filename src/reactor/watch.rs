@@ -16,8 +16,10 @@
 //! What is sent without a sign of life before it, a greeting, a ping or our FIN, calls for a look at once: the
 //! peer may have been silent for long.
 
+use std::collections::TryReserveError;
 use std::time::Duration;
 
+use crate::malloc;
 use crate::reactor::agenda::{Agenda, Ticket};
 use crate::reactor::timers::{Moment, soonest};
 
@@ -39,14 +41,45 @@ impl<T: Copy> Watch<T> {
     }
 
     /// This peer was written to, and is not watched yet.
-    pub fn add(&mut self, now: Moment, key: u32) {
+    ///
+    /// # Errors
+    /// There is no memory to remember it with.
+    pub fn add(&mut self, now: Moment, key: u32) -> Result<(), TryReserveError> {
+        malloc::reserve(&mut self.batch, 1)?;
         self.batch.push(key);
         self.batch_due.get_or_insert(now + self.first);
+        Ok(())
+    }
+
+    /// Asks for places for so many peers, so that each can be suspected when memory is short.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub fn reserve_for(&mut self, peers: usize) -> Result<(), TryReserveError> {
+        self.suspects.reserve_for(peers)
     }
 
     /// This peer still owes something, and is to be looked at again so long from now.
-    pub fn suspect(&mut self, now: Moment, peer: Ticket, remembered: T, after: Duration) {
-        self.suspects.arm(now + after, (peer, remembered));
+    ///
+    /// # Errors
+    /// There is no memory to remember it with; not met if places were asked for.
+    pub fn suspect(
+        &mut self,
+        now: Moment,
+        peer: Ticket,
+        remembered: T,
+        after: Duration,
+        is_living: impl Fn(Ticket) -> bool,
+    ) -> Result<(), TryReserveError> {
+        if self.suspects.reserve().is_err() {
+            self.suspects.forget(|(peer, _)| is_living(peer));
+        }
+        self.suspects.arm(now + after, (peer, remembered))
+    }
+
+    /// Nobody is left.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.first);
     }
 
     /// When the loop must wake.
@@ -83,15 +116,16 @@ mod tests {
     fn a_batch_is_looked_at_together_and_suspects_when_they_are_due() {
         let mut watch = Watch::new(Duration::from_millis(100));
         assert_eq!(watch.next(), None);
-        watch.add(at(10), 1);
-        watch.add(at(50), 2);
+        watch.add(at(10), 1).unwrap();
+        watch.add(at(50), 2).unwrap();
         assert_eq!((watch.next(), watch.due_in_batch(at(109))), (Some(at(110)), None));
         assert_eq!([watch.due_in_batch(at(110)), watch.due_in_batch(at(110))], [Some(2), Some(1)]);
         assert_eq!((watch.due_in_batch(at(110)), watch.next()), (None, None));
         let [one, two] = [1, 2].map(|key| Ticket::new(key, at(0)));
-        watch.suspect(at(110), one, 'a', Duration::from_millis(80));
-        watch.suspect(at(110), two, 'b', Duration::from_millis(30));
-        watch.add(at(120), 3);
+        let any = |_| true;
+        watch.suspect(at(110), one, 'a', Duration::from_millis(80), any).unwrap();
+        watch.suspect(at(110), two, 'b', Duration::from_millis(30), any).unwrap();
+        watch.add(at(120), 3).unwrap();
         // Times are rounded up by a millisecond or so.
         let next = watch.next().unwrap();
         assert!(next >= at(140) && next < at(142) && watch.due_suspect(at(139)).is_none(), "{next:?}");

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::reactor::{Farewell, Moment, Peer, Service};
+use crate::keepalive::Unfit;
+use crate::reactor::{Farewell, Moment, Peer, Service, waiting_time};
 
 /// Wraps any service.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +25,11 @@ pub struct Heard<T> {
 
 impl<S: Service> Expect<S> {
     /// A peer that sends nothing `within` this time is let go.
-    pub fn new(inner: S, within: Duration) -> Self {
-        Self { inner, within }
+    ///
+    /// # Errors
+    /// A time of less than 10 ms, or of more than 40 days.
+    pub fn new(inner: S, within: Duration) -> Result<Self, Unfit> {
+        Ok(Self { inner, within: waiting_time("expect", within)? })
     }
 }
 

@@ -18,7 +18,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::reactor::{Farewell, Moment, Peer, Service};
+use crate::keepalive::Unfit;
+use crate::reactor::{Farewell, Moment, Peer, Service, waiting_time};
 
 /// A service whose peers can be asked for a sign of life, in the protocol that they speak.
 pub trait Ask: Service {
@@ -49,8 +50,12 @@ const ASKED: Moment = Moment::after(Duration::ZERO);
 impl<S: Ask> Heartbeat<S> {
     /// Asks after this much silence at the latest, and lets go when nothing came back within
     /// `timeout`. The moments are spread as the seed has it.
-    pub fn new(inner: S, after: Duration, timeout: Duration, seed: u64) -> Self {
-        Self { inner, after, timeout, seed }
+    ///
+    /// # Errors
+    /// A time of less than 10 ms, or of more than 40 days.
+    pub fn new(inner: S, after: Duration, timeout: Duration, seed: u64) -> Result<Self, Unfit> {
+        let after = waiting_time("heartbeat", after)?;
+        Ok(Self { inner, after, timeout: waiting_time("heartbeat-timeout", timeout)?, seed })
     }
 
     /// The silence after which this peer is asked, this time: from ¾ of the whole to the whole.

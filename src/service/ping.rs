@@ -8,6 +8,8 @@
 //! carriage return before it is dropped. Every other line, of any length, is not answered. Owns the
 //! reading of lines that come in pieces; knows no time: when to ask is the heartbeat's affair.
 
+use std::io::Write;
+
 use crate::reactor::{Peer, Service};
 use crate::service::Ask;
 
@@ -16,8 +18,6 @@ use crate::service::Ask;
 pub struct Ping {
     /// Of the last ping that was sent, to whomever.
     number: u32,
-    /// The answers to one piece of input: one write for them all. Kept for its memory.
-    answers: Vec<u8>,
 }
 
 /// What has come of a line: five bytes of it that must be right, and a number.
@@ -68,6 +68,40 @@ impl Line {
     }
 }
 
+/// Lines that are sent together. A piece of the stack, so that no answer wants for memory.
+struct Lines {
+    bytes: [u8; Self::MOST],
+    count: usize,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { bytes: [0; Self::MOST], count: 0 }
+    }
+}
+
+impl Lines {
+    const MOST: usize = 1024;
+    /// `PONG 999999999` and a line feed.
+    const LONGEST: usize = 15;
+
+    fn is_full(&self) -> bool {
+        self.count + Self::LONGEST > Self::MOST
+    }
+
+    fn add(&mut self, word: &str, number: u32) {
+        let mut rest = &mut self.bytes[self.count..];
+        let before = rest.len();
+        let written = writeln!(rest, "{word} {number}");
+        debug_assert!(written.is_ok(), "no line is longer than the room that was left for it");
+        self.count += before - rest.len();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.count]
+    }
+}
+
 impl Service for Ping {
     type State = Line;
 
@@ -76,13 +110,17 @@ impl Service for Ping {
     }
 
     fn received(&mut self, peer: &mut Peer<'_, Line>, bytes: &[u8]) {
-        self.answers.clear();
-        for number in bytes.iter().filter_map(|byte| peer.state.take(*byte)) {
-            self.answers.extend_from_slice(format!("PONG {number}\n").as_bytes());
+        let mut answers = Lines::default();
+        for byte in bytes {
+            let Some(number) = peer.state.take(*byte) else { continue };
+            // No longer than the pings, so there is always room.
+            if answers.is_full() {
+                peer.send(std::mem::take(&mut answers).bytes());
+            }
+            answers.add("PONG", number);
         }
-        // No longer than the pings, so there is always room.
-        if !self.answers.is_empty() {
-            peer.send(&self.answers);
+        if !answers.bytes().is_empty() {
+            peer.send(answers.bytes());
         }
     }
 }
@@ -90,10 +128,11 @@ impl Service for Ping {
 impl Ask for Ping {
     fn ask(&mut self, peer: &mut Peer<'_, Line>) {
         self.number = self.number % 999_999_999 + 1;
-        let ping = format!("PING {}\n", self.number);
+        let mut ping = Lines::default();
+        ping.add("PING", self.number);
         // Where output waits it is an earlier ping, or more than this peer will take in time.
-        if ping.len() <= peer.room() {
-            peer.send(ping.as_bytes());
+        if ping.bytes().len() <= peer.room() {
+            peer.send(ping.bytes());
         }
     }
 }

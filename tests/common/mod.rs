@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub mod greedy;
+
 /// Longer than anything takes on the slowest machine. Only a failing test waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -233,6 +233,7 @@ pub static ROWS: &[Row] = &[
     Row::of(&["dup2", "dup3"], &["EBADF", "EBUSY", "EINTR", "EINVAL", "EMFILE"], Goes, &[]),
     Row::of(&["statx", "newfstatat", "fstatat64", "fstat"], FILE, Goes, &[]),
     Row::of(&["read"], READ, Goes, &[]),
+    Row::of(&["pread64"], READ, Goes, &[]),
     Row::of(&["prlimit64"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"], Assumed, &[]),
     Row::of(
         &["clock_getres", "clock_getres_time64"],
@@ -257,7 +258,6 @@ pub static ROWS: &[Row] = &[
     Row::before_main(&["gettid"], &[]),
     Row::before_main(&["mprotect"], &["EACCES", "EFAULT", "EINVAL", "ENOMEM"]),
     Row::before_main(&["poll", "ppoll", "ppoll_time64"], &["EFAULT", "EINTR", "EINVAL", "ENOMEM"]),
-    Row::before_main(&["pread64"], READ),
     Row::before_main(&["rseq"], &["EBUSY", "EFAULT", "EINVAL", "ENOSYS", "EPERM"]),
     Row::before_main(&["sched_getaffinity"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"]),
     Row::before_main(&["set_robust_list"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"]),

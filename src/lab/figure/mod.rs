@@ -20,14 +20,55 @@ pub const STYLE: &str = include_str!("style.css");
 
 /// How many packets a figure shows at most.
 const MOST: usize = 70;
-/// Columns, in points from the left: the axis, what is remarked on it, the life lines, the words.
-const AXIS: f64 = 62.0;
-const REMARKS: f64 = 74.0;
-const CLIENT: f64 = 206.0;
-const SERVER: f64 = 446.0;
-const MIDDLE: f64 = (CLIENT + SERVER) / 2.0;
-const TIME: f64 = 528.0;
-const WORDS: f64 = 544.0;
+/// Where things stand, in points from the left.
+struct Columns {
+    axis: f64,
+    /// What is remarked on the axis.
+    remarks: f64,
+    /// The life lines.
+    client: f64,
+    server: f64,
+    /// The moment of a row ends here; `None`: it has a line of its own above the words.
+    time: Option<f64>,
+    words: f64,
+    /// How many characters a line of words has, and one below the figure.
+    line: usize,
+    legend: usize,
+    /// How wide the figure is at least.
+    least: f64,
+}
+
+impl Columns {
+    fn middle(&self) -> f64 {
+        (self.client + self.server) / 2.0
+    }
+}
+
+const WIDE: Columns = Columns {
+    axis: 62.0,
+    remarks: 80.0,
+    client: 206.0,
+    server: 446.0,
+    time: Some(528.0),
+    words: 544.0,
+    line: 66,
+    legend: 200,
+    least: 860.0,
+};
+
+/// For a phone: 330 points, which is what is left of 360.
+const NARROW: Columns = Columns {
+    axis: 40.0,
+    remarks: 48.0,
+    client: 54.0,
+    server: 132.0,
+    time: None,
+    words: 144.0,
+    line: 23,
+    legend: 46,
+    least: 330.0,
+};
+
 /// A line of text; a row of the figure; what an arrow falls on its way.
 const TEXT: f64 = 15.0;
 const ROW: f64 = 20.0;
@@ -56,32 +97,37 @@ enum Drawn<'a> {
 
 /// The figure as a file of its own, with the verdict above it.
 pub fn draw(timeline: &Timeline, verdict: &Verdict) -> String {
-    figure(timeline, verdict, true)
+    figure(timeline, verdict, &WIDE, true)
 }
 
-/// The figure for a page that has [`STYLE`] and tells the verdict itself.
+/// The figure for a page that has [`STYLE`] and tells the verdict itself: twice, of which the style
+/// shows the one for which there is room.
 pub fn inline(timeline: &Timeline, verdict: &Verdict) -> String {
-    figure(timeline, verdict, false)
+    figure(timeline, verdict, &WIDE, false) + &figure(timeline, verdict, &NARROW, false)
 }
 
-fn figure(timeline: &Timeline, verdict: &Verdict, stands_alone: bool) -> String {
-    let rows = rows(timeline, verdict);
+fn figure(timeline: &Timeline, verdict: &Verdict, columns: &Columns, stands_alone: bool) -> String {
+    let rows = rows(timeline, verdict, columns);
     let has_cut = rows.iter().any(|row| matches!(row.what, Drawn::Packet { lost: true, .. }));
-    let (scale, places) = lay_out(&rows, verdict);
+    let (scale, places) = lay_out(&rows, verdict, columns);
     let heading = heading_words(verdict);
     let longest = rows.iter().flat_map(|row| &row.words).map(|words| words.chars().count()).max().unwrap_or(0);
-    // There is no font to ask: a wide one is assumed.
-    let (wide, of_heading) = (longest as f64 * WIDTH + WORDS, heading.chars().count() as f64 * WIDTH);
-    let width = wide.max(of_heading).max(840.0) + 20.0;
+    let is_narrow = columns.time.is_none();
+    // There is no font to ask: a wide one is assumed, where there is room for it.
+    let wide = if is_narrow { 0.0 } else { longest as f64 * WIDTH + columns.words + 20.0 };
+    let of_heading = if stands_alone { heading.chars().count() as f64 * WIDTH + 20.0 } else { 0.0 };
+    let width = wide.max(of_heading).max(columns.least);
+    let legend = legend(&rows, &scale, verdict, columns);
     let bottom = scale.bottom + 10.0;
-    let height = bottom + 44.0;
+    let height = bottom + 29.0 + TEXT * legend.len() as f64;
     let name = escape(&format!("{}: what passed between client and server", verdict.scene));
+    let class = if is_narrow { "narrow" } else { "wide" };
     let above = if stands_alone { 0.0 } else { HEADING };
     // Writing to a string cannot fail.
     let mut svg = String::new();
     let _ = write!(
         svg,
-        "<svg class=\"timeline\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 {above:.0} {width:.0} {0:.0}\" \
+        "<svg class=\"timeline {class}\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 {above:.0} {width:.0} {0:.0}\" \
          width=\"{width:.0}\" height=\"{0:.0}\" role=\"img\" aria-label=\"{name}\">",
         height - above
     );
@@ -91,14 +137,14 @@ fn figure(timeline: &Timeline, verdict: &Verdict, stands_alone: bool) -> String 
         let class = if verdict.kept_its_promise { "good strong" } else { "bad strong" };
         text(&mut svg, class, (16.0, 46.0), "start", &heading);
     }
-    band(&mut svg, &scale, verdict);
-    axis(&mut svg, &scale);
+    band(&mut svg, &scale, verdict, columns);
+    axis(&mut svg, &scale, columns);
     let y_of = |wanted: fn(&Drawn<'_>) -> bool| {
         rows.iter().zip(&places).find(|(row, _)| wanted(&row.what)).map(|(_, place)| *place)
     };
     let fault = y_of(|what| matches!(what, Drawn::Fault));
     let departure = y_of(|what| matches!(what, Drawn::Departure));
-    for (x, name, end) in [(CLIENT, "client", None), (SERVER, "server", departure)] {
+    for (x, name, end) in [(columns.client, "client", None), (columns.server, "server", departure)] {
         let _ =
             write!(svg, "<text class=\"head\" x=\"{x}\" y=\"{:.1}\" text-anchor=\"middle\">{name}</text>", TOP - 22.0);
         line(&mut svg, "life", (x, TOP - 14.0), (x, end.unwrap_or(bottom)));
@@ -107,22 +153,34 @@ fn figure(timeline: &Timeline, verdict: &Verdict, stands_alone: bool) -> String 
         }
     }
     if let (true, Some(fault)) = (has_cut, fault) {
-        line(&mut svg, "cut", (MIDDLE, fault), (MIDDLE, bottom));
+        line(&mut svg, "cut", (columns.middle(), fault), (columns.middle(), bottom));
     }
     for (row, y) in rows.iter().zip(places) {
-        draw_row(&mut svg, row, y);
+        draw_row(&mut svg, row, y, columns);
     }
+    for (n, words) in legend.iter().enumerate() {
+        text(&mut svg, "dim", (16.0, bottom + 30.0 + TEXT * n as f64), "start", words);
+    }
+    svg += "</svg>";
+    svg
+}
+
+/// What the marks mean that are there, line by line.
+fn legend(rows: &[Row<'_>], scale: &Scale, verdict: &Verdict, columns: &Columns) -> Vec<String> {
     let is_marked = |pace| scale.stretches.iter().any(|stretch| stretch.pace == pace);
-    let legend = [
+    let has_cut = rows.iter().any(|row| matches!(row.what, Drawn::Packet { lost: true, .. }));
+    // Beside a narrow figure's band there is no room for words.
+    let band = verdict
+        .predicted
+        .filter(|_| columns.time.is_none())
+        .map(|_| format!("green: predicted {}", predicted(verdict)));
+    let marks = [
         (is_marked(Pace::Stretched), "dotted axis: stretched, to keep the lines apart"),
         (is_marked(Pace::Shortened), "≈ a silence, shortened"),
         (has_cut, "× never answered, and so drawn as lost"),
     ];
-    let legend: Vec<&str> = legend.into_iter().filter_map(|(is_there, words)| is_there.then_some(words)).collect();
-    let legend = legend.join("; ");
-    text(&mut svg, "dim", (AXIS - 46.0, height - 14.0), "start", &legend);
-    svg += "</svg>";
-    svg
+    let marks = marks.into_iter().filter(|(is_there, _)| *is_there).map(|(_, words)| words.to_string());
+    broken(&band.into_iter().chain(marks).collect::<Vec<_>>().join("; "), columns.legend)
 }
 
 /// Whether a packet of the server reached nobody, as far as can be told from what came later.
@@ -143,7 +201,7 @@ fn is_of_neighbours(words: &str) -> bool {
     words.starts_with("ARP:") || words.starts_with("neighbour")
 }
 
-fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict) -> Vec<Row<'a>> {
+fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict, columns: &Columns) -> Vec<Row<'a>> {
     let entries = &timeline.entries;
     let has_fault = entries.iter().any(|entry| matches!(entry.what, What::Fault(_)));
     let mut cut_off = false;
@@ -166,11 +224,11 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict) -> Vec<Row<'a>> {
             (_, What::Departure { words }) => (Drawn::Departure, format!("gone: {words}")),
             (_, What::Note(words)) => (Drawn::Note, words.clone()),
         };
-        rows.push(Row { seconds: timeline.seconds(entry), words: broken(&printable(&words)), what });
+        rows.push(Row { seconds: timeline.seconds(entry), words: broken(&printable(&words), columns.line), what });
     }
     if verdict.measured.is_none() {
         let watched = verdict.watched.as_secs_f64();
-        let words = vec![format!("still there after {watched:.1} s")];
+        let words = broken(&format!("still there after {watched:.1} s"), columns.line);
         rows.push(Row { seconds: watched, words, what: Drawn::Kept });
     }
     rows.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
@@ -178,7 +236,7 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict) -> Vec<Row<'a>> {
 }
 
 /// The scale, and the place of each row on it. The ends of the predicted interval are on it too.
-fn lay_out(rows: &[Row<'_>], verdict: &Verdict) -> (Scale, Vec<f64>) {
+fn lay_out(rows: &[Row<'_>], verdict: &Verdict, columns: &Columns) -> (Scale, Vec<f64>) {
     let promised = verdict.predicted.map(|(from, to)| [from.as_secs_f64(), to.as_secs_f64()]);
     let end = match promised {
         Some([_, to]) => to.max(verdict.measured.map_or(0.0, |measured| measured.as_secs_f64())),
@@ -186,7 +244,10 @@ fn lay_out(rows: &[Row<'_>], verdict: &Verdict) -> (Scale, Vec<f64>) {
     };
     let mut moments: Vec<(Moment, bool)> = rows
         .iter()
-        .map(|row| (Moment { seconds: row.seconds, height: ROW + TEXT * (row.words.len() - 1) as f64 }, true))
+        .map(|row| {
+            let lines = row.words.len() + usize::from(columns.time.is_none());
+            (Moment { seconds: row.seconds, height: ROW + TEXT * (lines - 1) as f64 }, true)
+        })
         .collect();
     moments.extend(promised.into_iter().flatten().map(|seconds| (Moment { seconds, height: 0.0 }, false)));
     moments.sort_by(|a, b| a.0.seconds.total_cmp(&b.0.seconds));
@@ -201,66 +262,80 @@ fn heading_words(verdict: &Verdict) -> String {
     format!("{kept}: {}; predicted: {}", printable(&measured(verdict)), predicted(verdict))
 }
 
-fn band(svg: &mut String, scale: &Scale, verdict: &Verdict) {
+fn band(svg: &mut String, scale: &Scale, verdict: &Verdict, columns: &Columns) {
     let Some((from, to)) = verdict.predicted else { return };
     let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
     let (y, end) = (scale.y(from), scale.y(to));
     let _ = write!(
         svg,
-        "<rect class=\"band\" x=\"{AXIS}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-        SERVER + 24.0 - AXIS,
+        "<rect class=\"band\" x=\"{}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+        columns.axis,
+        columns.server + 24.0f64.min(columns.words - columns.server) - columns.axis,
         (end - y).max(4.0)
     );
-    let middle = (y + end) / 2.0;
-    text(svg, "good", (REMARKS + 6.0, middle - 3.0), "start", "predicted gone");
-    text(svg, "good", (REMARKS + 6.0, middle + 12.0), "start", &format!("{from:.1} to {to:.1} s"));
+    if columns.time.is_some() {
+        let middle = (y + end) / 2.0;
+        text(svg, "good", (columns.remarks, middle - 3.0), "start", "predicted gone");
+        text(svg, "good", (columns.remarks, middle + 12.0), "start", &format!("{from:.1} to {to:.1} s"));
+    }
 }
 
-fn axis(svg: &mut String, scale: &Scale) {
+fn axis(svg: &mut String, scale: &Scale, columns: &Columns) {
+    let x = columns.axis;
     for stretch in &scale.stretches {
         let (from, to) = stretch.y;
         match stretch.pace {
-            Pace::ToScale => line(svg, "axis", (AXIS, from), (AXIS, to)),
-            Pace::Stretched => line(svg, "stretched", (AXIS, from), (AXIS, to)),
+            Pace::ToScale => line(svg, "axis", (x, from), (x, to)),
+            Pace::Stretched => line(svg, "stretched", (x, from), (x, to)),
             Pace::Shortened => {
                 let middle = (from + to) / 2.0;
-                line(svg, "axis", (AXIS, from), (AXIS, middle - 7.0));
+                line(svg, "axis", (x, from), (x, middle - 7.0));
                 for y in [middle - 4.0, middle + 4.0] {
-                    let _ = write!(svg, "<path class=\"axis\" d=\"M{:.1} {y:.1}q4.5 -6 9 0t9 0\"/>", AXIS - 9.0);
+                    let _ = write!(svg, "<path class=\"axis\" d=\"M{:.1} {y:.1}q4.5 -6 9 0t9 0\"/>", x - 9.0);
                 }
-                line(svg, "axis", (AXIS, middle + 7.0), (AXIS, to));
+                line(svg, "axis", (x, middle + 7.0), (x, to));
                 let silence = stretch.seconds.1 - stretch.seconds.0;
-                text(svg, "dim", (REMARKS + 6.0, middle + 4.0), "start", &format!("{silence:.1} s of silence"));
+                text(svg, "dim", (columns.remarks, middle + 4.0), "start", &format!("{silence:.1} s of silence"));
             }
         }
     }
     for (seconds, y) in scale.ticks() {
-        line(svg, "tick", (AXIS - 4.0, y), (AXIS + 4.0, y));
+        line(svg, "tick", (x - 4.0, y), (x + 4.0, y));
         let digits = usize::from(seconds.fract() != 0.0);
-        text(svg, "dim", (AXIS - 9.0, y + 4.0), "end", &format!("{seconds:.digits$} s").replace('-', "−"));
+        text(svg, "dim", (x - 9.0, y + 4.0), "end", &format!("{seconds:.digits$} s").replace('-', "−"));
     }
 }
 
-fn draw_row(svg: &mut String, row: &Row<'_>, y: f64) {
+fn draw_row(svg: &mut String, row: &Row<'_>, y: f64, columns: &Columns) {
+    let (client, server) = (columns.client, columns.server);
     let class = match &row.what {
-        Drawn::Packet { entry, lost } => arrow(svg, entry, *lost, y),
+        Drawn::Packet { entry, lost } => arrow(svg, entry, *lost, y, columns),
         Drawn::LeftOut | Drawn::Note => "dim",
         Drawn::Fault => {
-            line(svg, "cut", (CLIENT - 16.0, y), (SERVER + 16.0, y));
+            line(svg, "cut", (client - 16.0f64.min(client - columns.axis), y), (server + 10.0, y));
             "bad strong"
         }
         Drawn::Departure => {
-            cross(svg, (SERVER, y), 7.0);
+            cross(svg, (server, y), 7.0);
             "strong"
         }
         Drawn::Kept => {
-            line(svg, "life", (SERVER - 7.0, y), (SERVER + 7.0, y));
+            line(svg, "life", (server - 7.0, y), (server + 7.0, y));
             "strong"
         }
     };
-    text(svg, "dim", (TIME, y + 4.0), "end", &signed(row.seconds));
-    for (n, words) in row.words.iter().enumerate() {
-        text(svg, class, (WORDS, y + 4.0 + TEXT * n as f64), "start", words);
+    let below = match columns.time {
+        Some(time) => {
+            text(svg, "dim", (time, y + 4.0), "end", &signed(row.seconds));
+            0
+        }
+        None => {
+            text(svg, "dim", (columns.words, y + 4.0), "start", &signed(row.seconds));
+            1
+        }
+    };
+    for (n, words) in (below..).zip(&row.words) {
+        text(svg, class, (columns.words, y + 4.0 + TEXT * f64::from(n)), "start", words);
     }
 }
 
@@ -270,7 +345,8 @@ pub(super) fn signed(seconds: f64) -> String {
 }
 
 /// An arrow: it is at the server at `y`, where it was captured. Returns its class.
-fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64) -> &'static str {
+fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64, columns: &Columns) -> &'static str {
+    let (client, server, middle) = (columns.client, columns.server, columns.middle());
     let words = packet_words(entry).unwrap_or_default();
     let is_try = ["keepalive probe", "window probe", "retransmission", "tail loss probe"];
     let class = match entry.who {
@@ -280,11 +356,11 @@ fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64) -> &'static str {
         Who::Path | Who::Lab => "path",
     };
     let (from, to) = match (entry.who, lost) {
-        (Who::Server, true) => ((SERVER, y), (MIDDLE, y + FALL / 2.0)),
-        (Who::Server, false) if is_of_neighbours(words) => ((SERVER, y), (MIDDLE, y + FALL / 2.0)),
-        (Who::Server, false) => ((SERVER, y), (CLIENT, y + FALL)),
-        (Who::Client, _) => ((CLIENT, y - FALL), (SERVER, y)),
-        (Who::Path | Who::Lab, _) => ((MIDDLE, y - FALL / 2.0), (SERVER, y)),
+        (Who::Server, true) => ((server, y), (middle, y + FALL / 2.0)),
+        (Who::Server, false) if is_of_neighbours(words) => ((server, y), (middle, y + FALL / 2.0)),
+        (Who::Server, false) => ((server, y), (client, y + FALL)),
+        (Who::Client, _) => ((client, y - FALL), (server, y)),
+        (Who::Path | Who::Lab, _) => ((middle, y - FALL / 2.0), (server, y)),
     };
     line(svg, class, from, to);
     if lost {

@@ -45,7 +45,25 @@ fn nothing_at_all_can_be_drawn() {
 
 #[test]
 fn long_words_are_broken() {
-    let lines = broken(&"word ".repeat(40));
+    let lines = broken(&"word ".repeat(40), 66);
     assert!(lines.len() > 2 && lines.iter().all(|line| line.len() <= 66));
-    assert_eq!(broken(""), [""]);
+    assert_eq!(broken("", 66), [""]);
+    assert_eq!(broken("a longerwordthanthat b", 10), ["a", "longerword", "thanthat b"]);
+}
+
+#[test]
+fn there_is_one_for_a_phone() {
+    let both = inline(&cut_cable(), &verdict());
+    let (wide, narrow) = both.split_once("</svg>").unwrap();
+    assert!(wide.contains("class=\"timeline wide\"") && narrow.contains("class=\"timeline narrow\""));
+    assert!(narrow.contains("width=\"330\"") && narrow.contains("green: predicted gone after 4.0 to 4.3 s"));
+    assert!(narrow.contains(">keepalive probe 3 of 3<"), "{narrow}");
+    // Nothing stands outside, in a wide font either.
+    for part in narrow.split("<text ").skip(1) {
+        let (x, rest) = part.split_once(" x=\"").unwrap().1.split_once('"').unwrap();
+        let words = rest.split_once('>').unwrap().1.split_once('<').unwrap().0;
+        let letter = if part.contains("strong") { WIDTH } else { 7.0 };
+        let width = if part.contains("\"start\"") { words.chars().count() as f64 * letter } else { 0.0 };
+        assert!(x.parse::<f64>().unwrap() + width <= 333.0, "{words:?} at {x}");
+    }
 }

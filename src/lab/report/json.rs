@@ -40,6 +40,9 @@ fn cell(matrix: &Matrix, cell: &Cell) -> String {
         ("errno", text(&verdict.errno)),
         ("said_by", text(&verdict.said_by)),
         ("own_time_out", verdict.own_time_out.to_string()),
+        ("orphan", verdict.orphan.to_string()),
+        ("dropped", verdict.dropped.map_or(NULL.to_string(), |(dropped, _)| dropped.to_string())),
+        ("dropped_of", verdict.dropped.map_or(NULL.to_string(), |(_, of)| of.to_string())),
         ("kept_its_promise", verdict.kept_its_promise.to_string()),
         ("timeline", array(entries(timeline))),
     ])

@@ -1,6 +1,6 @@
 //! Several servers side by side, in Markdown: a table for each state, faults down, servers across.
 
-use crate::lab::report::{FAIR, LEGEND, Matrix, cell_words};
+use crate::lab::report::{FAIR, Matrix, cell_words, legend};
 
 /// Writes the comparison. The states and faults are the first server's; the others are found by
 /// their names, so that a server which was not run through all of them has dashes.
@@ -15,7 +15,7 @@ pub fn write(servers: &[Matrix]) -> String {
         let row = [plain(&server.server), plain(&server.version), code(&server.told), kept];
         said += &format!("| {} |\n", row.join(" | "));
     }
-    said += &format!("\n{LEGEND} Those that broke their promise are **bold**.\n\n{FAIR}\n");
+    said += &format!("\n{} Those that broke their promise are **bold**.\n\n{FAIR}\n", legend(servers));
     for state in &first.states {
         let names: Vec<String> = servers.iter().map(|server| plain(&server.server)).collect();
         said += &format!("\n## {}\n\n| fault | {} |\n", capital(&plain(state)), names.join(" | "));

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::lab::excerpt::{Line, excerpt};
 use crate::lab::figure::{self, signed};
-use crate::lab::report::{Cell, FAIR, LEGEND, Matrix, cell_words};
+use crate::lab::report::{Cell, FAIR, Matrix, Outcome, cell_words, legend, outcome};
 use crate::lab::terminal::{measured, predicted};
 use crate::lab::timeline::{Timeline, What, Who};
 use crate::markup::svg::escape;
@@ -16,42 +16,47 @@ const STYLE: &str = include_str!("page.css");
 /// How many packets of a scene are listed at most.
 const MOST: usize = 200;
 
-/// Writes the page.
-pub fn write(matrix: &Matrix) -> String {
-    let title = escape(&matrix.title);
+/// Writes the page: the servers one after the other.
+pub fn write(servers: &[Matrix]) -> String {
+    let title = escape(servers.first().map_or("", |first| &first.title));
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n<h1>{title}</h1>\n<dl>\n",
+         <title>{title}</title>\n<style>\n{STYLE}{}</style>\n<h1>{title}</h1>\n",
         figure::STYLE
     );
-    let server = format!("{} {}", matrix.server, matrix.version);
-    // Writing to a string cannot fail.
-    for (name, value) in [
-        ("server", &server),
-        ("settings", &matrix.settings),
-        ("told", &matrix.told),
-        ("kernel", &matrix.kernel),
-        ("date", &matrix.when),
-    ] {
-        let _ = writeln!(page, "<dt>{name}<dd>{}", escape(value));
+    for (place, matrix) in servers.iter().enumerate() {
+        if servers.len() > 1 {
+            page += &format!("<h2 class=\"server\">{}</h2>\n", escape(&matrix.server));
+        }
+        let server = format!("{} {}", matrix.server, matrix.version);
+        page += "<dl>\n";
+        // Writing to a string cannot fail.
+        for (name, value) in [
+            ("server", &server),
+            ("settings", &matrix.settings),
+            ("told", &matrix.told),
+            ("kernel", &matrix.kernel),
+            ("date", &matrix.when),
+        ] {
+            let _ = writeln!(page, "<dt>{name}<dd>{}", escape(value));
+        }
+        let _ = writeln!(page, "</dl>\n<p class=\"summary\">{}.", escape(&matrix.summary()));
+        page += &table(matrix, place);
     }
-    let _ = writeln!(page, "</dl>\n<p class=\"summary\">{}.", escape(&matrix.summary()));
-    page += &table(matrix);
-    let _ = writeln!(
-        page,
-        "<p class=\"dim\">{} A cell opens its timeline.\n<p class=\"dim\">{}",
-        escape(LEGEND),
-        escape(FAIR)
-    );
-    for cell in &matrix.cells {
-        page += &scene(matrix, cell);
+    let legend = escape(&legend(servers));
+    let _ = writeln!(page, "<p class=\"dim\">{legend} A cell opens its timeline.\n<p class=\"dim\">{}", escape(FAIR));
+    for (place, matrix) in servers.iter().enumerate() {
+        for cell in &matrix.cells {
+            page += &scene(matrix, place, cell);
+        }
     }
     page += "</html>\n";
     page
 }
 
-fn table(matrix: &Matrix) -> String {
+/// The table of the server at `place` among all.
+fn table(matrix: &Matrix, place: usize) -> String {
     let mut said = "<div class=\"table\"><table class=\"matrix\">\n<thead><tr><td>".to_string();
     for state in &matrix.states {
         let _ = write!(said, "<th scope=\"col\">{}", escape(state));
@@ -65,7 +70,7 @@ fn table(matrix: &Matrix) -> String {
                     let class = class(cell);
                     let words = escape(&cell_words(&cell.verdict));
                     let label = escape(&format!("{state}, {fault}: {}", measured(&cell.verdict)));
-                    let id = id(cell);
+                    let id = id(place, cell);
                     let _ = write!(
                         said,
                         "<td><button class=\"{class}\" popovertarget=\"{id}\" title=\"{label}\">{words}</button>"
@@ -79,23 +84,32 @@ fn table(matrix: &Matrix) -> String {
     said + "</table></div>\n"
 }
 
-fn id(cell: &Cell) -> String {
-    format!("scene-{}-{}", cell.fault, cell.state)
+fn id(place: usize, cell: &Cell) -> String {
+    format!("scene-{place}-{}-{}", cell.fault, cell.state)
 }
 
 fn class(cell: &Cell) -> &'static str {
-    if cell.verdict.kept_its_promise { "good" } else { "bad" }
+    match outcome(&cell.verdict) {
+        Outcome::Kept => "good",
+        Outcome::Broken => "bad",
+        Outcome::WithinTheOdds => "odds",
+    }
 }
 
-fn scene(matrix: &Matrix, cell: &Cell) -> String {
+fn scene(matrix: &Matrix, place: usize, cell: &Cell) -> String {
     let verdict = &cell.verdict;
     let name = |names: &[String], at: usize| names.get(at).map_or(String::new(), |name| escape(name));
     let (state, fault) = (name(&matrix.states, cell.state), name(&matrix.faults, cell.fault));
-    let (id, class) = (id(cell), class(cell));
-    let kept = if verdict.kept_its_promise { "kept its promise" } else { "broke its promise" };
+    let server = escape(&matrix.server);
+    let (id, class) = (id(place, cell), class(cell));
+    let kept = match outcome(verdict) {
+        Outcome::Kept => "kept its promise",
+        Outcome::Broken => "broke its promise",
+        Outcome::WithinTheOdds => "dropped living peers, as its loss allows",
+    };
     format!(
         "<section class=\"scene\" popover id=\"{id}\" aria-labelledby=\"{id}-name\">\n\
-         <header><div><h2 id=\"{id}-name\">{state}, {fault}</h2>\
+         <header><div><h2 id=\"{id}-name\">{server}: {state}, {fault}</h2>\
          <span class=\"verdict {class}\">{kept}</span> {}; predicted: {}</div>\
          <button popovertarget=\"{id}\" popovertargetaction=\"hide\" autofocus>Close</button></header>\n\
          <div class=\"picture\">{}</div>\n<details><summary>The same as a list</summary>\n{}</details>\n</section>\n",

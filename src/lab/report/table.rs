@@ -1,6 +1,6 @@
 //! The table for a terminal: faults down, states across, in as many parts as the width asks for.
 
-use crate::lab::report::{FAIR, LEGEND, Matrix, cell_words};
+use crate::lab::report::{FAIR, Matrix, Outcome, cell_words, legend, outcome};
 use crate::lab::terminal::{Ink, paint, printable};
 
 /// A column holds `> 924 ✗`, or the longest word above it; and a gap.
@@ -27,8 +27,7 @@ pub fn draw(matrix: &Matrix, width: usize, colours: bool) -> String {
             said += &format!("{:names$}", printable(name));
             for &(state, column) in &part {
                 let (words, ink) = match matrix.cell(fault, state) {
-                    Some(cell) if cell.verdict.kept_its_promise => (cell_words(&cell.verdict), Ink::Good),
-                    Some(cell) => (cell_words(&cell.verdict), Ink::Bad),
+                    Some(cell) => (cell_words(&cell.verdict), ink(outcome(&cell.verdict))),
                     None => ("–".to_string(), Ink::Dim),
                 };
                 said += &paint(colours, ink, &format!("{words:>column$}"));
@@ -38,10 +37,19 @@ pub fn draw(matrix: &Matrix, width: usize, colours: bool) -> String {
     }
     let ink = if matrix.kept() == matrix.cells.len() { Ink::Good } else { Ink::Bad };
     said += &format!("\n{}\n", paint(colours, ink, &matrix.summary()));
-    for line in [LEGEND, FAIR].iter().flat_map(|text| wrapped(text, width.max(40))) {
+    let legend = legend(std::slice::from_ref(matrix));
+    for line in [legend.as_str(), FAIR].iter().flat_map(|text| wrapped(text, width.max(40))) {
         said += &format!("{}\n", paint(colours, Ink::Dim, &line));
     }
     said
+}
+
+fn ink(outcome: Outcome) -> Ink {
+    match outcome {
+        Outcome::Kept => Ink::Good,
+        Outcome::Broken => Ink::Bad,
+        Outcome::WithinTheOdds => Ink::Probe,
+    }
 }
 
 /// The states, each with its column's width, in as many parts as it takes.

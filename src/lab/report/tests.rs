@@ -14,6 +14,8 @@ fn matrix() -> Matrix {
         version: "<1.0>".to_string(),
         settings: "idle 2 s, interval 1 s, count 3".to_string(),
         told: String::new(),
+        cap: Duration::from_secs(45),
+        keep: Duration::from_secs(20),
         states: states.map(str::to_string).to_vec(),
         faults: faults.map(str::to_string).to_vec(),
         cells: Vec::new(),
@@ -64,9 +66,9 @@ fn json_is_json() {
 
 #[test]
 fn the_page_fetches_nothing_and_escapes_all() {
-    let page = page::write(&matrix());
+    let page = page::write(&[matrix()]);
     assert_eq!(page.matches(" popover id=").count(), 9);
-    assert_eq!(page.matches("<svg").count(), 9);
+    assert_eq!(page.matches("<svg").count(), 2 * 9, "one for a phone each");
     assert!(page.contains("&lt;1.0&gt;") && !page.contains("<1.0>"));
     for fetching in ["<script", "<link", "src=", "@import", "url("] {
         assert!(!page.contains(fetching), "{fetching}");
@@ -96,6 +98,40 @@ fn servers_stand_side_by_side() {
 fn nothing_run_is_said() {
     let empty = Matrix::default();
     assert!(table::draw(&empty, 80, false).contains("no scene was run"));
-    assert!(page::write(&empty).contains("no scene was run"));
+    assert!(page::write(std::slice::from_ref(&empty)).contains("no scene was run"));
     json::write(&empty);
+}
+
+#[test]
+fn the_legend_says_what_is_in_the_table_and_no_more() {
+    let mut matrix = matrix();
+    let said = legend(std::slice::from_ref(&matrix));
+    assert!(said.contains("“> 45”: still there 45 s after it") && said.contains("at the end, 20s or more"), "{said}");
+    assert!(!said.contains(" ~ ") && !said.contains(" ° ") && !said.contains('†'), "{said}");
+    matrix.cells[0].verdict.dropped = Some((7, 50));
+    matrix.cells[0].verdict.measured = None;
+    matrix.cells[2].verdict.orphan = true;
+    let said = legend(std::slice::from_ref(&matrix));
+    assert!(said.contains(" ~ living peers on a lossy path were dropped") && said.contains(" ° "), "{said}");
+    let table = table::draw(&matrix, 80, true);
+    assert!(table.contains("\x1b[33m   7/50 ~") && table.contains("4.12 ✓°"), "{table}");
+    assert!(table.contains("8 of 9 scenes kept their promise; in one of them living peers were dropped"), "{table}");
+    assert!(page::write(std::slice::from_ref(&matrix)).contains("class=\"odds\""));
+    assert!(json::write(&matrix).contains("\"dropped\":7,\"dropped_of\":50,\"kept_its_promise\":true"));
+    matrix.cells[1].verdict.own_time_out = true;
+    assert!(legend(std::slice::from_ref(&matrix)).contains(" † the program closed, by a time-out of its own"));
+    assert!(matrix.summary().ends_with("loss allows; 1 ended by a time-out of the program's own (†)"));
+    assert_eq!(cell_words(&Verdict { own_time_out: true, orphan: true, ..verdict() }), "4.12 ✓†°");
+    assert_eq!(cell_words(&Verdict { dropped: Some((1, 1)), ..verdict() }), "4.12 ~");
+    assert_eq!(cell_words(&Verdict { dropped: Some((40, 50)), kept_its_promise: false, ..verdict() }), "40/50 ✗");
+}
+
+#[test]
+fn several_servers_have_one_page() {
+    let mut other = matrix();
+    other.server = "textbook".to_string();
+    let page = page::write(&[matrix(), other]);
+    assert_eq!(page.matches(" popover id=").count(), 18);
+    assert!(page.contains("id=\"scene-0-0-0\"") && page.contains("popovertarget=\"scene-1-2-2\""));
+    assert!(page.contains(">textbook</h2>") && page.contains(">textbook: idle, cable cut</h2>"));
 }

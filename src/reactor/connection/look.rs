@@ -9,6 +9,7 @@ use log::trace;
 use crate::keepalive::owing::{Asking, Judgement, Owing};
 use crate::reactor::connection::Connection;
 use crate::reactor::connection::wire::{Phase, Watched};
+use crate::reactor::readiness::Readiness;
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 
@@ -16,6 +17,9 @@ use crate::reactor::timers::Moment;
 const TICK: Duration = Duration::from_millis(10);
 /// How long the answer to a probe of the window may take before it is asked for again.
 const PROBE_ANSWER: Duration = Duration::from_millis(500);
+
+/// Whose output has not moved for so long is no reader.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// What [`Connection::look`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,21 +87,28 @@ impl<S: Stream> Connection<S> {
 
     /// True, once, after something was written to a peer whose output is not looked at yet.
     pub fn may_stall(&mut self) -> bool {
-        let may = self.wire.stalls == Watched::Wanted;
+        let may = self.wire.readiness.has(Readiness::MAY_STALL);
         if may {
-            self.wire.stalls = Watched::Yes;
+            self.wire.readiness.clear(Readiness::MAY_STALL);
+            self.wire.readiness |= Readiness::STALLS_ARE_LOOKED_FOR;
         }
         may
+    }
+
+    /// None of its output has been sent for a while, and some waits.
+    pub fn is_stuck(&self) -> bool {
+        self.wire.stream.info().is_some_and(|info| info.sent >= STUCK)
     }
 
     /// Looks whether output has waited and not moved for `limit`, though the peer lives. After
     /// [`Output::Stalled`] it is to be let go.
     pub fn look_at_output(&mut self, limit: Duration) -> Output {
         let over = self.wire.phase.is_ending() || self.wire.phase == Phase::Lingering;
-        let info = if self.wire.stalls == Watched::Yes && !over { self.wire.stream.info() } else { None };
+        let looks = self.wire.readiness.has(Readiness::STALLS_ARE_LOOKED_FOR) && !over;
+        let info = if looks { self.wire.stream.info() } else { None };
         match info {
             // The kernel would not say: it is asked again.
-            None if !over && self.wire.stalls == Watched::Yes => Output::Waits { after: limit },
+            None if looks => Output::Waits { after: limit },
             Some(info) if info.not_sent > 0 || self.wire.outbox.is_some() => {
                 // A tick, for the kernel counts in ticks: never early.
                 if info.sent < limit + TICK {
@@ -112,7 +123,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
             _ => {
-                self.wire.stalls = Watched::No;
+                self.wire.readiness.clear(Readiness::STALLS_ARE_LOOKED_FOR);
                 Output::Gone
             }
         }

@@ -17,7 +17,8 @@ use crate::service::{Heartbeat, Ping};
 
 mod one_by_one;
 
-const TERMS: Terms = Terms { now: Moment::after(Duration::ZERO), slot: 0, max_output: OUTBOX_LIMIT };
+const TERMS: Terms =
+    Terms { now: Moment::after(Duration::ZERO), slot: 0, max_output: OUTBOX_LIMIT, may_hold: usize::MAX };
 
 /// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
 /// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge

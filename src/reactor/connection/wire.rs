@@ -3,6 +3,7 @@
 //! Owns the writing half, and what an error told while writing means for the phase. Knows no
 //! service: it is what a service writes to.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use log::trace;
 use crate::reactor::address::PeerAddress;
 use crate::reactor::departure::Departure;
 use crate::reactor::outbox::Outbox;
+use crate::reactor::queue::Place;
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::Line;
+use crate::reactor::service::{Line, Terms};
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
@@ -41,13 +43,13 @@ pub(super) enum Phase {
     /// It is over. Nothing is read any more, and the reason is still to be collected.
     Over(Departure),
     /// The reason was collected. Only the slot is left.
-    Departed,
+    Departed(Departure),
 }
 
 impl Phase {
     /// It is dead or over, and only has to be told.
     pub(super) fn is_ending(self) -> bool {
-        matches!(self, Self::Dying(_) | Self::Over(_) | Self::Departed)
+        matches!(self, Self::Dying(_) | Self::Over(_) | Self::Departed(_))
     }
 }
 
@@ -55,16 +57,14 @@ impl Phase {
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     pub(super) stream: S,
-    pub(super) outbox: Option<Box<Outbox>>,
+    pub(super) outbox: Option<Outbox>,
     pub(super) arrival: Moment,
     pub(super) peer: PeerAddress,
     pub(super) phase: Phase,
     pub(super) readiness: Readiness,
-    /// The port has this connection in its run queue.
-    pub(super) queued: bool,
+    /// In the port's queues.
+    pub(super) place: Place,
     pub(super) watched: Watched,
-    /// The same, for those who look whether its output moves.
-    pub(super) stalls: Watched,
 }
 
 /// Whether this peer may owe an ACK, and whether the port knows.
@@ -87,9 +87,8 @@ impl<S: Stream> Wire<S> {
             phase: Phase::Open,
             // A new socket's send buffer is empty. Whether it can be read epoll will say.
             readiness: Readiness::WRITABLE,
-            queued: false,
+            place: Place::OUT,
             watched: Watched::No,
-            stalls: Watched::No,
         }
     }
 
@@ -106,7 +105,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn flush(&mut self) -> Step {
         let Some(outbox) = &mut self.outbox else { return Step::Blocked };
         let result = self.stream.write(outbox.waiting());
-        trace!("{}: write of {} waiting bytes {}", self.peer, outbox.waiting().len(), told(&result));
+        trace!("{}: write of {} waiting bytes {}", self.peer, outbox.waiting().len(), Told(&result));
         match &result {
             Ok(count) => outbox.advance(*count),
             Err(error) if Departure::is_want_of_memory(error) => return Step::Starved,
@@ -154,8 +153,8 @@ impl<S: Stream> Wire<S> {
         if self.watched == Watched::No {
             self.watched = Watched::Wanted;
         }
-        if self.stalls == Watched::No {
-            self.stalls = Watched::Wanted;
+        if !self.readiness.has(Readiness::STALLS_ARE_LOOKED_FOR) {
+            self.readiness |= Readiness::MAY_STALL;
         }
     }
 
@@ -163,7 +162,6 @@ impl<S: Stream> Wire<S> {
     /// too: "host unreachable" from a router); else it is told by what is outstanding.
     pub(super) fn declare_dead(&mut self, info: TcpInfo) {
         trace!("{}: silent for {:?} with output outstanding", self.peer, info.silent);
-        self.outbox = None;
         self.phase = Phase::Dying(match self.stream.take_error() {
             Ok(Some(error)) => Departure::of(&error, || Some(info)),
             _ if info.unacknowledged > 0 => Departure::DataUnacknowledged,
@@ -172,50 +170,53 @@ impl<S: Stream> Wire<S> {
         self.stream.reset_on_close();
     }
 
-    /// What waits is lost; what has arrived is still to be read.
+    /// What waits is lost, and given up with the departure; what has arrived is still to be read.
     fn die(&mut self, error: &io::Error, teller: &str) {
         trace!("{}: {teller}: {error}", self.peer);
-        self.outbox = None;
         self.phase = Phase::Dying(Departure::of(error, || self.stream.info()));
     }
 
-    fn queue(&mut self, bytes: &[u8], max_output: usize) {
-        let waiting = self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len());
-        let queued = match &mut self.outbox {
-            _ if waiting + bytes.len() > max_output => Err(Departure::OutboxFull),
-            Some(outbox) => outbox.push(bytes).map_err(|_| Departure::OutOfMemory),
-            outbox @ None => match Outbox::holding(bytes) {
-                Ok(new) => {
-                    *outbox = Some(Box::new(new));
-                    Ok(())
-                }
-                Err(_) => Err(Departure::OutOfMemory),
-            },
+    fn queue(&mut self, bytes: &[u8], terms: Terms) {
+        let queued = if self.waiting() + bytes.len() > terms.max_output {
+            Err(Departure::OutboxFull)
+        } else if Outbox::footprint_with(self.outbox.as_ref(), bytes.len()) > terms.may_hold {
+            Err(Departure::MemoryLimit)
+        } else {
+            let queued = match &mut self.outbox {
+                Some(outbox) => outbox.push(bytes),
+                outbox @ None => Outbox::holding(bytes).map(|new| *outbox = Some(new)),
+            };
+            queued.map_err(|_| Departure::OutOfMemory)
         };
         if let Err(departure) = queued {
             self.phase = Phase::Over(departure);
         }
     }
+
+    /// How many bytes wait in the outbox.
+    fn waiting(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len())
+    }
 }
 
 impl<S: Stream> Line for Wire<S> {
-    fn send(&mut self, bytes: &[u8], max_output: usize) {
+    fn send(&mut self, bytes: &[u8], terms: Terms) {
         if !matches!(self.phase, Phase::Open | Phase::Ended) {
             return;
         }
         let mut rest = bytes;
         if self.outbox.is_none() && self.readiness.has(Readiness::WRITABLE) && !bytes.is_empty() {
             let result = self.stream.write(bytes);
-            trace!("{}: write of {} bytes {}", self.peer, bytes.len(), told(&result));
+            trace!("{}: write of {} bytes {}", self.peer, bytes.len(), Told(&result));
             rest = &bytes[self.written(result)..];
         }
         if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::Ended) {
-            self.queue(rest, max_output);
+            self.queue(rest, terms);
         }
     }
 
-    fn room(&self, max_output: usize) -> usize {
-        max_output.saturating_sub(self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len()))
+    fn room(&self, terms: Terms) -> usize {
+        terms.max_output.min(Outbox::fits_in(terms.may_hold)).saturating_sub(self.waiting())
     }
 
     fn close(&mut self) {
@@ -233,12 +234,11 @@ impl<S: Stream> Line for Wire<S> {
         if self.outbox.is_some() || self.stream.info().is_none_or(|info| info.owes()) {
             self.stream.reset_on_close();
         }
-        self.outbox = None;
         self.phase = Phase::Over(departure);
     }
 
     fn took_output(&self) -> Option<Duration> {
-        self.outbox.as_ref()?;
+        self.outbox.as_ref().filter(|_| !self.phase.is_ending())?;
         // If the kernel would not say, the peer is given the benefit of the doubt. If it has nothing to
         // send, the peer waits for us, and not we for the peer.
         Some(self.stream.info().filter(TcpInfo::owes).map_or(Duration::ZERO, |info| info.sent))
@@ -250,9 +250,13 @@ impl<S: Stream> Line for Wire<S> {
 }
 
 /// A result as the story of a turn tells it.
-pub(super) fn told(result: &io::Result<usize>) -> String {
-    match result {
-        Ok(count) => format!("{count} bytes"),
-        Err(error) => format!("says {error}"),
+pub(super) struct Told<'a>(pub &'a io::Result<usize>);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(count) => write!(f, "{count} bytes"),
+            Err(error) => write!(f, "says {error}"),
+        }
     }
 }

@@ -7,10 +7,13 @@
 //! [`Watch`]: crate::reactor::watch::Watch
 //! [`Agenda`]: crate::reactor::agenda::Agenda
 
+use std::collections::TryReserveError;
 use std::time::Duration;
 
 use log::warn;
 use mio::Registry;
+use mio::net::TcpStream;
+use slab::Slab;
 
 use crate::keepalive::owing::Owing;
 use crate::reactor::agenda::Ticket;
@@ -31,17 +34,19 @@ const LINGER: Duration = Duration::from_secs(10);
 
 impl Port {
     /// Everything that is due, as of the moment until which the peers were heard.
-    pub(super) fn obey_the_clock(&mut self, turn: &Turn<'_>) {
+    pub(super) fn obey_the_clock(&mut self, turn: &mut Turn<'_>) {
         let now = turn.heard;
         self.acceptor.expire(now);
         while let Some(timer) = self.lingering.expired(now) {
             self.ask_lingerer(timer, now);
         }
         while let Some(timer) = self.starved.expired(now) {
-            let owner = self.peers.get_mut(timer.key as usize).filter(|owner| owner.arrival() == timer.arrival);
-            if owner.is_some_and(Connection::enqueue) {
-                self.runnable.push(timer.key);
+            if self.peers.get(timer.key as usize).is_some_and(|owner| owner.arrival() == timer.arrival) {
+                self.enqueue(timer.key);
             }
+        }
+        if self.look_through.is_some_and(|at| at <= now) {
+            self.look_through_the_table(now);
         }
         self.look_for_signs_of_life(turn);
         self.look_for_stalls(turn);
@@ -63,7 +68,37 @@ impl Port {
             self.agenda.next(),
             self.summary.deadline(),
             self.stop_by,
+            self.look_through,
         ])
+    }
+
+    /// A deadline of this peer may have found no memory to be remembered with. Nobody is let go for that, and
+    /// nobody is kept longer: until there is memory again, those who are forgotten are looked for.
+    pub(super) fn see_to_the_forgotten(&mut self, remembered: Result<(), TryReserveError>, key: u32, now: Moment) {
+        if remembered.is_err()
+            && let Some(connection) = self.peers.get_mut(key as usize)
+        {
+            connection.forget();
+            self.look_through.get_or_insert(now + STARVED_PAUSE);
+        }
+    }
+
+    fn look_through_the_table(&mut self, now: Moment) {
+        self.look_through = None;
+        for key in self.slots() {
+            let Some(connection) = self.peers.get_mut(key as usize) else { continue };
+            if !connection.was_forgotten() {
+                continue;
+            }
+            let (arrival, lingers) = (connection.arrival(), connection.lingers());
+            if lingers {
+                self.ask_lingerer(Timer { key, arrival, since: now, due: now }, now);
+            }
+            self.look(key, None, now);
+            self.look_for_a_stall(key, now);
+            // It may be one whom the kernel had no memory for.
+            self.enqueue(key);
+        }
     }
 
     /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
@@ -75,11 +110,10 @@ impl Port {
         let too_long = self.stop_by.is_none() && now.since(timer.since) >= LINGER;
         if connection.has_delivered() || too_long {
             connection.cut();
-            if connection.enqueue() {
-                self.runnable.push(timer.key);
-            }
+            self.enqueue(timer.key);
         } else {
-            self.lingering.rearm(now, timer);
+            let remembered = self.lingering.rearm(now, timer);
+            self.see_to_the_forgotten(remembered, timer.key, now);
         }
     }
 
@@ -112,13 +146,12 @@ impl Port {
                 // A batch that was looked at in one turn need not be looked at in one turn for ever.
                 let spread =
                     if before.is_none() && after == asking.pace { phase(key, after / 2) } else { Duration::ZERO };
-                watch.suspect(now, Ticket::new(key, connection.arrival()), owing, after - spread);
+                let ticket = Ticket::new(key, connection.arrival());
+                let is_living = |ticket| is_for_one_of(&self.peers, ticket);
+                let remembered = watch.suspect(now, ticket, owing, after - spread, is_living);
+                self.see_to_the_forgotten(remembered, key, now);
             }
-            Sign::None => {
-                if connection.enqueue() {
-                    self.runnable.push(key);
-                }
-            }
+            Sign::None => self.enqueue(key),
         }
     }
 
@@ -127,7 +160,8 @@ impl Port {
         let Some((_, stall)) = &mut self.stall else { return };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if connection.may_stall() {
-            stall.add(now, key);
+            let remembered = stall.add(now, key);
+            self.see_to_the_forgotten(remembered, key, now);
         }
     }
 
@@ -146,14 +180,22 @@ impl Port {
             } else {
                 return;
             };
-            let (Some((limit, stall)), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else {
-                continue;
-            };
-            match connection.look_at_output(*limit) {
-                Output::Gone => {}
-                Output::Waits { after } => stall.suspect(now, Ticket::new(key, connection.arrival()), (), after),
-                Output::Stalled => self.let_go(key, Departure::Stalled),
+            self.look_for_a_stall(key, now);
+        }
+    }
+
+    fn look_for_a_stall(&mut self, key: u32, now: Moment) {
+        let (Some((limit, stall)), Some(connection)) = (&mut self.stall, self.peers.get_mut(key as usize)) else {
+            return;
+        };
+        match connection.look_at_output(*limit) {
+            Output::Gone => {}
+            Output::Waits { after } => {
+                let ticket = Ticket::new(key, connection.arrival());
+                let remembered = stall.suspect(now, ticket, (), after, |ticket| is_for_one_of(&self.peers, ticket));
+                self.see_to_the_forgotten(remembered, key, now);
             }
+            Output::Stalled => self.let_go(key, Departure::Stalled),
         }
     }
 
@@ -161,24 +203,22 @@ impl Port {
     pub(super) fn let_go(&mut self, key: u32, departure: Departure) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         connection.let_go(departure);
-        if connection.enqueue() {
-            self.runnable.push(key);
-        }
+        self.enqueue(key);
     }
 
     /// Whether the peer that is meant is still there.
     fn has(&self, ticket: Ticket) -> bool {
-        self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
+        is_for_one_of(&self.peers, ticket)
     }
 
-    fn ask_about_the_quiet(&mut self, turn: &Turn<'_>) {
+    fn ask_about_the_quiet(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..QUIET_BUDGET {
             let Some(ticket) = self.agenda.due(turn.heard) else { return };
             if !self.has(ticket) {
                 continue;
             }
             if self.peers[ticket.key as usize].may_hold_input() {
-                self.agenda.arm(turn.now + STARVED_PAUSE, ticket);
+                self.ask_again(turn.now + STARVED_PAUSE, ticket);
             } else {
                 self.ask_service(ticket.key, turn.heard, turn);
             }
@@ -187,20 +227,26 @@ impl Port {
 
     /// Asks the service what the time means for a peer that was heard until `now`, and writes down when
     /// to ask again.
-    pub(super) fn ask_service(&mut self, key: u32, now: Moment, turn: &Turn<'_>) {
-        let terms = Terms { now, slot: key, ..self.terms };
+    pub(super) fn ask_service(&mut self, key: u32, now: Moment, turn: &mut Turn<'_>) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        let memory = &mut turn.capacity.memory;
+        let held = connection.holds();
+        let terms = Terms { now, slot: key, may_hold: held + memory.left(), ..self.terms };
         let due = connection.quiet(&mut *self.service, terms);
+        memory.changed(held, connection.holds());
         // What it has just sent went out now: the time for the answer begins now, too.
         let sent = turn.clock.now();
         if let Some(due) = due {
-            self.agenda.arm(due + sent.since(now), Ticket::new(key, connection.arrival()));
-            let living = |ticket: Ticket| {
-                self.peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
-            };
-            self.agenda.tidy(self.peers.len(), living);
+            let ticket = Ticket::new(key, connection.arrival());
+            self.ask_again(due + sent.since(now), ticket);
+            self.agenda.tidy(self.peers.len(), |ticket| is_for_one_of(&self.peers, ticket));
         }
         self.see_to_a_spontaneous_write(key, sent, turn.registry);
+    }
+
+    fn ask_again(&mut self, due: Moment, ticket: Ticket) {
+        let armed = self.agenda.arm(due, ticket);
+        debug_assert!(armed.is_ok(), "its place was reserved at the arrival");
     }
 
     /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been
@@ -208,10 +254,11 @@ impl Port {
     pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment, registry: &Registry) {
         self.hear_of_room(key, registry);
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
-        if connection.is_ending() && connection.enqueue() {
-            self.runnable.push(key);
+        let (is_ending, wants_watching) = (connection.is_ending(), connection.wants_watching());
+        if is_ending {
+            self.enqueue(key);
         }
-        if connection.wants_watching() {
+        if wants_watching {
             self.look(key, None, now);
         }
         self.watch_output(key, now);
@@ -220,11 +267,10 @@ impl Port {
     /// The grace time is over: whoever is left goes now.
     fn cut_all(&mut self) {
         let mut lost = 0;
-        for (key, connection) in &mut self.peers {
+        for key in self.slots() {
+            let Some(connection) = self.peers.get_mut(key as usize) else { continue };
             lost += u64::from(connection.cut());
-            if connection.enqueue() {
-                self.runnable.push(key as u32);
-            }
+            self.enqueue(key);
         }
         if lost > 0 {
             warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
@@ -236,6 +282,10 @@ impl Port {
 fn phase(key: u32, most: Duration) -> Duration {
     let share = u64::from(key.wrapping_mul(0x9E37_79B9));
     Duration::from_micros((most.as_micros() as u64 * share) >> 32)
+}
+
+fn is_for_one_of(peers: &Slab<Connection<TcpStream>>, ticket: Ticket) -> bool {
+    peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
 }
 
 #[cfg(test)]

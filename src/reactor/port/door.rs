@@ -6,6 +6,7 @@
 //! [`Acceptor`]: crate::reactor::acceptor::Acceptor
 //! [`Capacity`]: crate::reactor::source::Capacity
 
+use std::collections::TryReserveError;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use log::{debug, log_enabled, warn};
 use mio::net::TcpStream;
 
+use crate::malloc;
 use crate::reactor::acceptor::Accepted;
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::Connection;
@@ -65,9 +67,11 @@ impl Port {
     /// ask for is asked for here first, in a way that can be refused, and given back.
     fn has_memory_for_one_more(&mut self, turn: &mut Turn<'_>) -> bool {
         let slot = self.peers.vacant_key() as u32;
-        if self.agenda.reserve().is_err()
+        if !turn.capacity.memory.has_room_for_a_peer()
+            || self.agenda.reserve().is_err()
             || self.idle.reserve().is_err()
             || self.service.reserve(slot).is_err()
+            || self.reserve_looks(slot as usize + 1).is_err()
             || turn.capacity.reserve().is_err()
         {
             return false;
@@ -80,7 +84,16 @@ impl Port {
         let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
         // The compiler may leave out memory that nobody looks at.
         std::hint::black_box(&larger);
-        granted
+        granted && malloc::leaves_room()
+    }
+
+    /// A deadline that there is no memory for is looked after all the same; but what was found out about a peer
+    /// would be lost.
+    fn reserve_looks(&mut self, peers: usize) -> Result<(), TryReserveError> {
+        if let Some((_, watch)) = &mut self.watch {
+            watch.reserve_for(peers)?;
+        }
+        self.stall.as_mut().map_or(Ok(()), |(_, watch)| watch.reserve_for(peers))
     }
 
     /// Whether this newcomer may come in; for its sake another one may have to go.
@@ -88,7 +101,7 @@ impl Port {
         if !turn.capacity.admits(address) {
             return Err(Departure::TooManyFromAddress);
         }
-        let evicts = self.limits.when_full == WhenFull::EvictOldestIdle;
+        let evicts = self.limits.when_full() == WhenFull::EvictOldestIdle;
         if turn.capacity.has_room() || evicts && self.evict(turn) { Ok(()) } else { Err(Departure::Full) }
     }
 
@@ -100,13 +113,15 @@ impl Port {
         let entry = self.peers.vacant_entry();
         let key = entry.key();
         debug!("{address} arrived");
-        let terms = Terms { now: turn.now, slot: key as u32, ..self.terms };
+        let memory = &mut turn.capacity.memory;
+        let terms = Terms { now: turn.now, slot: key as u32, may_hold: memory.left(), ..self.terms };
         let connection = entry.insert(Connection::welcome(stream, address, &mut *self.service, terms));
+        memory.changed(0, connection.holds());
         let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), INTEREST);
         self.tally.accepted += 1;
         turn.capacity.arrive(address);
-        if self.limits.when_full == WhenFull::EvictOldestIdle {
-            self.idle.arm(turn.now, Ticket::new(key as u32, turn.now));
+        if self.limits.when_full() == WhenFull::EvictOldestIdle {
+            self.is_idle_since(turn.now, Ticket::new(key as u32, turn.now));
             self.tidy_idle();
         }
         let connection = &mut self.peers[key];
@@ -114,8 +129,7 @@ impl Port {
             warn!("{address} cannot be registered with epoll and is let go: {error}");
             self.acceptor.pause(turn.now, turn.capacity, &error);
             connection.refuse(Departure::of(&error, || None));
-            connection.enqueue();
-            self.runnable.push(key as u32);
+            self.enqueue(key as u32);
         } else {
             // Also sees to its greeting, if it got one: it may have been silent in the backlog for long.
             self.ask_service(key as u32, turn.now, turn);
@@ -159,10 +173,10 @@ impl Port {
             let Some(active) = self.last_active(ticket, turn) else { continue };
             asked += 1;
             match found {
-                Some((earliest, _)) if earliest <= active => self.idle.arm(active, ticket),
+                Some((earliest, _)) if earliest <= active => self.is_idle_since(active, ticket),
                 _ => {
                     if let Some((later, other)) = found.replace((active, ticket)) {
-                        self.idle.arm(later, other);
+                        self.is_idle_since(later, other);
                     }
                 }
             }
@@ -171,8 +185,13 @@ impl Port {
         if active + BUSY <= turn.now {
             return Some(ticket.key);
         }
-        self.idle.arm(active, ticket);
+        self.is_idle_since(active, ticket);
         None
+    }
+
+    fn is_idle_since(&mut self, active: Moment, ticket: Ticket) {
+        let armed = self.idle.arm(active, ticket);
+        debug_assert!(armed.is_ok(), "its place was reserved at the arrival");
     }
 
     /// When this peer moved data for the last time, or came; `None` if it has gone or is going.

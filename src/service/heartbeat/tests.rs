@@ -12,7 +12,7 @@ fn at(milliseconds: u64) -> Moment {
 }
 
 fn heartbeat(seed: u64) -> Heartbeat<Ping> {
-    Heartbeat::new(Ping::default(), AFTER, TIMEOUT, seed)
+    Heartbeat::new(Ping::default(), AFTER, TIMEOUT, seed).unwrap()
 }
 
 /// The next question is due within these milliseconds, and is asked then. When that is.
@@ -92,7 +92,7 @@ fn a_crowd_is_spread() {
 
 #[test]
 fn a_peer_that_is_expected_to_speak_is_let_go_and_never_written_to() {
-    let (mut service, mut script) = (Expect::new(Discard, AFTER), Script::at(at(1000)));
+    let (mut service, mut script) = (Expect::new(Discard, AFTER).unwrap(), Script::at(at(1000)));
     let mut state = service.arrived(&mut script.peer(&mut ()));
     assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(31_000)));
     script.now = at(30_999);
@@ -108,8 +108,17 @@ fn a_peer_that_is_expected_to_speak_is_let_go_and_never_written_to() {
 
 #[test]
 fn both_ways_together_keep_the_sooner_deadline() {
-    let (mut service, mut script) = (Expect::new(heartbeat(1), AFTER * 3), Script::at(at(1000)));
+    let (mut service, mut script) = (Expect::new(heartbeat(1), AFTER * 3).unwrap(), Script::at(at(1000)));
     let mut state = service.arrived(&mut script.peer(&mut ()));
     let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
     assert_eq!(end, script.now + TIMEOUT);
+}
+
+#[test]
+fn a_time_that_the_loop_cannot_keep_is_refused() {
+    for time in [Duration::ZERO, Duration::from_millis(9), Duration::MAX] {
+        assert_eq!(Heartbeat::new(Ping::default(), time, TIMEOUT, 1).unwrap_err().setting, "heartbeat");
+        assert_eq!(Heartbeat::new(Ping::default(), AFTER, time, 1).unwrap_err().setting, "heartbeat-timeout");
+        assert_eq!(Expect::new(Discard, time).unwrap_err().setting, "expect");
+    }
 }

@@ -189,7 +189,7 @@ fn the_outbox_is_bounded() {
     kernel.0.borrow_mut().room = 10;
     connection.latch(Readiness::WRITABLE);
     assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Ok(Flow::Blocked));
-    Line::send(&mut connection.wire, &[0; 11], OUTBOX_LIMIT);
+    Line::send(&mut connection.wire, &[0; 11], TERMS);
     assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Err(Departure::OutboxFull));
 }
 

@@ -1,0 +1,113 @@
+//! Peers in a row: a list that is threaded through their slots.
+//!
+//! Owns the two ends; the way from one peer to the next is kept in the peers themselves, so that nothing is
+//! allocated for a queue, ever. A peer is in one queue at most.
+
+use slab::Slab;
+
+/// Behind this peer stands nobody.
+const LAST: u32 = u32::MAX;
+/// This peer is in no queue. There are fewer slots than that.
+const OUT: u32 = u32::MAX - 1;
+
+/// A peer's place in a queue: who stands behind it, if it is in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u32);
+
+impl Place {
+    pub const OUT: Self = Self(OUT);
+
+    pub fn is_taken(self) -> bool {
+        self != Self::OUT
+    }
+
+    /// True, once, until it has left the queue again: it must be pushed into one.
+    pub fn take(&mut self) -> bool {
+        let was_out = *self == Self::OUT;
+        if was_out {
+            self.0 = LAST;
+        }
+        was_out
+    }
+}
+
+/// Whatever can stand in a queue.
+pub trait Queued {
+    fn place(&mut self) -> &mut Place;
+}
+
+/// See the head of this file. First come, first served.
+#[derive(Debug, Default)]
+pub struct Queue(Option<Ends>);
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    first: u32,
+    last: u32,
+}
+
+impl Queue {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The peer's place was taken ([`Place::take`]).
+    pub fn push<T: Queued>(&mut self, peers: &mut Slab<T>, key: u32) {
+        match &mut self.0 {
+            None => self.0 = Some(Ends { first: key, last: key }),
+            Some(ends) => {
+                if let Some(last) = peers.get_mut(ends.last as usize) {
+                    last.place().0 = key;
+                }
+                ends.last = key;
+            }
+        }
+    }
+
+    /// The next one; its place is free again.
+    pub fn pop<T: Queued>(&mut self, peers: &mut Slab<T>) -> Option<u32> {
+        let Ends { first, last } = self.0?;
+        let behind = peers.get_mut(first as usize).map_or(LAST, |peer| std::mem::replace(peer.place(), Place::OUT).0);
+        self.0 = (behind < OUT).then_some(Ends { first: behind, last });
+        Some(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Queued for Place {
+        fn place(&mut self) -> &mut Place {
+            self
+        }
+    }
+
+    #[test]
+    fn first_come_first_served_and_each_once() {
+        let mut peers: Slab<Place> = (0..10).map(|key| (key, Place::OUT)).collect();
+        let (mut one, mut other) = (Queue::default(), Queue::default());
+        for key in [3, 1, 4, 1, 5, 9] {
+            if peers[key as usize].take() {
+                one.push(&mut peers, key);
+            }
+        }
+        let mut came = Vec::new();
+        while let Some(key) = one.pop(&mut peers) {
+            came.push(key);
+            // Who goes on is behind the others, for the next time.
+            if key == 4 && peers[4].take() {
+                other.push(&mut peers, 4);
+            }
+            if key == 1 && came.len() < 5 && peers[1].take() {
+                one.push(&mut peers, 1);
+            }
+        }
+        assert_eq!(came, [3, 1, 4, 5, 9, 1]);
+        assert_eq!(
+            (one.is_empty(), other.is_empty(), other.pop(&mut peers), other.pop(&mut peers)),
+            (true, false, Some(4), None)
+        );
+        assert!((0..10).all(|key| peers[key] == Place::OUT));
+    }
+}

@@ -1,0 +1,258 @@
+//! Memory that is short: under a limit of the address space, in a cgroup, and after a crowd of peers that never
+//! read has gone. Whoever can be served is served, and the server never ends by it.
+//!
+//! The scene in a cgroup wants to make one; where it may not, it is ignored, loudly.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use common::greedy::Greedy;
+use common::{PATIENCE, Server, raise_descriptor_limit, status};
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let cgroup = Cgroup::make("probe", 64 << 20);
+    if let Err(why) = &cgroup {
+        eprintln!("\nNOT RUN: {why}. The scene in a cgroup is ignored; it has not passed.\n");
+    }
+    let trial = |name: &str, run: fn()| {
+        Trial::test(name, move || {
+            run();
+            Ok(())
+        })
+    };
+    let trials = vec![
+        trial("a_limit_of_the_address_space_never_ends_it", address_space),
+        trial("what_waited_for_a_crowd_is_given_back_when_it_has_gone", given_back),
+        trial("the_largest_go_when_all_together_owe_too_much", largest),
+        trial("a_small_cgroup_holds_19000_that_never_read", cgroup_of_64_mib).with_ignored_flag(cgroup.is_err()),
+    ];
+    drop(cgroup);
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn binary() -> String {
+    std::env::var("STILLTHERE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_stillthere").to_string())
+}
+
+fn exchange(stream: &mut TcpStream) {
+    stream.write_all(b"hello").expect("the server takes what it is sent");
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).expect("the server answers");
+    assert_eq!(&answer, b"hello");
+}
+
+/// A server of which all memory together, used or not, is at most so many KiB.
+fn start_within(kibibytes: u64, options: &str) -> Server {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {kibibytes}; exec {} serve 127.0.0.1:0 {options}", binary())]);
+    Server::start_with(command)
+}
+
+/// Where memory ends first is a matter of luck, so there are many limits.
+fn address_space() {
+    raise_descriptor_limit(4000);
+    // The program itself, its libraries and its stack take part of it.
+    let own = {
+        let server = start_within(8 << 20, "--log info");
+        sleep(Duration::from_millis(100));
+        status(server.pid(), "VmSize")
+    };
+    // With the default, and without a bound, so that memory does end.
+    for (room, bound) in [(1, "1G"), (6, "1G"), (17, "1G"), (39, "1G"), (61, "1G"), (6, ""), (50, "")] {
+        let bound = if bound.is_empty() { String::new() } else { format!("--max-memory {bound}") };
+        let options = format!("--log debug --deadline 30s --stalled 20s {bound}");
+        let mut server = start_within(own + room * 1024, &options);
+        let mut steady = server.connect();
+        exchange(&mut steady);
+        let mut greedy = Greedy::connect(server.address(), 3000);
+        assert_eq!(greedy.count(), 3000);
+        let began = Instant::now();
+        let lost = greedy.pour(1 << 20);
+        println!("{room} MiB of room {bound}: {lost} let go in {:?}", began.elapsed());
+        assert!(is_served(&mut steady), "it does not serve with {room} MiB of room:\n{}", tail(&mut server));
+        drop(greedy);
+        exchange(&mut steady);
+        exchange(&mut server.connect());
+        server.signal("USR1");
+        server.wait_for(" accepted, ");
+        server.signal("TERM");
+        assert!(server.wait().success(), "it ended badly with {room} MiB of room:\n{}", tail(&mut server));
+    }
+}
+
+fn is_served(stream: &mut TcpStream) -> bool {
+    stream.write_all(b"hello").is_ok() && stream.read_exact(&mut [0; 5]).is_ok()
+}
+
+fn tail(server: &mut Server) -> String {
+    server.wait_for_within("no line has this", Duration::from_millis(100));
+    let told = server.told();
+    told.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().map(|line| format!("{line}\n")).collect()
+}
+
+/// In KiB: the pages that this process wrote to and shares with nobody.
+fn private_dirty(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the server runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("a line of that name");
+    line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+}
+
+fn given_back() {
+    raise_descriptor_limit(10_000);
+    let mut command = Command::new(binary());
+    command.args(["serve", "127.0.0.1:0", "--deadline", "60s"]);
+    let server = Server::start_with(command);
+    let mut steady = server.connect();
+    exchange(&mut steady);
+    let before = private_dirty(server.pid());
+    let mut greedy = Greedy::connect(server.address(), 9000);
+    greedy.pour(1 << 20);
+    let most = private_dirty(server.pid());
+    drop(greedy);
+    let until = Instant::now() + PATIENCE;
+    loop {
+        exchange(&mut steady);
+        let now = private_dirty(server.pid());
+        if now < before + 1024 {
+            println!("{before} KiB before, {most} KiB with them, {now} KiB after them");
+            return;
+        }
+        assert!(Instant::now() < until, "{before} KiB before, {most} KiB with them, and {now} KiB stay");
+        sleep(Duration::from_millis(200));
+    }
+}
+
+/// Peers that take what they are answered, now and then, while others do not.
+struct Living(Vec<TcpStream>);
+
+impl Living {
+    fn connect(server: &Server, count: usize) -> Self {
+        Self((0..count).map(|_| server.connect()).collect())
+    }
+
+    /// They are all served as long as `during` runs. The longest that one of them waited.
+    fn are_served(&mut self, during: impl FnOnce()) -> Duration {
+        let (over, mut worst) = (AtomicBool::new(false), Duration::ZERO);
+        scope(|scope| {
+            let served = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    for (nth, peer) in self.0.iter_mut().enumerate() {
+                        let asked = Instant::now();
+                        // More than one read brings, when less is read at once.
+                        let question = vec![nth as u8; 20_000];
+                        peer.write_all(&question).expect("a living peer is kept");
+                        let mut answer = vec![0; question.len()];
+                        peer.read_exact(&mut answer).expect("a living peer is served");
+                        assert!(answer == question, "what comes back is what was sent");
+                        worst = worst.max(asked.elapsed());
+                    }
+                    sleep(Duration::from_millis(20));
+                }
+            });
+            during();
+            over.store(true, Ordering::Relaxed);
+            served.join().expect("the living are served");
+        });
+        worst
+    }
+}
+
+fn largest() {
+    raise_descriptor_limit(4000);
+    let mut command = Command::new(binary());
+    command.args(["serve", "127.0.0.1:0", "--deadline", "60s", "--max-memory", "1M"]);
+    let mut server = Server::start_with(command);
+    let mut living = Living::connect(&server, 10);
+    let mut greedy = Greedy::connect(server.address(), 2000);
+    let before = private_dirty(server.pid());
+    let mut lost = 0;
+    let worst = living.are_served(|| lost = greedy.pour(400 << 10));
+    let grown = private_dirty(server.pid()) - before;
+    println!("{lost} of 2000 let go, {grown} KiB more memory; a living peer waited {worst:?} at most");
+    // The heap has its own waste, and what was freed in it is not given back yet.
+    assert!(grown < 1024 * 2, "{grown} KiB where 1024 may wait");
+    assert!(lost > 0 && lost < 2000, "{lost} of 2000 were let go");
+    let (_, told) = server.wait_for("of those for whom most waits are let go");
+    assert!(told.contains(" of 1024 KiB"), "{told}");
+    server.signal("USR1");
+    let (_, figures) = server.wait_for(" accepted, ");
+    assert!(figures.contains(" memory limit") && !figures.contains(" out of memory"), "{figures}");
+}
+
+/// A cgroup of our own. It is removed with what runs in it.
+struct Cgroup {
+    path: PathBuf,
+    usage: &'static str,
+}
+
+impl Cgroup {
+    fn make(name: &str, bytes: u64) -> Result<Self, String> {
+        let versions = [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max", "memory.current"),
+        ];
+        let mut why = String::new();
+        for (mount, limit, usage) in versions {
+            let path = PathBuf::from(mount).join(format!("stillthere-{name}-{}", std::process::id()));
+            // In cgroup v2 the root must hand the controller down, which systemd does.
+            let made = fs::create_dir(&path).and_then(|()| {
+                let cgroup = Self { path: path.clone(), usage };
+                fs::OpenOptions::new().write(true).open(path.join(limit))?.write_all(bytes.to_string().as_bytes())?;
+                Ok(cgroup)
+            });
+            match made {
+                Ok(cgroup) => return Ok(cgroup),
+                Err(error) => why = format!("no cgroup with a limit of memory can be made in {mount}: {error}"),
+            }
+        }
+        Err(why)
+    }
+
+    fn usage(&self) -> u64 {
+        let text = fs::read_to_string(self.path.join(self.usage)).expect("the kernel tells");
+        text.trim().parse().expect("a number")
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // What ran in it was killed, and takes a moment to go.
+        for _ in 0..50 {
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn cgroup_of_64_mib() {
+    raise_descriptor_limit(19_900);
+    let cgroup = Cgroup::make("small", 64 << 20).expect("it was possible before");
+    let mut command = Command::new("sh");
+    let procs = cgroup.path.join("cgroup.procs");
+    command.args(["-c", &format!("echo $$ > {}; exec {} serve 127.0.0.1:0", procs.display(), binary())]);
+    let mut server = Server::start_with(command);
+    let mut living = Living::connect(&server, 10);
+    let mut greedy = Greedy::connect(server.address(), 19_000);
+    let came = greedy.count();
+    println!("{came} connected, {} KiB used", cgroup.usage() >> 10);
+    let mut lost = 0;
+    let worst = living.are_served(|| lost = greedy.pour(192 << 10));
+    println!("{lost} let go, {} KiB used; a living peer waited {worst:?} at most", cgroup.usage() >> 10);
+    server.signal("USR1");
+    println!("{}", server.wait_for(" accepted, ").1);
+    drop(greedy);
+    living.are_served(|| sleep(Duration::from_secs(1)));
+    server.signal("TERM");
+    assert!(server.wait().success(), "it ended badly:\n{}", tail(&mut server));
+}
