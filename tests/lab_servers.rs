@@ -4,6 +4,7 @@
 //! a program is not installed, those that need it are ignored, never passed, and stderr says why.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -302,7 +303,8 @@ fn presets_speak_ipv6() {
 /// A scene of a preset, begun; and the name of its server's namespace.
 fn begin(preset: &str, scene: &str, more: &[&str]) -> (Child, String) {
     let child = command(&[&["run", scene, "--preset", preset], more].concat()).spawn().expect("the lab starts");
-    let name = format!("stillthere-lab-{}-1-server", child.id());
+    let own = fs::metadata("/proc/self/ns/pid").expect("every process is in a PID namespace").ino();
+    let name = format!("stillthere-lab-{}.{own}-1-server", child.id());
     (child, format!("/run/netns/{name}"))
 }
 
