@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use log::trace;
 
+use crate::count::so_many;
 use crate::reactor::address::PeerAddress;
 use crate::reactor::departure::Departure;
 use crate::reactor::outbox::Outbox;
@@ -106,7 +107,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn flush(&mut self) -> Step {
         let Some(outbox) = &mut self.outbox else { return Step::Blocked };
         let result = self.stream.write(outbox.waiting());
-        trace!("{}: write of {} waiting bytes {}", self.peer, outbox.waiting().len(), told(&result));
+        trace!("{}: write of {} {}", self.peer, so_many(outbox.waiting().len(), "waiting byte"), told(&result));
         match &result {
             Ok(count) => outbox.advance(*count),
             Err(error) if Departure::is_want_of_memory(error) => return Step::Starved,
@@ -206,7 +207,7 @@ impl<S: Stream> Line for Wire<S> {
         let mut rest = bytes;
         if self.outbox.is_none() && self.readiness.has(Readiness::WRITABLE) && !bytes.is_empty() {
             let result = self.stream.write(bytes);
-            trace!("{}: write of {} bytes {}", self.peer, bytes.len(), told(&result));
+            trace!("{}: write of {} {}", self.peer, so_many(bytes.len(), "byte"), told(&result));
             rest = &bytes[self.written(result)..];
         }
         if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::Ended) {
@@ -252,7 +253,7 @@ impl<S: Stream> Line for Wire<S> {
 /// A result as the story of a turn tells it.
 pub(super) fn told(result: &io::Result<usize>) -> String {
     match result {
-        Ok(count) => format!("{count} bytes"),
+        Ok(count) => so_many(*count, "byte").to_string(),
         Err(error) => format!("says {error}"),
     }
 }

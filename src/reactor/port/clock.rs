@@ -12,6 +12,7 @@ use std::time::Duration;
 use log::warn;
 use mio::Registry;
 
+use crate::count::so_many;
 use crate::keepalive::owing::Owing;
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Output, Sign};
@@ -227,7 +228,7 @@ impl Port {
             }
         }
         if lost > 0 {
-            warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
+            warn!("the grace time is over, and not all output was acknowledged: by {}", so_many(lost, "peer"));
         }
     }
 }
