@@ -181,9 +181,7 @@ impl Keepalive {
             UserTimeout::Sliding => Guard::Loop { rto_max: None },
             UserTimeout::Off => Guard::Nobody,
             UserTimeout::Fixed(timeout) => {
-                if !(1..=i32::MAX as u128).contains(&timeout.as_millis())
-                    || !timeout.subsec_nanos().is_multiple_of(1_000_000)
-                {
+                if !(1..=i32::MAX as u128).contains(&timeout.as_millis()) || timeout.subsec_nanos() % 1_000_000 != 0 {
                     let given = humantime::format_duration(timeout).to_string();
                     let most = humantime::format_duration(Duration::from_millis(i32::MAX as u64));
                     let because = format!("the kernel takes whole milliseconds, 1ms to {most}; \"off\" sets none");
@@ -224,7 +222,7 @@ impl Keepalive {
             let probing = deadline - idle;
             let divides = |count: &u32| {
                 let count = u64::from(*count);
-                probing.is_multiple_of(count) && (1..=idle).contains(&(probing / count))
+                probing % count == 0 && (1..=idle).contains(&(probing / count))
             };
             if let Some(count) = (self.count..=MOST_PROBES).find(divides) {
                 let interval = Duration::from_secs(probing / u64::from(count));
