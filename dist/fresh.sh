@@ -52,7 +52,7 @@ install_like_here() {
         cp "${CARGO_HOME:-$HOME/.cargo}/$one" "$root/root/.cargo/" 2>/dev/null || true
     done
     mkdir "$root/stillthere"
-    tar -cf - --exclude=./target --exclude=./.git . | tar -xf - -C "$root/stillthere"
+    tar -xf "$source" -C "$root/stillthere"
 }
 
 # Starts the server as the README says, waits until it listens, and ends it as one does.
@@ -76,9 +76,13 @@ remove() {
 }
 
 root=
-trap remove EXIT
+source=
+trap 'rm -f "$source"; remove' EXIT
 trap 'exit 130' INT TERM
 mkdir -p target/fresh
+# What is written meanwhile is not tried half.
+source=$(mktemp "$PWD/target/fresh/source.XXXXXX")
+tar -cf "$source" --exclude=./target --exclude=./.git .
 failed=
 for release in $releases; do
     root=$(mktemp -d "$PWD/target/fresh/$release.XXXXXX")
@@ -109,5 +113,6 @@ for release in $releases; do
     remove
     root=
 done
+rm -f "$source"
 rmdir target/fresh 2>/dev/null || true
 [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }
