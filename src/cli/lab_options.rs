@@ -47,7 +47,8 @@ const ONLY_MATRIX: [&str; 4] = ["jobs", "json", "html", "markdown"];
 
 /// Reads `run`, `matrix` or `list`, whose options were `given`.
 pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
-    let misplaced = |options: &[&'static str], other: &str| match options.iter().find(|option| given.has(option)) {
+    // In the environment they may stand for both commands.
+    let misplaced = |options: &[&'static str], other: &str| match given.on_command_line(options) {
         Some(option) => Err(given.complaint(option, format!("it belongs to `stillthere lab {other}`"))),
         None => Ok(()),
     };
@@ -69,7 +70,7 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
             if whose.len() != 1 {
                 return Err(given.complaint("preset", "one server at a time; `lab matrix` compares many"));
             }
-            let path = |name| given.text(name).map(Into::into);
+            let path = |name| given.path(name);
             Ok(Command::Run(Run {
                 scene,
                 whose: whose.remove(0),
@@ -80,7 +81,7 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
         }
         "matrix" => {
             misplaced(&ONLY_RUN, "run")?;
-            let path = |name| given.text(name).map(Into::into);
+            let path = |name| given.path(name);
             Ok(Command::Matrix(Matrix {
                 scenes: scenes(&given.words)?,
                 whose: whose(given)?,
@@ -158,8 +159,9 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
             .parse()
             .map_err(|()| given.complaint("speak", format!("one of {} is wanted", Speak::NAMES.join(", "))))?,
     };
-    if let Some(line) = given.text("server") {
-        if given.has("preset") {
+    let chosen = given.command_line_first(&["server", "preset"]);
+    if let Some(line) = chosen.text("server") {
+        if chosen.has("preset") {
             return Err(given.complaint("server", "give it, or --preset, but not both"));
         }
         if !line.contains("{port}") && !line.contains("{addr}") {
@@ -167,7 +169,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
         }
         return Ok(vec![Whose::Line { line: line.to_string(), speak }]);
     }
-    if given.has("speak") {
+    if given.on_command_line(&["speak"]).is_some() {
         return Err(given.complaint("speak", "it goes with --server; presets know what they speak"));
     }
     let names = presets();
@@ -180,7 +182,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
             Err(given.complaint("preset", format!("{name:?} is none{nearest}; there are {}, or all", names.join(", "))))
         }
     };
-    match given.text("preset") {
+    match chosen.text("preset") {
         None => Ok(vec![Whose::Ours]),
         Some("all") => names.iter().map(|name| one(name)).collect(),
         Some(list) => list.split(',').map(|name| one(name.trim())).collect(),

@@ -162,18 +162,24 @@ fn a_late_first_probe_does_not_eat_the_others() {
 #[test]
 fn what_the_kernel_refuses_is_named() {
     let refused = |result: Result<Keepalive, Unfit>| result.unwrap_err().to_string();
-    assert_eq!(refused(Keepalive::new(s(0), s(1), 3)), "idle 0s: the kernel takes whole seconds, 1s to 32767s");
+    assert_eq!(
+        refused(Keepalive::new(s(0), s(1), 3)),
+        "idle 0s: the kernel takes whole seconds, 1s to 32767s (9h 6m 7s)"
+    );
     assert_eq!(
         refused(Keepalive::new(s(1), ms(1500), 3)),
-        "interval 1s 500ms: the kernel takes whole seconds, 1s to 32767s"
+        "interval 1s 500ms: the kernel takes whole seconds, 1s to 32767s (9h 6m 7s)"
     );
     assert_eq!(
         refused(Keepalive::new(s(1), s(32768), 3)),
-        "interval 9h 6m 8s: the kernel takes whole seconds, 1s to 32767s"
+        "interval 9h 6m 8s: the kernel takes whole seconds, 1s to 32767s (9h 6m 7s)"
     );
     assert_eq!(refused(Keepalive::new(s(1), s(1), 128)), "count 128: the kernel takes 1 to 127");
     assert!(refused(Keepalive::with_deadline(s(2))).contains("3s is the least"));
-    assert!(refused(Keepalive::with_deadline(ms(4500))).contains("4s or 5s would do"));
+    assert!(refused(Keepalive::with_deadline(ms(4500))).ends_with("; 4s or 5s would do"));
+    assert!(refused(Keepalive::with_deadline(ms(2500))).ends_with("; 3s would do"), "one hint, once");
+    assert!(refused(Keepalive::with_deadline(ms(90_500))).ends_with("; 1m 30s or 1m 31s would do"));
+    assert!(refused(Keepalive::with_deadline(s(31_557_600))).ends_with("; 2days 15h 42m 49s is the most"));
     assert!(refused(Keepalive::with_deadline(s(300_000))).contains("the most"));
     assert!(Keepalive::default().with_user_timeout(UserTimeout::Fixed(s(0))).is_err());
 }
