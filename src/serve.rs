@@ -14,6 +14,7 @@ use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Ending, Limits, Listening, Reactor, WhenFull};
+use crate::seconds::Seconds;
 use crate::serve::listening::listen_everywhere;
 use crate::tcp_info::TcpInfo;
 use crate::{descriptors, malloc, sysctl};
@@ -167,6 +168,14 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     }
     if let Some(shortfall) = keepalive.shortfall(&settings.keepalive) {
         warn!("{shortfall}");
+    }
+    let retries = sysctl::number("net/ipv4/tcp_retries2").unwrap_or(15) as u32;
+    if let Some(after) = keepalive.given_up_after(retries) {
+        warn!(
+            "net.ipv4.tcp_retries2 is {retries} here: with data unacknowledged or its window shut the kernel itself gives a \
+             silent peer up after {} s, before the deadline; 15 keeps it",
+            Seconds(after)
+        );
     }
     let asks_the_kernel =
         settings.limits.stalled().is_some() || settings.limits.when_full() == WhenFull::EvictOldestIdle;

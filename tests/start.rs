@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         trial("a limit that cannot be raised is said", injects, a_limit_that_cannot_be_raised_is_said),
         trial("a name is listened on with all of its addresses", isolates, a_name_is_listened_on),
         trial("a machine without IPv6 is told 0.0.0.0", isolates, without_ipv6_v4_is_named),
+        trial("a kernel that gives up early is warned of", isolates, a_kernel_that_gives_up_early_is_warned_of),
         trial("a kernel without IPv6 is told 0.0.0.0", injects, without_ipv6_in_the_kernel_v4_is_named),
         trial("a load goes to the address that answers", isolates, a_load_goes_where_it_is_answered),
         trial("an interface may be named", isolates, an_interface_may_be_named),
@@ -154,6 +155,15 @@ fn a_name_is_listened_on() {
 fn without_ipv6_v4_is_named() {
     let output = isolated("no_ipv6; run '[::1]:7007'; echo code $?").output().unwrap();
     check(&told(&output), &["this machine has no IPv6: 0.0.0.0:7007 means all of its addresses", "code 1"]);
+}
+
+fn a_kernel_that_gives_up_early_is_warned_of() {
+    let told_with = |retries: u32| {
+        let script = format!("echo {retries} > /proc/sys/net/ipv4/tcp_retries2; run 127.0.0.1:7007 --deadline 35s");
+        told(&isolated(&script).output().unwrap())
+    };
+    check(&told_with(5), &["net.ipv4.tcp_retries2 is 5 here", "gives a silent peer up after 11.2 s", "15 keeps it"]);
+    assert!(!told_with(15).contains("tcp_retries2"));
 }
 
 fn without_ipv6_in_the_kernel_v4_is_named() {

@@ -54,14 +54,17 @@ fn the_kernel_tries_until_the_loop_says_stop() {
         let Guard::Loop { rto_max: Some(rto_max) } = keepalive.guard() else { panic!() };
         assert!(keepalive.pace() * 3 <= keepalive.deadline(), "{seconds} s: tries up to {:?} apart", keepalive.pace());
         let from = keepalive.predict(State::InFlight).unwrap().from;
-        assert_eq!(from, s(seconds).min(gives_up(s(120))), "{seconds} s: the kernel gives up before");
+        assert_eq!(from, s(seconds).min(gives_up(15, s(120))), "{seconds} s: the kernel gives up before");
         // A window that shrinks under data is given up after twice this (`tcp_rtx_probe0_timed_out`).
         assert!(
             rto_max * 2 >= s(seconds).min(s(240)),
             "{seconds} s: a shrunk window is given up after {rto_max:?} × 2"
         );
     }
-    assert_eq!(gives_up(s(120)).as_secs(), 924); // as it was measured, without any option
+    assert_eq!(gives_up(15, s(120)).as_secs(), 924); // as it was measured, without any option
+    // As some set it: 0.2 + 0.4 + 0.8 + 1.6 + 3.2 + 5 s.
+    assert_eq!(Keepalive::default().given_up_after(15), None);
+    assert_eq!(Keepalive::default().given_up_after(5), Some(ms(11_200)));
     let many = keepalive(1, 1, 127);
     assert_eq!(many.predict(State::InFlight).unwrap().from, many.deadline());
 }
