@@ -1,15 +1,19 @@
 # The two commands of the README are `make run` and `make test`. Both see to what the machine lacks.
 
 CARGO ?= cargo
-# Where rustup puts it, for shells that did not read its profile.
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where rustup puts it, for shells that did not read its profile; before an older one of the system.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+PREFIX ?= /usr/local
+BINARY := target/release/stillthere
 
-.PHONY: help run test check format static footprint bench instructions two-ways million lab clean
+.PHONY: help run install uninstall test fresh check format static footprint bench instructions two-ways million lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
+	@echo 'make install    puts it on PATH: $(PREFIX)/bin/stillthere (PREFIX=$$HOME/.local wants no root); make uninstall'
 	@echo 'make test       all tests; as root, or where user namespaces are allowed, those that cut cables too'
 	@echo 'make lab        every state and every fault, for our server and for what people run: docs/matrix.md'
+	@echo 'make fresh      Debian 12 and 13 as they come, and make run, install and test in each; as root, an hour'
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
 	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
@@ -22,11 +26,27 @@ help:
 run:
 	@dist/needs.sh cargo cc
 	$(CARGO) build --release --locked
-	exec target/release/stillthere serve $(ARGS)
+	exec $(BINARY) serve $(ARGS)
+
+# What was built as somebody else is taken as it is: root may have no cargo, and need none.
+install:
+	@if [ ! -x $(BINARY) ] || [ -n "$$(find src Cargo.toml Cargo.lock build.rs -newer $(BINARY))" ]; then \
+		dist/needs.sh cargo cc && $(CARGO) build --release --locked; \
+	fi
+	install -D -m 755 $(BINARY) '$(DESTDIR)$(PREFIX)/bin/stillthere'
+	@case ":$$PATH:" in *':$(PREFIX)/bin:'*) ;; *) [ -n '$(DESTDIR)' ] || \
+		echo 'not on your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
+
+uninstall:
+	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere'
 
 test:
-	@dist/needs.sh cargo cc -- ip ss strace unshare setpriv nft
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft
 	$(CARGO) test --locked
+
+# Not part of `make test`: it fetches two systems. dist/fresh.sh has what can be left out.
+fresh:
+	dist/fresh.sh $(ARGS)
 
 check:
 	@dist/needs.sh cargo cc

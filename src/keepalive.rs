@@ -146,11 +146,11 @@ impl Keepalive {
         let given = || humantime::format_duration(deadline).to_string();
         let seconds = deadline.as_secs();
         if deadline.subsec_nanos() != 0 {
-            let because = format!(
-                "the kernel counts in whole seconds; {}s or {}s would do",
-                seconds.max(3),
-                (seconds + 1).max(3)
-            );
+            // Below and above; or the least, if that is above.
+            let would_do = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+            let below = if seconds < 3 { String::new() } else { would_do(seconds) + " or " };
+            let because =
+                format!("the kernel counts in whole seconds; {below}{} would do", would_do((seconds + 1).max(3)));
             return Err(unfit("deadline", given(), because));
         }
         if seconds < 3 {
@@ -165,12 +165,9 @@ impl Keepalive {
         let interval = (seconds / 7).max(1);
         let idle = seconds - interval * u64::from(count);
         if interval > MOST_SECONDS || idle > MOST_SECONDS {
-            let most = MOST_SECONDS * 7;
-            return Err(unfit(
-                "deadline",
-                given(),
-                format!("longer than the kernel's timers reach; {most}s is the most"),
-            ));
+            let most = humantime::format_duration(Duration::from_secs(MOST_SECONDS * 7));
+            let because = format!("longer than the kernel's timers reach; {most} is the most");
+            return Err(unfit("deadline", given(), because));
         }
         Self::new(Duration::from_secs(idle), Duration::from_secs(interval), count)
     }
@@ -185,12 +182,10 @@ impl Keepalive {
             UserTimeout::Sliding => Guard::Loop { rto_max: None },
             UserTimeout::Off => Guard::Nobody,
             UserTimeout::Fixed(timeout) => {
-                if !(1..=i32::MAX as u128).contains(&timeout.as_millis())
-                    || !timeout.subsec_nanos().is_multiple_of(1_000_000)
-                {
+                if !(1..=i32::MAX as u128).contains(&timeout.as_millis()) || timeout.subsec_nanos() % 1_000_000 != 0 {
                     let given = humantime::format_duration(timeout).to_string();
-                    let because =
-                        format!("the kernel takes whole milliseconds, 1ms to {}ms; \"off\" sets none", i32::MAX);
+                    let most = humantime::format_duration(Duration::from_millis(i32::MAX as u64));
+                    let because = format!("the kernel takes whole milliseconds, 1ms to {most}; \"off\" sets none");
                     return Err(unfit("user-timeout", given, because));
                 }
                 Guard::UserTimeout(timeout)
@@ -228,7 +223,7 @@ impl Keepalive {
             let probing = deadline - idle;
             let divides = |count: &u32| {
                 let count = u64::from(*count);
-                probing.is_multiple_of(count) && (1..=idle).contains(&(probing / count))
+                probing % count == 0 && (1..=idle).contains(&(probing / count))
             };
             if let Some(count) = (self.count..=MOST_PROBES).find(divides) {
                 let interval = Duration::from_secs(probing / u64::from(count));

@@ -58,6 +58,8 @@
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
 pub mod cli;
+mod count;
+mod descriptors;
 pub mod keepalive;
 #[cfg(feature = "lab")]
 pub mod lab;
@@ -68,6 +70,7 @@ mod malloc;
 #[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
 pub mod markup;
 pub mod observe;
+pub mod place;
 #[cfg(feature = "plan")]
 pub mod plan;
 pub mod reactor;
@@ -77,6 +80,7 @@ pub mod service;
 mod sockopt;
 #[cfg(any(feature = "lab", feature = "load"))]
 pub mod speak;
+mod sysctl;
 pub mod tcp_info;
 
 /// The README's examples are compiled, too.

@@ -1,5 +1,7 @@
 //! Arguments → run → exit code; nothing else.
 
+use std::env;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -19,35 +21,50 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let settings = match Command::read(std::env::args_os().skip(1), &|name| std::env::var_os(name)) {
-        Ok(Command::Serve(settings)) => settings,
+    let command = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
+    let misspelt = Command::misspelt(env::args_os().nth(1).as_deref(), env::vars_os());
+    match command {
+        Ok(Command::Serve(settings)) => {
+            let log = observe::log::start(&settings.log);
+            misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
+            let ending = serve::run(&settings);
+            log.end(ending.as_ref().err().map(String::as_str));
+            ExitCode::from(if ending == Ok(Ending::Orderly) { 0 } else { FAILED })
+        }
         #[cfg(feature = "lab")]
         Ok(Command::Lab(command)) => {
-            return code(lab::obey(&command).map(|promise| promise == lab::Promise::Kept));
+            if !command.is_of_a_scene() {
+                misspelt.iter().for_each(say);
+            }
+            code(lab::obey(&command).map(|promise| promise == lab::Promise::Kept))
         }
         #[cfg(feature = "plan")]
-        Ok(Command::Plan(question)) => return code(plan::answer(&question).map(|()| true)),
+        Ok(Command::Plan(question)) => {
+            misspelt.iter().for_each(say);
+            code(plan::answer(&question).map(|()| true))
+        }
         #[cfg(feature = "load")]
         Ok(Command::Load(settings)) => {
+            misspelt.iter().for_each(say);
             observe::stderr::Stderr::open(); // its bar is drawn in the loop
-            return code(load::run(&settings));
+            code(load::run(&settings))
         }
-        Ok(Command::Tell(text)) => return code(observe::stdout::tell(&(text + "\n")).map(|()| true)),
+        Ok(Command::Tell(text)) => code(observe::stdout::tell(&(text + "\n")).map(|()| true)),
         Err(usage) => {
-            let _ = writeln!(io::stderr(), "stillthere: {usage}");
-            return ExitCode::from(USAGE);
+            say(usage);
+            ExitCode::from(USAGE)
         }
-    };
-    let log = observe::log::start(&settings.log);
-    let ending = serve::run(&settings);
-    log.end(ending.as_ref().err().map(String::as_str));
-    ExitCode::from(if ending == Ok(Ending::Orderly) { 0 } else { FAILED })
+    }
 }
 
 /// Of a command that came to `true`, to `false`, or to nothing for the reason that is said.
 fn code(result: Result<bool, String>) -> ExitCode {
     if let Err(sentence) = &result {
-        let _ = writeln!(io::stderr(), "stillthere: {sentence}");
+        say(sentence);
     }
     ExitCode::from(if result == Ok(true) { 0 } else { FAILED })
+}
+
+fn say(sentence: impl Display) {
+    let _ = writeln!(io::stderr(), "stillthere: {sentence}");
 }

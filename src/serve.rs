@@ -1,31 +1,37 @@
 //! `stillthere serve`: from settings to a running loop, and what a person is told on the way.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use log::{info, warn};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_getres};
 use socket2::{Domain, Socket, Type};
 
+use crate::count::so_many;
 use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
-use crate::malloc;
 use crate::observe::log::Levels;
-use crate::reactor::{Ending, Limits, Listen, Listening, Reactor, Service, WhenFull};
-use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
+use crate::place::Place;
+use crate::reactor::{Ending, Limits, Listening, Reactor, WhenFull};
+use crate::seconds::Seconds;
+use crate::serve::listening::listen_everywhere;
 use crate::tcp_info::TcpInfo;
+use crate::{descriptors, malloc, sysctl};
+
+mod listening;
 
 /// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
 /// some to spare.
 const RESERVE: usize = 32;
 
+/// No machine has the memory for more connections: what allows more sets no limit.
+const NO_LIMIT: usize = 1 << 24;
+
 /// What `serve` was asked for, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub addresses: Vec<SocketAddr>,
+    pub places: Vec<Place>,
     pub keepalive: Keepalive,
     pub backlog: u32,
     pub reuse_port: bool,
@@ -75,7 +81,7 @@ impl Default for Beats {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            addresses: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 7007)],
+            places: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 7007).into()],
             keepalive: Keepalive::default(),
             backlog: 4096,
             reuse_port: false,
@@ -98,57 +104,23 @@ impl Default for Settings {
 /// A sentence that says what could not be done, why, and what to do about it.
 pub fn run(settings: &Settings) -> Result<Ending, String> {
     malloc::give_back_large_tables();
-    let limit = connection_limit(settings.max_connections);
+    let (limit, within_reach) = connection_limit(settings.max_connections);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    reactor.limit_per_address(settings.max_per_address).map_err(|error| error.to_string())?;
+    reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
-    let mut bound = Vec::new();
-    for &address in &settings.addresses {
-        bound.push(listen(&mut reactor, settings, address).map_err(|error| cannot_listen(address, &error))?);
-    }
-    announce(settings, &bound, limit);
+    let bound = listen_everywhere(&mut reactor, settings)?;
+    announce(settings, &bound, within_reach);
     let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
-        Ending::Aborted { cut_off } => warn!("stopped at once, {cut_off} peers cut off: {}", reactor.tally()),
-    }
-    Ok(ending)
-}
-
-fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr) -> io::Result<Listening> {
-    // Where both families were asked for on one port, the IPv6 socket must leave IPv4 alone.
-    let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
-    let listen = Listen::on(address)
-        .backlog(settings.backlog)?
-        .reuse_port(settings.reuse_port)
-        .only_v6(settings.addresses.iter().any(has_v4))
-        .keepalive(settings.keepalive.clone())
-        .limits(settings.limits);
-    match settings.service {
-        ServiceName::Echo => listen_with(reactor, settings, listen, Echo),
-        ServiceName::Discard => listen_with(reactor, settings, listen, Discard),
-        ServiceName::Heartbeat => {
-            let Beats { after, timeout } = settings.heartbeat;
-            // Two servers that are started together need not ask in step.
-            let seed = u64::from(std::process::id());
-            listen_with(reactor, settings, listen, Heartbeat::new(Ping::default(), after, timeout, seed)?)
+        Ending::Aborted { cut_off } => {
+            warn!("stopped at once, {} cut off: {}", so_many(cut_off, "peer"), reactor.tally())
         }
     }
-}
-
-fn listen_with<V: Service + 'static>(
-    reactor: &mut Reactor,
-    settings: &Settings,
-    listen: Listen,
-    service: V,
-) -> io::Result<Listening> {
-    match settings.expect {
-        None => reactor.listen(listen, service),
-        Some(within) => reactor.listen(listen, Expect::new(service, within)?),
-    }
+    Ok(ending)
 }
 
 /// Says what is listened on, the deadline in words, and what will not be as it was asked for.
@@ -156,15 +128,15 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     let service =
         ServiceName::ALL.iter().find(|(_, service)| *service == settings.service).map_or("", |(name, _)| name);
     for Listening { address, .. } in bound {
-        info!("{service} listens on {address}, for {limit} connections at most (pid {})", std::process::id());
+        info!("{service} listens on {address}, for {} (pid {})", Limit(limit), std::process::id());
     }
     let falls_back = |keepalive: &&Keepalive| keepalive.guard() != settings.keepalive.guard();
     let fallback = bound.iter().map(|listening| &listening.keepalive).find(falls_back);
     let keepalive = fallback.unwrap_or(&settings.keepalive);
     if let Some(idle) = keepalive.predict(State::Idle) {
         info!(
-            "a silent peer is gone {idle} after its last sign of life: {} probes, the first after {}, then every {}",
-            keepalive.count(),
+            "a silent peer is gone {idle} after its last sign of life: {}, the first after {}, then every {}",
+            so_many(keepalive.count(), "probe"),
             humantime::format_duration(keepalive.idle()),
             humantime::format_duration(keepalive.interval()),
         );
@@ -197,6 +169,14 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     if let Some(shortfall) = keepalive.shortfall(&settings.keepalive) {
         warn!("{shortfall}");
     }
+    let retries = sysctl::number("net/ipv4/tcp_retries2").unwrap_or(15) as u32;
+    if let Some(after) = keepalive.given_up_after(retries) {
+        warn!(
+            "net.ipv4.tcp_retries2 is {retries} here: with data unacknowledged or its window shut the kernel itself gives a \
+             silent peer up after {} s, before the deadline; 15 keeps it",
+            Seconds(after)
+        );
+    }
     let asks_the_kernel =
         settings.limits.stalled().is_some() || settings.limits.when_full() == WhenFull::EvictOldestIdle;
     if asks_the_kernel && !is_tcp_info_told() {
@@ -208,7 +188,7 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     for warning in keepalive.warnings() {
         warn!("--{warning}");
     }
-    if let Some(most) = somaxconn().filter(|most| *most < settings.backlog) {
+    if let Some(most) = sysctl::number("net/core/somaxconn").filter(|most| *most < settings.backlog.into()) {
         warn!(
             "--backlog {}: the kernel cuts it to {most}; `sysctl net.core.somaxconn` sets its limit",
             settings.backlog
@@ -216,41 +196,27 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
     }
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "; another socket has this address: `ss -ltnp sport = :{}` shows whose. Stop it, or choose another port \
-             (--reuse-port shares it between processes that all ask for that)",
-            address.port()
-        ),
-        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
-            "; ports below 1024 want root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
-             `setcap cap_net_bind_service=+ep` the program"
-                .to_string()
+/// A limit of connections, in words.
+struct Limit(usize);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NO_LIMIT.. => f.write_str("as many connections as there is memory for"),
+            limit => write!(f, "{} at most", so_many(limit, "connection")),
         }
-        io::ErrorKind::AddrNotAvailable => {
-            let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
-            let any = SocketAddr::new(any, address.port());
-            format!("; no interface of this machine has this address: `ip address` lists them, {any} means all of them")
-        }
-        _ => match error.raw_os_error() {
-            Some(libc::EAFNOSUPPORT) => "; this kernel has no support for this kind of address".to_string(),
-            _ => String::new(),
-        },
-    };
-    format!("cannot listen on {address}: {error}{advice}")
+    }
 }
 
-/// Raises the soft descriptor limit to the hard one, and says how many connections that allows.
-fn connection_limit(wanted: Option<usize>) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        warn!("the descriptor limit cannot be raised to {:?}: {error}", limit.maximum);
+/// Raises the descriptor limit. How many connections there may be, and how many of those it allows.
+fn connection_limit(wanted: Option<usize>) -> (usize, usize) {
+    let descriptors::Descriptors { allowed: descriptors, refused } = descriptors::raise();
+    if let Some((limit, error)) = refused {
+        warn!("the descriptor limit cannot be raised to {limit}, and stays at {descriptors}: {error}");
     }
-    let descriptors = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
     let allowed = descriptors - RESERVE.min(descriptors / 2);
     match wanted {
-        None => allowed.min(u32::MAX as usize),
+        None => (allowed.min(NO_LIMIT), allowed),
         Some(wanted) => {
             if wanted > allowed {
                 warn!(
@@ -259,7 +225,7 @@ fn connection_limit(wanted: Option<usize>) -> usize {
                     wanted.saturating_add(RESERVE)
                 );
             }
-            wanted
+            (wanted, wanted.min(allowed))
         }
     }
 }
@@ -279,8 +245,15 @@ fn is_tcp_info_told() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| TcpInfo::is_told(&socket))
 }
 
-fn somaxconn() -> Option<u32> {
-    let mut text = [0; 16];
-    let count = File::open("/proc/sys/net/core/somaxconn").ok()?.read(&mut text).ok()?;
-    std::str::from_utf8(&text[..count]).ok()?.trim().parse().ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_number_or_a_sentence() {
+        let told = [1, 19_968, NO_LIMIT, usize::MAX].map(|limit| Limit(limit).to_string());
+        let all = "as many connections as there is memory for";
+        assert_eq!(told, ["1 connection at most", "19968 connections at most", all, all]);
+        assert_eq!(connection_limit(Some(3)), (3, 3));
+    }
 }

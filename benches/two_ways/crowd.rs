@@ -100,7 +100,7 @@ impl Crowd {
                     }
                     return;
                 }
-                Ok(_) if number.is_multiple_of(100) => self.asked[number] = Some(Instant::now()),
+                Ok(_) if number % 100 == 0 => self.asked[number] = Some(Instant::now()),
                 Ok(count) => {
                     let ping = String::from_utf8_lossy(&heard[..count]);
                     let _ = self.peers[number].write(ping.replace("PING", "PONG").as_bytes());

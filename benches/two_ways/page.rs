@@ -33,7 +33,7 @@ fn figure_of(value: f64, decimals: usize) -> String {
     let (whole, rest) = plain.split_once('.').map_or((plain.as_str(), String::new()), |(a, b)| (a, format!(".{b}")));
     let mut grouped = String::new();
     for (nth, digit) in whole.chars().enumerate() {
-        if nth > 0 && (whole.len() - nth).is_multiple_of(3) {
+        if nth > 0 && (whole.len() - nth) % 3 == 0 {
             grouped.push(' ');
         }
         grouped.push(digit);

@@ -4,6 +4,8 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +16,18 @@ use crate::cli::nearest::nearest;
 
 /// Looks up a variable of the environment. Passed in, so that a test can have its own.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+/// The options of a command, and under which names the environment has them.
+///
+/// Each is `STILLTHERE_COMMAND_OPTION`, and so means one thing. An option of `serve` is `STILLTHERE_OPTION` as
+/// well; and what of those the other commands ask for in the same sense is taken from there: see [`SHARED`].
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub command: &'static str,
+    pub own: &'static [Opt],
+    /// Those of `serve`.
+    pub of_server: &'static [Opt],
+}
 
 /// An option, as it is read and as the help shows it.
 pub struct Opt {
@@ -31,23 +45,24 @@ const ADDS_UP: &str = "fail-if";
 #[cfg(feature = "lab")]
 const REPEATED: &str = "file";
 
+/// Where an option was given. What comes later here counts more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// `STILLTHERE_OPTION`, for the whole machine.
+    Machine,
+    /// `STILLTHERE_COMMAND_OPTION`.
+    Command,
+    CommandLine,
+}
+
 /// What an option was given, and where.
 #[derive(Clone, Debug)]
 struct Value {
     name: &'static str,
     text: String,
-    in_environment: bool,
-}
-
-impl Value {
+    origin: Origin,
     /// How a person finds the place: `--idle 0s` or `STILLTHERE_IDLE=0s`.
-    fn place(&self) -> String {
-        if self.in_environment {
-            format!("{}={}", variable(self.name), self.text)
-        } else {
-            format!("--{} {}", self.name, self.text)
-        }
-    }
+    place: String,
 }
 
 /// What was given.
@@ -65,9 +80,49 @@ pub struct Given {
     pub words: Vec<String>,
 }
 
-/// The variable that stands for an option.
-fn variable(name: &str) -> String {
-    format!("STILLTHERE_{}", name.to_ascii_uppercase().replace('-', "_"))
+/// What the server is set to, and other commands ask for in the same sense: the deadline of `plan` and `lab` is
+/// that of `serve`. An option that only has the same name, such as the grace of `load`, is not among them.
+pub const SHARED: [&str; 7] =
+    ["deadline", "idle", "interval", "count", "user-timeout", "heartbeat", "heartbeat-timeout"];
+
+/// All our variables begin with it.
+pub const PREFIX: &str = "STILLTHERE_";
+
+/// An option's name in the environment's spelling.
+pub fn shout(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
+}
+
+impl Options {
+    /// Whether `STILLTHERE_OPTION` is meant for this command.
+    fn is_for_all(&self, name: &str) -> bool {
+        self.command == "serve" || SHARED.contains(&name)
+    }
+
+    /// What the environment says of an option: first to this command, and then, if that may be, to all. A
+    /// variable that is empty, or blank, says nothing.
+    fn look_up(
+        &self,
+        name: &'static str,
+        for_all: bool,
+        environment: &Environment<'_>,
+    ) -> Result<Option<Value>, Usage> {
+        let mut variable = format!("{PREFIX}{}_{}", shout(self.command), shout(name));
+        let mut origin = Origin::Command;
+        loop {
+            if let Some(value) = environment(&variable) {
+                let text = text(&variable, value)?;
+                if !text.trim().is_empty() {
+                    return Ok(Some(Value { name, place: format!("{variable}={text}"), text, origin }));
+                }
+            }
+            if origin == Origin::Machine || !for_all {
+                return Ok(None);
+            }
+            origin = Origin::Machine;
+            variable = format!("{PREFIX}{}", shout(name));
+        }
+    }
 }
 
 impl Arguments {
@@ -75,7 +130,7 @@ impl Arguments {
     pub fn read(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &Environment<'_>,
-        options: &'static [Opt],
+        options: Options,
     ) -> Result<Self, Usage> {
         let mut given = Given::default();
         let mut parser = lexopt::Parser::from_args(arguments);
@@ -88,28 +143,29 @@ impl Arguments {
                     return Err(Usage(format!("there is no option -{letter}; `--help` lists those that there are")));
                 }
                 Arg::Long(name) => {
-                    let Some(option) = options.iter().find(|option| option.name == name) else {
-                        let nearest = nearest(name, "--", options.iter().map(|option| option.name));
+                    let Some(option) = options.own.iter().find(|option| option.name == name) else {
+                        let nearest = nearest(name, "--", options.own.iter().map(|option| option.name));
                         return Err(Usage(format!(
                             "there is no option --{name}{nearest}; `--help` lists those that there are"
                         )));
                     };
                     let value = if option.value.is_empty() {
-                        OsString::from("yes")
+                        // `--reuse-port`, and `--reuse-port=no` as well.
+                        parser.optional_value().unwrap_or_else(|| OsString::from("yes"))
                     } else {
                         parser.value().map_err(|_| {
                             Usage(format!("--{} wants a value: --{} {}", option.name, option.name, option.value))
                         })?
                     };
-                    given.put(option.name, text(&format!("--{}", option.name), value)?, false);
+                    let text = text(&format!("--{}", option.name), value)?;
+                    let place = format!("--{} {text}", option.name);
+                    given.put(Value { name: option.name, text, origin: Origin::CommandLine, place });
                 }
             }
         }
-        for option in
-            options.iter().filter(|option| !given.has(option.name)).map(|option| option.name).collect::<Vec<_>>()
-        {
-            if let Some(value) = environment(&variable(option)) {
-                given.put(option, text(&variable(option), value)?, true);
+        for Opt { name, .. } in options.own {
+            if !given.has(name) {
+                given.values.extend(options.look_up(name, options.is_for_all(name), environment)?);
             }
         }
         Ok(Self::Given(given))
@@ -118,28 +174,34 @@ impl Arguments {
 
 impl Given {
     /// Where no words were given, those of a variable of the environment count.
-    pub fn words_from(&mut self, name: &str, environment: &Environment<'_>) -> Result<(), Usage> {
-        if self.words.is_empty()
-            && let Some(value) = environment(&variable(name))
-        {
-            self.words = text(&variable(name), value)?.split_whitespace().map(str::to_string).collect();
+    pub fn words_from(
+        &mut self,
+        name: &'static str,
+        options: Options,
+        environment: &Environment<'_>,
+    ) -> Result<(), Usage> {
+        if self.words.is_empty() {
+            let value = options.look_up(name, true, environment)?;
+            self.words = value.iter().flat_map(|value| value.text.split_whitespace()).map(str::to_string).collect();
         }
         Ok(())
     }
 
     /// The last one counts; conditions add up, for one that is forgotten would be one that holds.
-    fn put(&mut self, name: &'static str, text: String, in_environment: bool) {
+    fn put(&mut self, mut value: Value) {
         #[cfg(feature = "load")] // only it has such an option
-        let text = match self.text(name) {
-            Some(before) if name == ADDS_UP => format!("{before},{text}"),
-            _ => text,
-        };
+        if value.name == ADDS_UP {
+            if let Some(before) = self.text(value.name) {
+                value.text = format!("{before},{}", value.text);
+                value.place = format!("--{} {}", value.name, value.text);
+            }
+        }
         #[cfg(feature = "lab")]
-        let is_replaced = name != REPEATED;
+        let is_replaced = value.name != REPEATED;
         #[cfg(not(feature = "lab"))]
         let is_replaced = true;
-        self.values.retain(|value| !is_replaced || value.name != name);
-        self.values.push(Value { name, text, in_environment });
+        self.values.retain(|other| !is_replaced || other.name != value.name);
+        self.values.push(value);
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -150,55 +212,68 @@ impl Given {
         self.values.iter().find(|value| value.name == name)
     }
 
-    /// Some of these may have been set for the whole machine: if any is on the command line, those
-    /// that come from the environment are forgotten.
+    /// These options may stand for one another. Some may have been set for the whole machine, and others for
+    /// one command: those are forgotten that count less than another one which was given.
     pub fn command_line_first(&self, names: &[&str]) -> Self {
         let values = self.values.iter().filter(|value| names.contains(&value.name));
-        let on_command_line = values.clone().any(|value| !value.in_environment);
-        let values = values.filter(|value| !(on_command_line && value.in_environment)).cloned().collect();
-        Self { values, words: Vec::new() }
+        let most = values.clone().map(|value| value.origin).max();
+        Self { values: values.filter(|value| Some(value.origin) == most).cloned().collect(), words: Vec::new() }
     }
 
     /// The first of these options that is on the command line.
     pub fn on_command_line<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
-        names.iter().copied().find(|name| self.find(name).is_some_and(|value| !value.in_environment))
+        let is_there = |name: &str| self.find(name).is_some_and(|value| value.origin == Origin::CommandLine);
+        names.iter().copied().find(|name| is_there(name))
     }
 
     /// A complaint about an option, with its name and the value that it was given.
     pub fn complaint(&self, name: &str, because: impl Display) -> Usage {
-        let place = self.find(name).map_or_else(|| format!("--{name}"), Value::place);
+        let place = self.find(name).map_or_else(|| format!("--{name}"), |value| value.place.clone());
         Usage(format!("{place}: {because}"))
     }
 
     pub fn switch(&self, name: &str) -> Result<bool, Usage> {
-        match self.find(name).map(|value| value.text.as_str()) {
+        match self.text(name) {
             Some("yes" | "true" | "1" | "on") => Ok(true),
             None | Some("no" | "false" | "0" | "off" | "") => Ok(false),
-            Some(_) => Err(self.complaint(name, "yes or no")),
+            Some(_) => Err(self.complaint(name, "yes or no is wanted")),
         }
     }
 
-    /// All that an option was given which may be given more than once.
+    /// All that an option was given which may be given more than once, with the blanks round it.
     #[cfg(feature = "lab")]
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values.iter().filter(move |value| value.name == name).map(|value| value.text.as_str())
     }
 
-    pub fn text(&self, name: &str) -> Option<&str> {
+    /// With the blanks round it: they may be meant.
+    #[cfg(feature = "lab")]
+    pub fn verbatim(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| value.text.as_str())
     }
 
+    /// Without the blanks round it.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.find(name).map(|value| value.text.trim())
+    }
+
+    /// A file's name may begin and end with blanks.
+    #[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.find(name).map(|value| (&value.text).into())
+    }
+
     pub fn number<T: FromStr + PartialOrd + Display>(&self, name: &str, least: T, most: T) -> Result<Option<T>, Usage> {
-        let Some(value) = self.find(name) else { return Ok(None) };
-        match value.text.parse() {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match text.parse() {
             Ok(number) if number >= least && number <= most => Ok(Some(number)),
             _ => Err(self.complaint(name, format!("a whole number from {least} to {most} is wanted"))),
         }
     }
 
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, Usage> {
-        let Some(value) = self.find(name) else { return Ok(None) };
-        let duration = humantime::parse_duration(&value.text);
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let duration = humantime::parse_duration(text);
         duration.map(Some).map_err(|_| self.complaint(name, "a duration such as 500ms, 5s, 2m or 1h is wanted"))
     }
 }

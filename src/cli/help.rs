@@ -56,7 +56,7 @@ stillthere lab list                           what states and faults there are\n
     list(&mut text, crate::cli::lab_options::OPTIONS);
     let names = crate::cli::lab_options::presets();
     text += &wrapped("Presets:", names.iter().map(|name| format!("{name},")).chain(["or all".to_string()]));
-    text += "Exit code: 1 a promise broken or a scene not played, 2 a wrong command line.";
+    text += "Exit code 1: broken, or not played; 2: a wrong line. Also STILLTHERE_LAB_CAP=2m.";
     text
 }
 
@@ -65,7 +65,7 @@ stillthere lab list                           what states and faults there are\n
 pub fn of_plan() -> String {
     let mut text = String::from("stillthere plan [options]      what a deadline costs, and whom it drops falsely\n");
     list(&mut text, crate::cli::plan_options::OPTIONS);
-    text += "Any subset will do. docs/plan.md has the formulas.";
+    text += "Any subset will do; or STILLTHERE_PLAN_LOSS=2%. docs/plan.md has the formulas.";
     text
 }
 
@@ -77,7 +77,7 @@ pub fn of_load() -> String {
     text += "Figures of --fail-if: pN, mean, max; connect-pN, lateness-pN and so on; errors,\n";
     text += "connected, held, lost, unanswered, exchanges, rate, connect-rate, bytes-a-peer,\n";
     text += "cpu. Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, a\n";
-    text += "question without an answer or a condition come true; 2 a wrong command line.";
+    text += "question unanswered or a condition true; 2 a wrong line. STILLTHERE_LOAD_TIME=5s";
     text
 }
 

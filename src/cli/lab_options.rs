@@ -66,7 +66,8 @@ const ONLY_MATRIX: [&str; 4] = ["jobs", "json", "html", "markdown"];
 
 /// Reads `run`, `matrix` or `list`, whose options were `given`.
 pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
-    let misplaced = |options: &[&'static str], other: &str| match options.iter().find(|option| given.has(option)) {
+    // In the environment they may stand for both commands.
+    let misplaced = |options: &[&'static str], other: &str| match given.on_command_line(options) {
         Some(option) => Err(given.complaint(option, format!("it belongs to `stillthere lab {other}`"))),
         None => Ok(()),
     };
@@ -88,7 +89,7 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
             if whose.len() != 1 {
                 return Err(given.complaint("preset", "one server at a time; `lab matrix` compares many"));
             }
-            let path = |name| given.text(name).map(Into::into);
+            let path = |name| given.path(name);
             Ok(Command::Run(Run {
                 scene,
                 whose: whose.remove(0),
@@ -99,7 +100,7 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
         }
         "matrix" => {
             misplaced(&ONLY_RUN, "run")?;
-            let path = |name| given.text(name).map(Into::into);
+            let path = |name| given.path(name);
             Ok(Command::Matrix(Matrix {
                 scenes: scenes(&given.words)?,
                 whose: whose(given)?,
@@ -175,10 +176,15 @@ fn no_scene(missing: NoScene) -> Usage {
 const ONLY_SERVER: [&str; 6] = ["speak", "name", "file", "ask", "answer", "banner"];
 
 fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
-    if let Some(line) = given.text("server") {
+    let chosen = given.command_line_first(&["server", "preset"]);
+    if let Some(line) = chosen.text("server") {
+        if chosen.has("preset") {
+            return Err(given.complaint("server", "give it, or --preset, but not both"));
+        }
         return Ok(vec![Whose::Line(server(given, line)?)]);
     }
-    if let Some(option) = ONLY_SERVER.iter().find(|option| given.has(option)) {
+    // In the environment they may stand for a server that is not asked for now.
+    if let Some(option) = given.on_command_line(&ONLY_SERVER) {
         return Err(given.complaint(option, "it goes with --server; presets know what they are and speak"));
     }
     let names = presets();
@@ -191,7 +197,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
             Err(given.complaint("preset", format!("{name:?} is none{nearest}; there are {}, or all", names.join(", "))))
         }
     };
-    match given.text("preset") {
+    match chosen.text("preset") {
         None => Ok(vec![Whose::Ours]),
         Some("all") => names.iter().map(|name| one(name)).collect(),
         Some(list) => list.split(',').map(|name| one(name.trim())).collect(),
@@ -199,9 +205,6 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
 }
 
 fn server(given: &Given, line: &str) -> Result<Line, Usage> {
-    if given.has("preset") {
-        return Err(given.complaint("server", "give it, or --preset, but not both"));
-    }
     let files = given.texts("file").map(|text| file(given, text)).collect::<Result<Vec<_>, _>>()?;
     let texts = || files.iter().map(|file| file.template.as_str()).chain([line]);
     if !texts().any(|text| ["{port}", "{addr}", "{host}"].iter().any(|word| text.contains(word))) {
@@ -218,8 +221,9 @@ fn server(given: &Given, line: &str) -> Result<Line, Usage> {
             );
         }
     }
-    let ask = given.text("ask").map(bytes).transpose().map_err(|why| given.complaint("ask", why))?;
-    let speak = match (given.text("speak"), &ask) {
+    let words = given.command_line_first(&["ask", "speak"]);
+    let ask = words.verbatim("ask").map(bytes).transpose().map_err(|why| given.complaint("ask", why))?;
+    let speak = match (words.text("speak"), &ask) {
         (Some(_), Some(_)) => return Err(given.complaint("ask", "give it, or --speak, but not both")),
         (None, Some(bytes)) if bytes.is_empty() => return Err(given.complaint("ask", "something is to be asked")),
         (None, Some(_)) => Speak::Own,
@@ -230,14 +234,11 @@ fn server(given: &Given, line: &str) -> Result<Line, Usage> {
             built_in.ok_or_else(|| given.complaint("speak", why()))?
         }
     };
-    if given.has("answer") && ask.is_none() {
+    if ask.is_none() && given.on_command_line(&["answer"]).is_some() {
         return Err(given.complaint("answer", "it goes with --ask"));
     }
-    let language = Language {
-        ask: ask.unwrap_or_default(),
-        answer: given.text("answer").unwrap_or_default().to_string(),
-        banner: given.switch("banner")?,
-    };
+    let answer = given.verbatim("answer").filter(|_| ask.is_some()).unwrap_or_default().to_string();
+    let language = Language { ask: ask.unwrap_or_default(), answer, banner: given.switch("banner")? };
     language.pattern().map_err(|why| given.complaint("answer", why))?;
     let name = given.text("name").map(str::to_string);
     if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.contains(['/', '\n'])) {

@@ -7,6 +7,7 @@ use crate::cli::arguments::{Given, Opt};
 use crate::cli::{Usage, serve_options};
 use crate::load::Settings;
 use crate::load::criterion::Criterion;
+use crate::place::Place;
 use crate::speak::Speak;
 
 const CONNECTIONS: &str = "Connections";
@@ -39,11 +40,15 @@ pub const OPTIONS: &[Opt] = &[
 pub fn settings(given: &Given) -> Result<Settings, Usage> {
     let pid = pid(given)?; // before the words: what stands among them may be the second of two
     let target = match given.words.as_slice() {
-        [one] => serve_options::address(one)?,
+        [one] => serve_options::place(one)?,
         [] => return Err(Usage("which server? For instance: stillthere load 127.0.0.1:7007".to_string())),
         [_, more, ..] => return Err(Usage(format!("{more:?}: one server at a time"))),
     };
-    if target.ip().is_unspecified() || target.port() == 0 {
+    let nowhere = match &target {
+        Place::Address(address) => address.ip().is_unspecified() || address.port() == 0,
+        Place::Name { port, .. } => *port == 0,
+    };
+    if nowhere {
         return Err(Usage(format!("{target} is nowhere to connect to; give the address and port of a server")));
     }
     let speak = match given.text("speak") {
@@ -71,7 +76,7 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
     if time.is_zero() {
         return Err(given.complaint("time", "some time is wanted, such as 10s"));
     }
-    let sources = given.text("source").map(|list| sources(given, list, target.ip())).transpose()?;
+    let sources = given.text("source").map(|list| sources(given, list, &target)).transpose()?;
     Ok(Settings {
         target,
         connections,
@@ -87,8 +92,8 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         grace: given.duration("grace")?.unwrap_or(Duration::from_secs(2)),
         fail_if: fail_if(given)?,
         pid,
-        json: given.text("json").map(Into::into),
-        html: given.text("html").map(Into::into),
+        json: given.path("json"),
+        html: given.path("html"),
     })
 }
 
@@ -113,11 +118,13 @@ fn fail_if(given: &Given) -> Result<Vec<Criterion>, Usage> {
     Ok(list.map_err(|because| given.complaint("fail-if", because))?.unwrap_or_default())
 }
 
-fn sources(given: &Given, list: &str, target: IpAddr) -> Result<Vec<IpAddr>, Usage> {
-    let one = |word: &str| match word.trim().parse::<IpAddr>() {
-        Ok(source) if source.is_ipv4() == target.is_ipv4() => Ok(source),
-        Ok(source) => Err(given.complaint("source", format!("{source} cannot reach {target}: not the same family"))),
-        Err(_) => {
+fn sources(given: &Given, list: &str, target: &Place) -> Result<Vec<IpAddr>, Usage> {
+    let one = |word: &str| match (word.trim().parse::<IpAddr>(), target) {
+        (Ok(source), Place::Address(address)) if source.is_ipv4() != address.is_ipv4() => {
+            Err(given.complaint("source", format!("{source} cannot reach {}: not the same family", address.ip())))
+        }
+        (Ok(source), _) => Ok(source),
+        (Err(_), _) => {
             Err(given.complaint("source", format!("{word:?} is no address; this machine's are wanted, with commas")))
         }
     };

@@ -3,10 +3,11 @@
 //! Knows all the rooms; no room knows it.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use crate::cli::arguments::{Arguments, Environment};
+use crate::cli::arguments::{Arguments, Environment, Options};
+use crate::cli::misspelt::{LISTEN, misspelt};
 use crate::cli::nearest::nearest;
 use crate::serve;
 
@@ -16,10 +17,23 @@ mod help;
 mod lab_options;
 #[cfg(feature = "load")]
 mod load_options;
+mod misspelt;
 mod nearest;
 #[cfg(feature = "plan")]
 mod plan_options;
 mod serve_options;
+
+const fn options(command: &'static str, own: &'static [arguments::Opt]) -> Options {
+    Options { command, own, of_server: serve_options::OPTIONS }
+}
+
+const SERVE: Options = options("serve", serve_options::OPTIONS);
+#[cfg(feature = "lab")]
+const LAB: Options = options("lab", lab_options::OPTIONS);
+#[cfg(feature = "plan")]
+const PLAN: Options = options("plan", plan_options::OPTIONS);
+#[cfg(feature = "load")]
+const LOAD: Options = options("load", load_options::OPTIONS);
 
 /// What the program was asked to do.
 #[derive(Debug)]
@@ -53,7 +67,8 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 impl Command {
-    /// Reads the arguments after the program's name, and the environment's `STILLTHERE_*`.
+    /// Reads the arguments after the program's name, and the environment's `STILLTHERE_*`. Nothing is asked of
+    /// the machine, and no name is resolved.
     ///
     /// # Errors
     /// See [`Usage`].
@@ -79,16 +94,32 @@ impl Command {
         }
     }
 
+    /// A sentence for each variable of the environment that looks like an option and is none. `command` is the
+    /// first argument after the program's name.
+    pub fn misspelt(command: Option<&OsStr>, variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
+        let options = match command.and_then(OsStr::to_str) {
+            Some("serve") => SERVE,
+            #[cfg(feature = "lab")]
+            Some("lab") => LAB,
+            #[cfg(feature = "plan")]
+            Some("plan") => PLAN,
+            #[cfg(feature = "load")]
+            Some("load") => LOAD,
+            _ => return Vec::new(),
+        };
+        misspelt(options, variables)
+    }
+
     fn version() -> Self {
         Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())
     }
 
     fn serve(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, serve_options::OPTIONS)? {
+        match Arguments::read(arguments, environment, SERVE)? {
             Arguments::Help => Ok(Self::Tell(help::of_serve())),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(mut given) => {
-                given.words_from("listen", environment)?;
+                given.words_from(LISTEN, SERVE, environment)?;
                 Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
             }
         }
@@ -96,7 +127,7 @@ impl Command {
 
     #[cfg(feature = "plan")]
     fn plan(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, plan_options::OPTIONS)? {
+        match Arguments::read(arguments, environment, PLAN)? {
             Arguments::Help => Ok(Self::Tell(help::of_plan())),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(given) => Ok(Self::Plan(Box::new(plan_options::question(&given)?))),
@@ -105,7 +136,7 @@ impl Command {
 
     #[cfg(feature = "load")]
     fn load(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, load_options::OPTIONS)? {
+        match Arguments::read(arguments, environment, LOAD)? {
             Arguments::Help => Ok(Self::Tell(help::of_load())),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(given) => Ok(Self::Load(Box::new(load_options::settings(&given)?))),
@@ -114,7 +145,7 @@ impl Command {
 
     #[cfg(feature = "lab")]
     fn lab(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, lab_options::OPTIONS)? {
+        match Arguments::read(arguments, environment, LAB)? {
             Arguments::Help => Ok(Self::Tell(help::of_lab())),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(mut given) => {

@@ -81,7 +81,7 @@ pub fn question(given: &Given) -> Result<Question, Usage> {
         heartbeat: some("heartbeat")?,
         heartbeat_timeout: some("heartbeat-timeout")?,
         json: given.switch("json")?,
-        svg: given.text("svg").map(Into::into),
+        svg: given.path("svg"),
     })
 }
 

@@ -1,12 +1,12 @@
 //! What the options of `serve` mean.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt};
 use crate::keepalive::{Keepalive, Unfit, UserTimeout};
 use crate::observe::log::Levels;
+use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
 use crate::serve::{Beats, ServiceName, Settings, timer_wheel};
 
@@ -56,6 +56,9 @@ pub const OPTIONS: &[Opt] = &[
     Opt { group: HEARTBEATS, name: "when-full", value: "HOW", help: "wait (default), refuse or evict-oldest-idle" },
 ];
 
+/// More peers than memory holds.
+const MOST_PEERS: usize = 1_000_000_000;
+
 /// Checks what was given, and fills in the defaults.
 pub fn settings(given: &Given) -> Result<Settings, Usage> {
     let default = Settings::default();
@@ -76,16 +79,16 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
         }
     };
     Ok(Settings {
-        addresses: addresses(&given.words, default.addresses)?,
+        places: places(&given.words, default.places)?,
         keepalive: keepalive(given, Keepalive::default())?,
         backlog: given.number("backlog", 1, i32::MAX as u32)?.unwrap_or(default.backlog),
         reuse_port: given.switch("reuse-port")?,
-        max_connections: given.number("max-connections", 1, u32::MAX as usize)?,
+        max_connections: given.number("max-connections", 1, MOST_PEERS)?,
         service,
         heartbeat: beats(given, service, default.heartbeat)?,
         expect: waiting_time(given, "expect")?,
         limits: limits(given, default.limits)?,
-        max_per_address: given.number("max-per-address", 1, u32::MAX as usize)?,
+        max_per_address: given.number("max-per-address", 1, MOST_PEERS)?,
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
@@ -95,12 +98,13 @@ pub fn settings(given: &Given) -> Result<Settings, Usage> {
 fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {
     let names = ["heartbeat", "heartbeat-timeout"];
     // In the environment they may stand for the whole machine.
-    let chosen = given.on_command_line(&names);
-    if service != ServiceName::Heartbeat
-        && let Some(name) = chosen
-    {
-        let because = "a ping belongs to a protocol: it goes with --service heartbeat; for others there is --expect";
-        return Err(given.complaint(name, because));
+    match given.on_command_line(&names) {
+        Some(name) if service != ServiceName::Heartbeat => {
+            let because =
+                "a ping belongs to a protocol: it goes with --service heartbeat; for others there is --expect";
+            return Err(given.complaint(name, because));
+        }
+        _ => {}
     }
     Ok(Beats {
         after: waiting_time(given, names[0])?.unwrap_or(default.after),
@@ -136,7 +140,7 @@ fn max_memory(given: &Given) -> Result<Option<usize>, Usage> {
 fn bytes(text: &str) -> Option<usize> {
     let unit = text.bytes().last().and_then(|last| b"KMG".iter().position(|unit| *unit == last.to_ascii_uppercase()));
     let (number, shift) = unit.map_or((text, 0), |nth| (&text[..text.len() - 1], 10 * (nth + 1)));
-    number.parse::<usize>().ok()?.checked_mul(1 << shift)
+    number.trim_end().parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
 /// A time that the loop keeps by itself.
@@ -145,37 +149,30 @@ fn waiting_time(given: &Given, name: &'static str) -> Result<Option<Duration>, U
     time.map_err(|unfit| given.complaint(name, unfit.because))
 }
 
-fn addresses(words: &[String], default: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Usage> {
+fn places(words: &[String], default: Vec<Place>) -> Result<Vec<Place>, Usage> {
     if words.is_empty() {
         return Ok(default);
     }
-    words.iter().map(|word| address(word)).collect()
+    words.iter().map(|word| place(word)).collect()
 }
 
-/// Reads an address and a port.
-pub fn address(word: &str) -> Result<SocketAddr, Usage> {
-    word.parse().map_err(|_| {
-        let guess = match (word.parse::<u16>(), word.parse::<IpAddr>(), word.rsplit_once(':')) {
-            (Ok(port), _, _) => format!("; did you mean 127.0.0.1:{port} or [::]:{port}?"),
-            (_, Ok(ip), _) => format!("; did you mean {}?", SocketAddr::new(ip, 7007)),
-            (_, _, Some(("" | "*", port))) => format!("; did you mean [::]:{port}?"),
-            (_, _, Some(("localhost", port))) => format!("; did you mean 127.0.0.1:{port}?"),
-            _ => String::new(),
-        };
-        Usage(format!("{word:?} is not an address and a port, such as 127.0.0.1:7007 or [::]:7007{guess}"))
-    })
+/// Reads an address and a port, or a name and a port.
+pub fn place(word: &str) -> Result<Place, Usage> {
+    Place::read(word).map_err(Usage)
 }
 
 /// Reads the four settings and the user timeout; what was not given is as in `default`.
 pub fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, Usage> {
     let names = ["deadline", "idle", "interval", "count"];
     let chosen = given.command_line_first(&names);
-    if chosen.has("deadline")
-        && let Some(other) = names[1..].iter().find(|name| chosen.has(name))
-    {
-        let because =
-            format!("--deadline stands for --idle, --interval and --count: give it, or those, but not --{other} too");
-        return Err(chosen.complaint("deadline", because));
+    match names[1..].iter().find(|name| chosen.has(name)) {
+        Some(other) if chosen.has("deadline") => {
+            let because = format!(
+                "--deadline stands for --idle, --interval and --count: give it, or those, but not --{other} too"
+            );
+            return Err(chosen.complaint("deadline", because));
+        }
+        _ => {}
     }
     let refused = |unfit: Unfit| given.complaint(unfit.setting, unfit.because);
     let keepalive = match chosen.duration("deadline")? {

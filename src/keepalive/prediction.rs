@@ -91,7 +91,7 @@ impl Keepalive {
                 to: self.deadline() + self.wheel.tick * 2 + TURN + CLOCK_STARTS.1,
             }),
             (_, Guard::Loop { .. }) => Some(Prediction {
-                from: self.deadline().min(gives_up(self.pace())),
+                from: self.deadline().min(gives_up(TRIES, self.pace())),
                 to: self.deadline() + self.wheel.tick * 2 + TURN,
             }),
             (_, Guard::UserTimeout(timeout)) => Some(Prediction {
@@ -100,6 +100,12 @@ impl Keepalive {
             }),
             (_, Guard::Nobody) => None,
         }
+    }
+
+    /// When a kernel whose `tcp_retries2` is lower than usual gives up a silent peer by itself, if that is before the deadline.
+    pub fn given_up_after(&self, tries: u32) -> Option<Duration> {
+        let after = gives_up(tries, self.pace());
+        (matches!(self.guard, Guard::Loop { .. }) && after < self.deadline()).then_some(after)
     }
 
     /// How long an idle peer's connection is silent at most: if every probe is answered, if one is lost, two
@@ -151,9 +157,9 @@ impl Keepalive {
     }
 }
 
-/// When the kernel gives up outstanding data by itself, at the earliest.
-pub(super) fn gives_up(rto_max: Duration) -> Duration {
-    (0..=TRIES).map(|tries| rto_max.min(CLOCK_STARTS.0 * 2u32.pow(tries))).sum()
+/// When the kernel gives up outstanding data by itself, at the earliest, after so many tries.
+pub(super) fn gives_up(tries: u32, rto_max: Duration) -> Duration {
+    (0..=tries.min(TRIES)).map(|tries| rto_max.min(CLOCK_STARTS.0 * 2u32.pow(tries))).sum()
 }
 
 /// The first probe, from 1, for which `over` holds. `over` must hold in the end.

@@ -54,14 +54,17 @@ fn the_kernel_tries_until_the_loop_says_stop() {
         let Guard::Loop { rto_max: Some(rto_max) } = keepalive.guard() else { panic!() };
         assert!(keepalive.pace() * 3 <= keepalive.deadline(), "{seconds} s: tries up to {:?} apart", keepalive.pace());
         let from = keepalive.predict(State::InFlight).unwrap().from;
-        assert_eq!(from, s(seconds).min(gives_up(s(120))), "{seconds} s: the kernel gives up before");
+        assert_eq!(from, s(seconds).min(gives_up(15, s(120))), "{seconds} s: the kernel gives up before");
         // A window that shrinks under data is given up after twice this (`tcp_rtx_probe0_timed_out`).
         assert!(
             rto_max * 2 >= s(seconds).min(s(240)),
             "{seconds} s: a shrunk window is given up after {rto_max:?} × 2"
         );
     }
-    assert_eq!(gives_up(s(120)).as_secs(), 924); // as it was measured, without any option
+    assert_eq!(gives_up(15, s(120)).as_secs(), 924); // as it was measured, without any option
+    // As some set it: 0.2 + 0.4 + 0.8 + 1.6 + 3.2 + 5 s.
+    assert_eq!(Keepalive::default().given_up_after(15), None);
+    assert_eq!(Keepalive::default().given_up_after(5), Some(ms(11_200)));
     let many = keepalive(1, 1, 127);
     assert_eq!(many.predict(State::InFlight).unwrap().from, many.deadline());
 }
@@ -162,18 +165,24 @@ fn a_late_first_probe_does_not_eat_the_others() {
 #[test]
 fn what_the_kernel_refuses_is_named() {
     let refused = |result: Result<Keepalive, Unfit>| result.unwrap_err().to_string();
-    assert_eq!(refused(Keepalive::new(s(0), s(1), 3)), "idle 0s: the kernel takes whole seconds, 1s to 32767s");
+    assert_eq!(
+        refused(Keepalive::new(s(0), s(1), 3)),
+        "idle 0s: the kernel takes whole seconds, 1s to 32767s (9h 6m 7s)"
+    );
     assert_eq!(
         refused(Keepalive::new(s(1), ms(1500), 3)),
-        "interval 1s 500ms: the kernel takes whole seconds, 1s to 32767s"
+        "interval 1s 500ms: the kernel takes whole seconds, 1s to 32767s (9h 6m 7s)"
     );
     assert_eq!(
         refused(Keepalive::new(s(1), s(32768), 3)),
-        "interval 9h 6m 8s: the kernel takes whole seconds, 1s to 32767s"
+        "interval 9h 6m 8s: the kernel takes whole seconds, 1s to 32767s (9h 6m 7s)"
     );
     assert_eq!(refused(Keepalive::new(s(1), s(1), 128)), "count 128: the kernel takes 1 to 127");
     assert!(refused(Keepalive::with_deadline(s(2))).contains("3s is the least"));
-    assert!(refused(Keepalive::with_deadline(ms(4500))).contains("4s or 5s would do"));
+    assert!(refused(Keepalive::with_deadline(ms(4500))).ends_with("; 4s or 5s would do"));
+    assert!(refused(Keepalive::with_deadline(ms(2500))).ends_with("; 3s would do"), "one hint, once");
+    assert!(refused(Keepalive::with_deadline(ms(90_500))).ends_with("; 1m 30s or 1m 31s would do"));
+    assert!(refused(Keepalive::with_deadline(s(31_557_600))).ends_with("; 2days 15h 42m 49s is the most"));
     assert!(refused(Keepalive::with_deadline(s(300_000))).contains("the most"));
     assert!(Keepalive::default().with_user_timeout(UserTimeout::Fixed(s(0))).is_err());
 }

@@ -115,7 +115,8 @@ pub(super) fn whole_seconds(setting: &'static str, value: Duration) -> Result<()
         return Ok(());
     }
     let given = humantime::format_duration(value).to_string();
-    Err(unfit(setting, given, format!("the kernel takes whole seconds, 1s to {MOST_SECONDS}s")))
+    let most = humantime::format_duration(Duration::from_secs(MOST_SECONDS));
+    Err(unfit(setting, given, format!("the kernel takes whole seconds, 1s to {MOST_SECONDS}s ({most})")))
 }
 
 pub(crate) fn unfit(setting: &'static str, given: String, because: String) -> Unfit {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::reactor::unblock;
+
 /// How often something is looked at that announces nothing by itself.
 pub const GLANCE: Duration = Duration::from_millis(20);
 
@@ -25,9 +27,11 @@ impl Interrupt {
     /// The handlers cannot be installed.
     pub fn listen() -> io::Result<Self> {
         let interrupt = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let signals = [SIGINT, SIGTERM, SIGHUP];
+        for signal in signals {
             signal_hook::flag::register(signal, Arc::clone(&interrupt.0))?;
         }
+        unblock(&signals)?;
         Ok(interrupt)
     }
 

@@ -87,6 +87,13 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// A process that the lab starts for itself, once and again: what a person is to be told was said.
+    pub fn is_of_a_scene(&self) -> bool {
+        matches!(self, Self::Client { .. } | Self::Textbook { .. })
+    }
+}
+
 /// Whose server is put to the test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {

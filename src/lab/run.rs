@@ -64,10 +64,11 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
     match played.outcome {
         Outcome::CannotBe(why) => Err(format!("{}: {why}", run.scene)),
         Outcome::Judged(verdict) => {
-            if let Err(error) = printer.verdict(&verdict)
-                && error.kind() != io::ErrorKind::BrokenPipe
-            {
-                trouble = Some(format!("cannot write to standard output: {error}"));
+            match printer.verdict(&verdict) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    trouble = Some(format!("cannot write to standard output: {error}"));
+                }
+                _ => {}
             }
             if let Some(file) = svg {
                 file.write(figure::draw(&played.timeline, &verdict).as_bytes())?;

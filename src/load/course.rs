@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::{Duration, Instant};
 
+use crate::count::so_many;
 use crate::load::crowd::Crowd;
 use crate::load::family::Family;
 use crate::load::peer::Phase as Of;
@@ -147,7 +148,7 @@ impl Crowd {
             }
             _ => {
                 let time = at.saturating_sub(self.report.exchanging_from);
-                let words = format!("{} exchanges, {connected} connected", self.report.exchange.len());
+                let words = format!("{}, {connected} connected", so_many(self.report.exchange.len(), "exchange"));
                 self.progress.show(ticks(time), words);
             }
         }

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -73,12 +74,14 @@ pub(super) struct Crowd {
 impl Crowd {
     const ALARM: usize = Names::MAX_KEY;
 
-    /// Joins the loop under `names`; the report goes to `reports` when the run is over.
+    /// Joins the loop under `names`, for a crowd that connects to `target`; the report goes to `reports` when
+    /// the run is over.
     ///
     /// # Errors
     /// The timer cannot be made or registered.
     pub fn open(
         settings: Settings,
+        target: SocketAddr,
         family: Option<Family>,
         registry: &Registry,
         names: Names,
@@ -86,7 +89,7 @@ impl Crowd {
     ) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
         let sources = settings.sources.clone();
-        let opening = Opening::new(settings.target, sources, settings.connect_rate);
+        let opening = Opening::new(target, sources, settings.connect_rate);
         let progress = Progress::new();
         progress.begin("connecting", settings.connections as u64);
         Ok(Self {

@@ -10,19 +10,20 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
+use crate::descriptors;
 use crate::load::criterion::Criterion;
 use crate::load::crowd::Crowd;
 use crate::load::family::Family;
 use crate::load::report::Report;
 use crate::markup::file;
 use crate::observe::stdout;
+use crate::place::Place;
 use crate::reactor::{Reactor, Signals};
 use crate::speak::Speak;
 
@@ -43,10 +44,13 @@ mod schedule;
 pub mod trouble;
 mod turns;
 
+/// How long one of several addresses may take to answer.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// What `load` was asked for, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    pub target: SocketAddr,
+    pub target: Place,
     pub connections: usize,
     /// Opened in a second, at most.
     pub connect_rate: u32,
@@ -77,10 +81,9 @@ pub struct Settings {
 pub fn run(settings: &Settings) -> Result<bool, String> {
     let family = settings.pid.map(Family::of).transpose()?; // before anything is done to the server
     let [json, html] = file::prepare([settings.json.as_ref(), settings.html.as_ref()])?;
-    let limit = getrlimit(Resource::Nofile);
-    // What cannot be had is counted when it is missed.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let report = measure(settings, family)?;
+    descriptors::raise(); // what cannot be had is counted when it is missed
+    let target = target(settings)?;
+    let report = measure(&Settings { target: target.into(), ..settings.clone() }, target, family)?;
     // What cannot be told does not keep the files from being written.
     let told = stdout::tell(&(report::table::write(&report) + "\n"));
     for (file, text) in [(json, report::json::write(&report)), (html, report::page::write(&report))] {
@@ -91,7 +94,29 @@ pub fn run(settings: &Settings) -> Result<bool, String> {
     told.map(|()| report.is_success())
 }
 
-fn measure(settings: &Settings, family: Option<Family>) -> Result<Report, String> {
+/// One address of the server. A name may stand for several, and the server may listen on some of them only:
+/// then the first one counts that takes a connection, as for any client.
+fn target(settings: &Settings) -> Result<SocketAddr, String> {
+    let place = &settings.target;
+    let mut found = place.addresses()?;
+    if let Some(source) = settings.sources.first() {
+        found.retain(|address| address.is_ipv4() == source.is_ipv4());
+        if found.is_empty() {
+            return Err(format!("{source} cannot reach {place}: not the same family"));
+        }
+    }
+    let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, settings.patience.min(LOOK)).is_ok();
+    let chosen = match found[..] {
+        [one] => one,
+        _ => found.iter().copied().find(answers).unwrap_or(found[0]),
+    };
+    if place.is_name() {
+        let _ = writeln!(io::stderr(), "{place} is {chosen}");
+    }
+    Ok(chosen)
+}
+
+fn measure(settings: &Settings, target: SocketAddr, family: Option<Family>) -> Result<Report, String> {
     let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot make an epoll: {error}"))?;
     let grace = Duration::ZERO;
     // A terminal that goes away ends it, as it does every client.
@@ -100,7 +125,7 @@ fn measure(settings: &Settings, family: Option<Family>) -> Result<Report, String
         .map_err(|error| format!("cannot install signal handlers: {error}"))?;
     let (sender, reports) = channel();
     reactor
-        .add(|registry, names| Crowd::open(settings.clone(), family, registry, names, sender))
+        .add(|registry, names| Crowd::open(settings.clone(), target, family, registry, names, sender))
         .map_err(|error| format!("cannot make a timer: {error}"))?;
     reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     let mut report = reports.try_recv().map_err(|_| "it was ended twice, and has no report".to_string())?;

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::count::so_many;
 use crate::markup::svg::{line, text};
 use crate::plan::Plan;
 use crate::plan::curve::{Curve, Point, power};
@@ -42,8 +43,8 @@ pub fn draw(plan: &Plan) -> String {
     let question = &plan.question;
     text(&mut svg, "title", (16.0, 26.0), "start", "What a deadline costs and risks");
     let known = format!(
-        "{} peers, {} of packets lost each way, round trip {}, bursts of {}{}{}",
-        question.peers,
+        "{}, {} of packets lost each way, round trip {}, bursts of {}{}{}",
+        so_many(question.peers, "peer"),
         percent(question.loss),
         duration(question.round_trip),
         duration(question.burst),

@@ -120,7 +120,7 @@ fn best_split(deadline: u64, wish: Wish, good: &impl Fn(&Keepalive) -> bool) -> 
         // With two probes at least: one must not be fatal. The first count that divides and fits is not
         // the best, so all are tried.
         let probing = deadline - idle;
-        for count in (2..=MOST_PROBES.min(probing)).filter(|count| probing.is_multiple_of(*count)) {
+        for count in (2..=MOST_PROBES.min(probing)).filter(|count| probing % *count == 0) {
             let interval = probing / count;
             if interval > idle {
                 continue; // would not keep the deadline

@@ -116,7 +116,10 @@ fn price(text: &mut String, plan: &Plan) {
     row("silence before it asks", duration(plan.keepalive.idle()), duration(plan.heartbeat.silence));
     row(
         "then",
-        format!("{} probes, {} apart", plan.keepalive.count(), duration(plan.keepalive.interval())),
+        match plan.keepalive.count() {
+            1 => format!("one probe, {} to answer", duration(plan.keepalive.interval())),
+            count => format!("{count} probes, {} apart", duration(plan.keepalive.interval())),
+        },
         format!("{} to answer", duration(plan.heartbeat.timeout)),
     );
     let mut both = |name: &str, of: &dyn Fn(&Price) -> String| row(name, of(probes), of(beats));

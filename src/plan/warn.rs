@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
+use crate::count::so_many;
 use crate::keepalive::Guard;
+use crate::keepalive::Keepalive;
 use crate::plan::middlebox::Fate;
 use crate::plan::told::{duration, share};
 use crate::plan::{Kind, Middlebox, Plan, Wanted, heartbeat};
@@ -47,9 +49,8 @@ pub fn warnings(plan: &Plan) -> Vec<String> {
              would do, or fewer probes further apart"
         ));
     }
-    if let Some(one) = question.strictest().filter(|one| one.limit <= heartbeat::RTO_MAX)
-        && !matches!(keepalive.guard(), Guard::Loop { rto_max: Some(_) })
-    {
+    let is_bounded = matches!(keepalive.guard(), Guard::Loop { rto_max: Some(_) });
+    if let Some(one) = question.strictest().filter(|one| one.limit <= heartbeat::RTO_MAX && !is_bounded) {
         warnings.push(format!(
             "while a window stays shut the kernel probes it every {} at last, and {} ({}) forgets it; without \
              --user-timeout two probes are never that far apart",
@@ -58,14 +59,13 @@ pub fn warnings(plan: &Plan) -> Vec<String> {
             duration(one.limit)
         ));
     }
-    if let Wanted::Deadline { usual, .. } = &question.wanted
-        && usual.deadline() == keepalive.deadline()
-        && usual.count() > keepalive.count()
-    {
+    let usual = if let Wanted::Deadline { usual, .. } = &question.wanted { Some(usual) } else { None };
+    let is_less = |usual: &&Keepalive| usual.deadline() == keepalive.deadline() && usual.count() > keepalive.count();
+    if let Some(usual) = usual.filter(is_less) {
         warnings.push(format!(
-            "so that an idle connection is not forgotten there is room for {} probes only, where {} are usual: a shorter \
+            "so that an idle connection is not forgotten there is room for {} only, where {} are usual: a shorter \
              deadline may drop fewer living peers",
-            keepalive.count(),
+            so_many(keepalive.count(), "probe"),
             usual.count(),
         ));
     }

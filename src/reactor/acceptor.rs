@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::SockRef;
 
+use crate::count::so_many;
 use crate::keepalive::Keepalive;
 use crate::reactor::limits::WhenFull;
 use crate::reactor::listen::{Listen, Listening};
@@ -167,7 +168,7 @@ impl Acceptor {
                 WhenFull::Refuse => "who comes now is refused until one departs",
                 WhenFull::EvictOldestIdle => "who comes now takes the place of the one that has been idle longest",
             };
-            warn!("the limit of {} connections is reached: {what}", capacity.limit());
+            warn!("the limit of {} is reached: {what}", so_many(capacity.limit(), "connection"));
         }
         if !self.is_ready(capacity) {
             return Accepted::Nobody;

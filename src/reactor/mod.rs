@@ -25,9 +25,12 @@ pub use self::readiness::Readiness;
 pub(crate) use self::service::Script;
 pub use self::service::{Peer, Service};
 pub use self::signals::Signals;
+#[cfg(feature = "lab")]
+pub(crate) use self::signals::unblock;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
 pub use self::tally::{Departures, Tally};
 pub use self::timers::{Clock, Moment};
+use crate::count::so_many;
 use crate::keepalive::{Unfit, unfit};
 use crate::machine::Machine;
 
@@ -295,7 +298,7 @@ impl Reactor {
         let result = self.poll.poll(&mut self.events, timeout);
         if let Some(before) = before {
             let (waited, count) = (self.clock.now().since(before), self.events.iter().count());
-            trace!("turn: waited {waited:?}: {count} events");
+            trace!("turn: waited {waited:?}: {}", so_many(count, "event"));
         }
         self.now = self.look_at_the_clock(self.until);
         match result {

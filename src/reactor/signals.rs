@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use libc::c_int;
 use log::{info, trace, warn};
 use mio::event::Event;
 use mio::{Interest, Registry};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
 };
@@ -17,6 +19,18 @@ use crate::reactor::source::{Names, Request, Source, Turn};
 /// What ends a process that does not ask for it (signal(7)), and is sent by habit: when a terminal goes
 /// away or a log is rotated, to reload, by a timer that was inherited. It is told of, and all goes on.
 const UNHEEDED: [i32; 7] = [SIGHUP, SIGQUIT, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
+
+const OBEYED: [c_int; 3] = [SIGTERM, SIGINT, SIGUSR1];
+
+/// Lifts the signal mask of this thread: a program inherits it from its parent, which may have blocked some
+/// (sigprocmask(2), execve(2)), and a blocked signal is never told.
+///
+/// # Errors
+/// What sigprocmask(2) says.
+pub fn unblock(signals: &[c_int]) -> io::Result<()> {
+    let signals: SigSet = signals.iter().filter_map(|&signal| Signal::try_from(signal).ok()).collect();
+    Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&signals), None)?)
+}
 
 /// SIGTERM and SIGINT stop the loop, a second one at once; SIGUSR1 asks for the figures.
 pub struct Signals {
@@ -32,7 +46,7 @@ impl Signals {
     /// # Errors
     /// The handlers or their pipe cannot be made or registered.
     pub fn open(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
-        let pipe = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
+        let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED)?;
         Self::join(pipe, grace, registry, names)
     }
 
@@ -42,7 +56,7 @@ impl Signals {
     /// # Errors
     /// The handlers or their pipe cannot be made or registered.
     pub fn open_and_outlive_the_others(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
-        let pipe = signal_hook_mio::v1_0::Signals::new([SIGTERM, SIGINT, SIGUSR1].iter().chain(&UNHEEDED))?;
+        let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED.iter().chain(&UNHEEDED))?;
         // The log may grow no more (RLIMIT_FSIZE): then the write says so. To tell of it would be one more.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Self::join(pipe, grace, registry, names)
@@ -54,6 +68,7 @@ impl Signals {
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
+        unblock(&OBEYED)?; // now that a pending one is obeyed and does not kill
         registry.register(&mut pipe, names.token(0), Interest::READABLE)?;
         Ok(Self { pipe, pending: false, grace, stopping: false })
     }

@@ -62,7 +62,10 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} connected, {} accepted, {} lost before, ", self.connected, self.accepted, self.lost)?;
+        write!(f, "{} connected, {} accepted, ", self.connected, self.accepted)?;
+        if self.lost > 0 {
+            write!(f, "{} lost before, ", self.lost)?;
+        }
         self.departures.fmt(f)
     }
 }
@@ -106,7 +109,9 @@ mod tests {
     #[test]
     fn a_tally_reads_as_a_sentence() {
         let mut tally = Tally { connected: 2, accepted: 5, ..Tally::default() };
-        assert_eq!(tally.to_string(), "2 connected, 5 accepted, 0 lost before, 0 departed");
+        assert_eq!(tally.to_string(), "2 connected, 5 accepted, 0 departed");
+        tally.lost = 1;
+        assert_eq!(tally.to_string(), "2 connected, 5 accepted, 1 lost before, 0 departed");
         for departure in [Departure::Closed, Departure::ProbesUnanswered, Departure::Closed] {
             tally.departures.count(departure);
         }

@@ -225,6 +225,7 @@ pub static ROWS: &[Row] = &[
         &[],
     ),
     Row::of(&["rt_sigaction"], &["EFAULT", "EINVAL"], Refuses, &[]),
+    Row::of(&["rt_sigprocmask"], &["EFAULT", "EINVAL"], Refuses, &[]),
     Row::of(&["rt_sigreturn"], &[], Absent, &[]), // never fails, says sigreturn(2)
     // The log, and what is told at the start.
     Row::of(&["write"], WRITE, Goes, &[Comes, Closes, Asks, Stops]),

@@ -4,6 +4,8 @@
 //! reads what passed on the wire and so knows less than the two kernels: where it cannot tell, it
 //! says the plainer thing.
 
+use crate::count::so_many;
+
 /// A TCP segment, without its bytes.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -122,7 +124,9 @@ impl Conversation {
         let is_pure = segment.length == 0 && !segment.fin;
         let shut = match (window_before, from.window) {
             (Some(0), Some(0)) if is_pure => "window still shut".to_string(),
-            (Some(0), Some(1..)) => format!("window open again, {} bytes free", from.window.unwrap_or_default()),
+            (Some(0), Some(1..)) => {
+                format!("window open again, {} free", so_many(from.window.unwrap_or_default(), "byte"))
+            }
             (Some(1..), Some(0)) => "window shut".to_string(),
             _ => String::new(),
         };
@@ -134,7 +138,7 @@ impl Conversation {
             (false, None, None) if window_before == Some(0) && !shut.ends_with("shut") => return shut,
             (false, None, None) if window_before != from.window => match from.window {
                 Some(0) => return shut,
-                window => return format!("window update, {} bytes free", window.unwrap_or_default()),
+                window => return format!("window update, {} free", so_many(window.unwrap_or_default(), "byte")),
             },
             (false, None, None) if to.unacknowledged != to.next => {
                 to.duplicates += 1;
@@ -188,8 +192,8 @@ impl End {
         Some(match (handshake, bytes, fin) {
             (true, ..) => "ACK, handshake done".to_string(),
             (_, 0, 1) => "ACK of FIN".to_string(),
-            (_, bytes, 1) => format!("ACK of {bytes} bytes and FIN"),
-            (_, bytes, _) => format!("ACK of {bytes} bytes"),
+            (_, bytes, 1) => format!("ACK of {} and FIN", so_many(bytes, "byte")),
+            (_, bytes, _) => format!("ACK of {}", so_many(bytes, "byte")),
         })
     }
 
@@ -214,9 +218,8 @@ impl End {
             self.fin |= segment.fin;
             return match (segment.length, segment.fin) {
                 (0, _) => "FIN".to_string(),
-                (length, true) => format!("data, {length} bytes, and FIN"),
-                (1, false) => "data, 1 byte".to_string(),
-                (length, false) => format!("data, {length} bytes"),
+                (length, true) => format!("data, {}, and FIN", so_many(length, "byte")),
+                (length, false) => format!("data, {}", so_many(length, "byte")),
             };
         }
         let from = segment.seq.wrapping_sub(self.first.unwrap_or_default());

@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 
+use crate::count::so_many;
 use crate::lab::decode::{awaits_answer, takes};
 use crate::lab::excerpt::{Line, excerpt, packet_words};
 use crate::lab::terminal::{measured, predicted, printable};
@@ -209,7 +210,7 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict, columns: &Columns) -> Vec
     for shown in excerpt(timeline, MOST) {
         let entry = shown.entry();
         let (what, words) = match (shown, &entry.what) {
-            (Line::LeftOut(count, _), _) => (Drawn::LeftOut, format!("… {count} packets more")),
+            (Line::LeftOut(count, _), _) => (Drawn::LeftOut, format!("… {} more", so_many(count, "packet"))),
             (Line::Entry(_), What::Packet { words, .. }) => {
                 let later = entries.iter().position(|one| std::ptr::eq(one, entry)).map_or(0, |at| at + 1);
                 let alone = is_lost(entry, entries.get(later..).unwrap_or_default());

@@ -60,6 +60,8 @@ impl Matrix {
     pub fn summary(&self) -> String {
         let kept = match (self.kept(), self.cells.len()) {
             (_, 0) => "no scene was run".to_string(),
+            (0, 1) => "the scene did not keep its promise".to_string(),
+            (1, 1) => "the scene kept its promise".to_string(),
             (kept, all) if kept == all => format!("all {all} scenes kept their promise"),
             (kept, all) => format!("{kept} of {all} scenes kept their promise"),
         };

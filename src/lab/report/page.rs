@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use crate::count::so_many;
 use crate::lab::excerpt::{Line, excerpt};
 use crate::lab::figure::{self, signed};
 use crate::lab::report::{Cell, FAIR, Matrix, Outcome, cell_words, legend, outcome};
@@ -125,7 +126,7 @@ fn list(timeline: &Timeline) -> String {
     for line in excerpt(timeline, MOST) {
         let entry = line.entry();
         let (who, words) = match (line, &entry.what) {
-            (Line::LeftOut(count, _), _) => ("", format!("… {count} packets more")),
+            (Line::LeftOut(count, _), _) => ("", format!("… {} more", so_many(count, "packet"))),
             (_, What::Packet { words, .. }) => (
                 match entry.who {
                     Who::Client => "client → server",

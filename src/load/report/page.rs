@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
+use crate::count::so_many;
 use crate::load::report::plot::{Plot, Scale, seconds};
 use crate::load::report::{Report, latency, table};
 use crate::markup::svg::escape;
@@ -14,7 +15,7 @@ const STEPS_A_TENTH: u32 = 10;
 
 /// Writes the page.
 pub fn write(report: &Report) -> String {
-    let title = format!("{} connections to {}", report.settings.connections, report.settings.target);
+    let title = format!("{} to {}", so_many(report.settings.connections, "connection"), report.settings.target);
     let title = escape(&title);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
+use crate::count::so_many;
 use crate::load::report::{Held, PERCENTILES, Report, latency, omission};
 use crate::seconds::Seconds;
 use crate::speak::Speak;
@@ -40,7 +41,7 @@ pub fn rows(report: &Report) -> Vec<(String, String)> {
         exchange_rows(report, &mut row);
     }
     if report.unasked > 0 && settings.speak == Speak::None {
-        row("unasked", format!("{} bytes came", report.unasked));
+        row("unasked", format!("{} came", so_many(report.unasked, "byte")));
     }
     server_rows(report, &mut row);
     rows
@@ -72,7 +73,7 @@ fn exchange_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         Some(rate) => format!("at {rate} a second in all"),
         None => "each when it was answered".to_string(),
     };
-    row("asking", format!("{askers} of them, {size} bytes of {speak}, {how}"));
+    row("asking", format!("{askers} of them, {} of {speak}, {how}", so_many(size, "byte")));
     let rate = report.exchanges_a_second().filter(|rate| *rate > 0.0);
     let rate = rate.map_or(String::new(), |rate| format!(": {rate:.0} a second"));
     row("exchanges", format!("{}{rate}", report.exchanges));

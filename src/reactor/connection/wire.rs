@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use log::trace;
 
+use crate::count::so_many;
 use crate::reactor::address::PeerAddress;
 use crate::reactor::departure::Departure;
 use crate::reactor::outbox::Outbox;
@@ -105,7 +106,7 @@ impl<S: Stream> Wire<S> {
     pub(super) fn flush(&mut self) -> Step {
         let Some(outbox) = &mut self.outbox else { return Step::Blocked };
         let result = self.stream.write(outbox.waiting());
-        trace!("{}: write of {} waiting bytes {}", self.peer, outbox.waiting().len(), Told(&result));
+        trace!("{}: write of {} {}", self.peer, so_many(outbox.waiting().len(), "waiting byte"), Told(&result));
         match &result {
             Ok(count) => outbox.advance(*count),
             Err(error) if Departure::is_want_of_memory(error) => return Step::Starved,
@@ -207,7 +208,7 @@ impl<S: Stream> Line for Wire<S> {
         let mut rest = bytes;
         if self.outbox.is_none() && self.readiness.has(Readiness::WRITABLE) && !bytes.is_empty() {
             let result = self.stream.write(bytes);
-            trace!("{}: write of {} bytes {}", self.peer, bytes.len(), Told(&result));
+            trace!("{}: write of {} {}", self.peer, so_many(bytes.len(), "byte"), Told(&result));
             rest = &bytes[self.written(result)..];
         }
         if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::Ended) {
@@ -255,7 +256,7 @@ pub(super) struct Told<'a>(pub &'a io::Result<usize>);
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Ok(count) => write!(f, "{count} bytes"),
+            Ok(count) => so_many(*count, "byte").fmt(f),
             Err(error) => write!(f, "says {error}"),
         }
     }

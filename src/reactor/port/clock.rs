@@ -15,6 +15,7 @@ use mio::Registry;
 use mio::net::TcpStream;
 use slab::Slab;
 
+use crate::count::so_many;
 use crate::keepalive::owing::Owing;
 use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::{Connection, Output, Sign};
@@ -273,7 +274,7 @@ impl Port {
             self.enqueue(key);
         }
         if lost > 0 {
-            warn!("the grace time is over: {lost} peers have not acknowledged all of their output");
+            warn!("the grace time is over, and not all output was acknowledged: by {}", so_many(lost, "peer"));
         }
     }
 }

@@ -163,12 +163,12 @@ impl Port {
     fn most_idle(&mut self, turn: &Turn<'_>) -> Option<u32> {
         let mut found: Option<(Moment, Ticket)> = None;
         let mut asked = 0;
-        while asked < ASK_BUDGET
-            && let Some(known) = self.idle.next()
-            && known + BUSY <= turn.now
-            && found.is_none_or(|(earliest, _)| earliest > known + TICK)
-            && let Some(ticket) = self.idle.due(turn.now)
-        {
+        while asked < ASK_BUDGET {
+            let Some(known) = self.idle.next() else { break };
+            if known + BUSY > turn.now || found.is_some_and(|(earliest, _)| earliest <= known + TICK) {
+                break;
+            }
+            let Some(ticket) = self.idle.due(turn.now) else { break };
             // Who has gone is off the agenda now, and is met no more.
             let Some(active) = self.last_active(ticket, turn) else { continue };
             asked += 1;

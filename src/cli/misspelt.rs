@@ -1,0 +1,44 @@
+//! Variables of the environment that look like ours and are none: what they were to set is not set.
+
+use std::ffi::OsString;
+
+use crate::cli::arguments::{Options, PREFIX, shout};
+use crate::cli::nearest::nearest;
+
+/// The commands, built in or not: what begins with another one's name is not for this one.
+const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
+/// No options: that the lab was started again by itself, and which program the benchmarks are to run.
+const OTHERS: [&str; 2] = ["LAB_INSIDE", "BINARY"];
+/// Stands for the words of `serve`.
+pub const LISTEN: &str = "listen";
+
+/// A sentence for each variable that was given a value and is no option's.
+pub fn misspelt(options: Options, variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (variable, value) in variables {
+        let Some(rest) = variable.to_str().and_then(|variable| variable.strip_prefix(PREFIX)) else { continue };
+        if value.to_string_lossy().trim().is_empty() || OTHERS.contains(&rest) {
+            continue;
+        }
+        let command =
+            COMMANDS.into_iter().find(|command| rest.strip_prefix(command).is_some_and(|rest| rest.starts_with('_')));
+        let own = shout(options.command);
+        let (scope, name) = match command {
+            Some(command) if command == own => rest.split_at(own.len() + 1),
+            Some(_) => continue,
+            None => ("", rest),
+        };
+        let table = if scope.is_empty() { options.of_server } else { options.own };
+        let names = || table.iter().map(|option| shout(option.name)).chain([shout(LISTEN)]);
+        if names().any(|known| known == name) {
+            continue;
+        }
+        // `STILLTHERE_JSON`, where it is STILLTHERE_PLAN_JSON.
+        let guess = match options.own.iter().find(|option| shout(option.name) == name) {
+            Some(_) => format!("; did you mean {PREFIX}{own}_{name}?"),
+            None => nearest(name, &format!("{PREFIX}{scope}"), names().collect::<Vec<_>>().iter().map(String::as_str)),
+        };
+        sentences.push(format!("{PREFIX}{rest} is set, but there is no such option{guess}"));
+    }
+    sentences
+}

@@ -1,0 +1,31 @@
+//! So many of something, as a person says it: `1 peer`, `2 peers`.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// A number, and the name of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(u64, &'static str);
+
+/// So many of `one`.
+pub fn so_many(number: impl TryInto<u64>, one: &'static str) -> Count {
+    Count(number.try_into().unwrap_or(u64::MAX), one)
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, one) = self;
+        write!(f, "{number} {one}{}", if *number == 1 { "" } else { "s" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one() {
+        let told = [0usize, 1, 2].map(|number| so_many(number, "peer").to_string());
+        assert_eq!(told, ["0 peers", "1 peer", "2 peers"]);
+    }
+}

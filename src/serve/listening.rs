@@ -1,0 +1,143 @@
+//! From places to listening sockets, and what a person is told of one that cannot be had.
+//!
+//! Owns the order in which it is tried, and the advice. Knows not what else is told at the start.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use log::warn;
+
+use crate::place::Place;
+use crate::reactor::{Listen, Listening, Reactor, Service};
+use crate::serve::{Beats, ServiceName, Settings};
+use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
+use crate::sysctl;
+
+/// Listens on each address of each place. Names are resolved now, and never again. A name may have
+/// addresses that this machine has no use for, such as the IPv6 one of `localhost`: one that works will do.
+pub fn listen_everywhere(reactor: &mut Reactor, settings: &Settings) -> Result<Vec<Listening>, String> {
+    let mut places = Vec::new();
+    for place in &settings.places {
+        places.push((place, place.addresses()?));
+    }
+    let (mut bound, mut taken) = (Vec::new(), Vec::new());
+    for (place, addresses) in &places {
+        let mut is_served = false;
+        for &address in addresses {
+            // Each port 0 is another one.
+            if address.port() != 0 && taken.contains(&address) {
+                warn!("{place}: {address} was asked for before, and is listened on once");
+                is_served = true;
+                continue;
+            }
+            // Where both families were asked for on one port, the IPv6 socket must leave IPv4 alone.
+            let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
+            let only_v6 = places.iter().any(|(_, addresses)| addresses.iter().any(has_v4));
+            match listen(reactor, settings, address, only_v6) {
+                Ok(listening) => {
+                    bound.push(listening);
+                    taken.push(address);
+                    is_served = true;
+                }
+                Err(error) => {
+                    let sentence = cannot_listen(place, address, &error, &bound);
+                    if !place.is_name() || !is_absent(&error) {
+                        return Err(sentence);
+                    }
+                    warn!("{sentence}");
+                }
+            }
+        }
+        if !is_served {
+            return Err(format!("cannot listen on {place}: none of its addresses is this machine's"));
+        }
+    }
+    Ok(bound)
+}
+
+fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr, only_v6: bool) -> io::Result<Listening> {
+    let listen = Listen::on(address)
+        .backlog(settings.backlog)?
+        .reuse_port(settings.reuse_port)
+        .only_v6(only_v6)
+        .keepalive(settings.keepalive.clone())
+        .limits(settings.limits);
+    match settings.service {
+        ServiceName::Echo => listen_with(reactor, settings, listen, Echo),
+        ServiceName::Discard => listen_with(reactor, settings, listen, Discard),
+        ServiceName::Heartbeat => {
+            let Beats { after, timeout } = settings.heartbeat;
+            // Two servers that are started together need not ask in step.
+            let seed = u64::from(std::process::id());
+            listen_with(reactor, settings, listen, Heartbeat::new(Ping::default(), after, timeout, seed)?)
+        }
+    }
+}
+
+fn listen_with<V: Service + 'static>(
+    reactor: &mut Reactor,
+    settings: &Settings,
+    listen: Listen,
+    service: V,
+) -> io::Result<Listening> {
+    match settings.expect {
+        None => reactor.listen(listen, service),
+        Some(within) => reactor.listen(listen, Expect::new(service, within)?),
+    }
+}
+
+/// This machine has no such address, or none of such a kind.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &[Listening]) -> String {
+    let port = address.port();
+    let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+    let covers = |other: &SocketAddr| other.port() == port && other.ip().is_unspecified();
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => match bound
+            .iter()
+            .find(|other| covers(&other.address) || other.address.port() == port && address.ip().is_unspecified())
+        {
+            Some(other) => {
+                format!("; {} was asked for as well, and one of them covers the other: leave one out", other.address)
+            }
+            None => format!(
+                "; another socket has this address: `ss -ltnp sport = :{port}` shows whose. Stop it, or choose another \
+                 port (--reuse-port shares it between processes that all ask for that)"
+            ),
+        },
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 want root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
+             `setcap cap_net_bind_service=+ep` the program"
+                .to_string()
+        }
+        _ if address.is_ipv6() && is_absent(error) && !has_ipv6(error) => {
+            format!("; this machine has no IPv6: {any_v4} means all of its addresses")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+            let any = SocketAddr::new(any, port);
+            format!("; no interface of this machine has this address: `ip address` lists them, {any} means all of them")
+        }
+        io::ErrorKind::InvalidInput if matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) =>
+        {
+            format!(
+                "; an address of one link wants its interface, such as [{}%eth0]:{port}: `ip -6 address` lists them",
+                address.ip()
+            )
+        }
+        _ => match error.raw_os_error() {
+            Some(libc::EAFNOSUPPORT) => "; this kernel has no support for this kind of address".to_string(),
+            _ => String::new(),
+        },
+    };
+    let of = if place.is_name() { format!("{place}: ") } else { String::new() };
+    format!("{of}cannot listen on {address}: {error}{advice}")
+}
+
+/// The kernel has no IPv6, or no interface has an address of it (`net.ipv6.conf.all.disable_ipv6`).
+fn has_ipv6(error: &io::Error) -> bool {
+    error.raw_os_error() != Some(libc::EAFNOSUPPORT) && sysctl::beginning("/proc/net/if_inet6", &mut [0]) == Some(1)
+}
