@@ -188,14 +188,15 @@ impl Given {
     }
 
     /// The last one counts; conditions add up, for one that is forgotten would be one that holds.
-    fn put(&mut self, mut value: Value) {
+    fn put(&mut self, value: Value) {
         #[cfg(feature = "load")] // only it has such an option
-        if value.name == ADDS_UP {
-            if let Some(before) = self.text(value.name) {
-                value.text = format!("{before},{}", value.text);
-                value.place = format!("--{} {}", value.name, value.text);
+        let value = match self.text(value.name) {
+            Some(before) if value.name == ADDS_UP => {
+                let text = format!("{before},{}", value.text);
+                Value { place: format!("--{} {text}", value.name), text, ..value }
             }
-        }
+            _ => value,
+        };
         #[cfg(feature = "lab")]
         let is_replaced = value.name != REPEATED;
         #[cfg(not(feature = "lab"))]
