@@ -5,13 +5,30 @@
 #     dist/kernels.sh --kernel 6.1 --run 'uname -r; stillthere-lab --version'
 #     dist/kernels.sh --kernel 6.12 --file target/try --seconds 40 --out target/seen --run '/task/try > /out/seen'
 # --file puts files below /task, --out gets what the command leaves in /out.
+# Without --run all of the jobs below are done on all kernels, one after the other, and on the one that runs here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=target/kernels accel=${ACCEL:-tcg,thread=multi}
 # What the lab's networks are made of, and what the harness wants. What these need in turn goes with them.
 modules='veth bridge nf_tables nft_numgen nft_reject_inet nft_ct nft_limit nft_counter nf_conntrack sch_netem tun dummy
     tcp_diag inet_diag virtio_pci virtio_blk'
-programs='ip nft ss strace dash'
+programs='ip tc nft ss strace dash'
+
+# What is done on each kernel: a name, how many seconds it may take, and the command. Each job has a machine of its
+# own. It leaves what it found in $OUT: matrices as NAME.json, which stand below each other in the order of their names,
+# and lines of facts.tsv. A job marked & mostly waits: it is done beside all others, on all kernels at once.
+# --at-once 1: emulated, what sets up a scene would make those late that are watched.
+jobs() {
+    cat <<'END'
+start     40 sh $TASK/start
+3s       300 stillthere lab matrix black-hole none --deadline 3s --jobs 14 --at-once 1 --json $OUT/1-deadline-3s.json
+5s       900 stillthere lab matrix --deadline 5s --jobs 24 --at-once 1 --json $OUT/2-deadline-5s.json
+35s      900 stillthere lab matrix --deadline 35s --keep 70s --jobs 60 --at-once 1 --json $OUT/3-deadline-35s.json
+crowd    150 sh $TASK/crowd
+10m&    1000 stillthere lab matrix idle/black-hole in-flight/black-hole window-shut/black-hole window-shut/none --deadline 10m --keep 12m --cap 12m --jobs 8 --at-once 1 --json $OUT/4-deadline-10m.json
+20m&    1400 stillthere lab matrix window-shut/none reading-paused/none half-closed/none --deadline 5s --keep 20m --jobs 8 --at-once 1 --json $OUT/5-deadline-5s-for-20-minutes.json
+END
+}
 
 say() { echo "kernels: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -22,6 +39,10 @@ offered() {
     apt-cache search --names-only '^linux-image(-[0-9.]+)?-cloud-amd64$' | cut -d' ' -f1 |
         xargs -r apt-cache depends 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2 }' |
         sed -E 's/^linux-image-([0-9]+\.[0-9]+)/\1 &/' | sort -u -k1,1V
+}
+package_of() { # version
+    offered | awk -v version="$1" '$1 == version { print $2 }' | grep . ||
+        die "no Linux $1 is among this machine's packages; there are $(offered | awk '{ printf "%s ", $1 }')."
 }
 unpack() { # package, directory
     mkdir -p "$2" && (cd "$2" && apt-get download -qq -o APT::Sandbox::User=root "$1" >&2) ||
@@ -89,9 +110,9 @@ machine() { # version, command; seconds, memory, files and gather are the option
     run=$(mktemp -d "$out/run.XXXXXX")
     trap 'kill $guest 2>/dev/null; rm -rf '"$run" EXIT
     mkdir -p "$run/root/task" "$run/root/usr/bin"
-    printf '%s\n' "$2" >"$run/root/task/command"
+    printf 'export OUT=/out TASK=/task\n%s\n' "$2" >"$run/root/task/command"
     [[ ${#files[@]} == 0 ]] || cp "${files[@]}" "$run/root/task"
-    install -m 755 target/static/stillthere-lab "$run/root/usr/bin/stillthere" 2>/dev/null || true
+    [[ ! -e $run/root/task/stillthere-lab ]] || mv "$run/root/task/stillthere-lab" "$run/root/usr/bin/stillthere"
     cat $out/tools.cpio "$place/modules.cpio" <(archive "$run/root") >"$run/initramfs"
     truncate -s 64M "$run/disk"
     # cat: qemu opens its standard output anew, which can be done with a pipe whatever it is for us.
@@ -110,7 +131,8 @@ machine() { # version, command; seconds, memory, files and gather are the option
         tail -n 15 "$run/console" >&2 || true
         die "the machine with Linux $1 told no end of its command (qemu: $code); it was given $seconds s."
     fi
-    [[ -z $gather ]] || { mkdir -p "$gather" && { [[ $(head -c 1 "$run/disk" | tr -d '\0') ]] && tar -xf "$run/disk" -C "$gather" || true; }; }
+    # A disk that nothing was written to begins with a zero.
+    if [[ -n $gather && -n $(head -c 1 "$run/disk" | tr -d '\0') ]]; then mkdir -p "$gather" && tar -xf "$run/disk" -C "$gather"; fi
     code=$(<"$run/code")
     rm -rf "$run" && trap - EXIT
     return "$code"
@@ -137,13 +159,56 @@ done
 [[ $seconds =~ ^[1-9][0-9]{0,4}$ && $memory =~ ^[1-9][0-9]{2,5}$ ]] || die "--seconds and --memory (MB) want a number."
 [[ $(uname -m) == x86_64 ]] || die "the machines are x86-64; this one is $(uname -m)."
 command -v apt-cache >/dev/null && command -v dpkg-deb >/dev/null || die "the kernels are Debian's packages, and here is no apt-get."
-dist/needs.sh qemu-system-x86_64 cpio xz ip nft -- ss strace
+dist/needs.sh qemu-system-x86_64 cpio xz ip nft -- tc ss strace dash
 mkdir -p $out
 make_tools
-[[ -n $command && ${#kernels[@]} == 1 ]] || die "--run wants one --kernel."
-[[ -e $out/${kernels[0]}/release ]] || {
-    package=$(offered | awk -v version="${kernels[0]}" '$1 == version { print $2 }')
-    [[ -n $package ]] || die "no Linux ${kernels[0]} is among this machine's packages; there are $(offered | awk '{ printf "%s ", $1 }')."
-    make_kernel "${kernels[0]}" "$package"
+if [[ -n $command ]]; then
+    [[ ${#kernels[@]} == 1 ]] || die "--run wants one --kernel."
+    version=${kernels[0]}
+    [[ -e $out/$version/release ]] || { package=$(package_of "$version") && make_kernel "$version" "$package"; }
+    [[ ! -e target/static/stillthere-lab ]] || files+=(target/static/stillthere-lab)
+    machine "$version" "$command"
+    exit
+fi
+
+dist/static.sh lab >&2
+[[ ${#kernels[@]} != 0 ]] || read -r -a kernels <<<"${KERNELS:-$(offered | awk '{ printf "%s ", $1 }')}"
+[[ ${#kernels[@]} != 0 ]] || die "no kernel is among this machine's packages. As root, 'apt-get update' renews the lists."
+for version in "${kernels[@]}"; do package=$(package_of "$version") && make_kernel "$version" "$package"; done
+files=(target/static/stillthere-lab dist/kernels/start dist/kernels/crowd)
+results=$out/results columns=()
+rm -rf $results && mkdir -p $results
+# This machine's own kernel, without a machine around it.
+here() { # command
+    local bin=$PWD/$out/bin
+    mkdir -p "$bin" && install -m 755 target/static/stillthere-lab "$bin/stillthere"
+    OUT=$PWD/$gather TASK=$PWD/dist/kernels PATH=$bin:$PATH timeout $seconds sh -c "$1" 2>&1
 }
-machine "${kernels[0]}" "$command"
+job() { # kernel, or here; name, seconds, command
+    local version=$1 name=$2 began=$SECONDS code=0
+    seconds=$3 gather=$results/$(column "$1")
+    if [[ $version == here ]]; then here "$4"; else (machine "$version" "$4"); fi >"$results/$version-${name%&}.log" || code=$?
+    # 1: a promise was broken, which is what is to be found out.
+    ((code <= 1)) || { printf '%s\tnot done (%s)\n' "job ${name%&}" "$code" >>"$gather/facts.tsv"; }
+    say "Linux $version, ${name%&}: $(tail -n 3 "$results/$version-${name%&}.log" | grep -m 1 'promise' || echo done) ($((SECONDS - began)) s, code $code)"
+}
+column() { if [[ $1 == here ]]; then uname -r; else cat "$out/$1/release"; fi; } # what a kernel calls itself
+[[ $(id -u) == 0 ]] && kernels+=(here) || say "only root runs the lab here: this machine's own kernel is left out."
+for version in "${kernels[@]}"; do
+    columns+=("$results/$(column "$version")") && mkdir -p "${columns[-1]}"
+    while read -r name limit command; do
+        [[ $name != *'&' ]] || { job "$version" "$name" "$limit" "$command" </dev/null & }
+    done < <(jobs)
+done
+for version in "${kernels[@]}"; do
+    while read -r name limit command; do
+        [[ $name == *'&' ]] || job "$version" "$name" "$limit" "$command" </dev/null
+    done < <(jobs)
+done
+say 'what waits is waited for'
+wait
+target/static/stillthere-lab lab compare "${columns[@]}" >$out/tables.md
+sed -e "s/DATE/$(date -u '+%-d %B %Y')/; s/QEMU/$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/QEMU \1/p')/" \
+    -e "s/ACCEL/$accel/; /^TABLES$/r $out/tables.md" -e '/^TABLES$/d' dist/kernels/page.md >$out/kernels.md
+mv $out/kernels.md docs/kernels.md
+say "docs/kernels.md is written"

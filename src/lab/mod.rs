@@ -29,6 +29,7 @@ use crate::speak::Speak;
 
 pub mod capture;
 pub mod client;
+mod compare;
 pub mod decode;
 mod descriptors;
 mod diary;
@@ -56,6 +57,7 @@ pub mod report;
 mod run;
 pub mod scene;
 mod server;
+mod stage;
 pub mod terminal;
 pub mod textbook;
 pub mod timeline;
@@ -67,6 +69,8 @@ pub enum Command {
     List,
     Run(Run),
     Matrix(Matrix),
+    /// What was found in several places, each a directory.
+    Compare(Vec<PathBuf>),
     /// The scripted peer, which the lab starts for itself.
     Client {
         server: SocketAddr,
@@ -130,6 +134,8 @@ pub struct Matrix {
     pub whose: Vec<Whose>,
     pub settings: Settings,
     pub jobs: usize,
+    /// How many of them may set up, or clear away, at a time.
+    pub at_once: usize,
     pub json: Option<PathBuf>,
     pub html: Option<PathBuf>,
     pub markdown: Option<PathBuf>,
@@ -153,6 +159,7 @@ pub fn obey(command: &Command) -> Result<Promise, String> {
         Command::List => list::print()?,
         Command::Run(run) => return run::run(run, &enter()?),
         Command::Matrix(matrix) => return matrix::run(matrix, &enter()?),
+        Command::Compare(directories) => compare::print(directories)?,
         Command::Client { server, speak, keepalive } => client::run(*server, *speak, *keepalive),
         Command::Textbook { address, keepalive } => {
             textbook::run(*address, keepalive).map_err(|error| format!("cannot listen on {address}: {error}"))?;

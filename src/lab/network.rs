@@ -70,8 +70,7 @@ impl Network {
         let links = [link("client", self.client_address), link("server", self.server_address)].concat();
         ip(Some(&self.middle), &links)?;
         for (end, address) in [(&self.client, self.client_address), (&self.server, self.server_address)] {
-            connect(end, address)?;
-            ip(Some(end), &[format!("route add default via {}", gateway(address))])?;
+            connect(end, address, Some(gateway(address)))?;
         }
         Ok(())
     }
@@ -81,11 +80,17 @@ impl Network {
         let ports = ["client", "server"].map(|port| format!("link set {port} master switch up"));
         let lines = bridge.into_iter().map(str::to_string).chain(ports).collect::<Vec<_>>();
         ip(Some(&self.middle), &lines)?;
-        connect(&self.client, self.client_address)?;
-        connect(&self.server, self.server_address)
+        connect(&self.client, self.client_address, None)?;
+        connect(&self.server, self.server_address, None)
     }
 }
 
-fn connect(end: &Namespace, address: Ipv4Addr) -> Result<(), String> {
-    ip(Some(end), &[format!("address add {address}/24 dev {INTERFACE}"), format!("link set {INTERFACE} up")])
+fn connect(end: &Namespace, address: Ipv4Addr, gateway: Option<Ipv4Addr>) -> Result<(), String> {
+    let mut lines = vec![
+        "link set lo up".to_string(),
+        format!("address add {address}/24 dev {INTERFACE}"),
+        format!("link set {INTERFACE} up"),
+    ];
+    lines.extend(gateway.map(|gateway| format!("route add default via {gateway}")));
+    ip(Some(end), &lines)
 }

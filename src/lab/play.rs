@@ -13,13 +13,14 @@ use crate::lab::diary::Diary;
 use crate::lab::expectation::{Expectation, expect, stall};
 use crate::lab::fault::{is_missing, strike, unstick};
 use crate::lab::follow::{Following, Holding};
-use crate::lab::interrupt::{GLANCE, Interrupt};
+use crate::lab::interrupt::Interrupt;
 use crate::lab::measure::{Row, tcp, timer};
 use crate::lab::network::Network;
 use crate::lab::peer::Peer;
 use crate::lab::program::Program;
 use crate::lab::scene::{Fault, Scene, State};
 use crate::lab::server::Server;
+use crate::lab::stage::{Place, Stage};
 use crate::lab::timeline::{Entry, Timeline, Verdict};
 use crate::lab::verdict::{Seen, judge};
 
@@ -73,7 +74,12 @@ pub struct Played {
 ///
 /// # Errors
 /// A sentence: what went wrong, or that it was interrupted.
-pub fn play(part: &Part, interrupt: &Interrupt, told: &mut dyn FnMut(SystemTime, &Entry)) -> Result<Played, String> {
+pub fn play(
+    part: &Part,
+    stage: &Stage,
+    interrupt: &Interrupt,
+    told: &mut dyn FnMut(SystemTime, &Entry),
+) -> Result<Played, String> {
     let expectation = expect(part.scene, &part.keepalive, part.wheel, part.program.speak);
     let nothing = |why: String| Played {
         timeline: Timeline { entries: Vec::new(), origin: SystemTime::now() },
@@ -85,18 +91,21 @@ pub fn play(part: &Part, interrupt: &Interrupt, told: &mut dyn FnMut(SystemTime,
     if let Some(why) = is_missing(part.scene.fault) {
         return Ok(nothing(why));
     }
-    let mut set = Set::build(part, interrupt, told)?;
+    let mut set = Set::build(part, stage, interrupt, told)?;
     if let Some(why) = set.reach()? {
         return Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::CannotBe(why) });
     }
     set.strike()?;
+    set.place = None;
     let seen = set.watch(expectation)?;
+    set.place = Some(stage.enter());
     let moments = set.diary.moments();
     let verdict = judge(part.scene.to_string(), expectation, moments, seen, part.program.is_ours);
     Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::Judged(verdict) })
 }
 
-/// All that a scene needs. Dropped in this order: programs first, then their networks.
+/// All that a scene needs. Dropped in this order: programs first, then their networks, and the place on
+/// the stage last.
 struct Set<'a> {
     part: &'a Part,
     interrupt: &'a Interrupt,
@@ -107,14 +116,17 @@ struct Set<'a> {
     network: Network,
     crowd: usize,
     struck: Instant,
+    place: Option<Place<'a>>,
 }
 
 impl<'a> Set<'a> {
     fn build(
         part: &'a Part,
+        stage: &'a Stage,
         interrupt: &'a Interrupt,
         told: &'a mut dyn FnMut(SystemTime, &Entry),
     ) -> Result<Self, String> {
+        let place = Some(stage.enter());
         let network = Network::build(part.scene.fault.between(), part.number)?;
         if part.program.by_sysctl {
             network.server.set("ipv4/tcp_keepalive_time", part.keepalive.idle().as_secs())?;
@@ -129,7 +141,7 @@ impl<'a> Set<'a> {
         let peer = Peer::start(&network.client, address, part.program.speak, heartbeat, interrupt)?;
         let is_crowd = part.scene.fault.loss().is_some() && matches!(part.scene.state, State::Idle | State::Exchanged);
         let crowd = if is_crowd { CROWD } else { 1 };
-        Ok(Self { part, interrupt, diary, peer, server, following, network, crowd, struck: Instant::now() })
+        Ok(Self { part, interrupt, diary, peer, server, following, network, crowd, struck: Instant::now(), place })
     }
 
     fn holding(&mut self) -> Result<Holding, String> {
@@ -287,6 +299,7 @@ impl<'a> Set<'a> {
             Expectation::Kept | Expectation::Either => self.part.keep,
             _ => self.part.cap,
         };
+        let glance = glance(&self.part.keepalive);
         let mut heartbeat = Instant::now();
         let mut measured = None;
         let mut left = self.crowd;
@@ -318,7 +331,7 @@ impl<'a> Set<'a> {
                 let gone = self.following.empty_since().unwrap_or_else(Instant::now);
                 measured = Some(gone.saturating_duration_since(self.struck));
             }
-            sleep(GLANCE);
+            sleep(glance);
         }
         let watched = measured.unwrap_or(limit);
         let mut whereabouts = String::new();
@@ -333,7 +346,7 @@ impl<'a> Set<'a> {
         let until = Instant::now() + AFTERMATH;
         while Instant::now() < until {
             self.diary.look(&self.server)?;
-            sleep(GLANCE);
+            sleep(glance);
         }
         // The last ACK of a peer that lives has come by now.
         let orphans = if measured.is_some() { self.following.orphans()? } else { Vec::new() };
@@ -383,6 +396,12 @@ impl<'a> Set<'a> {
             && self.part.scene.state != State::AcceptQueue
             && matches!(self.part.scene.fault, Lossy10 | Lossy30 | Nothing)
     }
+}
+
+/// How often a server is looked at: the rarer the longer the deadline, so that many such scenes can be
+/// watched at once; and often enough that a departure is found in the log's lines ([`Diary::departure`]).
+fn glance(keepalive: &Keepalive) -> Duration {
+    (keepalive.deadline() / 250).clamp(Duration::from_millis(20), Duration::from_millis(100))
 }
 
 /// Output waits, and only window probes are sent.
