@@ -106,7 +106,7 @@ million:
 # Half an hour, on a machine that does nothing else.
 kernels:
 	@dist/needs.sh cargo cc
-	KERNELS='$(KERNELS)' ACCEL='$(ACCEL)' dist/kernels.sh
+	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh
 
 clean:
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the lab on Debian's kernels, each in a virtual machine that is made for it: docs/kernels.md.
-#     make kernels [KERNELS="6.1 6.12"] [ACCEL=kvm]
+#     make kernels [KERNELS="6.1 6.12"] [JOBS="start 5s"] [ACCEL=kvm]
 # Or any one command on any one of them; its output and its exit code are the script's own:
 #     dist/kernels.sh --kernel 6.1 --run 'uname -r; stillthere-lab --version'
 #     dist/kernels.sh --kernel 6.12 --file target/try --seconds 40 --out target/seen --run '/task/try > /out/seen'
@@ -19,7 +19,7 @@ programs='ip tc nft ss strace dash'
 # and lines of facts.tsv. A job marked & mostly waits: it is done beside all others, on all kernels at once.
 # --at-once 1: emulated, what sets up a scene would make those late that are watched.
 jobs() {
-    cat <<'END'
+    awk -v only="${JOBS:-}" '{ name = $1; sub(/&$/, "", name) } only == "" || index(" " only " ", " " name " ")' <<'END'
 start     40 sh $TASK/start
 3s       300 stillthere lab matrix black-hole none --deadline 3s --jobs 14 --at-once 1 --json $OUT/1-deadline-3s.json
 5s       900 stillthere lab matrix --deadline 5s --jobs 24 --at-once 1 --json $OUT/2-deadline-5s.json
