@@ -18,7 +18,7 @@ programs='ip tc nft ss strace dash'
 # own. It leaves what it found in $OUT: matrices as NAME.json, which stand below each other in the order of their names,
 # and lines of facts.tsv. A job marked & mostly waits: it is done beside all others, on all kernels at once.
 # --at-once 1: emulated, what sets up a scene would make those late that are watched.
-jobs() {
+list() {
     awk -v only="${JOBS:-}" '{ name = $1; sub(/&$/, "", name) } only == "" || index(" " only " ", " " name " ")' <<'END'
 start     40 sh $TASK/start
 3s       300 stillthere lab matrix black-hole none --deadline 3s --jobs 14 --at-once 1 --json $OUT/1-deadline-3s.json
@@ -73,7 +73,7 @@ make_tools() {
 # A kernel and its modules: $out/6.1/{release,vmlinuz,modules.cpio}.
 make_kernel() { # version, package
     local place=$out/$1 all root release
-    [[ -e $place/release && $(<"$place/release") == "${2#linux-image-}" && $place/release -nt dist/kernels.sh ]] && return
+    [[ -e $place/release && $(cat "$place/made-of" 2>/dev/null) == "$2 $modules" ]] && return
     rm -rf "$place" && mkdir -p "$place"
     say "$2 is downloaded"
     unpack "$2" "$place/all"
@@ -100,18 +100,18 @@ make_kernel() { # version, package
     mv "$all/boot/vmlinuz-$release" "$place/vmlinuz"
     archive "$root" >"$place/modules.cpio"
     rm -rf "$all" "$root"
+    echo "$2 $modules" >"$place/made-of"
     echo "$release" >"$place/release"
 }
 
 # Boots a kernel, has it do one command, and ends with the command's exit code. The host bounds what the
-# guest cannot, such as a kernel that does not start.
+# guest cannot, such as a kernel that does not start. Runs in a shell of its own.
 machine() { # version, command; seconds, memory, files and gather are the options
-    local place=$out/$1 run code=0
-    run=$(mktemp -d "$out/run.XXXXXX")
-    trap 'kill $guest 2>/dev/null; rm -rf '"$run" EXIT
+    local place=$out/$1 run=$out/runs.$$/$BASHPID code=0 waited=0 qemu
     mkdir -p "$run/root/task" "$run/root/usr/bin"
+    trap 'kill $guest 2>/dev/null || true; rm -rf '"$run"'; rmdir '"${run%/*}"' 2>/dev/null || true' EXIT
     printf 'export OUT=/out TASK=/task\n%s\n' "$2" >"$run/root/task/command"
-    [[ ${#files[@]} == 0 ]] || cp "${files[@]}" "$run/root/task"
+    [[ ${#files[@]} == 0 ]] || cp "${files[@]}" "$run/root/task" || exit 3
     [[ ! -e $run/root/task/stillthere-lab ]] || mv "$run/root/task/stillthere-lab" "$run/root/usr/bin/stillthere"
     cat $out/tools.cpio "$place/modules.cpio" <(archive "$run/root") >"$run/initramfs"
     truncate -s 64M "$run/disk"
@@ -124,21 +124,32 @@ machine() { # version, command; seconds, memory, files and gather are the option
         -kernel "$place/vmlinuz" -initrd "$run/initramfs" \
         -append "console=ttyS0 quiet panic=-1 mitigations=off seconds=$seconds" > >(cat) 2>"$run/trouble" &
     guest=$!
+    echo $guest >"$run/pid"
+    # How long its threads were ready to run and did not: what another's load cost (proc(5), schedstat).
+    while [[ -e /proc/$guest ]]; do
+        qemu=$(cat /proc/$guest/task/$guest/children 2>/dev/null) || true
+        waited=$(cat /proc/${qemu%% *}/task/*/schedstat 2>/dev/null | awk -v last="$waited" '
+            { sum += $2 } END { sum /= 1e9; printf "%.1f", (sum > last ? sum : last) }') || true
+        sleep 0.2
+    done
     wait $guest || code=$?
     guest=
     if [[ ! -s $run/code ]]; then
         cat "$run/trouble" >&2
         tail -n 15 "$run/console" >&2 || true
-        die "the machine with Linux $1 told no end of its command (qemu: $code); it was given $seconds s."
+        say "the machine with Linux $1 told no end of its command (qemu: $code); it was given $seconds s."
+        exit 3
     fi
     # A disk that nothing was written to begins with a zero.
-    if [[ -n $gather && -n $(head -c 1 "$run/disk" | tr -d '\0') ]]; then mkdir -p "$gather" && tar -xf "$run/disk" -C "$gather"; fi
-    code=$(<"$run/code")
-    rm -rf "$run" && trap - EXIT
-    return "$code"
+    if [[ -n $gather ]]; then
+        mkdir -p "$gather"
+        [[ -z $(head -c 1 "$run/disk" | tr -d '\0') ]] || tar -xf "$run/disk" -C "$gather"
+    fi
+    [[ -z $job ]] || printf 'the machine waited for a processor, job %s\t%s of %s s\n' "$job" "$waited" $SECONDS >>"$gather/facts.tsv"
+    exit "$(<"$run/code")"
 }
 
-kernels=() files=() command= seconds=120 memory=700 gather= guest=
+kernels=() files=() command= seconds=120 memory=700 gather= guest= job=
 while (($# > 0)); do
     case $1 in
         --list) offered; exit ;;
@@ -167,7 +178,7 @@ if [[ -n $command ]]; then
     version=${kernels[0]}
     [[ -e $out/$version/release ]] || { package=$(package_of "$version") && make_kernel "$version" "$package"; }
     [[ ! -e target/static/stillthere-lab ]] || files+=(target/static/stillthere-lab)
-    machine "$version" "$command"
+    (machine "$version" "$command")
     exit
 fi
 
@@ -177,38 +188,49 @@ dist/static.sh lab >&2
 for version in "${kernels[@]}"; do package=$(package_of "$version") && make_kernel "$version" "$package"; done
 files=(target/static/stillthere-lab dist/kernels/start dist/kernels/crowd)
 results=$out/results columns=()
-rm -rf $results && mkdir -p $results
+rm -rf $results $out/bin && mkdir -p $results $out/bin
+install -m 755 target/static/stillthere-lab $out/bin/stillthere
+# Whatever ends this, no machine outlives it, and no job.
+trap 'kill $(cat $out/runs.$$/*/pid 2>/dev/null) $(jobs -p) 2>/dev/null || true; wait; rm -rf $out/runs.$$' EXIT
+trap 'exit 130' INT TERM HUP
+
 # This machine's own kernel, without a machine around it.
 here() { # command
-    local bin=$PWD/$out/bin
-    mkdir -p "$bin" && install -m 755 target/static/stillthere-lab "$bin/stillthere"
-    OUT=$PWD/$gather TASK=$PWD/dist/kernels PATH=$bin:$PATH timeout $seconds sh -c "$1" 2>&1
+    mkdir -p "$gather"
+    OUT=$PWD/$gather TASK=$PWD/dist/kernels PATH=$PWD/$out/bin:$PATH timeout "$seconds" sh -c "$1" 2>&1
 }
-job() { # kernel, or here; name, seconds, command
-    local version=$1 name=$2 began=$SECONDS code=0
-    seconds=$3 gather=$results/$(column "$1")
-    if [[ $version == here ]]; then here "$4"; else (machine "$version" "$4"); fi >"$results/$version-${name%&}.log" || code=$?
-    # 1: a promise was broken, which is what is to be found out.
-    ((code <= 1)) || { printf '%s\tnot done (%s)\n' "job ${name%&}" "$code" >>"$gather/facts.tsv"; }
-    say "Linux $version, ${name%&}: $(tail -n 3 "$results/$version-${name%&}.log" | grep -m 1 'promise' || echo done) ($((SECONDS - began)) s, code $code)"
+name_of() { if [[ $1 == here ]]; then uname -r; else cat "$out/$1/release"; fi; } # what a kernel calls itself
+run_job() { # kernel, or here; name, seconds, command
+    local version=$1 began=$SECONDS code=0 column log
+    job=${2%&} seconds=$3 column=$results/$(name_of "$1") log=$results/$1-${2%&}.log gather=$results/$1-${2%&}
+    if [[ $version == here ]]; then here "$4"; else (SECONDS=0 && machine "$version" "$4"); fi >"$log" || code=$?
+    # 1: a promise was broken, or a scene could not be played, which the table tells.
+    ((code <= 1)) || printf 'job %s\tnot done (%s)\n' "$job" "$code" >>"$gather/facts.tsv"
+    ((code == 0)) || touch "$results/broken"
+    mv "$gather"/*.json "$column" 2>/dev/null || true
+    cat "$gather/facts.tsv" >>"$column/facts.tsv" 2>/dev/null || true
+    say "Linux $version, $job: $(grep -E 'scenes kept their promise' "$log" || tail -n 1 "$log") ($((SECONDS - began)) s, exit code $code)"
 }
-column() { if [[ $1 == here ]]; then uname -r; else cat "$out/$1/release"; fi; } # what a kernel calls itself
 [[ $(id -u) == 0 ]] && kernels+=(here) || say "only root runs the lab here: this machine's own kernel is left out."
+for version in "${kernels[@]}"; do columns+=("$results/$(name_of "$version")"); done
+mkdir -p "${columns[@]}"
+beside=()
 for version in "${kernels[@]}"; do
-    columns+=("$results/$(column "$version")") && mkdir -p "${columns[-1]}"
     while read -r name limit command; do
-        [[ $name != *'&' ]] || { job "$version" "$name" "$limit" "$command" </dev/null & }
-    done < <(jobs)
+        [[ $name != *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & beside+=($!); }
+    done < <(list)
 done
 for version in "${kernels[@]}"; do
     while read -r name limit command; do
-        [[ $name == *'&' ]] || job "$version" "$name" "$limit" "$command" </dev/null
-    done < <(jobs)
+        # In the background, for a signal is heeded only while something is waited for.
+        [[ $name == *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & wait $!; }
+    done < <(list)
 done
-say 'what waits is waited for'
-wait
+say 'the jobs that mostly wait are waited for'
+for one in "${beside[@]}"; do wait "$one"; done
 target/static/stillthere-lab lab compare "${columns[@]}" >$out/tables.md
 sed -e "s/DATE/$(date -u '+%-d %B %Y')/; s/QEMU/$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/QEMU \1/p')/" \
     -e "s/ACCEL/$accel/; /^TABLES$/r $out/tables.md" -e '/^TABLES$/d' dist/kernels/page.md >$out/kernels.md
 mv $out/kernels.md docs/kernels.md
 say "docs/kernels.md is written"
+[[ ! -e $results/broken ]] || die "not all kept their promise, or were done; $results has the logs."
