@@ -107,7 +107,7 @@ make_kernel() { # version, package
 # Boots a kernel, has it do one command, and ends with the command's exit code. The host bounds what the
 # guest cannot, such as a kernel that does not start. Runs in a shell of its own.
 machine() { # version, command; seconds, memory, files and gather are the options
-    local place=$out/$1 run=$out/runs.$$/$BASHPID code=0 waited=0 qemu
+    local place=$out/$1 run=$out/runs.$$/$BASHPID code=0 waited=0 child children
     mkdir -p "$run/root/task" "$run/root/usr/bin"
     trap 'kill $guest 2>/dev/null || true; rm -rf '"$run"'; rmdir '"${run%/*}"' 2>/dev/null || true' EXIT
     printf 'export OUT=/out TASK=/task\n%s\n' "$2" >"$run/root/task/command"
@@ -127,8 +127,8 @@ machine() { # version, command; seconds, memory, files and gather are the option
     echo $guest >"$run/pid"
     # How long its threads were ready to run and did not: what another's load cost (proc(5), schedstat).
     while [[ -e /proc/$guest ]]; do
-        qemu=$(cat /proc/$guest/task/$guest/children 2>/dev/null) || true
-        waited=$(cat /proc/${qemu%% *}/task/*/schedstat 2>/dev/null | awk -v last="$waited" '
+        children=$(cat /proc/$guest/task/$guest/children 2>/dev/null) || true
+        waited=$(for child in $children; do cat /proc/$child/task/*/schedstat; done 2>/dev/null | awk -v last="$waited" '
             { sum += $2 } END { sum /= 1e9; printf "%.1f", (sum > last ? sum : last) }') || true
         sleep 0.2
     done
