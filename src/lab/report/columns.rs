@@ -2,12 +2,16 @@
 //!
 //! Reads back what [`json`](super::json) wrote. Pure: a text goes in, and a text comes out.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use crate::lab::report::cell_words;
 use crate::lab::report::markdown::{capital, plain};
+use crate::lab::timeline::Verdict;
 
 /// One place: a kernel, for instance.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Column {
     pub name: String,
     /// What was found out besides: what, and the value. In the order in which it is to be read.
@@ -16,7 +20,7 @@ pub struct Column {
 }
 
 /// A matrix, as it was written.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Run {
     /// Runs of the same name stand side by side.
     pub name: String,
@@ -28,15 +32,11 @@ pub struct Run {
     scenes: Vec<Scene>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Scene {
     state: String,
     fault: String,
-    predicted: Option<(f64, f64)>,
-    measured: Option<f64>,
-    watched: f64,
-    must_be_kept: bool,
-    kept_its_promise: bool,
+    verdict: Verdict,
 }
 
 impl Run {
@@ -60,13 +60,17 @@ impl Run {
     }
 
     fn score(&self) -> String {
-        let (kept, all) = (self.scenes.iter().filter(|scene| scene.kept_its_promise).count(), self.scenes.len());
+        let (kept, all) =
+            (self.scenes.iter().filter(|scene| scene.verdict.kept_its_promise).count(), self.scenes.len());
         if kept == all { format!("**all {all}**") } else { format!("{kept} of {all}") }
     }
 
     /// How much later than predicted a peer was let go, at most: of a broken promise, and of a busy machine.
     fn latest(&self) -> Option<String> {
-        let late = self.scenes.iter().filter_map(|scene| Some((scene.measured? - scene.predicted?.1, scene)));
+        let late = self.scenes.iter().filter_map(|scene| {
+            let (_, to) = scene.verdict.predicted?;
+            Some((scene.verdict.measured?.as_secs_f64() - to.as_secs_f64(), scene))
+        });
         let (late, scene) = late.max_by(|one, other| one.0.total_cmp(&other.0))?;
         Some(format!("{:.2} s, {}/{}", late.max(0.0), plain(&scene.state), plain(&scene.fault)))
     }
@@ -82,21 +86,27 @@ fn word(value: &Value, name: &str) -> Result<String, String> {
 
 fn scene(value: &Value) -> Result<Scene, String> {
     let flag = |name: &str| value[name].as_bool().ok_or_else(|| format!("a cell's {name:?} is neither true nor false"));
-    Ok(Scene {
-        state: word(&value["state"], "state")?,
-        fault: word(&value["fault"], "fault")?,
-        predicted: value["predicted_from"].as_f64().zip(value["predicted_to"].as_f64()),
-        measured: value["measured"].as_f64(),
-        watched: value["watched"].as_f64().ok_or("a cell's \"watched\" is no number")?,
-        must_be_kept: flag("must_be_kept")?,
+    let time = |name: &str| Duration::try_from_secs_f64(value[name].as_f64()?).ok();
+    let count = |name: &str| value[name].as_u64()?.try_into().ok();
+    let verdict = Verdict {
+        scene: word(&value["scene"], "scene")?,
+        predicted: time("predicted_from").zip(time("predicted_to")),
+        measured: time("measured"),
+        watched: time("watched").ok_or("a cell's \"watched\" is no number of seconds")?,
+        errno: word(&value["errno"], "errno")?,
+        said_by: word(&value["said_by"], "said_by")?,
+        orphan: flag("orphan")?,
+        dropped: count("dropped").zip(count("dropped_of")),
         kept_its_promise: flag("kept_its_promise")?,
-    })
+    };
+    Ok(Scene { state: word(&value["state"], "state")?, fault: word(&value["fault"], "fault")?, verdict })
 }
 
 /// What the cells mean.
 const LEGEND: &str = "Seconds from the fault until the server let the peer go, and in parentheses what was predicted; \
     “kept”: still there at the end, as it must be; “> 60”: still there, 60 s after it. ✓ within its deadline, ✗ not. \
-    On a path that loses packets a living peer may be let go by chance. Those that broke their promise are **bold**.";
+    ~ living peers on a lossy path were dropped (“7/50”: seven of fifty), as its loss allows. ° the program had closed \
+    the descriptor, and the kernel still tried to deliver what was written. Those that broke their promise are **bold**.";
 
 /// Writes the comparison: the facts and how many scenes kept their promise, then a table for each run and
 /// state. A place where a run was not made has dashes.
@@ -170,26 +180,24 @@ fn in_order<'a>(lists: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
 }
 
 fn cell(scene: &Scene) -> String {
-    let seconds = |time: f64| if time < 9.995 { format!("{time:.2}") } else { format!("{time:.1}") };
-    let predicted = match scene.predicted {
-        Some((from, to)) => format!(" ({from:.1}–{to:.1})"),
-        None if scene.must_be_kept && !scene.kept_its_promise => " (kept)".to_string(),
-        None => String::new(),
+    let verdict = &scene.verdict;
+    let words = cell_words(verdict);
+    let predicted = match verdict.predicted {
+        Some((from, to)) => format!(" ({:.1}–{:.1})", from.as_secs_f64(), to.as_secs_f64()),
+        None if verdict.kept_its_promise || verdict.dropped.is_some() => String::new(),
+        None => " (kept)".to_string(),
     };
-    let what = match (scene.measured, scene.predicted) {
-        (Some(time), _) => seconds(time),
-        (None, Some(_)) => format!("> {:.0}", scene.watched),
-        (None, None) => "kept".to_string(),
-    };
-    if scene.kept_its_promise { format!("{what}{predicted} ✓") } else { format!("**{what}{predicted} ✗**") }
+    let (what, mark) = words.rsplit_once(' ').unwrap_or((&words, ""));
+    let said = format!("{what}{predicted} {mark}");
+    if verdict.kept_its_promise { said } else { format!("**{said}**") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lab::report::{Cell, Matrix, json};
-    use crate::lab::timeline::{Timeline, Verdict};
-    use std::time::{Duration, SystemTime};
+    use crate::lab::timeline::Timeline;
+    use std::time::SystemTime;
 
     fn matrix(kernel: &str, living_is_kept: bool) -> Matrix {
         let verdict = |scene: &str, predicted: Option<(u64, u64)>, measured: Option<u64>, kept_its_promise| Verdict {
