@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench instructions two-ways million lab clean
+.PHONY: help run install uninstall test fresh check format static footprint bench instructions two-ways million kernels lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
 	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
 	@echo 'make million    a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
+	@echo 'make kernels    the lab on the kernels that Debian has, old and new, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make format     format the source'
 
 run:
@@ -101,6 +102,11 @@ two-ways:
 million:
 	@dist/needs.sh cargo cc
 	PEERS='$(PEERS)' ACCEL='$(ACCEL)' dist/million.sh
+
+# Half an hour, on a machine that does nothing else.
+kernels:
+	@dist/needs.sh cargo cc
+	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh
 
 clean:
 	$(CARGO) clean

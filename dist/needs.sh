@@ -77,13 +77,14 @@ package() { # program, package manager
         certificates:*) echo ca-certificates ;;
         kill:apt-get) echo procps ;;
         kill:*) echo util-linux ;;
-        ip:dnf | ss:dnf) echo iproute ;;
-        ip:* | ss:*) echo iproute2 ;;
+        ip:dnf | ss:dnf | tc:dnf) echo iproute ;;
+        ip:* | ss:* | tc:*) echo iproute2 ;;
         nginx:apt-get) echo nginx libnginx-mod-stream ;;
         nft:*) echo nftables ;;
         qemu-system-x86_64:dnf) echo qemu-system-x86-core ;;
         qemu-system-x86_64:apt-get | qemu-system-x86_64:pacman) echo qemu-system-x86 ;;
         redis-server:dnf | redis-server:pacman | redis-server:apk) echo redis ;;
+        xz:apt-get) echo xz-utils ;;
         unshare:* | setpriv:*) echo util-linux ;;
         *) echo "$1" ;;
     esac

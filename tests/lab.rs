@@ -156,6 +156,9 @@ fn a_wrong_command_line_is_explained() {
     refused(&["run", "idle", "--speak", "echo"], 2, &["--speak echo", "--server"]);
     refused(&["run", "idle", "--server", "x {port}", "--speak", "french"], 2, &["--speak french", "mqtt"]);
     refused(&["list", "all"], 2, &["takes no names"]);
+    refused(&["run", "idle/reset", "--at-once", "1"], 2, &["--at-once 1", "lab matrix"]);
+    refused(&["compare"], 2, &["which directories?", "lab matrix --json"]);
+    refused(&["compare", "/no/such"], 1, &["cannot read /no/such", "No such file"]);
 }
 
 fn help_and_list_need_no_privilege() {
@@ -232,7 +235,20 @@ fn a_matrix_writes_its_files() {
     let files = ["matrix.json", "matrix.html", "matrix.md"].map(scratch);
     let [json, html, markdown] = files.each_ref().map(|path| path.display().to_string());
     let scenes = ["matrix", "closed", "reset", "idle/black-hole", "reading-paused/rebooted", "idle/arp-gone"];
-    let options = ["--deadline", "3s", "--jobs", "20", "--json", &json, "--html", &html, "--markdown", &markdown];
+    let options = [
+        "--deadline",
+        "3s",
+        "--jobs",
+        "20",
+        "--at-once",
+        "4",
+        "--json",
+        &json,
+        "--html",
+        &html,
+        "--markdown",
+        &markdown,
+    ];
     let output = lab(&[scenes.as_slice(), &options].concat());
     let told = stdout(&output);
     assert!(output.status.success(), "{told}{}", stderr(&output));
@@ -241,6 +257,17 @@ fn a_matrix_writes_its_files() {
         "{told}{}",
         stderr(&output)
     );
+    let compared = scratch("compared");
+    fs::create_dir(&compared).expect("a directory can be made");
+    fs::copy(&files[0], compared.join("1-three-seconds.json")).expect("the file is there");
+    fs::write(compared.join("facts.tsv"), "a fact\tits value\n").expect("a file can be written");
+    let table = stdout(&lab(&["compare", &compared.display().to_string()]));
+    fs::remove_dir_all(&compared).expect("the directory can be removed");
+    for part in
+        ["| a fact | its value |", "promise, three seconds | **all ", "### Accept-queue, three seconds", "| reset | 0."]
+    {
+        assert!(table.contains(part), "{part}: {table}");
+    }
     for (path, part) in files.iter().zip(["\"scenes\"", "<!DOCTYPE html>", "| fault | stillthere |"]) {
         let text = fs::read_to_string(path).expect("the file is written");
         assert!(text.contains(part), "{}: {part}", path.display());

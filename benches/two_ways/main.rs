@@ -19,7 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{Server, raise_descriptor_limit, status};
-use stillthere::lab::{namespaces::Namespace, privilege};
+use stillthere::lab::namespaces::{Namespace, ip};
+use stillthere::lab::privilege;
 
 use self::crowd::{Crowd, Speaks};
 
@@ -145,6 +146,7 @@ fn measure(way: &Way, peers: usize, number: usize) -> Result<Cost, Box<dyn Error
 /// A server with all its peers, that come over so long.
 fn start(way: &Way, peers: usize, number: usize, time: Duration) -> Result<(Namespace, Server, Crowd), Box<dyn Error>> {
     let namespace = Namespace::make(number, "two-ways")?;
+    ip(Some(&namespace), &["link set lo up".to_string()])?;
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace.name(), env!("CARGO_BIN_EXE_stillthere"), "serve", "127.0.0.1:7007"]);
     command.args(way.options.split(' '));

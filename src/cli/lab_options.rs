@@ -51,6 +51,7 @@ pub const OPTIONS: &[Opt] = &[
     Opt { group: RUN, name: "pcap", value: "FILE", help: "" },
     Opt { group: RUN, name: "svg", value: "FILE", help: "the packets, for Wireshark; the timeline, a figure" },
     Opt { group: MATRIX, name: "jobs", value: "N", help: "scenes side by side (default 16)" },
+    Opt { group: MATRIX, name: "at-once", value: "N", help: "and so many set up at a time (default: all of them)" },
     Opt { group: MATRIX, name: "json", value: "FILE", help: "" },
     Opt { group: MATRIX, name: "html", value: "FILE", help: "" },
     Opt { group: MATRIX, name: "markdown", value: "FILE", help: "the table, in three forms" },
@@ -62,9 +63,9 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Options that only one of the two commands has.
 const ONLY_RUN: [&str; 2] = ["pcap", "svg"];
-const ONLY_MATRIX: [&str; 4] = ["jobs", "json", "html", "markdown"];
+const ONLY_MATRIX: [&str; 5] = ["jobs", "at-once", "json", "html", "markdown"];
 
-/// Reads `run`, `matrix` or `list`, whose options were `given`.
+/// Reads `run`, `matrix`, `compare` or `list`, whose options were `given`.
 pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
     // In the environment they may stand for both commands.
     let misplaced = |options: &[&'static str], other: &str| match given.on_command_line(options) {
@@ -106,17 +107,22 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
                 whose: whose(given)?,
                 settings: settings(given)?,
                 jobs: given.number("jobs", 1, 256)?.unwrap_or(16),
+                at_once: given.number("at-once", 1, 256)?.unwrap_or(256),
                 json: path("json"),
                 html: path("html"),
                 markdown: path("markdown"),
             }))
         }
+        "compare" => match given.words.as_slice() {
+            [] => Err(Usage("which directories? Each has the files that `lab matrix --json` wrote".to_string())),
+            words => Ok(Command::Compare(words.iter().map(Into::into).collect())),
+        },
         "list" => match given.words.first() {
             Some(word) => Err(Usage(format!("{word:?}: `stillthere lab list` takes no names"))),
             None => Ok(Command::List),
         },
         other => {
-            let nearest = nearest(other, "", ["run", "matrix", "list", "help"].into_iter());
+            let nearest = nearest(other, "", ["run", "matrix", "compare", "list", "help"].into_iter());
             Err(Usage(format!("{other:?} is nothing that the lab does{nearest}; `stillthere lab --help` lists it")))
         }
     }

@@ -155,7 +155,7 @@ fn read_on(socket: &PacketSocket, shared: &Shared) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::namespaces::Namespace;
+    use crate::lab::namespaces::{Namespace, ip};
     use std::io::Write;
     use std::net::UdpSocket;
 
@@ -172,6 +172,7 @@ mod tests {
             }
         };
         let capture = Capture::start(&namespace.path(), "lo").unwrap();
+        ip(Some(&namespace), &["link set lo up".to_string()]).unwrap();
         let word = b"a datagram of the capture's own test";
         let before = SystemTime::now();
         let talk = || {

@@ -15,6 +15,7 @@ use crate::lab::play::{Outcome, Part, Played, play};
 use crate::lab::program::Program;
 use crate::lab::report::{self, Cell, page, table};
 use crate::lab::scene::{Fault, Scene, State};
+use crate::lab::stage::Stage;
 use crate::lab::terminal::{wants_colours, width};
 use crate::lab::timeline::Verdict;
 use crate::lab::{Matrix, Promise, Settings};
@@ -66,15 +67,16 @@ fn play_all(matrix: &Matrix, programs: &[Program], interrupt: &Interrupt) -> Vec
         }
     }
     let next = AtomicUsize::new(0);
+    let stage = Stage::new(matrix.at_once);
     let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..matrix.jobs.min(parts.len()) {
-            let (sender, parts, next) = (sender.clone(), &parts, &next);
+            let (sender, parts, next, stage) = (sender.clone(), &parts, &next, &stage);
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((program, part)) = parts.get(index).filter(|_| !interrupt.is_asked()) else { return };
-                    let result = play(part, interrupt, &mut |_, _| {});
+                    let result = play(part, stage, interrupt, &mut |_, _| {});
                     let done = Done { program: *program, part: index, scene: part.scene, result };
                     if sender.send(done).is_err() {
                         return;

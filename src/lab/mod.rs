@@ -32,6 +32,7 @@ use crate::speak::Speak;
 
 pub mod capture;
 pub mod client;
+mod compare;
 pub mod decode;
 mod descriptors;
 mod diary;
@@ -62,6 +63,7 @@ pub mod report;
 mod run;
 pub mod scene;
 mod server;
+mod stage;
 pub mod terminal;
 pub mod textbook;
 pub mod timeline;
@@ -73,6 +75,8 @@ pub enum Command {
     List,
     Run(Run),
     Matrix(Matrix),
+    /// What was found in several places, each a directory.
+    Compare(Vec<PathBuf>),
     /// The scripted peer, which the lab starts for itself.
     Client {
         server: SocketAddr,
@@ -148,6 +152,8 @@ pub struct Matrix {
     pub whose: Vec<Whose>,
     pub settings: Settings,
     pub jobs: usize,
+    /// How many of them may set up, or clear away, at a time.
+    pub at_once: usize,
     pub json: Option<PathBuf>,
     pub html: Option<PathBuf>,
     pub markdown: Option<PathBuf>,
@@ -171,6 +177,7 @@ pub fn obey(command: &Command) -> Result<Promise, String> {
         Command::List => list::print()?,
         Command::Run(run) => return run::run(run, &enter()?),
         Command::Matrix(matrix) => return matrix::run(matrix, &enter()?),
+        Command::Compare(directories) => compare::print(directories)?,
         Command::Client { server, speak, language, keepalive } => {
             client::run(*server, *speak, language.clone(), *keepalive);
         }

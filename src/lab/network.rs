@@ -105,8 +105,7 @@ impl Network {
         let addresses = ends.map(|(name, end)| self.address(gateway(end), name));
         ip(Some(&self.middle), &[addresses, links].concat())?;
         for (end, address) in [(&self.client, self.client_address), (&*self.server, self.server_address)] {
-            self.connect(end, address)?;
-            ip(Some(end), &[format!("route add default via {}", gateway(address))])?;
+            self.connect(end, address, Some(gateway(address)))?;
         }
         Ok(())
     }
@@ -116,12 +115,15 @@ impl Network {
         let ports = ["client", "server"].map(|port| format!("link set {port} master switch up"));
         let lines = bridge.into_iter().map(str::to_string).chain(ports).collect::<Vec<_>>();
         ip(Some(&self.middle), &lines)?;
-        self.connect(&self.client, self.client_address)?;
-        self.connect(&self.server, self.server_address)
+        self.connect(&self.client, self.client_address, None)?;
+        self.connect(&self.server, self.server_address, None)
     }
 
-    fn connect(&self, end: &Namespace, address: IpAddr) -> Result<(), String> {
-        ip(Some(end), &[self.address(address, INTERFACE), format!("link set {INTERFACE} up")])
+    fn connect(&self, end: &Namespace, address: IpAddr, gateway: Option<IpAddr>) -> Result<(), String> {
+        let up = ["lo", INTERFACE].map(|link| format!("link set {link} up"));
+        let route = gateway.map(|gateway| format!("route add default via {gateway}"));
+        let lines = [self.address(address, INTERFACE)].into_iter().chain(up).chain(route);
+        ip(Some(end), &lines.collect::<Vec<_>>())
     }
 
     fn address(&self, address: IpAddr, link: &str) -> String {

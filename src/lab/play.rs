@@ -13,7 +13,7 @@ use crate::lab::diary::Diary;
 use crate::lab::expectation::{Expectation, expect, stall};
 use crate::lab::fault::{is_missing, strike, unstick};
 use crate::lab::follow::{Following, Holding};
-use crate::lab::interrupt::{GLANCE, Interrupt};
+use crate::lab::interrupt::Interrupt;
 use crate::lab::measure::{Row, tcp, timer};
 use crate::lab::network::{Family, Network};
 use crate::lab::peer::Peer;
@@ -21,6 +21,7 @@ use crate::lab::preset::mqtt_keepalive;
 use crate::lab::program::{Program, SYSCTLS};
 use crate::lab::scene::{Fault, Scene, State};
 use crate::lab::server::{Server, Start};
+use crate::lab::stage::{Place, Stage};
 use crate::lab::timeline::{Entry, Timeline, Verdict};
 use crate::lab::verdict::{Seen, judge};
 use crate::speak::Speak;
@@ -82,7 +83,12 @@ pub struct Played {
 ///
 /// # Errors
 /// A sentence: what went wrong, or that it was interrupted.
-pub fn play(part: &Part, interrupt: &Interrupt, told: &mut dyn FnMut(SystemTime, &Entry)) -> Result<Played, String> {
+pub fn play(
+    part: &Part,
+    stage: &Stage,
+    interrupt: &Interrupt,
+    told: &mut dyn FnMut(SystemTime, &Entry),
+) -> Result<Played, String> {
     let expectation = expect(part.scene, &part.keepalive, part.wheel, part.program.speak);
     let nothing = |why: String| Played {
         timeline: Timeline { entries: Vec::new(), origin: SystemTime::now() },
@@ -94,18 +100,21 @@ pub fn play(part: &Part, interrupt: &Interrupt, told: &mut dyn FnMut(SystemTime,
     if let Some(why) = is_missing(part.scene.fault, part.family) {
         return Ok(nothing(why));
     }
-    let mut set = Set::build(part, interrupt, told)?;
+    let mut set = Set::build(part, stage, interrupt, told)?;
     if let Some(why) = set.reach()? {
         return Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::CannotBe(why) });
     }
     set.strike()?;
+    set.place = None;
     let seen = set.watch(expectation)?;
+    set.place = Some(stage.enter());
     let moments = set.diary.moments();
     let verdict = judge(part.scene.to_string(), expectation, moments, seen, part.program.is_ours);
     Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::Judged(verdict) })
 }
 
-/// All that a scene needs. Dropped in this order: programs first, then their networks.
+/// All that a scene needs. Dropped in this order: programs first, then their networks, and the place on
+/// the stage last.
 struct Set<'a> {
     part: &'a Part,
     interrupt: &'a Interrupt,
@@ -116,14 +125,17 @@ struct Set<'a> {
     network: Network,
     crowd: usize,
     struck: Instant,
+    place: Option<Place<'a>>,
 }
 
 impl<'a> Set<'a> {
     fn build(
         part: &'a Part,
+        stage: &'a Stage,
         interrupt: &'a Interrupt,
         told: &'a mut dyn FnMut(SystemTime, &Entry),
     ) -> Result<Self, String> {
+        let place = Some(stage.enter());
         let network = Network::build(part.scene.fault.between(), part.family, part.number)?;
         let Part { program, keepalive, .. } = part;
         let address = SocketAddr::new(network.server_address, PORT);
@@ -139,7 +151,7 @@ impl<'a> Set<'a> {
         let peer = Peer::start(&network.client, address, language, mqtt_keepalive(keepalive.deadline()), interrupt)?;
         let is_crowd = part.scene.fault.loss().is_some() && matches!(part.scene.state, State::Idle | State::Exchanged);
         let crowd = if is_crowd { CROWD } else { 1 };
-        Ok(Self { part, interrupt, diary, peer, server, following, network, crowd, struck: Instant::now() })
+        Ok(Self { part, interrupt, diary, peer, server, following, network, crowd, struck: Instant::now(), place })
     }
 
     fn holding(&mut self) -> Result<Holding, String> {
@@ -338,6 +350,7 @@ impl<'a> Set<'a> {
         };
         // In time even if one of them is late by half of what was announced.
         let beat = Duration::from_secs(mqtt_keepalive(self.part.keepalive.deadline()).into()) / 2;
+        let glance = glance(&self.part.keepalive);
         let mut heartbeat = Instant::now();
         let mut measured = None;
         let mut left = self.crowd;
@@ -369,7 +382,7 @@ impl<'a> Set<'a> {
                 let gone = self.following.empty_since().unwrap_or_else(Instant::now);
                 measured = Some(gone.saturating_duration_since(self.struck));
             }
-            sleep(GLANCE);
+            sleep(glance);
         }
         let watched = measured.unwrap_or(limit);
         let mut whereabouts = String::new();
@@ -384,7 +397,7 @@ impl<'a> Set<'a> {
         let until = Instant::now() + AFTERMATH;
         while Instant::now() < until {
             self.diary.look(&self.server)?;
-            sleep(GLANCE);
+            sleep(glance);
         }
         // The last ACK of a peer that lives has come by now.
         let orphans = if measured.is_some() { self.following.orphans()? } else { Vec::new() };
@@ -441,6 +454,12 @@ impl<'a> Set<'a> {
             && self.part.scene.state != State::AcceptQueue
             && matches!(self.part.scene.fault, Lossy10 | Lossy30 | Nothing)
     }
+}
+
+/// How often a server is looked at: the rarer the longer the deadline, so that many such scenes can be
+/// watched at once; and often enough that a departure is found in the log's lines ([`Diary::departure`]).
+fn glance(keepalive: &Keepalive) -> Duration {
+    (keepalive.deadline() / 250).clamp(Duration::from_millis(20), Duration::from_millis(100))
 }
 
 /// Output waits, and only window probes are sent.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use crate::lab::interrupt::Interrupt;
 use crate::lab::network::INTERFACE;
 use crate::lab::play::{Outcome, Part, play};
+use crate::lab::stage::Stage;
 use crate::lab::terminal::{Printer, wants_colours};
 use crate::lab::{Promise, Run, figure, pcapng};
 use crate::markup::file;
@@ -33,7 +34,7 @@ pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
     let wants_files = run.pcap.is_some() || run.svg.is_some();
     let mut trouble = None;
     let mut has_gone = false;
-    let played = play(&part, interrupt, &mut |origin, entry| {
+    let played = play(&part, &Stage::new(1), interrupt, &mut |origin, entry| {
         if !std::mem::replace(&mut opened, true) {
             printer = Printer::new(io::stdout(), colours, Some(origin));
         }

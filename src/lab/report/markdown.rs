@@ -40,7 +40,7 @@ fn words(server: &Matrix, fault: &str, state: &str) -> String {
 }
 
 /// Text that stays text in a table's cell.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut said = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -58,7 +58,7 @@ fn code(text: &str) -> String {
     if text.is_empty() { text } else { format!("`{text}`") }
 }
 
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::lab::timeline::{Timeline, Verdict};
 
+pub mod columns;
 pub mod json;
 pub mod markdown;
 pub mod page;

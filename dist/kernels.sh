@@ -1,0 +1,236 @@
+#!/usr/bin/env bash
+# Runs the lab on Debian's kernels, each in a virtual machine that is made for it: docs/kernels.md.
+#     make kernels [KERNELS="6.1 6.12"] [JOBS="start 5s"] [ACCEL=kvm]
+# Or any one command on any one of them; its output and its exit code are the script's own:
+#     dist/kernels.sh --kernel 6.1 --run 'uname -r; stillthere-lab --version'
+#     dist/kernels.sh --kernel 6.12 --file target/try --seconds 40 --out target/seen --run '/task/try > /out/seen'
+# --file puts files below /task, --out gets what the command leaves in /out.
+# Without --run all of the jobs below are done on all kernels, one after the other, and on the one that runs here.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=target/kernels accel=${ACCEL:-tcg,thread=multi}
+# What the lab's networks are made of, and what the harness wants. What these need in turn goes with them.
+modules='veth bridge nf_tables nft_numgen nft_reject_inet nft_ct nft_limit nft_counter nf_conntrack sch_netem tun dummy
+    tcp_diag inet_diag virtio_pci virtio_blk'
+programs='ip tc nft ss strace dash'
+
+# What is done on each kernel: a name, how many seconds it may take, and the command. Each job has a machine of its
+# own. It leaves what it found in $OUT: matrices as NAME.json, which stand below each other in the order of their names,
+# and lines of facts.tsv. A job marked & mostly waits: it is done beside all others, on all kernels at once.
+# --at-once 1: emulated, what sets up a scene would make those late that are watched.
+list() {
+    awk -v only="${JOBS:-}" '{ name = $1; sub(/&$/, "", name) } only == "" || index(" " only " ", " " name " ")' <<'END'
+start     40 sh $TASK/start
+3s       300 stillthere lab matrix black-hole none --deadline 3s --jobs 14 --at-once 1 --json $OUT/1-deadline-3s.json
+5s       900 stillthere lab matrix --deadline 5s --jobs 24 --at-once 1 --json $OUT/2-deadline-5s.json
+35s      900 stillthere lab matrix --deadline 35s --keep 70s --jobs 60 --at-once 1 --json $OUT/3-deadline-35s.json
+crowd    150 sh $TASK/crowd
+10m&    1000 stillthere lab matrix idle/black-hole in-flight/black-hole window-shut/black-hole window-shut/none --deadline 10m --keep 12m --cap 12m --jobs 8 --at-once 1 --json $OUT/4-deadline-10m.json
+20m&    1400 stillthere lab matrix window-shut/none reading-paused/none half-closed/none --deadline 5s --keep 20m --jobs 8 --at-once 1 --json $OUT/5-deadline-5s-for-20-minutes.json
+END
+}
+
+say() { echo "kernels: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# The kernels that the machine's package lists offer, the oldest first: "6.1 linux-image-6.1.0-56-cloud-amd64".
+# A package without a version depends on the one that has the kernel.
+offered() {
+    apt-cache search --names-only '^linux-image(-[0-9.]+)?-cloud-amd64$' | cut -d' ' -f1 |
+        xargs -r apt-cache depends 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2 }' |
+        sed -E 's/^linux-image-([0-9]+\.[0-9]+)/\1 &/' | sort -u -k1,1V
+}
+package_of() { # version
+    offered | awk -v version="$1" '$1 == version { print $2 }' | grep . ||
+        die "no Linux $1 is among this machine's packages; there are $(offered | awk '{ printf "%s ", $1 }')."
+}
+unpack() { # package, directory
+    mkdir -p "$2" && (cd "$2" && apt-get download -qq -o APT::Sandbox::User=root "$1" >&2) ||
+        die "$1 cannot be had. Is the network up? As root, 'apt-get update' renews the lists."
+    dpkg-deb -x "$2"/*.deb "$2" && rm "$2"/*.deb
+}
+archive() { (cd "$1" && find . | cpio -o -H newc --quiet); } # a directory, as an initramfs
+whole() { mv "$1.part" "$1"; }                                  # what was half done is not taken for done
+
+# busybox and the host's own network tools, with their libraries: the same for all kernels.
+make_tools() {
+    local file=$out/tools.cpio root=$out/tools program path
+    [[ -e $file && $file -nt dist/kernels/init && $file -nt dist/kernels.sh ]] && return
+    [[ -x $out/busybox/bin/busybox ]] || unpack busybox-static $out/busybox
+    rm -rf $root && mkdir -p $root/{bin,sbin,usr/sbin,proc,sys,dev,run,tmp,etc}
+    install -m 755 $out/busybox/bin/busybox $root/bin
+    install -m 755 dist/kernels/init $root/init
+    ln -s /bin/busybox $root/sbin/modprobe
+    ln -s /usr/sbin/dash $root/bin/sh # busybox's shell takes its own ip for ours
+    for program in $programs; do
+        path=$(PATH=$PATH:/usr/sbin:/sbin command -v "$program") || continue
+        install -m 755 "$path" $root/usr/sbin
+        ldd "$path" | grep -o '/[^ ]*' | while read -r path; do install -D -m 755 "$path" "$root$path"; done
+    done
+    archive $root >$file.part && whole $file && rm -rf $root
+}
+
+# A kernel and its modules: $out/6.1/{release,vmlinuz,modules.cpio}.
+make_kernel() { # version, package
+    local place=$out/$1 all root release
+    [[ -e $place/release && $(cat "$place/made-of" 2>/dev/null) == "$2 $modules" ]] && return
+    rm -rf "$place" && mkdir -p "$place"
+    say "$2 is downloaded"
+    unpack "$2" "$place/all"
+    all=$place/all root=$place/root release=${2#linux-image-}
+    local from=$all/lib/modules/$release to=$root/lib/modules/$release
+    [[ -d $from ]] || { mkdir -p "$all/lib" && mv "$all/usr/lib/modules" "$all/lib/"; }
+    # Only a list of what needs what comes of it: the package has none before it is installed.
+    find "$from" -name '*.ko.xz' -print0 | xargs -0 -r -P2 -n64 xz -d
+    $out/busybox/bin/busybox depmod -b "$all" "$release"
+    mkdir -p "$to"
+    awk -v wanted="$modules" '
+        { file = $1; sub(/:$/, "", file); name = file; sub(/.*\//, "", name); sub(/\.ko$/, "", name); gsub(/-/, "_", name)
+          path[name] = file; needs[file] = ""; for (i = 2; i <= NF; i++) needs[file] = needs[file] " " $i }
+        function take(file,   n, i, more) { if (file in taken) return
+            taken[file] = 1; print file; n = split(needs[file], more, " "); for (i = 1; i <= n; i++) take(more[i]) }
+        END { n = split(wanted, names, " "); for (i = 1; i <= n; i++) if (names[i] in path) take(path[names[i]]) }
+    ' "$from/modules.dep" | (cd "$from" && cpio -pdm --quiet "$OLDPWD/$to")
+    cp "$from"/modules.{builtin,order} "$to" 2>/dev/null || true
+    $out/busybox/bin/busybox depmod -b "$root" "$release"
+    # A module that is built in, or that a kernel has not, is none of these files.
+    for module in $modules; do
+        [[ -z $(find "$to" -name "$(sed 's/_/[_-]/g' <<<"$module").ko") ]] || echo "$module"
+    done >"$root/lib/modules/wanted"
+    mv "$all/boot/vmlinuz-$release" "$place/vmlinuz"
+    archive "$root" >"$place/modules.cpio"
+    rm -rf "$all" "$root"
+    echo "$2 $modules" >"$place/made-of"
+    echo "$release" >"$place/release"
+}
+
+# Boots a kernel, has it do one command, and ends with the command's exit code. The host bounds what the
+# guest cannot, such as a kernel that does not start. Runs in a shell of its own.
+machine() { # version, command; seconds, memory, files and gather are the options
+    local place=$out/$1 run=$out/runs.$$/$BASHPID code=0 waited=0 child children
+    mkdir -p "$run/root/task" "$run/root/usr/bin"
+    trap 'kill $guest 2>/dev/null || true; rm -rf '"$run"'; rmdir '"${run%/*}"' 2>/dev/null || true' EXIT
+    printf 'export OUT=/out TASK=/task\n%s\n' "$2" >"$run/root/task/command"
+    [[ ${#files[@]} == 0 ]] || cp "${files[@]}" "$run/root/task" || exit 3
+    [[ ! -e $run/root/task/stillthere-lab ]] || mv "$run/root/task/stillthere-lab" "$run/root/usr/bin/stillthere"
+    cat $out/tools.cpio "$place/modules.cpio" <(archive "$run/root") >"$run/initramfs"
+    truncate -s 64M "$run/disk"
+    # cat: qemu opens its standard output anew, which can be done with a pipe whatever it is for us.
+    # mitigations=off: emulated, they are only slow.
+    timeout $((seconds + 60)) qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m "$memory" \
+        -nodefaults -no-user-config -display none -no-reboot \
+        -serial file:"$run/console" -chardev file,id=said,path=/dev/stdout,append=on -serial chardev:said \
+        -serial file:"$run/code" -drive file="$run/disk",format=raw,if=virtio \
+        -kernel "$place/vmlinuz" -initrd "$run/initramfs" \
+        -append "console=ttyS0 quiet panic=-1 mitigations=off seconds=$seconds" > >(cat) 2>"$run/trouble" &
+    guest=$!
+    echo $guest >"$run/pid"
+    # How long its threads were ready to run and did not: what another's load cost (proc(5), schedstat).
+    while [[ -e /proc/$guest ]]; do
+        children=$(cat /proc/$guest/task/$guest/children 2>/dev/null) || true
+        waited=$(for child in $children; do cat /proc/$child/task/*/schedstat; done 2>/dev/null | awk -v last="$waited" '
+            { sum += $2 } END { sum /= 1e9; printf "%.1f", (sum > last ? sum : last) }') || true
+        sleep 0.2
+    done
+    wait $guest || code=$?
+    guest=
+    if [[ ! -s $run/code ]]; then
+        cat "$run/trouble" >&2
+        tail -n 15 "$run/console" >&2 || true
+        say "the machine with Linux $1 told no end of its command (qemu: $code); it was given $seconds s."
+        exit 3
+    fi
+    # A disk that nothing was written to begins with a zero.
+    if [[ -n $gather ]]; then
+        mkdir -p "$gather"
+        [[ -z $(head -c 1 "$run/disk" | tr -d '\0') ]] || tar -xf "$run/disk" -C "$gather"
+    fi
+    [[ -z $job ]] || printf 'the machine waited for a processor, job %s\t%s of %s s\n' "$job" "$waited" $SECONDS >>"$gather/facts.tsv"
+    exit "$(<"$run/code")"
+}
+
+kernels=() files=() command= seconds=120 memory=700 gather= guest= job=
+while (($# > 0)); do
+    case $1 in
+        --list) offered; exit ;;
+        --kernel | --run | --file | --seconds | --memory | --out)
+            (($# >= 2)) || die "$1 wants a value."
+            case $1 in
+                --kernel) kernels+=("$2") ;;
+                --run) command=$2 ;;
+                --file) files+=("$2") ;;
+                --seconds) seconds=$2 ;;
+                --memory) memory=$2 ;;
+                --out) gather=$2 ;;
+            esac
+            shift 2 ;;
+        *) die "'$1' is no option; there are --kernel, --run, --file, --seconds, --memory, --out and --list." ;;
+    esac
+done
+[[ $seconds =~ ^[1-9][0-9]{0,4}$ && $memory =~ ^[1-9][0-9]{2,5}$ ]] || die "--seconds and --memory (MB) want a number."
+[[ $(uname -m) == x86_64 ]] || die "the machines are x86-64; this one is $(uname -m)."
+command -v apt-cache >/dev/null && command -v dpkg-deb >/dev/null || die "the kernels are Debian's packages, and here is no apt-get."
+dist/needs.sh qemu-system-x86_64 cpio xz ip nft -- tc ss strace dash
+mkdir -p $out
+make_tools
+if [[ -n $command ]]; then
+    [[ ${#kernels[@]} == 1 ]] || die "--run wants one --kernel."
+    version=${kernels[0]}
+    [[ -e $out/$version/release ]] || { package=$(package_of "$version") && make_kernel "$version" "$package"; }
+    [[ ! -e target/static/stillthere-lab ]] || files+=(target/static/stillthere-lab)
+    (machine "$version" "$command")
+    exit
+fi
+
+dist/static.sh lab >&2
+[[ ${#kernels[@]} != 0 ]] || read -r -a kernels <<<"${KERNELS:-$(offered | awk '{ printf "%s ", $1 }')}"
+[[ ${#kernels[@]} != 0 ]] || die "no kernel is among this machine's packages. As root, 'apt-get update' renews the lists."
+for version in "${kernels[@]}"; do package=$(package_of "$version") && make_kernel "$version" "$package"; done
+files=(target/static/stillthere-lab dist/kernels/start dist/kernels/crowd)
+results=$out/results columns=()
+rm -rf $results $out/bin && mkdir -p $results $out/bin
+install -m 755 target/static/stillthere-lab $out/bin/stillthere
+# Whatever ends this, no machine outlives it, and no job.
+trap 'kill $(cat $out/runs.$$/*/pid 2>/dev/null) $(jobs -p) 2>/dev/null || true; wait; rm -rf $out/runs.$$' EXIT
+trap 'exit 130' INT TERM HUP
+
+# This machine's own kernel, without a machine around it.
+here() { # command
+    mkdir -p "$gather"
+    OUT=$PWD/$gather TASK=$PWD/dist/kernels PATH=$PWD/$out/bin:$PATH timeout "$seconds" sh -c "$1" 2>&1
+}
+name_of() { if [[ $1 == here ]]; then uname -r; else cat "$out/$1/release"; fi; } # what a kernel calls itself
+run_job() { # kernel, or here; name, seconds, command
+    local version=$1 began=$SECONDS code=0 column log
+    job=${2%&} seconds=$3 column=$results/$(name_of "$1") log=$results/$1-${2%&}.log gather=$results/$1-${2%&}
+    if [[ $version == here ]]; then here "$4"; else (SECONDS=0 && machine "$version" "$4"); fi >"$log" || code=$?
+    # 1: a promise was broken, or a scene could not be played, which the table tells.
+    ((code <= 1)) || printf 'job %s\tnot done (%s)\n' "$job" "$code" >>"$gather/facts.tsv"
+    ((code == 0)) || touch "$results/broken"
+    mv "$gather"/*.json "$column" 2>/dev/null || true
+    cat "$gather/facts.tsv" >>"$column/facts.tsv" 2>/dev/null || true
+    say "Linux $version, $job: $(grep -E 'scenes kept their promise' "$log" || tail -n 1 "$log") ($((SECONDS - began)) s, exit code $code)"
+}
+[[ $(id -u) == 0 ]] && kernels+=(here) || say "only root runs the lab here: this machine's own kernel is left out."
+for version in "${kernels[@]}"; do columns+=("$results/$(name_of "$version")"); done
+mkdir -p "${columns[@]}"
+beside=()
+for version in "${kernels[@]}"; do
+    while read -r name limit command; do
+        [[ $name != *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & beside+=($!); }
+    done < <(list)
+done
+for version in "${kernels[@]}"; do
+    while read -r name limit command; do
+        # In the background, for a signal is heeded only while something is waited for.
+        [[ $name == *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & wait $!; }
+    done < <(list)
+done
+say 'the jobs that mostly wait are waited for'
+for one in "${beside[@]}"; do wait "$one"; done
+target/static/stillthere-lab lab compare "${columns[@]}" >$out/tables.md
+sed -e "s/DATE/$(date -u '+%-d %B %Y')/; s/QEMU/$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/QEMU \1/p')/" \
+    -e "s/ACCEL/$accel/; /^TABLES$/r $out/tables.md" -e '/^TABLES$/d' dist/kernels/page.md >$out/kernels.md
+mv $out/kernels.md docs/kernels.md
+say "docs/kernels.md is written"
+[[ ! -e $results/broken ]] || die "not all kept their promise, or were done; $results has the logs."
