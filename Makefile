@@ -82,7 +82,7 @@ footprint:
 	STILLTHERE_BINARY=target/static/stillthere \
 		$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
 
-# Five rounds take about ten minutes. Leave the machine alone meanwhile.
+# Five rounds take about a quarter of an hour. Leave the machine alone meanwhile.
 bench:
 	@dist/needs.sh cargo cc -- strace redis-server memcached mosquitto nginx haproxy
 	$(CARGO) build --release --locked --no-default-features --target-dir target/alone

@@ -5,6 +5,7 @@
 //! ratios are taken within a round. Writes docs/benchmarks.md and docs/benchmarks-*.svg; not where names
 //! leave only some of the contestants, and the first one, which the others are compared with.
 
+mod busy;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod contestants;
@@ -41,12 +42,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut measured: Vec<Vec<Option<Figures>>> = vec![Vec::new(); contestants.len()];
     for round in 0..rounds {
-        for (contestant, figures) in contestants.iter().zip(&mut measured) {
+        let mut this_round = Vec::new();
+        for contestant in &contestants {
             eprintln!("round {} of {rounds}: {}", round + 1, contestant.name);
             let outcome = measures::round(contestant, peers, round == 0, &directory);
             // One that cannot do it is told of, and does not spoil the others.
-            figures.push(outcome.inspect_err(|error| eprintln!("    {}: {error}", contestant.name)).ok());
+            this_round.push(outcome.inspect_err(|error| eprintln!("    {}: {error}", contestant.name)).ok());
         }
+        eprintln!("round {} of {rounds}: long exchanges, and many that ask", round + 1);
+        if let Err(error) = busy::round(&contestants, &mut this_round, peers, &directory) {
+            eprintln!("    {error}");
+        }
+        measured.iter_mut().zip(this_round).for_each(|(all, one)| all.push(one));
     }
     drop(backend);
     let _ = fs::remove_dir_all(&directory);

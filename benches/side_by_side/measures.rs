@@ -22,7 +22,7 @@ use crate::common::descriptors;
 use crate::contestants::{AT_ONCE, Contestant};
 
 pub type Figures = BTreeMap<&'static str, f64>;
-type Outcome<T> = Result<T, Box<dyn Error>>;
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long exchanges are measured, each time.
@@ -130,11 +130,11 @@ pub fn round(contestant: &Contestant, peers: usize, at_length: bool, directory: 
     Ok(figures)
 }
 
-struct Bench<'a> {
-    contestant: &'a Contestant,
-    address: SocketAddr,
-    pid: u32,
-    directory: &'a Path,
+pub struct Bench<'a> {
+    pub contestant: &'a Contestant,
+    pub address: SocketAddr,
+    pub pid: u32,
+    pub directory: &'a Path,
 }
 
 impl Bench<'_> {
@@ -155,7 +155,7 @@ impl Bench<'_> {
     }
 
     /// Runs a load to its end, and reads its report.
-    fn report(&self, options: &[&str]) -> Outcome<String> {
+    pub fn report(&self, options: &[&str]) -> Outcome<String> {
         let json = self.directory.join("load.json");
         let output = self.load().args(options).args(["--pid", &self.pid.to_string(), "--json"]).arg(&json).status()?;
         let text = fs::read_to_string(&json)?;
@@ -329,7 +329,7 @@ fn last_word(line: &str) -> f64 {
 }
 
 /// A number of the load's JSON report.
-fn number(json: &str, name: &str) -> Outcome<f64> {
+pub fn number(json: &str, name: &str) -> Outcome<f64> {
     let rest = json.split(&format!("\"{name}\":")).nth(1).ok_or(format!("no {name}"))?;
     let text = rest.split([',', '}']).next().unwrap_or_default();
     text.parse().map_err(|_| format!("{name} is {text:.40}").into())

@@ -21,6 +21,9 @@ pub use self::memory::{Relief, Sizes};
 pub use self::outbox::OUTBOX_LIMIT;
 pub use self::port::Port;
 pub use self::readiness::Readiness;
+#[cfg(target_env = "gnu")]
+pub(crate) use self::scratch::SCRATCH;
+use self::scratch::Scratch;
 #[cfg(test)]
 pub(crate) use self::service::Script;
 pub use self::service::{Peer, Service};
@@ -47,6 +50,7 @@ mod outbox;
 mod port;
 mod queue;
 mod readiness;
+mod scratch;
 mod service;
 mod signals;
 mod source;
@@ -61,9 +65,6 @@ mod tests;
 
 /// How many events are fetched at once.
 const BATCH: usize = 1024;
-/// The one buffer for all reads. No larger than an outbox, so that an echo always fits.
-pub(crate) const SCRATCH: usize = 64 * 1024;
-const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
 /// A slot's number has 32 bits, and there is a way beyond the limit for a few.
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
 /// How often in a row `poll` may fail before the loop gives up.
@@ -89,7 +90,7 @@ pub struct Reactor {
     poll: Poll,
     events: Events,
     sources: Vec<Box<dyn Source>>,
-    scratch: Box<[u8]>,
+    scratch: Scratch,
     clock: Clock,
     capacity: Capacity,
     requests: Vec<Request>,
@@ -124,7 +125,7 @@ impl Reactor {
             return Err(unfit("max-connections", "0".to_string(), "1 is the least".to_string()).into());
         }
         // First of all, while the heap has no room for it: see malloc.rs.
-        let scratch = vec![0; SCRATCH].into();
+        let scratch = Scratch::new();
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(BATCH),
@@ -254,7 +255,7 @@ impl Reactor {
             heard: self.heard,
             clock: self.clock,
             registry: self.poll.registry(),
-            scratch: &mut self.scratch,
+            scratch: self.scratch.bytes(),
             capacity: &mut self.capacity,
             crowded: self.crowded,
             requests: &mut self.requests,
