@@ -1,11 +1,14 @@
 //! The log, on stderr.
 //!
-//! No line is waited for: one that is not taken is left out, counted, and told of with the next, or at the end.
+//! simple_logger decides what is told. It does not write the lines: it prints with `eprintln!`, which
+//! waits for a reader that is stuck, and panics when stderr cannot be written. Here no line is waited
+//! for: one that is not taken is left out, counted, and told of with the next, or at the end.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
+use simple_logger::SimpleLogger;
 
 use crate::observe::stderr::Stderr;
 
@@ -38,17 +41,9 @@ impl std::str::FromStr for Levels {
     }
 }
 
-impl Levels {
-    /// What is told of a module: the longest name that its own begins with decides; of two, the later one.
-    fn of(&self, target: &str) -> LevelFilter {
-        let named = self.modules.iter().filter(|(module, _)| target.starts_with(module.as_str()));
-        named.max_by_key(|(module, _)| module.len()).map_or(self.default, |(_, level)| *level)
-    }
-}
-
 /// The log of this process.
 pub struct Logger {
-    levels: Levels,
+    filter: SimpleLogger,
     stderr: Mutex<Stderr>,
 }
 
@@ -79,7 +74,7 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= self.levels.of(metadata.target())
+        self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -93,10 +88,12 @@ impl Log for Logger {
 
 /// Starts the log. Once in a process; a second call changes nothing.
 pub fn start(levels: &Levels) -> &'static Logger {
-    let mut levels = levels.clone();
-    levels.modules.insert(0, ("mio".to_string(), LevelFilter::Warn));
-    let most = levels.modules.iter().fold(levels.default, |most, (_, level)| most.max(*level));
-    let logger = Box::leak(Box::new(Logger { levels, stderr: Mutex::new(Stderr::open()) }));
+    let filter = levels.modules.iter().fold(
+        SimpleLogger::new().with_level(levels.default).with_module_level("mio", LevelFilter::Warn),
+        |filter, (module, level)| filter.with_module_level(module, *level),
+    );
+    let most = filter.max_level();
+    let logger = Box::leak(Box::new(Logger { filter, stderr: Mutex::new(Stderr::open()) }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(most);
     }
@@ -112,13 +109,6 @@ mod tests {
         let levels: Levels = "warn,stillthere::reactor=trace".parse().unwrap();
         assert_eq!(levels.default, LevelFilter::Warn);
         assert_eq!(levels.modules, [("stillthere::reactor".to_string(), LevelFilter::Trace)]);
-        assert_eq!(levels.of("stillthere::reactor::port"), LevelFilter::Trace);
-        assert_eq!(levels.of("stillthere::serve"), LevelFilter::Warn);
-        let levels: Levels = "off,a::b=debug,a=info,a=error".parse().unwrap();
-        assert_eq!(
-            ["a::b::c", "a::c", "b"].map(|module| levels.of(module)),
-            [LevelFilter::Debug, LevelFilter::Error, LevelFilter::Off]
-        );
         assert!("loud".parse::<Levels>().is_err());
         assert_eq!("info".parse::<Levels>().unwrap(), Levels::default());
     }
