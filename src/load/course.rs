@@ -65,10 +65,11 @@ impl Crowd {
             self.report.ended_early = !matches!(self.phase, Phase::Finishing { .. });
             self.finish(now);
         }
-        if let Phase::Finishing { until } = self.phase
-            && (until <= now || !self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking))
-        {
-            self.finish(now);
+        if let Phase::Finishing { until } = self.phase {
+            let any_asks = || self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking);
+            if until <= now || !any_asks() {
+                self.finish(now);
+            }
         }
     }
 
