@@ -49,6 +49,19 @@ pub enum Expectation {
     CannotBe(&'static str),
 }
 
+impl Expectation {
+    /// What may be asked of somebody else's server. When a reboot is noticed depends on when a server says something, by a
+    /// probe or by a heartbeat of its protocol; the deadline is all that it promises.
+    pub fn of_others(self, scene: Scene, keepalive: &Keepalive) -> Self {
+        match self {
+            Self::Gone { since, from, to } if scene.fault == Fault::Rebooted => {
+                Self::Gone { since, from, to: to.max(keepalive.deadline()) }
+            }
+            other => other,
+        }
+    }
+}
+
 /// How long a server is stopped in the scenes of the accept queue, from the fault on.
 pub fn stall(keepalive: &Keepalive) -> Duration {
     keepalive.deadline() + STALL
@@ -188,6 +201,19 @@ mod tests {
             assert_eq!(both, of(&format!("in-flight/{fault}"), &five), "{fault}");
         }
         assert_ne!(of("both-in-flight/out-dead", &five), of("in-flight/out-dead", &five));
+    }
+
+    /// A broker whose clients beat notices it at their next beat, and not at a probe.
+    #[test]
+    fn others_may_notice_a_reboot_until_the_deadline() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        let rebooted = "idle/rebooted".parse().unwrap();
+        let to = |expectation| if let Expectation::Gone { to, .. } = expectation { to } else { panic!() };
+        let ours = of("idle/rebooted", &five);
+        assert!(to(ours) < seconds(3));
+        assert_eq!(to(ours.of_others(rebooted, &five)), seconds(5));
+        let cut = of("idle/black-hole", &five);
+        assert_eq!(cut.of_others("idle/black-hole".parse().unwrap(), &five), cut);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub fn play(
     told: &mut dyn FnMut(SystemTime, &Entry),
 ) -> Result<Played, String> {
     let expectation = expect(part.scene, &part.keepalive, part.wheel, part.program.speak);
+    let expectation =
+        if part.program.is_ours { expectation } else { expectation.of_others(part.scene, &part.keepalive) };
     let nothing = |why: String| Played {
         timeline: Timeline { entries: Vec::new(), origin: SystemTime::now() },
         outcome: Outcome::CannotBe(why),
