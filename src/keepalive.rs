@@ -285,14 +285,12 @@ impl Keepalive {
     /// # Errors
     /// What setsockopt(2) says.
     pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
-        if let Guard::Loop { rto_max: Some(rto_max) } = self.guard
-            && !(sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max))
-        {
-            self.guard = Guard::Loop { rto_max: None };
+        if let Guard::Loop { rto_max: Some(rto_max) } = self.guard {
+            if !(sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max)) {
+                self.guard = Guard::Loop { rto_max: None };
+            }
         }
-        if let Guard::Loop { .. } = self.guard
-            && !TcpInfo::is_told(&**socket)
-        {
+        if matches!(self.guard, Guard::Loop { .. }) && !TcpInfo::is_told(&**socket) {
             *self = self.clone().without_tcp_info();
         }
         let probes = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval).with_retries(self.count);

@@ -65,10 +65,10 @@ impl Crowd {
             self.report.ended_early = !matches!(self.phase, Phase::Finishing { .. });
             self.finish(now);
         }
-        if let Phase::Finishing { until } = self.phase
-            && (until <= now || !self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking))
-        {
-            self.finish(now);
+        if let Phase::Finishing { until } = self.phase {
+            if until <= now || !self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking) {
+                self.finish(now);
+            }
         }
     }
 

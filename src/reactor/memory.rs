@@ -126,9 +126,7 @@ impl Memory {
     fn ask_cgroup(&mut self) {
         (self.grown, self.arrived) = (0, 0);
         self.bound = self.limit;
-        if let Some(gauge) = &self.gauge
-            && let Some(free) = gauge.free()
-        {
+        if let Some((gauge, free)) = self.gauge.as_ref().and_then(|gauge| Some((gauge, gauge.free()?))) {
             let reserve = gauge.limit() / 8;
             self.short = free < reserve;
             self.bound = self.limit.min(self.held + free.saturating_sub(reserve));

@@ -76,9 +76,10 @@ impl Port {
     /// A deadline of this peer may have found no memory to be remembered with. Nobody is let go for that, and
     /// nobody is kept longer: until there is memory again, those who are forgotten are looked for.
     pub(super) fn see_to_the_forgotten(&mut self, remembered: Result<(), TryReserveError>, key: u32, now: Moment) {
-        if remembered.is_err()
-            && let Some(connection) = self.peers.get_mut(key as usize)
-        {
+        if remembered.is_ok() {
+            return;
+        }
+        if let Some(connection) = self.peers.get_mut(key as usize) {
             connection.forget();
             self.look_through.get_or_insert(now + STARVED_PAUSE);
         }
