@@ -65,11 +65,11 @@ static:
 
 # About ten minutes. The first run is the shut window that a living peer may keep for as long as it likes.
 lab:
-	@dist/needs.sh cargo cc ip unshare -- nft ss redis-server mosquitto haproxy nginx socat memcached
+	@dist/needs.sh cargo cc ip unshare -- nft tc ss redis-server mosquitto haproxy nginx socat memcached
 	$(CARGO) build --release --locked
 	target/release/stillthere lab run window-shut/none --keep 10m & \
 	shut=$$!; \
-	target/release/stillthere lab matrix --preset all --jobs 40 --markdown docs/matrix.md \
+	target/release/stillthere lab matrix --preset all --jobs 40 --at-once 4 --markdown docs/matrix.md \
 		--json target/matrix.json --html target/matrix.html; matrix=$$?; \
 	wait $$shut; kept=$$?; \
 	target/release/stillthere lab run in-flight/black-hole --svg docs/in-flight.svg && \

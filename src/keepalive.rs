@@ -286,9 +286,8 @@ impl Keepalive {
     /// What setsockopt(2) says.
     pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         if let Guard::Loop { rto_max: Some(rto_max) } = self.guard {
-            if !(sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max)) {
-                self.guard = Guard::Loop { rto_max: None };
-            }
+            let is_set = sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max);
+            self.guard = Guard::Loop { rto_max: is_set.then_some(rto_max) };
         }
         if matches!(self.guard, Guard::Loop { .. }) && !TcpInfo::is_told(&**socket) {
             *self = self.clone().without_tcp_info();

@@ -11,8 +11,10 @@ pub struct Seconds(pub Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tenths = (self.0.as_millis() + 50) / 100;
-        write!(f, "{}.{}", tenths / 10, tenths % 10)
+        // Not by way of milliseconds, which have 128 bits: to print those takes 1 kB more.
+        let tenths = self.0.subsec_millis() + 50;
+        let (seconds, tenths) = (self.0.as_secs().saturating_add((tenths / 1000).into()), tenths % 1000 / 100);
+        write!(f, "{seconds}.{tenths}")
     }
 }
 
@@ -22,7 +24,9 @@ mod tests {
 
     #[test]
     fn tenths_are_rounded() {
-        for (milliseconds, text) in [(0, "0.0"), (49, "0.0"), (50, "0.1"), (35_849, "35.8"), (59_950, "60.0")] {
+        for (milliseconds, text) in
+            [(0, "0.0"), (49, "0.0"), (50, "0.1"), (35_849, "35.8"), (59_949, "59.9"), (59_950, "60.0")]
+        {
             assert_eq!(Seconds(Duration::from_millis(milliseconds)).to_string(), text);
         }
     }

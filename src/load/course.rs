@@ -66,7 +66,8 @@ impl Crowd {
             self.finish(now);
         }
         if let Phase::Finishing { until } = self.phase {
-            if until <= now || !self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking) {
+            let any_asks = || self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking);
+            if until <= now || !any_asks() {
                 self.finish(now);
             }
         }

@@ -12,6 +12,7 @@ use mio::{Events, Poll, Registry};
 
 pub(crate) use self::agenda::waiting_time;
 pub use self::departure::{Cause, Departure, Farewell};
+use self::hearing::Hearing;
 use self::host::{Host, Hosted};
 use self::limits::Addresses;
 pub use self::limits::{Limits, WhenFull};
@@ -42,6 +43,7 @@ mod address;
 mod agenda;
 mod connection;
 mod departure;
+mod hearing;
 mod host;
 mod limits;
 mod listen;
@@ -69,12 +71,6 @@ const BATCH: usize = 1024;
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
 /// How often in a row `poll` may fail before the loop gives up.
 const POLL_TRIES: u32 = 16;
-/// A turn that comes so much later than it should was held up from outside: stopped, frozen, or with
-/// its whole machine.
-const HELD_UP: Duration = Duration::from_secs(1);
-/// Then nobody's silence is judged for so long: where the kernel was held up, too, what was sent
-/// meanwhile is still on its way.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// How a loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +87,11 @@ pub struct Reactor {
     events: Events,
     sources: Vec<Box<dyn Source>>,
     scratch: Scratch,
-    clock: Clock,
+    hearing: Hearing,
     capacity: Capacity,
     requests: Vec<Request>,
-    /// When this turn woke.
-    now: Moment,
-    /// When the wait began, or earlier; and when it was to end.
-    asked: Moment,
-    until: Moment,
     /// When the first of the sources has something to do by the clock, as it was before the wait.
     due: Moment,
-    /// All that had come by then was latched: see [`Turn::heard`].
-    heard: Moment,
-    /// Since when the batches have been full, and how many events they held.
-    sweep: Option<(Moment, usize)>,
-    /// It was held up: nobody's silence is judged before.
-    settled: Moment,
     /// The batch of events was full.
     crowded: bool,
     failures: u32,
@@ -131,16 +116,10 @@ impl Reactor {
             events: Events::with_capacity(BATCH),
             sources: Vec::new(),
             scratch,
-            clock: Clock::start(),
+            hearing: Hearing::start(),
             capacity: Capacity::of(limit.min(MOST_CONNECTIONS), Memory::of(Machine::look())),
             requests: Vec::with_capacity(8),
-            now: Moment::default(),
-            asked: Moment::default(),
-            until: Moment::default(),
             due: Moment::default(),
-            heard: Moment::default(),
-            sweep: None,
-            settled: Moment::default(),
             crowded: false,
             failures: 0,
             stopping: false,
@@ -248,12 +227,12 @@ impl Reactor {
         let is_heard = self.wait()?;
         let count = self.latch();
         if is_heard {
-            self.hear(count);
+            self.hearing.hear(count, || total(&self.sources).connected);
         }
         let mut turn = Turn {
-            now: self.now,
-            heard: self.heard,
-            clock: self.clock,
+            now: self.hearing.now,
+            heard: self.hearing.heard,
+            clock: self.hearing.clock,
             registry: self.poll.registry(),
             scratch: self.scratch.bytes(),
             capacity: &mut self.capacity,
@@ -295,13 +274,13 @@ impl Reactor {
             Some(timeout) => trace!("turn: waits {timeout:?} at most"),
             None => trace!("turn: waits for an event"),
         }
-        let before = log::log_enabled!(log::Level::Trace).then(|| self.clock.now());
+        let before = log::log_enabled!(log::Level::Trace).then(|| self.hearing.clock.now());
         let result = self.poll.poll(&mut self.events, timeout);
         if let Some(before) = before {
-            let (waited, count) = (self.clock.now().since(before), self.events.iter().count());
+            let (waited, count) = (self.hearing.clock.now().since(before), self.events.iter().count());
             trace!("turn: waited {waited:?}: {}", so_many(count, "event"));
         }
-        self.now = self.look_at_the_clock(self.until);
+        self.hearing.wakes();
         match result {
             Ok(()) => {
                 self.failures = 0;
@@ -323,50 +302,14 @@ impl Reactor {
     fn timeout(&mut self) -> Option<Duration> {
         if self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
             // What is due meanwhile is not known: it is looked for.
-            (self.due, self.asked, self.until) = (Moment::default(), self.now, self.now);
+            self.due = Moment::default();
+            self.hearing.does_not_wait();
             return Some(Duration::ZERO);
         }
         let deadlines = self.sources.iter().filter_map(|source| source.deadline());
         let deadline = deadlines.chain(self.capacity.memory.deadline()).min();
         self.due = deadline.unwrap_or(Moment::NEVER);
-        (self.asked, self.until) = (self.now, Moment::NEVER);
-        let deadline = deadline?;
-        self.asked = self.look_at_the_clock(self.now);
-        self.until = deadline.max(self.settled).max(self.asked);
-        Some(self.until.since(self.asked))
-    }
-
-    /// What the time is, which was to be `expected`. If the loop was held up, the kernel may have been, too.
-    fn look_at_the_clock(&mut self, expected: Moment) -> Moment {
-        let now = self.clock.now();
-        if expected + HELD_UP < now {
-            self.settled = now + SETTLE;
-        }
-        now
-    }
-
-    /// Finds by when all that came has been latched. Silence is judged as of that moment, so that nobody
-    /// is taken for silent whose bytes wait to be read.
-    fn hear(&mut self, count: usize) {
-        let mut heard = self.asked;
-        if count == BATCH {
-            // The kernel tells of all in turn: who was ready at first is told of before anybody is told
-            // of twice.
-            let connected = self.tally().connected;
-            let (began, told) = self.sweep.get_or_insert((self.asked, 0));
-            *told += BATCH;
-            if *told < connected + BATCH {
-                return;
-            }
-            heard = *began;
-        } else if count == 0 {
-            // Nothing came until the time was up.
-            heard = self.until.min(self.now);
-        }
-        self.sweep = None;
-        if self.settled <= self.now {
-            self.heard = self.heard.max(heard);
-        }
+        self.hearing.waits_until(deadline)
     }
 
     /// Hands each event to its source, and says how many there were. Nothing is done yet, so no event can
@@ -408,8 +351,12 @@ impl Reactor {
 
     /// The figures of all ports together.
     pub fn tally(&self) -> Tally {
-        let mut total = Tally::default();
-        self.sources.iter().for_each(|source| source.count(&mut total));
-        total
+        total(&self.sources)
     }
+}
+
+fn total(sources: &[Box<dyn Source>]) -> Tally {
+    let mut total = Tally::default();
+    sources.iter().for_each(|source| source.count(&mut total));
+    total
 }

@@ -154,7 +154,7 @@ fn a_loop_that_was_stopped_hears_everybody_before_it_judges() {
     let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(4)).unwrap());
     let mut peers = connect(&mut reactor, address, 2 * BATCH + 300);
     peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
-    reactor.clock.jump(Duration::from_secs(10));
+    reactor.hearing.clock.jump(Duration::from_secs(10));
     for _ in 0..10 {
         reactor.turn().unwrap();
     }
@@ -171,7 +171,7 @@ fn a_machine_that_was_held_up_is_given_time_to_hear() {
     let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(3)).unwrap());
     let peers = connect(&mut reactor, address, 2);
     come_to_rest(&mut reactor);
-    reactor.clock.jump(Duration::from_secs(10));
+    reactor.hearing.clock.jump(Duration::from_secs(10));
     let mut speaks = peers[0].try_clone().unwrap();
     let late = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
@@ -189,7 +189,7 @@ fn a_question_that_goes_out_late_is_waited_for_from_then_on() {
     let (mut reactor, address) = listening(Heartbeat::new(Ping::default(), after, timeout, 1).unwrap());
     let mut peers = connect(&mut reactor, address, 1);
     come_to_rest(&mut reactor);
-    reactor.clock.jump(Duration::from_secs(60));
+    reactor.hearing.clock.jump(Duration::from_secs(60));
     let began = Instant::now();
     turn_until(&mut reactor, |reactor| reactor.tally().departures.total() > 0);
     let kept = began.elapsed();

@@ -76,10 +76,10 @@ impl Attempt {
         let mut command = trace.of_command(&Server::command(PORTS), Some(fault));
         let mut log = File::create(stderr.path()).expect("a file can be made in the target directory");
         // A pipe, as it was then, too: what a server does for its log depends on what that is.
-        let (mut reader, writer) = std::io::pipe().expect("a pipe");
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         // A group of their own, so that both can be killed at once.
-        let child = command.stdout(Stdio::null()).stderr(writer).process_group(0).spawn().expect("strace starts");
-        drop(command); // it has the pipe's other end
+        let mut child = command.process_group(0).spawn().expect("strace starts");
+        let mut reader = child.stderr.take().expect("it is a pipe");
         let copying = spawn(move || drop(std::io::copy(&mut reader, &mut log)));
         Self { child, trace, stderr, copying: Some(copying) }
     }

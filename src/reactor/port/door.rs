@@ -14,6 +14,7 @@ use std::time::Duration;
 use log::{debug, log_enabled, warn};
 use mio::net::TcpStream;
 
+use crate::keepalive::Guard;
 use crate::malloc;
 use crate::reactor::acceptor::Accepted;
 use crate::reactor::agenda::Ticket;
@@ -107,7 +108,7 @@ impl Port {
 
     fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
         // The first accepted socket may show that the loop would look in vain.
-        if self.watch.is_some() && self.acceptor.keepalive().asking().is_none() {
+        if self.watch.is_some() && !matches!(self.acceptor.keepalive().guard(), Guard::Loop { .. }) {
             self.watch = None;
         }
         let entry = self.peers.vacant_entry();

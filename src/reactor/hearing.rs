@@ -1,0 +1,99 @@
+//! By when everything that had come was heard.
+//!
+//! Silence must not be judged by a clock that is ahead of what was read: a loop that was stopped, or whose batch of
+//! events was full, has not yet heard who spoke meanwhile. Owns the loop's clock and that judgement; knows no event and
+//! no peer, only how many events came.
+
+use std::time::Duration;
+
+use crate::reactor::BATCH;
+use crate::reactor::timers::{Clock, Moment};
+
+/// A turn that comes so much later than it should was held up from outside: stopped, frozen, or with
+/// its whole machine.
+const HELD_UP: Duration = Duration::from_secs(1);
+/// Then nobody's silence is judged for so long: where the kernel was held up, too, what was sent
+/// meanwhile is still on its way.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Hearing {
+    pub clock: Clock,
+    /// When this turn woke.
+    pub now: Moment,
+    /// All that had come by then was latched.
+    pub heard: Moment,
+    /// When the wait began, or earlier; and when it was to end.
+    asked: Moment,
+    until: Moment,
+    /// Since when the batches have been full, and how many events they held.
+    sweep: Option<(Moment, usize)>,
+    /// It was held up: nobody's silence is judged before.
+    settled: Moment,
+}
+
+impl Hearing {
+    pub fn start() -> Self {
+        let never = Moment::default();
+        Self {
+            clock: Clock::start(),
+            now: never,
+            heard: never,
+            asked: never,
+            until: never,
+            sweep: None,
+            settled: never,
+        }
+    }
+
+    /// The loop will not wait: work is left.
+    pub fn does_not_wait(&mut self) {
+        (self.asked, self.until) = (self.now, self.now);
+    }
+
+    /// How long the loop is to wait: until `deadline`, if there is one.
+    pub fn waits_until(&mut self, deadline: Option<Moment>) -> Option<Duration> {
+        (self.asked, self.until) = (self.now, Moment::NEVER);
+        let deadline = deadline?;
+        self.asked = self.look_at_the_clock(self.now);
+        self.until = deadline.max(self.settled).max(self.asked);
+        Some(self.until.since(self.asked))
+    }
+
+    /// The loop wakes.
+    pub fn wakes(&mut self) {
+        self.now = self.look_at_the_clock(self.until);
+    }
+
+    /// A wait has told of `count` events, which were latched; `connected` peers there are.
+    pub fn hear(&mut self, count: usize, connected: impl FnOnce() -> usize) {
+        let mut heard = self.asked;
+        if count == BATCH {
+            // The kernel tells of all in turn: who was ready at first is told of before anybody is told
+            // of twice.
+            let (began, told) = self.sweep.get_or_insert((self.asked, 0));
+            *told += BATCH;
+            if *told < connected() + BATCH {
+                return;
+            }
+            heard = *began;
+        } else if count == 0 {
+            // Nothing came until the time was up.
+            heard = self.until.min(self.now);
+        }
+        self.sweep = None;
+        if self.settled <= self.now {
+            self.heard = self.heard.max(heard);
+        }
+    }
+
+    /// What the time is, which was to be `expected`. If the loop was held up, the kernel may have been, too.
+    fn look_at_the_clock(&mut self, expected: Moment) -> Moment {
+        let now = self.clock.now();
+        if expected + HELD_UP < now {
+            self.settled = now + SETTLE;
+        }
+        now
+    }
+}
