@@ -148,10 +148,10 @@ impl<'a> Diary<'a> {
             }
             self.departed.get_or_insert((at, reason.to_string()));
             self.enter(at, Who::Server, What::Departure { words });
-        } else if let Some((_, event)) = line.split_once(&format!(" {}: ", self.client))
-            && event.split(", ").all(|bit| matches!(bit, "readable" | "writable" | "more than data" | "hung up"))
-        {
-            self.event = event.to_string();
+        } else if let Some((_, event)) = line.split_once(&format!(" {}: ", self.client)) {
+            if event.split(", ").all(|bit| matches!(bit, "readable" | "writable" | "more than data" | "hung up")) {
+                self.event = event.to_string();
+            }
         }
     }
 
