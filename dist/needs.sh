@@ -112,6 +112,13 @@ done
 look
 [ -z "$absent" ] && exit 0
 
+# What is there and will not do is said before anything is installed beside it.
+old=
+case " $absent " in *" cargo "*) old=$(file cargo) ;; esac
+if [ -n "$old" ]; then
+    echo "Rust $wanted or later is wanted, and cargo $(version cargo) with rustc $(version rustc) is there ($old)." >&2
+fi
+
 if [ -n "$manager" ] && [ "$(id -u)" = 0 ]; then
     if [ $manager = apt-get ]; then
         apt-get update -qq >&2
@@ -132,8 +139,7 @@ for program in $programs; do
     found=
     [ "$program" = cargo ] && found=$(file cargo)
     if [ -n "$found" ]; then
-        code=1
-        echo "Rust $wanted or later is wanted, and cargo $(version cargo) with rustc $(version rustc) is there ($found)." >&2
+        code=1 # it was said above
     elif [ "$program" = certificates ]; then
         echo "no certificates of the web's authorities are there: cargo cannot fetch what it does not have." >&2
     elif [ $needed = yes ]; then
