@@ -51,7 +51,7 @@ pub fn of_lab() -> String {
     let mut text = String::from(
         "stillthere lab run STATE/FAULT [options]      play a scene, and see the packets
 stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
-stillthere lab list | lab compare DIRECTORY ...  what there is; matrices compared\n",
+stillthere lab list | lab compare DIRECTORY ... what there is; matrices compared\n",
     );
     list(&mut text, crate::cli::lab_options::OPTIONS);
     let names = crate::cli::lab_options::presets();
