@@ -355,7 +355,7 @@ fn the_grace_time_ends() {
     let sender = send_aside(&stream, pattern(32 * MIB));
     thread::sleep(Duration::from_millis(500));
     server.signal("TERM");
-    server.wait_for("have not acknowledged all of their output");
+    server.wait_for("not all output was acknowledged: by 1 peer");
     assert_eq!(server.wait().code(), Some(0));
     assert!(sender.join().unwrap().is_err());
 }
@@ -370,7 +370,7 @@ fn a_second_signal_ends_it_at_once() {
     server.wait_for("SIGTERM: stops");
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(1));
-    server.wait_for("1 peers cut off");
+    server.wait_for("1 peer cut off");
     assert!(sender.join().unwrap().is_err());
 }
 

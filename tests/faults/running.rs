@@ -19,6 +19,8 @@ const BYTES_A_CALL: usize = 4096;
 /// When all is over nothing happens, but for a timer or two that has no work left.
 const QUIET: Duration = Duration::from_millis(100);
 const IDLE_CALLS: usize = 20;
+/// When a look follows a write (`keepalive/owing.rs`).
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long is waited for the fault to strike.
 const STRIKE: Duration = Duration::from_secs(5);
 
@@ -52,6 +54,10 @@ pub fn play(scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String>
         Scene::Stops => stage.stop(),
         _ => stage.go_on(scene, row, fault),
     });
+    // Whoever was written to is looked at once, half a second later.
+    if matches!(scene, Scene::Crowds | Scene::Disperses | Scene::Rushes) {
+        sleep(FIRST_LOOK + QUIET);
+    }
     let (calls, most) = (attached.trace.calls(), stage.most_calls(scene));
     sleep(QUIET);
     let idle = attached.trace.calls() - calls;
@@ -206,12 +212,12 @@ impl Stage {
             let Some((_, figures)) = self.server.wait_for_within(" accepted, ", STRIKE) else {
                 return Err("it does not answer SIGUSR1".to_string());
             };
-            let departed = format!("before, {} departed", self.departed);
+            let departed = format!(" {} departed", self.departed);
             if figures.contains(&wanted) && figures.contains(&departed) {
                 return Ok(());
             }
             if Instant::now() > until {
-                return Err(format!("the test saw{wanted}{departed}, and the server {figures:?}"));
+                return Err(format!("the test saw{wanted} and{departed}, and the server {figures:?}"));
             }
             sleep(Duration::from_millis(50)); // a departure may be on its way
         }
