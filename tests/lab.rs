@@ -341,7 +341,7 @@ fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
     let output = lab(&["matrix", "idle/closed", "--json", "/dev/stdout"]);
     let told = stdout(&output);
     let (table, json) = told.split_once("\n{\"title\":").unwrap_or_else(|| panic!("there is no JSON in: {told}"));
-    assert!(table.contains("scenes kept their promise") && json.trim_end().ends_with('}'), "{told}");
+    assert!(table.contains("the scene kept its promise") && json.trim_end().ends_with('}'), "{told}");
 }
 
 fn the_page_of_several_servers_is_the_one_that_was_asked_for() {
