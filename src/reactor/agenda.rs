@@ -165,10 +165,14 @@ impl<T: Copy> Agenda<T> {
         }
         let place = self.heads[0];
         let entry = &mut self.entries[place as usize];
+        let item = entry.item;
         self.heads[0] = std::mem::replace(&mut entry.next, self.free);
         self.free = place;
         self.count -= 1;
-        Some(entry.item)
+        if self.is_empty() && self.entries.capacity() > KEPT_PLACES {
+            (self.entries, self.free) = (Vec::new(), NOBODY);
+        }
+        Some(item)
     }
 
     /// Forgets those who have gone, if they are the most: thousands may come and go before the first
@@ -277,7 +281,7 @@ mod tests {
         }
         assert!(agenda.entries.len() <= 2 * 10 + KEPT_PLACES + 1, "their places are used again");
         let fired = std::iter::from_fn(|| agenda.due(at(100_000))).filter(|ticket| ticket.key < 10).count();
-        assert_eq!((fired, agenda.next()), (10, None));
+        assert_eq!((fired, agenda.next(), agenda.entries.capacity()), (10, None, 0), "and the places are given back");
     }
 
     proptest! {
