@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,29 @@ const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long is waited for the fault to strike.
 const STRIKE: Duration = Duration::from_secs(5);
 
+/// A crowd's turn: there are not descriptors enough in this process for all trials' crowds at once.
+struct Turn;
+
+static CROWDS: (Mutex<usize>, Condvar) = (Mutex::new(MOST_CROWDS), Condvar::new());
+/// Each holds some 2 100 descriptors, and a process may have 20 000.
+const MOST_CROWDS: usize = 6;
+
+impl Turn {
+    fn take() -> Self {
+        let free = CROWDS.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = CROWDS.1.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *CROWDS.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        CROWDS.1.notify_one();
+    }
+}
+
 /// A server with peers, to which something is done while a call fails.
 struct Stage {
     server: Server,
@@ -41,6 +65,7 @@ struct Stage {
 /// # Errors
 /// The fault did not strike.
 pub fn play(scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String> {
+    let _turn = matches!(scene, Scene::Crowds | Scene::Disperses | Scene::Rushes).then(Turn::take);
     let mut stage = Stage::set(scene);
     let attached = Attached::to(stage.server.pid(), Some(fault))?;
     stage.provoke(scene);
