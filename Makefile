@@ -69,7 +69,7 @@ lab:
 	$(CARGO) build --release --locked
 	target/release/stillthere lab run window-shut/none --keep 10m & \
 	shut=$$!; \
-	target/release/stillthere lab matrix --preset all --jobs 40 --at-once 4 --markdown docs/matrix.md \
+	target/release/stillthere lab matrix --preset all --jobs 80 --at-once 4 --markdown docs/matrix.md \
 		--json target/matrix.json --html target/matrix.html; matrix=$$?; \
 	wait $$shut; kept=$$?; \
 	target/release/stillthere lab run in-flight/black-hole --svg docs/in-flight.svg && \
