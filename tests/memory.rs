@@ -36,7 +36,9 @@ fn main() {
         trial("a_small_cgroup_holds_19000_that_never_read", cgroup_of_64_mib).with_ignored_flag(cgroup.is_err()),
     ];
     drop(cgroup);
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    // One after the other: each crowd takes most of the descriptors that one process may have.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn binary() -> String {
@@ -99,10 +101,11 @@ fn tail(server: &mut Server) -> String {
     told.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().map(|line| format!("{line}\n")).collect()
 }
 
-/// In KiB: the pages that this process wrote to and shares with nobody.
-fn private_dirty(pid: u32) -> u64 {
+/// In KiB: the memory that this process has of its own, without the pages of its file, which a fresh build leaves dirty
+/// until they are written back.
+fn anonymous(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the server runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("a line of that name");
+    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("a line of that name");
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
 }
 
@@ -113,15 +116,15 @@ fn given_back() {
     let server = Server::start_with(command);
     let mut steady = server.connect();
     exchange(&mut steady);
-    let before = private_dirty(server.pid());
+    let before = anonymous(server.pid());
     let mut greedy = Greedy::connect(server.address(), 9000);
     greedy.pour(1 << 20);
-    let most = private_dirty(server.pid());
+    let most = anonymous(server.pid());
     drop(greedy);
     let until = Instant::now() + PATIENCE;
     loop {
         exchange(&mut steady);
-        let now = private_dirty(server.pid());
+        let now = anonymous(server.pid());
         if now < before + 1024 {
             println!("{before} KiB before, {most} KiB with them, {now} KiB after them");
             return;
@@ -173,10 +176,10 @@ fn largest() {
     let mut server = Server::start_with(command);
     let mut living = Living::connect(&server, 10);
     let mut greedy = Greedy::connect(server.address(), 2000);
-    let before = private_dirty(server.pid());
+    let before = anonymous(server.pid());
     let mut lost = 0;
     let worst = living.are_served(|| lost = greedy.pour(400 << 10));
-    let grown = private_dirty(server.pid()) - before;
+    let grown = anonymous(server.pid()) - before;
     println!("{lost} of 2000 let go, {grown} KiB more memory; a living peer waited {worst:?} at most");
     // The heap has its own waste, and what was freed in it is not given back yet.
     assert!(grown < 1024 * 2, "{grown} KiB where 1024 may wait");

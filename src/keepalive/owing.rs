@@ -191,7 +191,8 @@ impl Asking {
     }
 
     /// What the user timeout is to be until the next look: the time since the window was shut, a pace, and a quarter of
-    /// the deadline for a loop that is late, because a loop that is later than that loses a living peer. `None` where its clock may have been started by an earlier shut window.
+    /// the deadline for a loop that is late, because a loop that is later than that loses a living peer. `None` where its
+    /// clock may have been started by an earlier shut window.
     fn slide(&self, info: &TcpInfo) -> Option<Duration> {
         let limited = info.window_limited;
         let is_first = limited >= FIRST_PROBE && limited.abs_diff(info.sent) <= NEVER_BEFORE;
