@@ -186,10 +186,17 @@ fn a_daemon_is_found_and_ended() {
         assert!(!is_ours, "{process} lives: {state}");
     }
     fs::remove_file(pids).expect("the file can be removed");
-    // And one that dies in the background is told so.
-    let dies = perl("{addr}", "exit if fork; POSIX::setsid()", "kill 9, getppid(); exit")
-        .replace("-MSocket", "-MPOSIX -MSocket");
-    says(&["run", "idle/none", "--server", &dies], 1, &["went to the background, and has ended there"]);
+    // And one that dies in the background is told so, whether its parent ends before it listens or
+    // is seen to end only when both are gone.
+    for (before, told) in [
+        ("exit if fork; POSIX::setsid(); sleep 1", "went to the background, and has ended there"),
+        ("if (fork) { wait; exit } POSIX::setsid()", "so have the processes that it had in the background"),
+    ] {
+        let dies = perl("{addr}", before, "kill 9, getppid(); exit")
+            .replace("-MSocket", "-MPOSIX -MSocket")
+            .replace("$SIG{CHLD} = \"IGNORE\"; ", "");
+        says(&["run", "idle/none", "--server", &dies], 1, &[told]);
+    }
 }
 
 fn own_words() {

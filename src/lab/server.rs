@@ -48,6 +48,9 @@ pub struct Server {
     backend: Option<Child>,
     /// Processes that live on where the one that was started has ended well: a daemon.
     daemon: Vec<u32>,
+    /// Whether there was more than the one that was started when it listened. A daemon may end before
+    /// its parent is seen to have ended.
+    has_others: bool,
     output: Arc<Mutex<Vec<Line>>>,
     _directory: Directory,
 }
@@ -79,10 +82,12 @@ impl Server {
             child,
             backend,
             daemon: Vec::new(),
+            has_others: false,
             output,
             _directory: directory,
         };
         server.wait_until_it_listens(start, &line, interrupt)?;
+        server.has_others = server.processes().iter().any(|pid| *pid != server.child.id());
         Ok(server)
     }
 
@@ -134,10 +139,12 @@ impl Server {
     }
 
     fn obituary(&self, status: ExitStatus) -> String {
-        let how = if self.daemon.is_empty() {
-            format!("has ended by itself ({status})")
-        } else {
+        let how = if !self.daemon.is_empty() {
             "went to the background, and has ended there by itself".to_string()
+        } else if self.has_others && status.success() {
+            format!("has ended by itself ({status}), and so have the processes that it had in the background")
+        } else {
+            format!("has ended by itself ({status})")
         };
         format!("{} {how}. {}", self.name, self.last_words())
     }
