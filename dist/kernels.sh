@@ -26,7 +26,7 @@ start     40 sh $TASK/start
 35s      900 stillthere lab matrix --deadline 35s --keep 70s --jobs 60 --at-once 1 --json $OUT/3-deadline-35s.json
 crowd    150 sh $TASK/crowd
 10m&    1000 stillthere lab matrix idle/black-hole in-flight/black-hole window-shut/black-hole window-shut/none --deadline 10m --keep 12m --cap 12m --jobs 8 --at-once 1 --json $OUT/4-deadline-10m.json
-20m&    1400 stillthere lab matrix window-shut/none reading-paused/none half-closed/none --deadline 5s --keep 20m --jobs 8 --at-once 1 --json $OUT/5-deadline-5s-for-20-minutes.json
+20m&    1400 stillthere lab matrix window-shut/none reading-paused/none reading-slowly/none half-closed/none --deadline 5s --keep 20m --jobs 8 --at-once 1 --json $OUT/5-deadline-5s-for-20-minutes.json
 END
 }
 

@@ -9,6 +9,11 @@ use std::time::Duration;
 
 use crate::sockopt;
 
+/// How much of `struct tcp_info` is read, in bytes: up to `tcpi_snd_wnd`, of Linux 5.4.
+const LENGTH: usize = 232;
+/// Up to `tcpi_data_segs_in`, of Linux 4.6. A kernel that tells less is of no use here.
+const LEAST: usize = 156;
+
 /// The kernel's figures of one connection. They can be read until the socket is closed, also after
 /// the connection died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,9 +59,9 @@ impl TcpInfo {
     /// # Errors
     /// What getsockopt(2) says; `Unsupported` before Linux 4.6, whose figures end too early.
     pub fn of(socket: &impl AsFd) -> io::Result<Self> {
-        let mut raw = [0u8; 232];
+        let mut raw = [0; LENGTH];
         let length = sockopt::tcp_info(socket, &mut raw)?;
-        Self::from_raw(&raw[..length]).ok_or_else(|| io::ErrorKind::Unsupported.into())
+        Self::from_raw(&raw, length).ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// Whether the kernel tells anything at all about this socket. Every state of TCP has a number
@@ -65,25 +70,30 @@ impl TcpInfo {
         Self::of(socket).is_ok_and(|info| info.state != 0)
     }
 
-    /// The offsets are those of linux/tcp.h, which only ever grows at its end.
-    fn from_raw(raw: &[u8]) -> Option<Self> {
-        let u32_at = |at: usize| Some(u32::from_ne_bytes(raw.get(at..at + 4)?.try_into().ok()?));
-        let u64_at = |at: usize| Some(u64::from_ne_bytes(raw.get(at..at + 8)?.try_into().ok()?));
+    /// Of the first `length` bytes that the kernel filled in. The offsets are those of linux/tcp.h, which only
+    /// ever grows at its end, so the length is looked at and not each figure: this is done at every look.
+    fn from_raw(raw: &[u8; LENGTH], length: usize) -> Option<Self> {
+        let u32_at = |at: usize| u32::from_ne_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
+        let (first, second) = (u64::from(u32_at(176)), u64::from(u32_at(180)));
+        let limited = if cfg!(target_endian = "little") { first | second << 32 } else { first << 32 | second };
+        if length < LEAST {
+            return None;
+        }
         Some(Self {
-            state: *raw.first()?,
-            retransmits: *raw.get(2)?,
-            probes: *raw.get(3)?,
-            rto: Duration::from_micros(u32_at(8)?.into()),
-            unacknowledged: u32_at(24)?,
-            retransmitted: u32_at(100)?,
-            acknowledged: u32_at(if cfg!(target_endian = "little") { 120 } else { 124 })?,
-            pure_acks: u32_at(140)?.wrapping_sub(u32_at(152)?),
-            window_limited: u64_at(176).map_or(Duration::MAX, Duration::from_micros),
-            window: u32_at(228),
-            sent: Duration::from_millis(u32_at(44)?.into()),
-            received: Duration::from_millis(u32_at(52)?.into()),
-            silent: Duration::from_millis(u32_at(52)?.min(u32_at(56)?).into()),
-            not_sent: u32_at(144)?,
+            state: raw[0],
+            retransmits: raw[2],
+            probes: raw[3],
+            rto: Duration::from_micros(u32_at(8).into()),
+            unacknowledged: u32_at(24),
+            retransmitted: u32_at(100),
+            acknowledged: u32_at(if cfg!(target_endian = "little") { 120 } else { 124 }),
+            pure_acks: u32_at(140).wrapping_sub(u32_at(152)),
+            window_limited: if length < 184 { Duration::MAX } else { Duration::from_micros(limited) },
+            window: (length == LENGTH).then(|| u32_at(228)),
+            sent: Duration::from_millis(u32_at(44).into()),
+            received: Duration::from_millis(u32_at(52).into()),
+            silent: Duration::from_millis(u32_at(52).min(u32_at(56)).into()),
+            not_sent: u32_at(144),
         })
     }
 
@@ -122,13 +132,19 @@ mod tests {
 
     #[test]
     fn a_kernel_that_tells_nothing_is_noticed() {
-        assert_eq!(TcpInfo::from_raw(&[0; 232]).unwrap().state, 0);
+        assert_eq!(TcpInfo::from_raw(&[0; LENGTH], LENGTH).unwrap().state, 0);
         assert!(TcpInfo::is_told(&TcpListener::bind("127.0.0.1:0").unwrap()));
     }
 
     #[test]
     fn an_old_kernel_s_figures_are_not_guessed() {
-        assert_eq!(TcpInfo::from_raw(&[0; 104]), None);
+        assert_eq!(TcpInfo::from_raw(&[0; LENGTH], 104), None);
+        let before_5_4 = TcpInfo::from_raw(&[1; LENGTH], 224).unwrap();
+        assert_eq!(
+            (before_5_4.window, before_5_4.window_limited),
+            (None, Duration::from_micros(0x0101_0101_0101_0101))
+        );
+        assert_eq!(TcpInfo::from_raw(&[0; LENGTH], LEAST).unwrap().window_limited, Duration::MAX);
         assert!(TcpInfo::of(&std::fs::File::open("/dev/null").unwrap()).is_err());
     }
 }

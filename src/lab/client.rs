@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::lab::language::{Language, Pattern};
+use crate::lab::slow_reader::SlowReader;
 use crate::speak::{Answer, Speak};
 
 /// Small buffers, so that a window is shut with little.
@@ -36,6 +37,7 @@ struct Client {
     banner: Vec<u8>,
     /// The receive buffer of its connections, where it is not the machine's.
     buffer: Option<usize>,
+    slow: Vec<SlowReader>,
 }
 
 /// How the end of an answer is known.
@@ -55,6 +57,7 @@ pub fn run(server: SocketAddr, speak: Speak, language: Language, keepalive: u16)
         answer: None,
         banner: Vec::new(),
         buffer: None,
+        slow: Vec::new(),
     };
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         let mut words = line.split_whitespace();
@@ -90,13 +93,21 @@ impl Client {
                 let questions = self.fill(1 << 16)?;
                 self.each(|stream| flood(stream, &questions))
             }
+            "read-slowly" => {
+                let questions = self.fill(1 << 16)?;
+                let slow = self.streams.iter().map(|stream| SlowReader::begin(stream, questions.clone()));
+                self.slow = slow.collect::<io::Result<_>>()?;
+                Ok(())
+            }
             "finish" => self.each(|stream| stream.shutdown(Shutdown::Write)),
             "close" => {
+                self.slow.clear();
                 self.each(close)?;
                 self.streams.clear();
                 Ok(())
             }
             "reset" => {
+                self.slow.clear();
                 let streams = std::mem::take(&mut self.streams);
                 streams.into_iter().try_for_each(|stream| Socket::from(stream).set_linger(Some(Duration::ZERO)))
             }

@@ -113,6 +113,11 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         (Closed, _) => at_once,
         // The FIN arrives before the cut, except where it waits behind data that nobody reads.
         (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), Doing::WindowShut),
+        // Whether the server's window is open at that moment is chance.
+        (HalfCloseThenCut, State::ReadingSlowly) => match gone(clock(Since::Shut), Doing::WindowShut) {
+            Expectation::Gone { to, .. } => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to },
+            other => other,
+        },
         (HalfCloseThenCut, _) => at_once,
         // Its kernel answers the next packet, whatever that is, by RST.
         (Rebooted, State::Idle | State::Exchanged) => {
@@ -139,6 +144,8 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         // be reached, nothing comes of it either: that is merely in flight.
         (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
         (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
+        // It goes on reading what had come, and tells so.
+        (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, Doing::Deaf),
         (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
         (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
         _ => gone(Since::LastHeard, Doing::Idle),

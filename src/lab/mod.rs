@@ -63,6 +63,7 @@ pub mod report;
 mod run;
 pub mod scene;
 mod server;
+mod slow_reader;
 mod stage;
 pub mod terminal;
 pub mod textbook;

@@ -274,7 +274,8 @@ impl<'a> Set<'a> {
     fn beats(&self) -> bool {
         use Fault::{Lossy10, Lossy30, Nothing};
         self.part.program.speak.has_a_heartbeat()
-            && self.part.scene.state != State::AcceptQueue
+            // One that reads slowly speaks all the time.
+            && !matches!(self.part.scene.state, State::AcceptQueue | State::ReadingSlowly)
             && matches!(self.part.scene.fault, Lossy10 | Lossy30 | Nothing)
     }
 }

@@ -17,12 +17,13 @@ pub enum State {
     WindowShut,
     WindowShrunk,
     ReadingPaused,
+    ReadingSlowly,
     HalfClosed,
     AcceptQueue,
 }
 
 impl State {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Idle,
         Self::Exchanged,
         Self::InFlight,
@@ -30,6 +31,7 @@ impl State {
         Self::WindowShut,
         Self::WindowShrunk,
         Self::ReadingPaused,
+        Self::ReadingSlowly,
         Self::HalfClosed,
         Self::AcceptQueue,
     ];
@@ -43,6 +45,7 @@ impl State {
             Self::WindowShut => "window-shut",
             Self::WindowShrunk => "window-shrunk",
             Self::ReadingPaused => "reading-paused",
+            Self::ReadingSlowly => "reading-slowly",
             Self::HalfClosed => "half-closed",
             Self::AcceptQueue => "accept-queue",
         }
@@ -57,6 +60,9 @@ impl State {
             Self::WindowShut => "the client stopped reading: its window is shut, and output waits",
             Self::WindowShrunk => "the client made its buffer smaller: its window is shut under data in flight",
             Self::ReadingPaused => "both send, neither reads: the server holds output and pauses reading",
+            Self::ReadingSlowly => {
+                "the client sends all the time and reads 8 KiB each 0.8 s: its window opens and shuts"
+            }
             Self::HalfClosed => "the client has sent its FIN, and does not read what it is still owed",
             Self::AcceptQueue => "the server is busy elsewhere and has not accepted the connection yet",
         }
@@ -64,7 +70,10 @@ impl State {
 
     /// The server waits for the client to make room.
     pub fn has_shut_window(self) -> bool {
-        matches!(self, Self::WindowShut | Self::WindowShrunk | Self::ReadingPaused | Self::HalfClosed)
+        matches!(
+            self,
+            Self::WindowShut | Self::WindowShrunk | Self::ReadingPaused | Self::ReadingSlowly | Self::HalfClosed
+        )
     }
 
     /// The server's answer is sent when the fault has come.
@@ -241,7 +250,7 @@ mod tests {
         for scene in Scene::all() {
             assert_eq!(scene.to_string().parse(), Ok(scene));
         }
-        assert_eq!(Scene::all().count(), 9 * 18);
+        assert_eq!(Scene::all().count(), 10 * 18);
         let cut = Scene { state: State::Idle, fault: Fault::BlackHole };
         assert_eq!("idle".parse(), Ok(cut));
         let missing = "idle/flood".parse::<Scene>().unwrap_err();

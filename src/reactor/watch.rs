@@ -84,7 +84,7 @@ impl<T: Copy> Watch<T> {
 
     /// When the loop must wake.
     pub fn next(&self) -> Option<Moment> {
-        soonest(&[self.suspects.next(), self.batch_due])
+        soonest([self.suspects.next(), self.batch_due])
     }
 
     /// The next of the batch, if the batch is due. A slot may be in it more than once, if its owner

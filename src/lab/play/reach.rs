@@ -124,6 +124,7 @@ impl Set<'_> {
                 self.peer.tell(&format!("fill {SHRINKS}"))
             }
             State::ReadingPaused => self.peer.tell("flood"),
+            State::ReadingSlowly => self.peer.tell("read-slowly"),
             State::HalfClosed => {
                 self.fill_until_reading_pauses()?;
                 self.peer.tell("finish")
@@ -186,7 +187,7 @@ impl Set<'_> {
                 let is_shrunk = |row: &Row| row.timer == timer::RETRANSMISSION && row.unacknowledged > 0;
                 self.diary.is_window_shut() && accepted.any(is_shrunk)
             }
-            State::WindowShut | State::ReadingPaused => accepted.any(is_shut),
+            State::WindowShut | State::ReadingPaused | State::ReadingSlowly => accepted.any(is_shut),
             State::HalfClosed => accepted.filter(shut).any(|row| row.state == tcp::CLOSE_WAIT),
             State::AcceptQueue => holding.queued > 0,
         })

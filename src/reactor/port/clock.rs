@@ -60,7 +60,7 @@ impl Port {
 
     /// When the loop must wake for that.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
-        soonest(&[
+        soonest([
             self.acceptor.deadline(),
             self.lingering.next(),
             self.starved.next(),
