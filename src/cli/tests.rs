@@ -7,6 +7,10 @@ use crate::keepalive::State;
 use crate::reactor::{Limits, WhenFull};
 use crate::serve::{Beats, ServiceName, Settings};
 
+mod environment;
+#[cfg(feature = "plan")]
+mod plan;
+
 fn read(line: &str, environment: &[(&str, &str)]) -> Result<Command, Usage> {
     let lookup =
         |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
@@ -94,134 +98,6 @@ fn told(line: &str, environment: &[(&str, &str)]) -> String {
     read(line, environment).map_or_else(|usage| usage.to_string(), |command| format!("{command:?}"))
 }
 
-/// A compose file writes `STILLTHERE_X=` for what is not set.
-#[test]
-fn a_variable_that_is_empty_is_not_given() {
-    for (line, options) in commands() {
-        let plain = told(line, &[]);
-        for option in options {
-            for scope in ["", "SERVE_", "LOAD_", "LAB_", "PLAN_"] {
-                let variable = format!("STILLTHERE_{scope}{}", arguments::shout(option.name));
-                for nothing in ["", " ", "\n"] {
-                    assert_eq!(told(line, &[(&variable, nothing)]), plain, "{line}: {variable}={nothing:?}");
-                }
-            }
-        }
-    }
-    assert_eq!(told("serve", &[("STILLTHERE_LISTEN", " ")]), told("serve", &[]));
-}
-
-#[test]
-fn blanks_round_a_value_do_not_count() {
-    for (line, name, value) in [
-        ("serve", "COUNT", "4"),
-        ("serve", "IDLE", "4s"),
-        ("serve", "REUSE_PORT", "yes"),
-        ("serve", "SERVICE", "discard"),
-        ("serve", "MAX_OUTPUT", "64K"),
-        ("serve", "STALLED", "60s"),
-        ("serve", "USER_TIMEOUT", "4500ms"),
-        ("serve", "LOG", "debug"),
-        ("serve", "WHEN_FULL", "refuse"),
-        ("serve", "LISTEN", "[::]:1 localhost:2"),
-        #[cfg(feature = "plan")]
-        ("plan", "PLAN_LOSS", "2%"),
-        #[cfg(feature = "plan")]
-        ("plan", "PLAN_FALSE_DROPS", "1/year"),
-        #[cfg(feature = "load")]
-        ("load [::1]:1", "LOAD_SPEAK", "redis"),
-    ] {
-        let variable = format!("STILLTHERE_{name}");
-        let bare = told(line, &[(&variable, value)]);
-        assert_eq!(told(line, &[(&variable, &format!("  {value}\n"))]), bare);
-        assert!(bare.contains('{') && bare != told(line, &[]), "{variable}={value} does something: {bare}");
-    }
-}
-
-/// `STILLTHERE_JSON` was a file to one command and a switch to another.
-#[test]
-fn a_variable_means_one_thing() {
-    const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
-    for (line, options) in commands() {
-        let command = line.split(' ').next().unwrap().to_uppercase();
-        // What only `lab run` has is not heard by `lab matrix`, and what says more of a server or of a question only
-        // beside it.
-        let lines =
-            [line, "lab run idle/none", "lab run idle/none --server x{port}", "lab matrix --server x{port} --ask x"];
-        let lines = &lines[..if command == "LAB" { 4 } else { 1 }];
-        for option in options {
-            let name = arguments::shout(option.name);
-            let heard = |variable: &str| lines.iter().any(|line| told(line, &[(variable, "?!")]) != told(line, &[]));
-            let is_for_all = command == "SERVE" || arguments::SHARED.contains(&option.name);
-            assert_eq!(heard(&format!("STILLTHERE_{name}")), is_for_all, "{line}: STILLTHERE_{name}");
-            for other in COMMANDS {
-                let variable = format!("STILLTHERE_{other}_{name}");
-                assert_eq!(heard(&variable), other == command, "{line}: {variable}");
-            }
-        }
-    }
-    // The nearer one counts, and a command line more than both.
-    let both = [("STILLTHERE_GRACE", "1s"), ("STILLTHERE_SERVE_GRACE", "2s")];
-    assert_eq!(settings("serve", &both).grace, Duration::from_secs(2));
-    assert_eq!(settings("serve --grace 3s", &both).grace, Duration::from_secs(3));
-    let deadlines = [("STILLTHERE_IDLE", "9s"), ("STILLTHERE_SERVE_DEADLINE", "60s")];
-    assert_eq!(settings("serve", &deadlines).keepalive.deadline(), Duration::from_secs(60), "not one too many");
-}
-
-/// What was set for the lab as a whole is not in the way of one of its commands, or of a command line.
-#[cfg(feature = "lab")]
-#[test]
-fn the_lab_s_environment_is_for_all_of_its_commands() {
-    let environment = [("STILLTHERE_LAB_JSON", "a"), ("STILLTHERE_LAB_SVG", "b"), ("STILLTHERE_LAB_PRESET", "redis")];
-    for line in ["lab run idle/black-hole", "lab matrix", "lab run idle/none --server {addr}:{port} --speak none"] {
-        assert!(matches!(read(line, &environment), Ok(Command::Lab(_))), "{line}: {:?}", read(line, &environment));
-    }
-    assert!(refused("lab run idle/none --json a").contains("belongs to `stillthere lab matrix`"));
-    assert!(refused("lab run idle/none --preset redis --server {addr}").contains("not both"));
-}
-
-#[test]
-fn a_switch_may_be_given_with_a_value() {
-    assert!(settings("serve --reuse-port", &[]).reuse_port && settings("serve --reuse-port=yes", &[]).reuse_port);
-    let machine = [("STILLTHERE_REUSE_PORT", "yes")];
-    assert!(settings("serve", &machine).reuse_port && !settings("serve --reuse-port=no", &machine).reuse_port);
-}
-
-#[test]
-fn a_misspelt_variable_is_told_of() {
-    let told = |command: &str, variables: &[(&str, &str)]| {
-        let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        Command::misspelt(Some(OsStr::new(command)), variables)
-    };
-    let guess = |command: &str, name: &str| told(command, &[(name, "5s")]).join("\n");
-    assert_eq!(
-        guess("serve", "STILLTHERE_DEDLINE"),
-        "STILLTHERE_DEDLINE is set, but there is no such option; did you mean STILLTHERE_DEADLINE?"
-    );
-    assert!(guess("serve", "STILLTHERE_LISTN").ends_with("did you mean STILLTHERE_LISTEN?"));
-    assert!(guess("serve", "STILLTHERE_XQ").ends_with("there is no such option"), "nothing is near");
-    for (command, name) in [
-        ("serve", "STILLTHERE_DEADLINE"),
-        ("serve", "STILLTHERE_SERVE_DEADLINE"),
-        ("serve", "STILLTHERE_LISTEN"),
-        ("serve", "STILLTHERE_SERVE_LISTEN"),
-        ("serve", "STILLTHERE_PLAN_WHATEVER"),
-        ("serve", "STILLTHERE_LAB_INSIDE"),
-        ("serve", "OTHER_DEDLINE"),
-        ("help", "STILLTHERE_DEDLINE"),
-    ] {
-        assert_eq!(guess(command, name), "", "{name} is none of its business");
-    }
-    assert!(told("serve", &[("STILLTHERE_DEDLINE", " ")]).is_empty(), "it says nothing");
-    #[cfg(feature = "plan")]
-    {
-        let scoped = "STILLTHERE_JSON is set, but there is no such option; did you mean STILLTHERE_PLAN_JSON?";
-        assert_eq!(guess("plan", "STILLTHERE_JSON"), scoped, "what it was called before");
-        assert!(guess("plan", "STILLTHERE_PLAN_LSOS").ends_with("did you mean STILLTHERE_PLAN_LOSS?"));
-        assert_eq!(guess("plan", "STILLTHERE_GRACE"), "", "it is the server's");
-    }
-}
-
 /// What was set for the whole machine does not stand in the way of a command line.
 #[test]
 fn the_command_line_comes_first() {
@@ -298,83 +174,6 @@ fn help_fits_a_screen_and_names_every_option() {
     let Ok(Command::Tell(text)) = read("serve --help", &[]) else { panic!() };
     assert!(serve_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
     assert!(matches!(read("--version", &[]), Ok(Command::Tell(text)) if text.starts_with("stillthere 0.")));
-}
-
-#[cfg(feature = "plan")]
-mod plan {
-    use super::*;
-    use crate::plan::{Question, Wanted};
-
-    fn question(line: &str, environment: &[(&str, &str)]) -> Question {
-        match read(line, environment) {
-            Ok(Command::Plan(question)) => *question,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    fn settings(line: &str, environment: &[(&str, &str)]) -> (u64, u64, u32) {
-        let question = question(line, environment);
-        let (Wanted::Settings(keepalive) | Wanted::Deadline { usual: keepalive, .. }) = question.wanted else {
-            panic!("{line}: {question:?}")
-        };
-        (keepalive.idle().as_secs(), keepalive.interval().as_secs(), keepalive.count())
-    }
-
-    #[test]
-    fn any_subset_will_do() {
-        assert_eq!(settings("plan", &[]), (5, 5, 6));
-        assert_eq!(settings("plan --deadline 30s", &[]), (6, 4, 6));
-        assert_eq!(settings("plan --deadline 30s --battery", &[]), (24, 2, 3));
-        assert_eq!(settings("plan --idle 9s --battery", &[]), (9, 5, 6), "what is given is not split anew");
-        assert_eq!(settings("plan --battery", &[("STILLTHERE_DEADLINE", "30s")]), (24, 2, 3));
-        let given = question("plan --loss 2% --rtt 200ms --peers 7 --burst-loss 0.5 --json --svg a.svg", &[]);
-        assert_eq!((given.loss, given.round_trip, given.peers), (0.02, Duration::from_millis(200), 7));
-        assert_eq!((given.burst_loss, given.json, given.svg), (0.5, true, Some("a.svg".into())));
-        assert!(matches!(question("plan --false-drops 1/year", &[]).wanted, Wanted::AtMost(..)));
-        let given = |line| matches!(question(line, &[]).wanted, Wanted::Deadline { given: true, .. });
-        assert!(given("plan --deadline 30s") && given("plan --deadline 30s --battery") && !given("plan --rtt 1s"));
-        let behind = question("plan --behind Cloudflare,azure-lb,azure-lb --nat-timeout 90s", &[]).behind;
-        let limits: Vec<u64> = behind.iter().map(|one| one.limit.as_secs()).collect();
-        assert_eq!(limits, [90, 240, 400], "the shortest first, each once");
-        let machine = [("STILLTHERE_DEADLINE", "60s")];
-        assert!(matches!(question("plan --false-drops 1/year", &machine).wanted, Wanted::AtMost(..)));
-    }
-
-    #[test]
-    fn what_makes_no_sense_says_what_would() {
-        for (line, parts) in [
-            ("plan --loss 2", ["--loss 2", "2% or 0.02"]),
-            ("plan --loss 100%", ["--loss 100%", "nothing to plan"]),
-            ("plan --loss 50% --burst-loss 20%", ["--burst-loss 20%", "than on average"]),
-            ("plan --burst 0s", ["--burst 0s", "takes some time"]),
-            ("plan --burst 1us", ["--burst 1us", "takes some time"]),
-            ("plan --rtt 2days", ["--rtt 2days", "a day is the most"]),
-            ("plan --peers 0", ["--peers 0", "from 1 to"]),
-            ("plan --false-drops often", ["--false-drops often", "such as 1/year"]),
-            ("plan --false-drops 1/year --deadline 5s", ["--false-drops 1/year", "or --deadline"]),
-            ("plan --behind azure", ["\"azure\" is not listed", "did you mean azure-lb?"]),
-            ("plan --behind nothing-like-it", ["is not listed\n", "\n  aws-alb "]),
-            ("plan --nat-timeout 60days", ["--nat-timeout 60days", "30 days are the most"]),
-            ("plan --heartbeat 0s", ["--heartbeat 0s", "more than nothing"]),
-            ("plan --idle 40000s", ["--idle 40000s", "1s to 32767s"]),
-            ("plan --deadline 2s --battery", ["--deadline 2s", "3s is the least"]),
-            ("plan 30s", ["\"30s\"", "options only"]),
-            ("plan --rrt 1s", ["no option --rrt", "did you mean --rtt?"]),
-            ("plam", ["\"plam\" is not a command", "did you mean plan?"]),
-        ] {
-            let said = refused(line);
-            for part in parts {
-                assert!(said.contains(part), "{line}: {said:?} does not contain {part:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn help_fits_a_screen() {
-        let Ok(Command::Tell(text)) = read("plan --help", &[]) else { panic!() };
-        assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(plan_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
-    }
 }
 
 #[cfg(feature = "load")]

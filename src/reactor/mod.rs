@@ -32,6 +32,7 @@ pub use self::signals::Signals;
 #[cfg(feature = "lab")]
 pub(crate) use self::signals::unblock;
 pub use self::source::{Capacity, Names, Request, Source, Turn};
+use self::source::{see_to_memory, total};
 pub use self::tally::{Departures, Tally};
 pub use self::timers::{Clock, Moment};
 use crate::count::so_many;
@@ -246,23 +247,9 @@ impl Reactor {
         }
         self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
         let now = turn.now;
-        self.see_to_memory(now);
+        see_to_memory(&mut self.sources, &mut self.capacity, now);
         self.obey(now);
         Ok(())
-    }
-
-    /// Lets go of the largest, if all outboxes together take too much; gives back what nobody uses.
-    fn see_to_memory(&mut self, now: Moment) {
-        let excess = self.capacity.memory.excess();
-        if excess > 0 {
-            let mut relief = Relief::of(excess, |sizes| self.sources.iter().for_each(|source| source.weigh(sizes)));
-            for only_stuck in [true, false] {
-                relief.only_stuck = only_stuck;
-                self.sources.iter_mut().for_each(|source| source.relieve(&mut relief));
-            }
-            self.capacity.memory.relieved(now, relief.count);
-        }
-        self.capacity.memory.give_back(now);
     }
 
     /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False:
@@ -353,10 +340,4 @@ impl Reactor {
     pub fn tally(&self) -> Tally {
         total(&self.sources)
     }
-}
-
-fn total(sources: &[Box<dyn Source>]) -> Tally {
-    let mut total = Tally::default();
-    sources.iter().for_each(|source| source.count(&mut total));
-    total
 }

@@ -182,6 +182,27 @@ impl Capacity {
     }
 }
 
+/// The figures of all of them together.
+pub(super) fn total(sources: &[Box<dyn Source>]) -> Tally {
+    let mut total = Tally::default();
+    sources.iter().for_each(|source| source.count(&mut total));
+    total
+}
+
+/// Lets go of the largest, if all outboxes together take too much; gives back what nobody uses.
+pub(super) fn see_to_memory(sources: &mut [Box<dyn Source>], capacity: &mut Capacity, now: Moment) {
+    let excess = capacity.memory.excess();
+    if excess > 0 {
+        let mut relief = Relief::of(excess, |sizes| sources.iter().for_each(|source| source.weigh(sizes)));
+        for only_stuck in [true, false] {
+            relief.only_stuck = only_stuck;
+            sources.iter_mut().for_each(|source| source.relieve(&mut relief));
+        }
+        capacity.memory.relieved(now, relief.count);
+    }
+    capacity.memory.give_back(now);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

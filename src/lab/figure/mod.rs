@@ -12,8 +12,10 @@ use crate::lab::excerpt::{Line, excerpt, packet_words};
 use crate::lab::terminal::{measured, predicted, printable};
 use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
 use crate::markup::svg::{broken, cross, escape, line, text};
+use columns::{Columns, NARROW, WIDE};
 use scale::{Moment, Pace, Scale};
 
+mod columns;
 mod scale;
 
 /// The look, for light and for dark: in a page it is wanted once.
@@ -21,54 +23,6 @@ pub const STYLE: &str = include_str!("style.css");
 
 /// How many packets a figure shows at most.
 const MOST: usize = 70;
-/// Where things stand, in points from the left.
-struct Columns {
-    axis: f64,
-    /// What is remarked on the axis.
-    remarks: f64,
-    /// The life lines.
-    client: f64,
-    server: f64,
-    /// The moment of a row ends here; `None`: it has a line of its own above the words.
-    time: Option<f64>,
-    words: f64,
-    /// How many characters a line of words has, and one below the figure.
-    line: usize,
-    legend: usize,
-    /// How wide the figure is at least.
-    least: f64,
-}
-
-impl Columns {
-    fn middle(&self) -> f64 {
-        (self.client + self.server) / 2.0
-    }
-}
-
-const WIDE: Columns = Columns {
-    axis: 62.0,
-    remarks: 80.0,
-    client: 206.0,
-    server: 446.0,
-    time: Some(528.0),
-    words: 544.0,
-    line: 66,
-    legend: 200,
-    least: 860.0,
-};
-
-/// For a phone: 330 points, which is what is left of 360.
-const NARROW: Columns = Columns {
-    axis: 40.0,
-    remarks: 48.0,
-    client: 54.0,
-    server: 132.0,
-    time: None,
-    words: 144.0,
-    line: 23,
-    legend: 46,
-    least: 330.0,
-};
 
 /// A line of text; a row of the figure; what an arrow falls on its way.
 const TEXT: f64 = 15.0;

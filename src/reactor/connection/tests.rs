@@ -1,10 +1,6 @@
 //! A connection against a scripted kernel: every order of short reads and writes, full buffers,
 //! interruptions, ends and errors. Owns the kernel, the bench, and the promises that hold in any order.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -14,133 +10,13 @@ use super::*;
 use crate::keepalive::owing::{Asking, Setting};
 use crate::reactor::outbox::OUTBOX_LIMIT;
 use crate::service::{Heartbeat, Ping};
+use scripted::Scripted;
 
 mod one_by_one;
+mod scripted;
 
 const TERMS: Terms =
     Terms { now: Moment::after(Duration::ZERO), slot: 0, max_output: OUTBOX_LIMIT, may_hold: usize::MAX };
-
-/// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
-/// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge
-/// comes only when something changed.
-#[derive(Debug, Default)]
-struct Kernel {
-    /// What the peer sent and nobody read yet; a mark stands before urgent data.
-    input: VecDeque<u8>,
-    mark: Option<usize>,
-    fin: bool,
-    error: Option<Errno>,
-    /// What the next call says, though the connection is well.
-    refusal: Option<Errno>,
-    dead: bool,
-    /// A write has failed: what was owed is lost.
-    failed: bool,
-    /// How many bytes a write may still take, and what it took.
-    room: usize,
-    output: Vec<u8>,
-    shut: bool,
-    /// How many calls of each kind are to be interrupted by a signal.
-    interrupt_reads: u32,
-    interrupt_writes: u32,
-    /// What was announced since the last edge was taken.
-    news: Readiness,
-    /// It was asked to announce room.
-    tells_of_room: bool,
-    info: Option<TcpInfo>,
-    reset: bool,
-    set: Vec<Setting>,
-    /// Echo only: the bytes that were read and must be written before the next read.
-    owed: usize,
-    reads: usize,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Scripted(Rc<RefCell<Kernel>>);
-
-impl Read for Scripted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let kernel = &mut *self.0.borrow_mut();
-        assert!(kernel.owed == 0 || kernel.dead || kernel.failed, "read while {} bytes of output wait", kernel.owed);
-        kernel.reads += 1;
-        if kernel.interrupt_reads > 0 {
-            kernel.interrupt_reads -= 1;
-            return Err(Errno::INTR.into());
-        }
-        if let Some(errno) = kernel.refusal.take() {
-            return Err(errno.into());
-        }
-        let until_mark = kernel.mark.filter(|mark| *mark > 0).unwrap_or(usize::MAX);
-        let count = kernel.input.len().min(buffer.len()).min(until_mark);
-        if count > 0 {
-            kernel.mark = kernel.mark.map(|mark| mark.saturating_sub(count));
-            for (slot, byte) in buffer.iter_mut().zip(kernel.input.drain(..count)) {
-                *slot = byte;
-            }
-            if !kernel.dead {
-                kernel.owed += count;
-            }
-            return Ok(count);
-        }
-        match kernel.error.take() {
-            Some(errno) => Err(errno.into()),
-            None if kernel.fin || kernel.dead => Ok(0),
-            None => Err(Errno::AGAIN.into()),
-        }
-    }
-}
-
-impl Write for Scripted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let kernel = &mut *self.0.borrow_mut();
-        assert!(!kernel.shut, "written after the FIN");
-        if kernel.interrupt_writes > 0 {
-            kernel.interrupt_writes -= 1;
-            return Err(Errno::INTR.into());
-        }
-        if let Some(errno) = kernel.refusal.take() {
-            return Err(errno.into());
-        }
-        if kernel.dead {
-            return Err(kernel.error.take().unwrap_or(Errno::PIPE).into());
-        }
-        let count = kernel.room.min(bytes.len());
-        if count == 0 {
-            return Err(Errno::AGAIN.into());
-        }
-        kernel.room -= count;
-        kernel.owed = kernel.owed.saturating_sub(count);
-        kernel.output.extend_from_slice(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Stream for Scripted {
-    fn shut_write(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().shut = true;
-        Ok(())
-    }
-
-    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-        Ok(self.0.borrow_mut().error.take().map(io::Error::from))
-    }
-
-    fn info(&self) -> Option<TcpInfo> {
-        self.0.borrow().info
-    }
-
-    fn reset_on_close(&mut self) {
-        self.0.borrow_mut().reset = true;
-    }
-
-    fn set(&mut self, setting: Setting) -> io::Result<()> {
-        self.0.borrow_mut().set.push(setting);
-        Ok(())
-    }
-}
 
 /// Echo that remembers what it was given.
 #[derive(Default)]
