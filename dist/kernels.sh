@@ -5,7 +5,8 @@
 #     dist/kernels.sh --kernel 6.1 --run 'uname -r; stillthere-lab --version'
 #     dist/kernels.sh --kernel 6.12 --file target/try --seconds 40 --out target/seen --run '/task/try > /out/seen'
 # --file puts files below /task, --out gets what the command leaves in /out.
-# Without --run all of the jobs below are done on all kernels, one after the other, and on the one that runs here.
+# Without --run all of the jobs below are done on all kernels, as many side by side as there are processors, and on the
+# one that runs here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=target/kernels accel=${ACCEL:-tcg,thread=multi}
@@ -22,8 +23,8 @@ list() {
     awk -v only="${JOBS:-}" '{ name = $1; sub(/&$/, "", name) } only == "" || index(" " only " ", " " name " ")' <<'END'
 start     40 sh $TASK/start
 3s       300 stillthere lab matrix black-hole none --deadline 3s --jobs 14 --at-once 1 --json $OUT/1-deadline-3s.json
-5s       900 stillthere lab matrix --deadline 5s --jobs 24 --at-once 1 --json $OUT/2-deadline-5s.json
-35s      900 stillthere lab matrix --deadline 35s --keep 70s --jobs 60 --at-once 1 --json $OUT/3-deadline-35s.json
+5s      1100 stillthere lab matrix --deadline 5s --jobs 24 --at-once 1 --json $OUT/2-deadline-5s.json
+35s      400 stillthere lab matrix black-hole out-dead none --deadline 35s --keep 70s --jobs 30 --at-once 1 --json $OUT/3-deadline-35s.json
 crowd    150 sh $TASK/crowd
 10m&    1000 stillthere lab matrix idle/black-hole in-flight/black-hole window-shut/black-hole window-shut/none --deadline 10m --keep 12m --cap 12m --jobs 8 --at-once 1 --json $OUT/4-deadline-10m.json
 20m&    1400 stillthere lab matrix window-shut/none reading-paused/none reading-slowly/none half-closed/none --deadline 5s --keep 20m --jobs 8 --at-once 1 --json $OUT/5-deadline-5s-for-20-minutes.json
@@ -220,12 +221,20 @@ for version in "${kernels[@]}"; do
         [[ $name != *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & beside+=($!); }
     done < <(list)
 done
-for version in "${kernels[@]}"; do
+run_jobs() { # kernel, or here: one job after the other
+    local name limit command
     while read -r name limit command; do
-        # In the background, for a signal is heeded only while something is waited for.
-        [[ $name == *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & wait $!; }
+        [[ $name == *'&' ]] || run_job "$1" "$name" "$limit" "$command" </dev/null
     done < <(list)
+}
+# One kernel for each processor: setting up a scene keeps one of them busy. In the background, for a signal is heeded
+# only while something is waited for.
+rows=()
+for version in "${kernels[@]}"; do
+    ((${#rows[@]} < $(nproc))) || { wait "${rows[0]}"; rows=("${rows[@]:1}"); }
+    run_jobs "$version" & rows+=($!)
 done
+for one in "${rows[@]}"; do wait "$one"; done
 say 'the jobs that mostly wait are waited for'
 for one in "${beside[@]}"; do wait "$one"; done
 target/static/stillthere-lab lab compare "${columns[@]}" >$out/tables.md

@@ -34,6 +34,7 @@ pub struct Diary<'a> {
     fault: Option<SystemTime>,
     shut: Option<SystemTime>,
     sent: Option<SystemTime>,
+    queue_moved: Option<SystemTime>,
     event: String,
     departed: Option<(SystemTime, String)>,
 }
@@ -66,6 +67,7 @@ impl<'a> Diary<'a> {
             fault: None,
             shut: None,
             sent: None,
+            queue_moved: None,
             event: String::new(),
             departed: None,
         })
@@ -101,6 +103,12 @@ impl<'a> Diary<'a> {
     /// What will be unacknowledged is being sent.
     pub fn sent(&mut self) {
         self.sent = Some(SystemTime::now());
+    }
+
+    /// The server's own transmit queue takes packets again.
+    pub fn queue_moves(&mut self) {
+        self.queue_moved = Some(SystemTime::now());
+        self.note("the server's transmit queue takes packets again");
     }
 
     /// Reads the packets that came, and enters them.
@@ -226,6 +234,7 @@ impl<'a> Diary<'a> {
     pub fn moments(&self) -> Moments {
         let Some(fault) = self.fault else { return Moments::default() };
         let before = |at: SystemTime| fault.duration_since(at).unwrap_or_default();
+        let after = |at: Option<SystemTime>| at.and_then(|at| at.duration_since(fault).ok()).unwrap_or_default();
         // A client's own probe is out of sequence: TCP answers it, and takes it for no sign of life.
         let is_heard = |entry: &&Entry| {
             entry.who == Who::Client
@@ -241,8 +250,9 @@ impl<'a> Diary<'a> {
         Moments {
             heard: heard.map(before).unwrap_or_default(),
             shut: self.shut.map(before).unwrap_or_default(),
-            proved_after: proved.and_then(|proved| proved.duration_since(fault).ok()).unwrap_or_default(),
-            sent_after: self.sent.and_then(|sent| sent.duration_since(fault).ok()).unwrap_or_default(),
+            proved_after: after(proved),
+            sent_after: after(self.sent),
+            queue_moved_after: after(self.queue_moved),
         }
     }
 

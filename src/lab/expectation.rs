@@ -29,6 +29,8 @@ pub enum Since {
     Fault,
     /// The last packet that shows that the client hears the server: no retransmission.
     Proved,
+    /// The server's own transmit queue takes packets again.
+    QueueMoved,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +91,8 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
     };
     // An idle peer's probes do not count until the queue takes them; everywhere else the loop keeps the deadline.
     if scene.fault == QueueFull && matches!(scene.state, State::Idle | State::Exchanged | State::AcceptQueue) {
-        let stuck = stall(keepalive);
         return match keepalive.predict(Doing::QueueStuck) {
-            Some(Prediction { from, to }) => {
-                Expectation::Gone { since: Since::Fault, from: stuck + from, to: stuck + to + AT_ONCE }
-            }
+            Some(Prediction { from, to }) => Expectation::Gone { since: Since::QueueMoved, from, to: to + AT_ONCE },
             None => Expectation::NoDeadline,
         };
     }
@@ -184,6 +183,8 @@ mod tests {
             let is_alive = matches!(scene.fault, Fault::Nothing | Fault::Frozen);
             assert_eq!(expected == Expectation::Kept, is_alive, "{scene}");
             if let Expectation::Gone { since, from, to } = expected {
+                let begins = if since == Since::QueueMoved { stall(&five) } else { Duration::ZERO };
+                let (from, to) = (begins + from, begins + to);
                 // A queue that is stuck past the deadline, and the probes after that.
                 let latest = if scene.fault == Fault::QueueFull { 12 } else { 9 };
                 assert!(from <= to && to <= seconds(latest), "{scene}: {from:?} to {to:?} since {since:?}");

@@ -21,6 +21,8 @@ pub struct Moments {
     pub sent_after: Duration,
     /// The last packet that was no retransmission came so long after it, or before.
     pub proved_after: Duration,
+    /// The server's transmit queue took packets again this long after it.
+    pub queue_moved_after: Duration,
 }
 
 /// What was seen of a peer, or of several.
@@ -47,6 +49,7 @@ pub fn interval(expectation: Expectation, moments: Moments) -> Option<(Duration,
         Since::Fault => (from, to),
         Since::LastHeard => (from.saturating_sub(moments.heard), to.saturating_sub(moments.heard)),
         Since::Proved => (from + moments.proved_after, to + moments.proved_after),
+        Since::QueueMoved => (from + moments.queue_moved_after, to + moments.queue_moved_after),
         Since::Sent => (from + moments.sent_after, to + moments.sent_after),
         Since::Shut => (from.saturating_sub(moments.shut), to),
     })
@@ -136,6 +139,10 @@ mod tests {
         assert_eq!(interval(shut, moments), Some((ms(4400), ms(5200))));
         let sent = Expectation::Gone { since: Since::Sent, from: ms(4700), to: ms(5200) };
         assert_eq!(interval(sent, moments), Some((ms(4750), ms(5250))));
+        // However late a slow machine was in setting the queue free.
+        let stuck = Expectation::Gone { since: Since::QueueMoved, from: ms(3000), to: ms(3900) };
+        let moments = Moments { queue_moved_after: ms(9500), ..moments };
+        assert_eq!(interval(stuck, moments), Some((ms(12_500), ms(13_400))));
     }
 
     #[test]
