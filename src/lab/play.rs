@@ -29,9 +29,6 @@ mod reach;
 const PORT: u16 = 7007;
 /// What is still told of a connection when it has gone: the last packets, the server's log.
 const AFTERMATH: Duration = Duration::from_millis(300);
-/// How often a living peer is looked at: when it is dropped, it does not matter when exactly. On an emulated
-/// processor, many of these are watched beside others.
-const LIVING: Duration = Duration::from_millis(100);
 /// How many living peers stay idle on a lossy path, so that the odds show.
 const CROWD: usize = 50;
 
@@ -177,7 +174,7 @@ impl<'a> Set<'a> {
         // In time even if one of them is late by half of what was announced.
         let beat = Duration::from_secs(mqtt_keepalive(self.part.keepalive.deadline()).into()) / 2;
         let is_to_stay = matches!(expectation, Expectation::Kept | Expectation::Either);
-        let glance = if is_to_stay { LIVING } else { glance(&self.part.keepalive) };
+        let glance = glance(&self.part.keepalive, is_to_stay, self.part.program.is_ours);
         let mut heartbeat = Instant::now();
         let mut measured = None;
         let mut left = self.crowd;
@@ -284,8 +281,13 @@ impl<'a> Set<'a> {
     }
 }
 
-/// How often a server is looked at: the rarer the longer the deadline, so that many such scenes can be
-/// watched at once; and often enough that a departure is found in the log's lines ([`Diary::departure`]).
-fn glance(keepalive: &Keepalive) -> Duration {
-    (keepalive.deadline() / 250).clamp(Duration::from_millis(20), Duration::from_millis(100))
+/// How often a server is looked at. On an emulated processor this is what a scene costs, so it is no oftener than need
+/// be: where a living peer is dropped, it does not matter when exactly, and our server's log says when it was
+/// ([`Diary::departure`]). Of another server the table alone tells; the longer the deadline, the rarer.
+fn glance(keepalive: &Keepalive, is_to_stay: bool, is_ours: bool) -> Duration {
+    match (is_to_stay, is_ours) {
+        (true, _) => Duration::from_millis(200),
+        (false, true) => Duration::from_millis(100),
+        (false, false) => (keepalive.deadline() / 250).clamp(Duration::from_millis(20), Duration::from_millis(100)),
+    }
 }
