@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write, pipe};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -12,6 +12,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Server, connect, status};
+
+/// The standard library has pipes since Rust 1.87.
+fn pipe() -> io::Result<(File, File)> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok((reader.into(), writer.into()))
+}
 
 /// A server whose log is read by this test, or not.
 struct Told<R> {

@@ -206,7 +206,7 @@ pub struct Relief {
 impl Relief {
     /// The largest that together take as much as must be given up, by a look at all of them.
     pub fn of(excess: usize, weigh: impl FnOnce(&mut Sizes)) -> Self {
-        let mut sizes = Sizes { taken: [0; _], going: 0 };
+        let mut sizes = Sizes { taken: [0; usize::BITS as usize], going: 0 };
         weigh(&mut sizes);
         let excess = excess.saturating_sub(sizes.going);
         let mut sum = 0;
