@@ -229,3 +229,17 @@ fn a_load_is_read_and_checked() {
         assert!(said.contains(part), "{line}: {said:?} does not contain {part:?}");
     }
 }
+
+/// The script of `make kernels` starts the lab's own client, whose arguments are no concern of the help.
+#[cfg(feature = "lab")]
+#[test]
+fn the_crowd_of_make_kernels_is_understood() {
+    let script = include_str!("../../dist/kernels/crowd");
+    let line = script.lines().find_map(|line| line.strip_prefix("stillthere lab client")).expect("a client");
+    let arguments = line.split('<').next().unwrap_or_default().replace("\"$address\"", "127.0.0.1:7007");
+    let understood = read(&format!("lab client{arguments}"), &[]);
+    assert!(
+        matches!(&understood, Ok(Command::Lab(command)) if matches!(**command, crate::lab::Command::Client { .. })),
+        "{arguments}: {understood:?}"
+    );
+}

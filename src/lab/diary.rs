@@ -253,7 +253,20 @@ impl<'a> Diary<'a> {
             proved_after: after(proved),
             sent_after: after(self.sent),
             queue_moved_after: after(self.queue_moved),
+            served_after: after(self.served()),
         }
+    }
+
+    /// The client's last packet before the server's first FIN or RST after the fault.
+    fn served(&self) -> Option<SystemTime> {
+        let fault = self.fault?;
+        let all = || self.entries.iter().chain(&self.pending);
+        let ends = |entry: &Entry| matches!(&entry.what, What::Packet { frame, .. } if flags(frame).is_some_and(|flags| flags & (FIN | RST) != 0));
+        let end = all()
+            .filter(|entry| entry.who == Who::Server && entry.at >= fault && ends(entry))
+            .map(|entry| entry.at)
+            .min()?;
+        all().filter(|entry| entry.who == Who::Client && entry.at <= end).map(|entry| entry.at).max()
     }
 
     /// The timeline, complete. Where no fault came, it counts from `end`.

@@ -31,6 +31,9 @@ pub enum Since {
     Proved,
     /// The server's own transmit queue takes packets again.
     QueueMoved,
+    /// The client's last packet before the server's FIN: by then it has taken all that it was owed, which takes as long
+    /// as the machine needs to move it. The interval ends counted from there.
+    Served,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,7 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         (Killed | Reset, _) => at_once,
         // It must first read what it is owed, at the pace of a small window.
         (Closed, state) if state.has_shut_window() => {
-            Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: AT_ONCE * 3 }
+            Expectation::Gone { since: Since::Served, from: Duration::ZERO, to: AT_ONCE }
         }
         (Closed, _) => at_once,
         // The FIN arrives before the cut, except where it waits behind data that nobody reads.

@@ -23,6 +23,8 @@ pub struct Moments {
     pub proved_after: Duration,
     /// The server's transmit queue took packets again this long after it.
     pub queue_moved_after: Duration,
+    /// The client's last packet before the server's FIN came so long after it.
+    pub served_after: Duration,
 }
 
 /// What was seen of a peer, or of several.
@@ -49,6 +51,7 @@ pub fn interval(expectation: Expectation, moments: Moments) -> Option<(Duration,
         Since::Fault => (from, to),
         Since::LastHeard => (from.saturating_sub(moments.heard), to.saturating_sub(moments.heard)),
         Since::Proved => (from + moments.proved_after, to + moments.proved_after),
+        Since::Served => (from, to + moments.served_after),
         Since::QueueMoved => (from + moments.queue_moved_after, to + moments.queue_moved_after),
         Since::Sent => (from + moments.sent_after, to + moments.sent_after),
         Since::Shut => (from.saturating_sub(moments.shut), to),
@@ -143,6 +146,9 @@ mod tests {
         let stuck = Expectation::Gone { since: Since::QueueMoved, from: ms(3000), to: ms(3900) };
         let moments = Moments { queue_moved_after: ms(9500), ..moments };
         assert_eq!(interval(stuck, moments), Some((ms(12_500), ms(13_400))));
+        // And however long it took to hand over what was owed.
+        let closed = Expectation::Gone { since: Since::Served, from: ms(0), to: ms(300) };
+        assert_eq!(interval(closed, Moments { served_after: ms(2000), ..moments }), Some((ms(0), ms(2300))));
     }
 
     #[test]
