@@ -1,13 +1,13 @@
-//! So many of something, as a person says it: `1 peer`, `2 peers`.
+//! A number of things, as a person writes it: `1 peer`, `2 peers`.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
-/// A number, and the name of one.
+/// A number, and the singular of what it counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Count(u64, &'static str);
 
-/// So many of `one`.
+/// This many of `one`, which is the singular.
 pub fn so_many(number: impl TryInto<u64>, one: &'static str) -> Count {
     Count(number.try_into().unwrap_or(u64::MAX), one)
 }

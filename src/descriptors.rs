@@ -1,8 +1,8 @@
 //! How many descriptors this process may have open, raised as far as the kernel lets it.
 //!
-//! There are three bounds: the soft limit, which is what counts; the hard limit, up to which anybody may
-//! raise it; and `fs.nr_open`, above which the kernel takes neither: it refuses a hard limit that is higher,
-//! also one that was inherited and is only to be left as it is (`do_prlimit` in Linux's `kernel/sys.c`).
+//! There are three bounds: the soft limit, which is what counts; the hard limit, up to which any process may
+//! raise it; and `fs.nr_open`, above which the kernel accepts neither: it refuses a higher hard limit, even
+//! one that was inherited and is only set again (`do_prlimit` in Linux's `kernel/sys.c`).
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -14,17 +14,17 @@ use crate::sysctl;
 /// What `fs.nr_open` is unless somebody changes it (`sysctl_nr_open` in Linux's `fs/file.c`).
 const NR_OPEN: u64 = 1 << 20;
 
-/// What came of it.
+/// The result of [`raise`].
 #[derive(Debug)]
 pub struct Descriptors {
-    /// So many may be open.
+    /// This many may be open.
     pub allowed: usize,
     /// What was asked for and not given, and why.
     pub refused: Option<(u64, io::Error)>,
 }
 
-/// Raises the soft limit as far as it goes. Where a limit cannot be asked for, it says so and what there is
-/// counts.
+/// Raises the soft limit as far as it goes. If the kernel refuses, the result says so, and the limit stays
+/// what it was.
 pub fn raise() -> Descriptors {
     let limit = getrlimit(Resource::Nofile);
     let most = most(limit.maximum, sysctl::number("fs/nr_open"));
@@ -33,7 +33,7 @@ pub fn raise() -> Descriptors {
     Descriptors { allowed: allowed as usize, refused: refused.map(|error| (most, error.into())) }
 }
 
-/// The highest soft limit that is to be had. No hard limit means that there is none but the kernel's own.
+/// The highest soft limit that can be set. Without a hard limit there is only the kernel's own.
 fn most(hard: Option<u64>, nr_open: Option<u64>) -> u64 {
     hard.into_iter().chain(nr_open).min().unwrap_or(NR_OPEN)
 }

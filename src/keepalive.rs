@@ -1,7 +1,7 @@
 //! Keepalive and its deadline: how long a silent peer may be kept.
 //!
 //! Owns the arithmetic of idle, interval, count and user timeout, and the one function that puts
-//! them on a socket. Knows nothing of the reactor, of arguments, or of what is told to people.
+//! them on a socket. Knows nothing of the reactor, of arguments, or of what is shown to people.
 //!
 //! ```text
 //!  the last sign of life                                                          gone: ETIMEDOUT
@@ -30,13 +30,13 @@
 //!   **ignores the count**: an idle peer is gone at the first tick `idle + k × interval`, k ≥ 1, at
 //!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer`). Below
 //!   `idle + interval` one lost probe is fatal, which MUST-29 forbids; a little above the deadline
-//!   costs a whole interval. And a **living** peer that keeps its window shut so long is let go, though
-//!   its kernel answers every probe (against MUST-37).
+//!   costs a whole interval. And a **living** peer that keeps its window shut for that long is let go,
+//!   though its kernel answers every probe (against MUST-37).
 //! - Its clock does not start with the last sign of life, but with the first retransmission, or the
 //!   first window probe: 0.2 s after the data were sent or the window was shut (the least
 //!   retransmission time-out), and 0.45 s where a loss probe is sent first, on a path whose round
 //!   trip is short ([`Keepalive::predict`]; `tests/dead_peer.rs` measures it).
-//! - So the loop keeps the deadline itself where it can: `TCP_INFO` tells when the last ACK came, and the
+//! - So the loop keeps the deadline itself where it can: `TCP_INFO` says when the last ACK came, and the
 //!   kernel is made to try often enough for a living peer to answer in time ([`owing`]).
 //! - A kernel timer is never early, and late by up to the grain of the timer wheel
 //!   ([`TimerWheel::grain`]). So a prediction is an interval, not a number.
@@ -66,18 +66,18 @@ mod unfit;
 
 /// The highest probe count that Linux takes (`MAX_TCP_KEEPCNT`).
 const MOST_PROBES: u32 = 127;
-/// What `TCP_RTO_MAX_MS` takes.
+/// The range of `TCP_RTO_MAX_MS`.
 const RTO_MAX: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
 /// The choice of a user timeout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserTimeout {
-    /// None where the loop can keep the deadline; else as long as the deadline allows without
+    /// None where the loop can keep the deadline; otherwise the longest that keeps the deadline without
     /// undoing the count.
     #[default]
     Auto,
-    /// The loop keeps the deadline, as on a kernel without `TCP_RTO_MAX_MS`: by a user timeout that
-    /// slides, for a peer whose window is shut.
+    /// The loop keeps the deadline, as on a kernel without `TCP_RTO_MAX_MS`: with a user timeout that
+    /// slides for a peer whose window is shut.
     Sliding,
     /// None, and the loop does not look either: keepalive alone.
     Off,
@@ -85,20 +85,19 @@ pub enum UserTimeout {
     Fixed(Duration),
 }
 
-/// Who keeps the deadline while output is outstanding, and keepalive stands aside.
+/// What keeps the deadline while output is outstanding, when keepalive stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The loop: it looks for a sign of life of a peer that it has written to ([`owing`]). By
-    /// `rto_max` the kernel lets no more than that pass between two tries; `None` where it has no such
-    /// option.
+    /// The loop: it looks for a sign of life of a peer that it has written to ([`owing`]). The kernel
+    /// lets at most `rto_max` pass between two tries; `None` where it has no such option.
     Loop { rto_max: Option<Duration> },
     /// The kernel, by `TCP_USER_TIMEOUT`.
     UserTimeout(Duration),
-    /// Nobody: the kernel tries for 15 minutes and more.
+    /// Nothing: the kernel tries for 15 minutes and more.
     Nobody,
 }
 
-/// The settings of a listener, complete: checked, and with the rest worked out.
+/// The complete settings of a listener: checked, and with the rest derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     idle: Duration,
@@ -146,7 +145,7 @@ impl Keepalive {
         let given = || humantime::format_duration(deadline).to_string();
         let seconds = deadline.as_secs();
         if deadline.subsec_nanos() != 0 {
-            // Below and above; or the least, if that is above.
+            // The whole seconds below and above; or only the least, if that is above.
             let would_do = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
             let below = if seconds < 3 { String::new() } else { would_do(seconds) + " or " };
             let because =
@@ -194,14 +193,14 @@ impl Keepalive {
         Ok(self)
     }
 
-    /// Reckons with the timer wheel of a kernel whose tick is not the usual 4 ms.
+    /// Computes with the timer wheel of a kernel whose tick is not the usual 4 ms.
     pub fn on_wheel(mut self, wheel: TimerWheel) -> Self {
         self.wheel = wheel;
         self
     }
 
-    /// The same for a kernel whose `TCP_INFO` tells nothing: there the loop would look in vain, and
-    /// the user timeout must do, at its price.
+    /// The same for a kernel whose `TCP_INFO` reports nothing: there the loop cannot look, and a user
+    /// timeout is used instead, at its price.
     pub fn without_tcp_info(mut self) -> Self {
         if let Guard::Loop { .. } = self.guard {
             self.guard = Guard::UserTimeout(self.longest_user_timeout());
@@ -209,9 +208,9 @@ impl Keepalive {
         self
     }
 
-    /// This one and others that keep the same deadline, each with another idle time, up to twice as
-    /// long: for peers that are not to be probed in one instant. Settings that a person chose are left
-    /// alone, and so are those with a user timeout, which goes with one split only.
+    /// These settings, and others with the same deadline but a longer idle time, up to twice as long: so
+    /// that a crowd of peers is not probed in one instant. Settings that a person chose are left alone,
+    /// and so are those with a user timeout, which fits one split only.
     pub fn splits(&self) -> Vec<Self> {
         let derived = Self::with_deadline(self.deadline());
         let is_derived = derived.is_ok_and(|other| (other.idle, other.count) == (self.idle, self.count));
@@ -260,13 +259,13 @@ impl Keepalive {
         self.count
     }
 
-    /// Who keeps the deadline while output is outstanding.
+    /// What keeps the deadline while output is outstanding.
     pub fn guard(&self) -> Guard {
         self.guard
     }
 
-    /// On which terms the loop looks for signs of life; `None` where it does not. A tick is added to the
-    /// deadline because the kernel counts silence in ticks: never early.
+    /// The terms on which the loop looks for signs of life; `None` where it does not. A tick is added to
+    /// the deadline, because the kernel counts silence in ticks: so no peer is taken for dead early.
     pub fn asking(&self) -> Option<Asking> {
         let Guard::Loop { rto_max } = self.guard else { return None };
         Some(Asking { deadline: self.deadline() + self.wheel.tick, pace: self.pace(), rto_max })
@@ -276,11 +275,11 @@ impl Keepalive {
         if let Guard::UserTimeout(timeout) = self.guard { Some(timeout) } else { None }
     }
 
-    /// Puts the settings on a socket. On a listener they are inherited by what it accepts (Linux).
+    /// Puts the settings on a socket. Accepted sockets inherit them from their listener (Linux).
     ///
-    /// What this kernel cannot do is found out by trying, and becomes part of the settings: an option
-    /// counts as set if it can be read back, and the loop looks only where `TCP_INFO` tells something. A
-    /// sandbox may say yes to everything (gVisor).
+    /// What this kernel cannot do is found out by trying, and the settings are changed to match: an option
+    /// counts as set if it can be read back, and the loop looks only where `TCP_INFO` reports something. A
+    /// sandbox may accept every option without effect (gVisor).
     ///
     /// # Errors
     /// What setsockopt(2) says.
@@ -301,7 +300,7 @@ impl Keepalive {
         Ok(())
     }
 
-    /// Whether a socket has just these settings: asked of the first one that is accepted.
+    /// Whether a socket has exactly these settings: checked on the first one that is accepted.
     ///
     /// # Errors
     /// What getsockopt(2) says.
@@ -319,21 +318,21 @@ impl Keepalive {
             && socket.tcp_user_timeout()?.unwrap_or_default() == self.user_timeout().unwrap_or_default())
     }
 
-    /// The most that is wanted between two tries while output is outstanding: an interval, so that a
-    /// living peer is asked as often as by probes; and an eighth of the deadline at least, so that
-    /// the kernel does not give up before.
+    /// The longest time wanted between two tries while output is outstanding: an interval, so that a
+    /// living peer is asked as often as by keepalive; and an eighth of the deadline at least, so that
+    /// the kernel does not give up first.
     pub fn pace(&self) -> Duration {
         self.interval.max(whole_milliseconds(self.deadline() / 8)).clamp(RTO_MAX.0, RTO_MAX.1)
     }
 
-    /// What the listener has. Half of the deadline, so that a peer whose window shrinks is not given up
-    /// before it; the kernel gives up after twice this.
+    /// The listener's `TCP_RTO_MAX_MS`: half of the deadline, because the kernel gives up a peer whose
+    /// window shrinks after twice this. A deadline of more than 4 minutes is beyond what the option takes.
     fn longest_rto_max(&self) -> Duration {
         self.pace().max(whole_milliseconds((self.deadline() + self.wheel.tick) / 2)).clamp(RTO_MAX.0, RTO_MAX.1)
     }
 }
 
-/// Whether that is what the kernel gives back. It counts in ticks, and rounds up.
+/// Whether the kernel returns that value. It counts in ticks, and rounds up.
 fn has_rto_max(socket: &SockRef<'_>, wanted: Duration) -> bool {
     let tick = Duration::from_millis(10);
     sockopt::rto_max(&**socket).is_ok_and(|is| (wanted..=wanted + tick).contains(&is))

@@ -6,8 +6,8 @@
 //! ```text
 //!   wait ──▶ latch ──▶ drive ──▶ accept ──▶ expire ──▶ reap ──▶ again
 //!    │         │         │          │          │         │
-//!    │         │         │          │          │         └ free what has ended; a few, closing is dear
-//!    │         │         │          │          └ deadlines of user space: who was not heard of?
+//!    │         │         │          │          │         └ free what has ended; a few, closing is expensive
+//!    │         │         │          │          └ user-space deadlines: which peers were silent?
 //!    │         │         │          └ after I/O, because slots may have come free
 //!    │         │         └ every peer that can make progress, each within its budget
 //!    │         └ remember what the kernel announced; nothing is done yet
@@ -16,17 +16,17 @@
 //!
 //! # How to read the source
 //!
-//! 1. [`reactor`]: `Reactor::turn` is the sentence above. Then its `source.rs`: what a turn drives.
+//! 1. [`reactor`]: `Reactor::turn` is the diagram above. Then its `source.rs`: what a turn drives.
 //! 2. `reactor/port.rs`: a listener, its peers and their service; `acceptor.rs`: what each error of
 //!    accept(2) means.
 //! 3. `reactor/connection.rs`: one peer; `readiness.rs`: the latch; `departure.rs`: why it ended.
 //! 4. [`keepalive`]: the deadline's arithmetic, and `reactor/watch.rs`: the deadline while output is
 //!    outstanding, when keepalive stands aside.
-//! 5. [`service`]: what is done with the bytes, and with silence: heartbeats. [`serve`], [`cli`]: from
+//! 5. [`service`]: what to do with the bytes, and with silence: heartbeats. [`serve`], [`cli`]: from
 //!    a command line to a loop.
-//! 6. `plan.rs`: what a deadline costs and risks; `keepalive/odds.rs`: the odds that it stands on.
+//! 6. `plan.rs`: what a deadline costs and risks; `keepalive/odds.rs`: the odds behind that.
 //!
-//! # A server of one's own
+//! # Your own server
 //!
 //! ```
 //! use stillthere::reactor::{Listen, Peer, Reactor, Service};

@@ -16,11 +16,11 @@ struct Version {
     controllers: &'static str,
     limits: &'static [&'static str],
     usage: &'static str,
-    /// Pages that the kernel takes back before it kills anybody.
+    /// Pages that the kernel reclaims before it kills a process.
     cache: [&'static str; 2],
 }
 
-/// More than any of these files has up to the line that is wanted.
+/// More than any of these files holds up to the line that is needed.
 const MOST: usize = 8192;
 
 const VERSIONS: [Version; 2] = [
@@ -40,18 +40,18 @@ const VERSIONS: [Version; 2] = [
     },
 ];
 
-/// What there is, in bytes.
+/// The memory that there is, in bytes.
 #[derive(Debug)]
 pub struct Machine {
-    /// The smallest of all limits, and of the machine itself.
+    /// The smallest of all limits and of the machine's own memory.
     pub memory: usize,
     /// Of the cgroup with the smallest limit, where there is one.
     pub gauge: Option<Gauge>,
 }
 
 impl Machine {
-    /// Looks at the machine, at each cgroup up to the root, and at RLIMIT_AS and RLIMIT_DATA. What cannot be
-    /// read limits nothing.
+    /// Reads the machine's memory, the limits of each cgroup up to the root, RLIMIT_AS and
+    /// RLIMIT_DATA. What cannot be read limits nothing.
     pub fn look() -> Self {
         let mut buffer = [0; MOST];
         let total = open("/proc/meminfo").as_ref().and_then(|file| field(text(file, &mut buffer)?, "MemTotal:"));
@@ -64,7 +64,8 @@ impl Machine {
     }
 }
 
-/// Tells how much a cgroup uses. The kernel's share is in it: sockets, and in cgroup v2 what waits in them.
+/// Measures how much memory a cgroup uses. The kernel's share is included: sockets, and in cgroup v2 what
+/// waits in them.
 #[derive(Debug)]
 pub struct Gauge {
     limit: usize,
@@ -74,8 +75,8 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// The one of this process whose limit is the smallest, if it is below `memory`. All files are looked for
-    /// under `root`.
+    /// The cgroup of this process whose limit is the smallest, if that is below `memory`. All files are looked
+    /// for under `root`.
     fn find(root: &str, memory: usize) -> Option<Self> {
         let mut buffer = [0; MOST];
         let own = text(&open(&format!("{root}/proc/self/cgroup"))?, &mut buffer)?;
@@ -108,7 +109,8 @@ impl Gauge {
         self.limit
     }
 
-    /// How much may still be used, in bytes: two system calls at most. `None`: the kernel would not say.
+    /// How much may still be used, in bytes: two system calls at most. `None` if the kernel's
+    /// figures cannot be read.
     pub fn free(&self) -> Option<usize> {
         let mut used = number(&self.usage)?;
         if used > self.limit / 2 {
@@ -130,12 +132,12 @@ fn text<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
     std::str::from_utf8(&buffer[..count]).ok()
 }
 
-/// "max" is none, and limits nothing.
+/// `None` for "max", which is no limit.
 fn number(file: &File) -> Option<usize> {
     text(file, &mut [0; 32])?.trim_end().parse().ok()
 }
 
-/// The number behind a name at the beginning of a line.
+/// The number after a name at the beginning of a line.
 fn field(text: &str, name: &str) -> Option<usize> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim_ascii().split(' ').next()?.parse().ok()

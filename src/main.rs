@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Of a command that came to `true`, to `false`, or to nothing for the reason that is said.
+/// The exit code of a command: success for `true` only. A command that could not run has its reason printed.
 fn code(result: Result<bool, String>) -> ExitCode {
     if let Err(sentence) = &result {
         say(sentence);

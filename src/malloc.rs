@@ -1,41 +1,41 @@
-//! How the C library keeps large tables.
+//! How the C library allocates large tables, and how freed memory goes back to the system.
 //!
-//! glibc takes large memory from the system with mmap(2) and gives it back when it is freed; but each
-//! time it does, it raises the size from which on it does so (mallopt(3), M_MMAP_THRESHOLD). A table
-//! that grows by doubling would so end up in the heap, and stay there after its peers have gone. Set
-//! once, the threshold stays; and a table that grows is moved by the kernel and not copied.
+//! glibc maps a large allocation with mmap(2) and unmaps it when it is freed; but each time it does, it
+//! raises the size from which it maps (mallopt(3), M_MMAP_THRESHOLD). So a table that grows by doubling
+//! would end up in the heap, and stay there after its peers have gone. Once it is set explicitly, the
+//! threshold stays; and a mapped table that grows is moved by the kernel instead of copied.
 //!
-//! The threshold is the size of the loop's scratch buffer: what is mapped is zero already, while in the
-//! heap calloc(3) clears it, and so makes sixteen pages dirty of which most servers use one. The heap
-//! is asked first if it has room, so what is free at its top is given back; the buffer comes next.
-
+//! The threshold is the size of the loop's scratch buffer: mapped memory is zero already, while in the
+//! heap calloc(3) would clear it, which dirties sixteen pages of which most servers use one. glibc uses
+//! free room in the heap before it maps, so the free top of the heap is given back first; the buffer is
+//! allocated right after.
 //!
-//! What is smaller stays in the heap when it is freed, for whoever asks next, and what is freed below something
-//! that is still in use stays for ever. So when a crowd has gone the loop asks for it to be given back, all of it:
+//! Smaller allocations stay in the heap when they are freed, for the next ones, and those below something
+//! that is still in use stay for ever. So when a crowd has gone, the loop has all free memory given back:
 //! [`give_back`].
 
 #![allow(unsafe_code)]
 
 use std::collections::TryReserveError;
 
-/// What is as large as this is mapped.
+/// An allocation of this size or more is mapped.
 #[cfg(target_env = "gnu")]
 const LARGE: usize = crate::reactor::SCRATCH;
 
-/// Small things are needed on the way: a line of the log, the words of an error. They cannot be refused, and end the
-/// program where there is no memory for them. So whoever takes memory for longer leaves this much.
+/// Small allocations are needed all the time: for a log line, or the text of an error. They cannot fail: without
+/// memory for them the program aborts. So code that allocates for longer leaves this much free.
 const SPARE: usize = 4096;
 
-/// Whether there is still room for them. Asked while what was taken is held.
+/// Whether there is still room for those. To be called while the larger allocation is held.
 pub fn leaves_room() -> bool {
     let mut spare = Vec::<u8>::new();
     let granted = spare.try_reserve_exact(SPARE).is_ok();
-    // The compiler may leave out memory that nobody looks at.
+    // The compiler may optimize away an allocation that is never used.
     std::hint::black_box(&spare);
     granted
 }
 
-/// Asks for room for so many more in a list, and leaves room beside it.
+/// Reserves room for this many more in a list, and leaves room for small allocations.
 ///
 /// # Errors
 /// There is no memory.
@@ -48,11 +48,11 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), TryReserveError>
         return Ok(());
     }
     list.shrink_to_fit();
-    // The words are those of a list that could not grow.
+    // Only to get an error of this type: this can never succeed.
     Vec::<u8>::new().try_reserve(usize::MAX)
 }
 
-/// Gives back what is free in the heap. musl does so by itself.
+/// Gives the heap's free memory back to the system. musl does so by itself.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim touches only what is free, and takes the heap's own lock.
@@ -61,7 +61,7 @@ pub fn give_back() {
     }
 }
 
-/// Large tables go back to the system when they are freed. Call it before there are any.
+/// From now on, large tables go back to the system when they are freed. Call it before there are any.
 pub fn give_back_large_tables() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt sets one number, malloc_trim touches only what is free, and no other thread runs yet.

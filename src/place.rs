@@ -1,14 +1,14 @@
-//! `ADDR:PORT`, as a person writes it: an address, a name, or an address of one interface.
+//! `ADDR:PORT`, as a person writes it: an address, a name, or an IPv6 address with its interface.
 //!
-//! Owns how it is read, what may have been meant where it cannot be, and how a name is resolved. Knows not
-//! what is done at the place: that is for who listens or connects there.
+//! Owns the parsing, the hint when it fails, and the resolution of a name. Knows nothing of what is done at
+//! the place: listening or connecting.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// The port of a guess where none was given.
+/// The port that a hint names where none was given.
 const PORT: u16 = 7007;
 
 /// Where to listen, or to connect to.
@@ -63,7 +63,7 @@ impl Place {
                 Ok(port) if host.is_empty() || host == "*" => did_you_mean("::", port, ""),
                 Ok(_) => String::new(),
                 Err(_) if port.is_empty() => format!("; did you mean {word}{PORT}?"),
-                Err(_) => format!("; {port} is no port, those go from 0 to 65535"),
+                Err(_) => format!("; {port} is no port, ports go from 0 to 65535"),
             },
         };
         Err(format!("{word:?} is not an address and a port, such as 127.0.0.1:7007 or [::]:7007{because}"))
@@ -126,7 +126,7 @@ fn split(word: &str) -> Result<(&str, &str), String> {
             Err(_) => format!("; did you mean {word}:{PORT}?"),
         });
     };
-    // Without brackets the last group of an address of IPv6 may be the port, or not.
+    // Without brackets, the last group of an IPv6 address may or may not be the port.
     match port.parse::<u16>() {
         Ok(number) if is_v6(host) && is_v6(word) && !word.contains('%') => {
             Err(did_you_mean(host, number, &format!(" or [{word}]:{PORT}")))
@@ -141,15 +141,15 @@ fn did_you_mean(host: &str, port: u16, or: &str) -> String {
     format!("; did you mean [{host}]:{port}{or}?")
 }
 
-/// An address of IPv6, with an interface behind it or without one.
+/// An IPv6 address, with or without an interface after it.
 fn is_v6(host: &str) -> bool {
     let (ip, interface) = host.split_once('%').unwrap_or((host, "-"));
     ip.parse::<Ipv6Addr>().is_ok() && !interface.is_empty()
 }
 
-/// What the resolver may be asked about: a name, or an address of IPv6 with an interface behind it.
+/// What the resolver may be asked about: a name, or an IPv6 address with an interface after it.
 fn is_name(host: &str) -> bool {
-    // 300.1.1.1 is an address gone wrong, and 127.1 is one only to inet_aton(3).
+    // 300.1.1.1 is a mistyped address, and 127.1 is an address only to inet_aton(3).
     let is_number = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let belongs = |byte: u8| byte.is_ascii_alphanumeric() || byte >= 0x80 || b"-_.".contains(&byte);
     host.contains('%') && is_v6(host) || !is_number && host.bytes().all(belongs)
@@ -186,7 +186,7 @@ mod tests {
             (":80", "did you mean [::]:80?"),
             ("*:80", "did you mean [::]:80?"),
             ("127.0.0.1:", "did you mean 127.0.0.1:7007?"),
-            ("localhost:99999", "99999 is no port, those go from 0 to 65535"),
+            ("localhost:99999", "99999 is no port, ports go from 0 to 65535"),
             ("127.0.0.1:65536", "65536 is no port"),
             ("[::1]:70000", "70000 is no port"),
             ("localhost:http", "http is no port"),
@@ -209,7 +209,7 @@ mod tests {
         once.dedup();
         assert!(!local.is_empty() && once == local, "{local:?}");
         assert_eq!(address("[::ffff:127.0.0.1]:80"), address("127.0.0.1:80"));
-        // The loopback interface is everywhere, and its number is 1.
+        // Every machine has a loopback interface, and its index is 1.
         assert_eq!(address("[fe80::1%lo]:80").unwrap(), ["[fe80::1%1]:80".parse().unwrap()]);
         let said = address("[fe80::1%nowhere]:80").unwrap_err();
         assert!(said.contains("no interface nowhere"), "{said}");

@@ -1,6 +1,6 @@
 //! A duration as a person reads it in a log: `35.8`, in seconds.
 //!
-//! By whole numbers: the formatting of floating-point numbers takes 12 kB of a small binary.
+//! In integers only: formatting floating-point numbers takes 12 kB of a small binary.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub struct Seconds(pub Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not by way of milliseconds, which have 128 bits: to print those takes 1 kB more.
+        // Not by `as_millis`, which has 128 bits: printing those takes 1 kB more.
         let tenths = self.0.subsec_millis() + 50;
         let (seconds, tenths) = (self.0.as_secs().saturating_add((tenths / 1000).into()), tenths % 1000 / 100);
         write!(f, "{seconds}.{tenths}")

@@ -1,7 +1,7 @@
 //! The socket options for which no safe wrapper exists.
 //!
-//! Owns all the unsafe code of the crate: getsockopt(2) and setsockopt(2) for options that socket2
-//! and rustix do not know. Knows nothing of what the options mean to us.
+//! Owns the unsafe calls of getsockopt(2) and setsockopt(2), for options that socket2 and rustix do
+//! not know. Knows nothing of what the options mean to us.
 
 #![allow(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// `TCP_RTO_MAX_MS` of linux/tcp.h, since Linux 6.15; not yet in the libc crate.
 const TCP_RTO_MAX_MS: libc::c_int = 44;
 
-/// Reads `TCP_INFO` into `buffer`: how many bytes of it this kernel filled.
+/// Reads `TCP_INFO` into `buffer`. Returns how many bytes of it this kernel filled.
 ///
 /// # Errors
 /// What getsockopt(2) says.
@@ -43,9 +43,9 @@ pub fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
 #[cfg(feature = "load")]
 const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
 
-/// `IP_LOCAL_PORT_RANGE`, as wide as can be: connect(2) may take any port of `net.ipv4.ip_local_port_range`, as
-/// without it, but walks through it port by port. Without it the kernel walks through every other port first, and
-/// once those are taken it visits all of them again at each connect(2) (`__inet_hash_connect`). For IPv6 sockets, too.
+/// `IP_LOCAL_PORT_RANGE`, as wide as possible: connect(2) may still take any port of `net.ipv4.ip_local_port_range`,
+/// but searches it port by port. Without this option the kernel tries every other port first, and once those are
+/// taken it tries all of them again at each connect(2) (`__inet_hash_connect`). For IPv6 sockets, too.
 ///
 /// # Errors
 /// `ENOPROTOOPT` before Linux 6.3; else what setsockopt(2) says.
@@ -55,10 +55,10 @@ pub fn set_any_local_port(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, (high << 16 | low) as libc::c_int)
 }
 
-/// What [`set_rto_max`] set, in whole ticks: up to 10 ms more.
+/// What [`set_rto_max`] set, rounded up to whole ticks: up to 10 ms more.
 ///
 /// # Errors
-/// As there.
+/// Those of [`set_rto_max`].
 pub fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
     let mut value = [0; 4];
     get(socket, TCP_RTO_MAX_MS, &mut value)?;

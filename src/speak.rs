@@ -1,7 +1,7 @@
-//! What a client says, so that a server under test has something to answer: for the lab, which looks
-//! for the end of an answer, and for the load generator, which knows each of them.
+//! What a client says, so that a server under test has something to answer: for the lab, which only
+//! looks for the end of an answer, and for the load generator, which checks every byte of it.
 //!
-//! Owns the few sentences of each protocol. Knows no socket.
+//! Owns the few messages of each protocol. Knows no socket.
 
 use std::str::FromStr;
 
@@ -13,11 +13,11 @@ pub enum Speak {
     Redis,
     Mqtt,
     Memcached,
-    /// HTTP/1.1, and a connection that is kept.
+    /// HTTP/1.1, with a persistent connection.
     Http,
-    /// Version 3 of its protocol, as the user `postgres`, who must be trusted.
+    /// Version 3 of its protocol, as the user `postgres`, who must be let in without a password (`trust`).
     Postgres,
-    /// The lab's `--ask` and `--answer`: what it says stands there.
+    /// What the lab's `--ask` and `--answer` say.
     Own,
     /// None: the client only connects.
     None,
@@ -33,9 +33,9 @@ pub struct Exchange {
 /// How the end of an answer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It has so many bytes.
+    /// It has this many bytes.
     Bytes(usize),
-    /// It is a response of HTTP/1.1.
+    /// It is an HTTP/1.1 response.
     Http,
     /// It ends with PostgreSQL's ReadyForQuery.
     Postgres,
@@ -48,7 +48,7 @@ pub struct Verbatim {
     pub answer: Vec<u8>,
 }
 
-/// What one question of [`Speak::fill`] makes a server send, about.
+/// About how many bytes one question of [`Speak::fill`] makes a server send.
 const PAYLOAD: usize = 1000;
 const TOPIC: &[u8] = b"\x00\x09stillhere";
 
@@ -57,15 +57,15 @@ impl Speak {
         &["echo", "redis", "mqtt", "memcached", "http", "postgres", "own", "none"];
     /// Those that can be asked for by name.
     pub const BUILT_IN: &'static [&'static str] = &["echo", "redis", "mqtt", "memcached", "http", "postgres", "none"];
-    /// Those of which every byte of an answer is known, see [`Speak::ask`].
+    /// Those whose answers are known to the byte, see [`Speak::ask`].
     pub const VERBATIM: &'static [&'static str] = &["echo", "redis", "mqtt", "memcached", "none"];
 
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    /// What must be said before anything else, with the `keepalive` that a client of MQTT
-    /// announces, in seconds.
+    /// What must be said before anything else. `keepalive`, in seconds, is what an MQTT client
+    /// announces.
     pub fn greetings(self, keepalive: u16) -> Vec<Exchange> {
         let exchange = |question: Vec<u8>, answer| Exchange { question, answer: Answer::Bytes(answer) };
         match self {
@@ -123,8 +123,8 @@ impl Speak {
         (self == Self::Mqtt).then(|| Verbatim { question: packet(0x10, connect), answer: b"\x20\x02\x00\x00".to_vec() })
     }
 
-    /// What a client must say once before [`Speak::ask`] is answered. Its `name` keeps it apart from
-    /// the others: a topic, or a key.
+    /// What a client must say once before [`Speak::ask`] is answered. Its `name` makes a topic or a key
+    /// that no other client uses.
     pub fn prepare(self, name: &str, payload: &[u8]) -> Option<Verbatim> {
         match self {
             Self::Echo | Self::Redis | Self::Http | Self::Postgres | Self::Own | Self::None => None,
@@ -140,8 +140,8 @@ impl Speak {
         }
     }
 
-    /// A question that brings `payload` back. It is built in place, so that asking again takes no
-    /// memory. Memcached gives what it was given by [`Speak::prepare`].
+    /// Writes into `said` a question that brings `payload` back, and its answer; their buffers are used
+    /// again where possible. Memcached returns what [`Speak::prepare`] stored.
     pub fn ask(self, name: &str, payload: &[u8], said: &mut Verbatim) {
         let Verbatim { question, answer } = said;
         question.clear();
@@ -175,7 +175,7 @@ impl Speak {
         self != Self::Memcached
     }
 
-    /// Whether a client must say something before it may be idle: else the server waits for that, and not long.
+    /// Whether a client must say something before it may be idle: a server waits for that, but not for long.
     pub fn greets_before_it_is_idle(self) -> bool {
         matches!(self, Self::Mqtt | Self::Postgres)
     }
@@ -200,7 +200,7 @@ impl Answer {
     /// Whether all of the answer has been `heard`.
     ///
     /// # Errors
-    /// A sentence: it is none, or a refusal.
+    /// A sentence: it is not an answer in this language, or it is a refusal.
     pub fn is_complete(self, heard: &[u8]) -> Result<bool, String> {
         match self {
             Self::Bytes(count) => Ok(heard.len() >= count),
@@ -210,7 +210,7 @@ impl Answer {
     }
 }
 
-/// The head, and then what it says of the body (RFC 9112, 6.3).
+/// Whether there is the whole head, and as much of a body as the head says (RFC 9112, 6.3).
 fn is_http_complete(heard: &[u8]) -> Result<bool, String> {
     let Some(end) = heard.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(false) };
     let (head, body) = (String::from_utf8_lossy(&heard[..end]).to_ascii_lowercase(), &heard[end + 4..]);
@@ -220,7 +220,7 @@ fn is_http_complete(heard: &[u8]) -> Result<bool, String> {
     };
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     if !head.starts_with("http/1.") {
-        return Err(format!("its answer begins with {:?} and is no HTTP/1.1", head.lines().next().unwrap_or_default()));
+        return Err(format!("its answer begins with {:?} and is not HTTP/1.1", head.lines().next().unwrap_or_default()));
     }
     if field("connection") == Some("close") || head.starts_with("http/1.0") {
         return Err(format!("it answers {status} and does not keep the connection"));
@@ -235,7 +235,7 @@ fn is_http_complete(heard: &[u8]) -> Result<bool, String> {
     }
 }
 
-/// Messages, each a letter and a length, up to ReadyForQuery.
+/// Whether there are messages, each a type byte and a length, up to ReadyForQuery.
 fn is_postgres_complete(heard: &[u8]) -> Result<bool, String> {
     let mut rest = heard;
     while let [kind, a, b, c, d, body @ ..] = rest {
@@ -247,7 +247,7 @@ fn is_postgres_complete(heard: &[u8]) -> Result<bool, String> {
                 let text = message.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"M"));
                 return Err(format!("it refuses: {}", String::from_utf8_lossy(text.unwrap_or_default())));
             }
-            b'R' if message != [0; 4] => return Err("it wants a password: trust the user postgres".to_string()),
+            b'R' if message != [0; 4] => return Err("it requires a password: user postgres needs `trust`".to_string()),
             _ => {}
         }
         rest = &body[length..];
@@ -255,7 +255,7 @@ fn is_postgres_complete(heard: &[u8]) -> Result<bool, String> {
     Ok(false)
 }
 
-/// A message of PostgreSQL without its letter: the length counts itself.
+/// A PostgreSQL message without its type byte: the length includes itself.
 fn counted(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32 + 4).to_be_bytes()[..], message].concat()
 }
@@ -264,7 +264,7 @@ fn query(text: &str) -> Vec<u8> {
     [b"Q", &counted(&[text.as_bytes(), b"\0"].concat())[..]].concat()
 }
 
-/// A topic of MQTT for one client, its length before it.
+/// An MQTT topic for one client, preceded by its length.
 fn topic(name: &str) -> Vec<u8> {
     let topic = format!("still/{name}");
     [&(topic.len() as u16).to_be_bytes(), topic.as_bytes()].concat()

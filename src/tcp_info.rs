@@ -11,45 +11,45 @@ use crate::sockopt;
 
 /// How much of `struct tcp_info` is read, in bytes: up to `tcpi_snd_wnd`, of Linux 5.4.
 const LENGTH: usize = 232;
-/// Up to `tcpi_data_segs_in`, of Linux 4.6. A kernel that tells less is of no use here.
+/// Up to `tcpi_data_segs_in`, of Linux 4.6. A kernel that returns less is of no use here.
 const LEAST: usize = 156;
 
 /// The kernel's figures of one connection. They can be read until the socket is closed, also after
 /// the connection died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpInfo {
-    /// The state of TCP as the kernel numbers it (`tcpi_state`); none of them is 0. A kernel that
-    /// answers without telling anything (gVisor) leaves it so.
+    /// The TCP state as the kernel numbers it (`tcpi_state`); none is 0. A kernel that succeeds
+    /// without filling anything in (gVisor) leaves it 0.
     pub state: u8,
     /// Retransmissions of the oldest unacknowledged segment in a row (`tcpi_retransmits`).
     pub retransmits: u8,
     /// Keepalive or window probes that were not answered (`tcpi_probes`).
     pub probes: u8,
-    /// The time until the next retransmission, doubled with each of them (`tcpi_rto`).
+    /// The retransmission time-out, doubled with each retransmission (`tcpi_rto`).
     pub rto: Duration,
-    /// Segments sent and not acknowledged, a FIN among them (`tcpi_unacked`).
+    /// Segments sent and not acknowledged, a FIN included (`tcpi_unacked`).
     pub unacknowledged: u32,
-    /// Bytes that wait in the kernel and were never sent (`tcpi_notsent_bytes`).
+    /// Bytes that wait in the kernel and have not been sent (`tcpi_notsent_bytes`).
     pub not_sent: u32,
-    /// Retransmissions of any segment, ever (`tcpi_total_retrans`).
+    /// Retransmissions of any segment, in all (`tcpi_total_retrans`).
     pub retransmitted: u32,
-    /// Bytes that the peer has acknowledged, ever; the low half (`tcpi_bytes_acked`).
+    /// Bytes that the peer has acknowledged, in all; the low 32 bits (`tcpi_bytes_acked`).
     pub acknowledged: u32,
-    /// Segments without data that came, ever: ACKs, and probes of the peer (`tcpi_segs_in` less
+    /// Segments received without data, in all: ACKs, and the peer's probes (`tcpi_segs_in` less
     /// `tcpi_data_segs_in`).
     pub pure_acks: u32,
-    /// For how long, all in all, nothing was sent because the peer's window was shut or too small
+    /// For how long, in all, nothing was sent because the peer's window was shut or too small
     /// (`tcpi_rwnd_limited`).
     pub window_limited: Duration,
     /// The peer's window, in bytes (`tcpi_snd_wnd`); `None` before Linux 5.4.
     pub window: Option<u32>,
-    /// Time since output was sent for the last time, probes of a shut window not counted
+    /// Time since output was last sent, probes of a shut window not counted
     /// (`tcpi_last_data_sent`).
     pub sent: Duration,
-    /// Time since data came for the last time (`tcpi_last_data_recv`).
+    /// Time since data last came (`tcpi_last_data_recv`).
     pub received: Duration,
-    /// Time since the last sign of life: data or an ACK, answers to probes among them
-    /// (`tcpi_last_data_recv`, `tcpi_last_ack_recv`). To the millisecond, less the tick's grain.
+    /// Time since the last sign of life: data or an ACK, answers to probes included
+    /// (`tcpi_last_data_recv`, `tcpi_last_ack_recv`). In milliseconds, but no finer than the kernel's tick.
     pub silent: Duration,
 }
 
@@ -64,14 +64,14 @@ impl TcpInfo {
         Self::from_raw(&raw, length).ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
-    /// Whether the kernel tells anything at all about this socket. Every state of TCP has a number
-    /// above 0, that of a listener too.
+    /// Whether the kernel reports anything at all about this socket. Every TCP state has a number
+    /// above 0, also that of a listener.
     pub fn is_told(socket: &impl AsFd) -> bool {
         Self::of(socket).is_ok_and(|info| info.state != 0)
     }
 
-    /// Of the first `length` bytes that the kernel filled in. The offsets are those of linux/tcp.h, which only
-    /// ever grows at its end, so the length is looked at and not each figure: this is done at every look.
+    /// From the first `length` bytes, which the kernel filled in. The offsets are those of linux/tcp.h, whose
+    /// struct only ever grows at its end: so the length is checked, not each figure. This runs at every look.
     fn from_raw(raw: &[u8; LENGTH], length: usize) -> Option<Self> {
         let u32_at = |at: usize| u32::from_ne_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
         let (first, second) = (u64::from(u32_at(176)), u64::from(u32_at(180)));

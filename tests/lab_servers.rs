@@ -233,7 +233,7 @@ fn a_line_of_the_shell_is_run_by_it() {
     let line = format!("FOO=1 true && cd / && BAR=2 {}", perl("{addr}", "die unless $ENV{BAR} == 2", ECHO));
     let told = says(&["matrix", "exchanged/reset", "--server", &line], 0, &["the scene kept its promise"]);
     assert!(told.contains("true"), "named after the first program: {told}");
-    says(&["matrix", "exchanged/reset", "--server", &line, "--name", "mine"], 0, &["mine  ", "told: FOO=1 true"]);
+    says(&["matrix", "exchanged/reset", "--server", &line, "--name", "mine"], 0, &["mine  ", "set by: FOO=1 true"]);
 }
 
 fn a_server_that_listens_elsewhere() {

@@ -1,10 +1,10 @@
-//! The odds that a living peer is taken for dead, because a lossy path ate what should have proved
-//! that it lives.
+//! The odds that a living peer is taken for dead, because a lossy path dropped the packets that would
+//! have proved that it lives.
 //!
-//! Owns the reckoning of rounds: from one sign of life to the next, or to the drop. The path is
-//! [`Path`]. Knows no socket, and not who asks: the plan for its forecast, the lab for
-//! what it must see. The formulas are derived in `docs/plan.md`.
-#![allow(clippy::needless_range_loop)] // a few states: their number is the sense of the loop
+//! Owns the computation of rounds: from one sign of life to the next, or to the drop. The path is
+//! [`Path`]. Knows no socket and no caller: the plan forecasts with it, the lab checks what it sees
+//! against it. The formulas are derived in `docs/plan.md`.
+#![allow(clippy::needless_range_loop)] // the loops are over the few states, by number
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::keepalive::{Guard, Keepalive};
 
 mod path;
 
-/// How finely [`Round::within`] reckons.
+/// The time step of [`Round::within`].
 const STEP: Duration = Duration::from_millis(4);
 
 /// One way in which a round ends.
@@ -24,7 +24,7 @@ pub struct End {
     /// Counted from the last sign of life.
     pub after: Duration,
     pub odds: Matrix,
-    /// How often something was asked until then.
+    /// How often the peer was asked until then.
     pub asked: u32,
 }
 
@@ -35,32 +35,32 @@ pub struct Round {
     pub dropped: Vec<End>,
 }
 
-/// What rounds come to in the long run, if a peer that is dropped comes straight back.
+/// The long run of rounds, if a peer that is dropped comes straight back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outlook {
     /// The odds that a round ends with the drop.
     pub dropped_in_a_round: f64,
     /// The mean length of a round, in seconds.
     pub round: f64,
-    /// How often something is asked in a round, on average.
+    /// How often the peer is asked in a round, on average.
     pub asked_in_a_round: f64,
 }
 
 impl Outlook {
-    /// Drops a second of one peer.
+    /// Drops per second, of one peer.
     pub fn rate(&self) -> f64 {
         self.dropped_in_a_round / self.round
     }
 
-    /// The chance that a peer is dropped once or more within so many seconds.
+    /// The chance that a peer is dropped once or more within this many seconds.
     pub fn chance(&self, seconds: f64) -> f64 {
         -(-self.rate() * seconds).exp_m1()
     }
 }
 
 impl Keepalive {
-    /// How many probes in a row must be lost for a drop, at the earliest: the count, which a user
-    /// timeout replaces by the first probe that is sent when it is over.
+    /// The fewest probes lost in a row that lead to a drop: the count, which a user timeout replaces by
+    /// the number of the first tick at which it is over.
     pub fn fatal_probes(&self) -> u32 {
         match self.guard {
             Guard::UserTimeout(timeout) => first_probe(|k| self.late_tick(k) >= timeout),
@@ -75,9 +75,10 @@ impl Round {
         Self::of_first_probes(keepalive, path, round_trip, u32::MAX)
     }
 
-    /// The same where only so many of the probes can be answered, because something on the way forgets the
-    /// connection if they are lost; the others are sent in vain. Each timer is reckoned half a grain late. The packet and its answer meet the loss a round trip apart: at the
-    /// server's end of the path, which is the worst place for both to pass.
+    /// The same, where only this many of the first probes can be answered, because something on the way forgets
+    /// the connection if they are lost; the others are sent in vain. Each timer counts as half a grain late. The
+    /// packet and its answer meet the loss a round trip apart: at the server's end of the path, which is the
+    /// worst place for both to pass.
     pub fn of_first_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration, first_probes: u32) -> Self {
         let late = |time: Duration| time + keepalive.wheel.grain(time) / 2;
         // Rounds begin with the answer to a probe, and the next one is an interval away at least.
@@ -113,7 +114,7 @@ impl Round {
     }
 
     /// The long run. No difference of nearly equal numbers is taken, so that odds of 1 to 10^30 come
-    /// out as right as those of 1 to 2.
+    /// out as accurate as those of 1 to 2.
     pub fn outlook(&self) -> Outlook {
         let next = self.ends().fold(Matrix::default(), |sum, end| sum.or(end.odds));
         let start = next.in_the_long_run();
@@ -170,7 +171,7 @@ mod tests {
         assert!((five(0.3, 7.1) - (round + 0.49 * round)).abs() < 1e-9);
     }
 
-    /// The two readings of the same rounds: a hundred deadlines, and for ever.
+    /// Two computations of the same rounds: over a hundred deadlines, and for ever.
     #[test]
     fn the_long_run_is_what_the_short_one_comes_to() {
         let two = Duration::from_secs(2);

@@ -1,8 +1,8 @@
 //! A peer that owes an ACK: does it live, when is it to be looked at again, and how is the kernel made to ask it
 //! in time?
 //!
-//! Owns that judgement. It is pure: the kernel's figures and the time go in, an answer comes out. Knows no socket, no
-//! clock and no table of peers; who looks and when is the loop's affair.
+//! Owns that judgement. It is pure: the kernel's figures and the time go in, a judgement comes out. Knows no socket,
+//! no clock and no table of peers; the loop decides when to look.
 //!
 //! ```text
 //!  last proof that it hears us                                          unheard for the deadline: dead
@@ -13,69 +13,70 @@
 //!  └── first look, half a second after the write; then one a pace; the last at the deadline itself
 //! ```
 //!
-//! **What proves that a peer hears us.** New data prove it: with our ACKs lost, a peer is down to retransmissions
-//! within its first time-out. So does whatever acknowledges, and an ACK without data, which answers a probe. A
-//! retransmission proves nothing: its end is the next byte that is expected, so it passes the check of the sequence
-//! number (RFC 9293 §3.10.7.4) and `tcpi_last_ack_recv` counts it, though the peer hears nothing of us. While our own
-//! data are retransmitted into an open window, nothing that came since the first try counts either: who hears
-//! one of the tries acknowledges it.
+//! **What proves that a peer hears us.** New data do: a peer that does not get our ACKs is down to retransmissions
+//! within its first time-out. So does anything that acknowledges more of our data, and an ACK without data, which
+//! answers a probe. A retransmission proves nothing: it ends at the next byte that is expected, so it passes the check
+//! of the sequence number (RFC 9293 §3.10.7.4) and `tcpi_last_ack_recv` counts it, though the peer hears nothing from
+//! us. While our own data are retransmitted into an open window, nothing that came since the first try counts either:
+//! a peer that hears one of the tries acknowledges it.
 //!
-//! **Who was not asked is not dead.** At least one try must have stayed unanswered for as long as an answer takes.
+//! **A peer that was not asked is not dead.** At least one try must have stayed unanswered for as long as an answer
+//! takes.
 //!
 //! **How the kernel is made to ask in time** (`net/ipv4/tcp_timer.c`):
 //!
 //! - `TCP_RTO_MAX_MS` (Linux 6.15) bounds the time between two tries. It cannot simply be short: if the window goes to
 //!   zero *under* unacknowledged data, `tcp_rtx_probe0_timed_out` ends the connection after twice that time of
-//!   silence. So the listener has half of the deadline, which cannot undercut it, and a peer whose window is
-//!   shut, or which has been silent for a pace, is given one pace by the look, and loses it again.
+//!   silence. So the listener has half of the deadline, or the option's maximum if that is less. A peer whose window
+//!   is shut, or which has been silent for a pace, is given one pace by the look, until that is over.
 //! - Without it: a user timeout that slides. Once `TCP_USER_TIMEOUT` is set the kernel never sleeps past it
-//!   (`tcp_clamp_probe0_to_user_timeout`, Linux 5.11 and the stable series before it), so one that is raised before it
-//!   is over brings a probe a pace, and never an end. Its clock runs from the first probe of the shut window
-//!   (`icsk_probes_tstamp`) and **is not taken back if the window opens by less than the segment that waits**
-//!   (`tcp_ack_probe`): from then on it may be hours old, and would end a living peer at once. So it slides only
-//!   where the figures say that the window was never shut before; else nothing is set, and the peer is asked
-//!   when the kernel's own backoff gets there.
+//!   (`tcp_clamp_probe0_to_user_timeout`, Linux 5.11 and the stable series before it), so one that is always raised
+//!   before it is over brings one probe a pace, and never ends the connection. Its clock runs from the first probe of
+//!   the shut window (`icsk_probes_tstamp`) and **is not reset if the window opens by less than the segment that
+//!   waits** (`tcp_ack_probe`): from then on it may be hours old, and would end a living peer at once. So it slides
+//!   only where the figures say that the window was never shut before; otherwise nothing is set, and the peer is
+//!   asked when the kernel's own backoff gets there.
 
 use std::time::Duration;
 
 use crate::tcp_info::TcpInfo;
 
-/// When a peer is looked at that was written to: by then one that hears us has acknowledged, on nearly every path, and is
-/// forgotten. So the loop is quiet half a second after the last exchange; and of a peer that has not, the kernel has
-/// tried no more than twice yet.
+/// How long after a write a peer is first looked at. By then a peer that hears us has acknowledged, on nearly every
+/// path, and is forgotten: so the loop is quiet half a second after the last exchange. And if the peer has not, the
+/// kernel has tried no more than twice yet.
 pub const FIRST_LOOK: Duration = Duration::from_millis(500);
-/// How long the answer to a try may take. Two tries are further apart than a round trip by themselves.
+/// How long the answer to a try may take. Two tries are more than a round trip apart anyway.
 pub(super) const ANSWER: Duration = Duration::from_millis(500);
-/// Two accounts of one moment, by figures in ticks of up to 10 ms, differ by less.
+/// Two figures for the same moment, in ticks of up to 10 ms, differ by less than this many milliseconds.
 const SAME: u32 = 25;
-/// The window was never shut before if all the time that it held us back is the time since the last data went out,
-/// give or take this.
+/// The window was never shut before if the total time that it has held us back is the time since the last data went
+/// out, give or take this.
 const NEVER_BEFORE: Duration = Duration::from_millis(100);
-/// The first probe of a shut window takes no less (`TCP_RTO_MIN`). If the window has not held us back for so long,
-/// something else does, as a full queue of our own: then data that were refused count as sent.
+/// The first probe of a shut window takes at least this long (`TCP_RTO_MIN`). If the window has held us back for less,
+/// something else does, such as a full queue of our own: then data that were refused count as sent.
 const FIRST_PROBE: Duration = Duration::from_millis(200);
 
 /// The terms on which the peers of a listener are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
-    /// How long a peer may be unheard of.
+    /// How long a peer may go unheard.
     pub deadline: Duration,
-    /// The most that is wanted between two tries of the kernel; from one look to the next.
+    /// The longest time wanted between two tries of the kernel, and from one look to the next.
     pub pace: Duration,
-    /// The most that may pass between two tries by the listener's `TCP_RTO_MAX_MS`; `None` where the kernel has no such
-    /// option.
+    /// The longest time between two tries, as the listener's `TCP_RTO_MAX_MS` has it; `None` where the kernel has no
+    /// such option.
     pub rto_max: Option<Duration>,
 }
 
-/// What a look has a socket be given.
+/// An option that a look sets on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
     RtoMax(Duration),
-    /// `None` takes it back.
+    /// `None` removes it.
     UserTimeout(Option<Duration>),
 }
 
-/// Which setting of its own a peer has.
+/// Which option a peer has been given by a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Paced {
     /// None: the listener's.
@@ -84,16 +85,16 @@ enum Paced {
     UserTimeout,
 }
 
-/// What is remembered of a peer that owes an ACK from one look to the next. Times are milliseconds since the start, of
-/// which the low half is kept.
+/// What is remembered of a peer that owes an ACK from one look to the next. Times are in milliseconds since the start,
+/// of which the low 32 bits are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owing {
-    /// It cannot have heard us later than this, as far as was seen.
+    /// The last moment at which it may have heard us, as far as was seen.
     heard: u32,
     looked: u32,
     /// When a try was first seen unanswered, if `is_tried`.
     tried: u32,
-    /// The kernel's counters at the last look; the last one is from the look that heard of it.
+    /// The kernel's counters at the last look; `retransmitted` is from the last look that found it heard.
     acknowledged: u32,
     pure_acks: u32,
     retransmitted: u32,
@@ -101,12 +102,12 @@ pub struct Owing {
     paced: Paced,
 }
 
-/// What a look at a peer that owes an ACK came to.
+/// The result of a look at a peer that owes an ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// It was asked, and has not been heard of for the deadline.
     Dead,
-    /// It is to be looked at again so long from now.
+    /// It is to be looked at again this long from now.
     Again { owing: Owing, after: Duration, setting: Option<Setting> },
 }
 
@@ -132,7 +133,8 @@ impl Doing {
 }
 
 impl Asking {
-    /// Judges a peer that owes an ACK; `before` is what the last look left. `now` is the time since any fixed moment.
+    /// Judges a peer that owes an ACK; `before` is what was remembered from the last look, and `now` is the time since
+    /// any fixed moment.
     pub fn judge(&self, before: Option<Owing>, now: Duration, info: &TcpInfo) -> Judgement {
         let doing = Doing::of(info);
         let now = now.as_millis() as u32;
@@ -164,7 +166,7 @@ impl Asking {
         Judgement::Again { owing, after, setting }
     }
 
-    /// The peer has acknowledged everything: what is to be taken back.
+    /// The peer has acknowledged everything: how to take back what a look has set.
     pub fn release(&self, owing: Owing) -> Option<Setting> {
         match owing.paced {
             Paced::No => None,
@@ -190,9 +192,9 @@ impl Asking {
         }
     }
 
-    /// What the user timeout is to be until the next look: the time since the window was shut, a pace, and a quarter of
-    /// the deadline for a loop that is late, because a loop that is later than that loses a living peer. `None` where its
-    /// clock may have been started by an earlier shut window.
+    /// The user timeout until the next look: the time since the window was shut, plus a pace, plus a quarter of the
+    /// deadline in case the loop is late; a loop that is later than that loses a living peer. `None` where an earlier
+    /// shut window may have started the timeout's clock.
     fn slide(&self, info: &TcpInfo) -> Option<Duration> {
         let limited = info.window_limited;
         let is_first = limited >= FIRST_PROBE && limited.abs_diff(info.sent) <= NEVER_BEFORE;
@@ -206,7 +208,7 @@ impl Owing {
     fn listen(&mut self, doing: Doing, now: u32, info: &TcpInfo) {
         let since_look = now.wrapping_sub(self.looked);
         let counted = (info.acknowledged, info.pure_acks) != (self.acknowledged, self.pure_acks);
-        // A probe of the peer is counted, but is from outside the window: no ACK was taken from it.
+        // A probe by the peer is counted, too, but lies outside the window: the kernel takes no ACK from it.
         let is_answered = counted && millis(info.silent) <= since_look.saturating_add(SAME);
         let ago = if is_answered { info.received.min(answered(doing, info)) } else { info.received };
         let ago = millis(ago);
@@ -217,7 +219,7 @@ impl Owing {
         (self.looked, self.acknowledged, self.pure_acks) = (now, info.acknowledged, info.pure_acks);
     }
 
-    /// How many tries since the peer was heard of are without an answer, at least.
+    /// At least how many tries have gone unanswered since the peer was heard.
     fn tries(&mut self, doing: Doing, info: &TcpInfo) -> u32 {
         let retransmitted = match doing {
             Doing::InFlight => info.retransmits.into(),
@@ -233,17 +235,17 @@ impl Owing {
     }
 }
 
-/// How long ago an ACK came at the least, if one came: see the head of this file for what does not count.
+/// The least time since an ACK came, if one came. The module documentation says which ACKs do not count.
 fn answered(doing: Doing, info: &TcpInfo) -> Duration {
     if doing != Doing::InFlight || info.retransmits == 0 {
         return info.silent;
     }
-    // Each wait was twice the one before, or cut: then this is too short, and nobody is early.
+    // Each wait was twice the one before, or capped: then this is too short, and no peer is taken for dead early.
     let waits: Duration = (1..=u32::from(info.retransmits).min(31)).map(|nth| info.rto / (1 << nth)).sum();
     info.silent.max(info.sent + waits)
 }
 
-/// Of a figure of the kernel, which has 32 bits as well.
+/// In milliseconds. The kernel's own figures have 32 bits, too.
 fn millis(duration: Duration) -> u32 {
     duration.as_millis().min(u32::MAX.into()) as u32
 }

@@ -10,16 +10,16 @@ use crate::seconds::Seconds;
 /// How long after data were sent, or the window was shut, the user timeout's clock starts: at the
 /// least retransmission time-out (`TCP_RTO_MIN`), or that after a loss probe.
 const CLOCK_STARTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(450));
-/// A user timeout this much below the deadline is over when the deadline is, in spite of that start.
+/// How much a user timeout is set below the deadline, to make up for that late start.
 const HEAD_START: Duration = Duration::from_millis(500);
-/// What keeps a user timeout apart from the tick that it must not meet.
+/// How far a user timeout is kept from the keepalive tick that it must not meet.
 pub(super) const MARGIN: Duration = Duration::from_millis(50);
-/// How often the kernel sends outstanding data, or probes a shut window, before it gives up
-/// (`tcp_retries2`), and the first wait, which doubles from one to the next (`TCP_RTO_MIN`).
+/// How often the kernel retransmits outstanding data, or probes a shut window, before it gives up
+/// (`tcp_retries2`). The waits double from one to the next.
 const TRIES: u32 = 15;
-/// How long the kernel waits after a queue of its own refused a packet (`TCP_RESOURCE_PROBE_INTERVAL`).
+/// How long the kernel waits after its own transmit queue refused a packet (`TCP_RESOURCE_PROBE_INTERVAL`).
 const REFUSED_AGAIN: Duration = Duration::from_millis(500);
-/// What the loop may be late by, beside the clock's tick: `poll` counts in milliseconds, and a turn
+/// How late the loop may be, apart from the clock's tick: `poll` counts in milliseconds, and a turn
 /// may be under way.
 const TURN: Duration = Duration::from_millis(50);
 
@@ -36,8 +36,8 @@ pub enum State {
     WindowShut,
     /// The peer's window was shut under data that it has not acknowledged. Counted as for a shut window.
     Shrunk,
-    /// Both ends have data unacknowledged, and only our packets are lost: the peer's retransmissions go on
-    /// coming. Counted from the last packet that shows that it hears us, or under a user timeout from the
+    /// Both ends have data unacknowledged, and only our packets are lost: the peer's retransmissions keep
+    /// arriving. Counted from the last packet that shows that it hears us, or under a user timeout from the
     /// moment when our data were sent.
     Deaf,
     /// Idle, and the server's own transmit queue has taken nothing since before the first probe: the kernel
@@ -64,8 +64,8 @@ impl Keepalive {
     /// When a peer that falls silent in `state` is gone. `None`: no deadline holds, the kernel
     /// tries for 15 minutes and more.
     ///
-    /// Under a user timeout this is reckoned for a path whose round trip is short beside the least
-    /// retransmission time-out (0.2 s); a longer one comes on top, about thrice.
+    /// Under a user timeout this holds for a path whose round trip is short compared with the least
+    /// retransmission time-out (0.2 s); a longer round trip adds about three times itself.
     pub fn predict(&self, state: State) -> Option<Prediction> {
         match (state, self.guard) {
             (State::QueueStuck, _) => Some(Prediction {
@@ -102,15 +102,16 @@ impl Keepalive {
         }
     }
 
-    /// When a kernel whose `tcp_retries2` is lower than usual gives up a silent peer by itself, if that is before the deadline.
+    /// When a kernel whose `tcp_retries2` is lower than usual gives up a silent peer by itself, if that is before the
+    /// deadline.
     pub fn given_up_after(&self, tries: u32) -> Option<Duration> {
         let after = gives_up(tries, self.pace());
         (matches!(self.guard, Guard::Loop { .. }) && after < self.deadline()).then_some(after)
     }
 
-    /// How long an idle peer's connection is silent at most: if every probe is answered, if one is lost, two
-    /// in a row, and so on, until all but the last are lost. One of a crowd counts, too, which may be asked
-    /// later ([`Keepalive::splits`]).
+    /// How long an idle peer's connection is silent at most: if every probe is answered, if one is lost, if two
+    /// in a row are, and so on, until all but the last are lost. This includes the peers of a crowd, which may be
+    /// probed later ([`Keepalive::splits`]).
     pub fn silences(&self) -> Vec<Duration> {
         let splits = self.splits();
         let most = splits.iter().map(|split| split.count).max().unwrap_or_default();
@@ -123,8 +124,8 @@ impl Keepalive {
         self.idle + self.interval * k
     }
 
-    /// The same tick, if every timer on the way is as late as the wheel allows, and the last sign of
-    /// life was the answer to a probe: then the first one is an interval away at least.
+    /// The same tick, if every timer until then is as late as the wheel allows, and the last sign of
+    /// life was the answer to a probe: then the first tick is an interval away at least.
     pub(super) fn late_tick(&self, k: u32) -> Duration {
         let first = self.idle.max(self.interval);
         // From one probe to the next the timer is set when the wheel has just turned.
@@ -146,7 +147,7 @@ impl Keepalive {
     }
 
     /// The user timeout to fall back on: over no later than the deadline in any state, and never
-    /// before the last probe but one had its full interval, however late the timers before it.
+    /// before the last probe but one has had its full interval, however late the timers before it.
     pub(super) fn longest_user_timeout(&self) -> Duration {
         let before_deadline = self.deadline() - HEAD_START;
         let late_end = self.late_tick(self.count);
@@ -157,14 +158,14 @@ impl Keepalive {
     }
 }
 
-/// When the kernel gives up outstanding data by itself, at the earliest, after so many tries.
+/// When the kernel gives up outstanding data by itself, at the earliest, after this many tries.
 pub(super) fn gives_up(tries: u32, rto_max: Duration) -> Duration {
     (0..=tries.min(TRIES)).map(|tries| rto_max.min(CLOCK_STARTS.0 * 2u32.pow(tries))).sum()
 }
 
-/// The first probe, from 1, for which `over` holds. `over` must hold in the end.
+/// The first probe, from 1, for which `over` holds. It must hold from some probe on.
 pub(super) fn first_probe(over: impl Fn(u32) -> bool) -> u32 {
-    // A fixed user timeout may be days away from an interval of a second: search by halves.
+    // A fixed user timeout may be days long, and an interval one second: so this is a binary search.
     let mut range = (1, u32::MAX / 2);
     while range.0 < range.1 {
         let middle = range.0 + (range.1 - range.0) / 2;

@@ -46,7 +46,7 @@ fn the_default_is_35_seconds_and_says_so() {
 }
 
 /// The kernel must not give up before the loop does, and must try often enough for a living peer to
-/// be heard of: two tries lost in a row are no death.
+/// be heard of: two tries lost in a row are not fatal.
 #[test]
 fn the_kernel_tries_until_the_loop_says_stop() {
     for seconds in 4..3000 {
@@ -84,7 +84,7 @@ fn a_deadline_is_split_without_a_rest() {
     }
 }
 
-/// Whoever is given another split for the crowd's sake has the same deadline, and no fewer probes.
+/// A peer that gets another split because of a crowd has the same deadline, and no fewer probes.
 #[test]
 fn every_split_keeps_the_deadline() {
     for seconds in (3..3000).chain(100_000..100_010) {
@@ -200,7 +200,7 @@ fn what_undoes_the_deadline_is_warned_of() {
     };
     assert!(warned(UserTimeout::Off).contains("15 minutes"));
     assert!(warned(UserTimeout::Fixed(ms(2500))).contains("one lost packet ends a living peer"));
-    assert!(warned(UserTimeout::Fixed(ms(3500))).contains("of 3 probes 2 do"));
+    assert!(warned(UserTimeout::Fixed(ms(3500))).contains("count of 3: 2 lost packets end a living peer"));
     assert!(warned(UserTimeout::Fixed(ms(5100))).contains("an idle peer is kept for 6.0 s; 4s 400ms would do"));
     assert_eq!(warned(UserTimeout::Fixed(ms(4800))), "");
     assert!(keepalive(2, 1, 1).warnings()[0].to_string().starts_with("count 1: one lost packet"));

@@ -25,8 +25,8 @@ impl TimerWheel {
         self.tick * (1 << (3 * level))
     }
 
-    /// How late such a timer is that was set when a bucket of its level, or of a coarser one, came
-    /// due: it meets the first bucket after its time.
+    /// How late a timer `ahead` is if it was set just when a bucket of its level, or of a coarser one,
+    /// came due: it fires with the first bucket after its time.
     pub fn rest(self, ahead: Duration) -> Duration {
         let grain = self.grain(ahead);
         let over = ahead.as_nanos() % grain.as_nanos().max(1);

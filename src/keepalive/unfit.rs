@@ -37,7 +37,7 @@ impl From<Unfit> for io::Error {
 }
 
 impl Keepalive {
-    /// What the kernel takes but a person should know: each with what would be right.
+    /// Settings that the kernel takes but a person should be warned of, each with what would be right.
     pub fn warnings(&self) -> Vec<Unfit> {
         let mut warnings = Vec::new();
         if self.count == 1 {
@@ -46,8 +46,8 @@ impl Keepalive {
         }
         if self.interval > self.idle {
             let because = format!(
-                "longer than idle ({}): who has answered a probe is next asked an interval later, and so may be kept \
-                 for {} s and not {}; an interval of no more than idle keeps the deadline",
+                "longer than idle ({}): a peer that has answered a probe is next asked an interval later, and so may \
+                 be kept for {} s and not {}; an interval of no more than idle keeps the deadline",
                 humantime::format_duration(self.idle),
                 Seconds(self.interval * (self.count + 1)),
                 Seconds(self.deadline())
@@ -66,20 +66,20 @@ impl Keepalive {
         warnings
     }
 
-    /// What does not hold of `wanted` on this kernel, after [`Keepalive::apply`] has found out; a sentence.
+    /// What this kernel cannot do of what was `wanted`, as [`Keepalive::apply`] has found out: a sentence.
     pub fn shortfall(&self, wanted: &Self) -> Option<&'static str> {
         match (wanted.guard, self.guard) {
             (Guard::Loop { rto_max: Some(_) }, Guard::Loop { rto_max: None }) => Some(
                 "this kernel has no TCP_RTO_MAX_MS (Linux 6.15 has): a dead peer whose window had been shut before, or \
-                 shrank, may be found out up to two minutes late",
+                 shrank, may be detected up to two minutes late",
             ),
             (Guard::Loop { .. }, Guard::UserTimeout(_)) => Some(
-                "TCP_INFO tells nothing here, as in some sandboxes: a user timeout must do, and a living peer that \
-                 reads too slowly, or not at all, is let go, too",
+                "TCP_INFO tells nothing here, as in some sandboxes: a user timeout is used instead, and a living peer \
+                 that reads too slowly, or not at all, is let go, too",
             ),
             (Guard::Loop { .. } | Guard::UserTimeout(_), Guard::Nobody) => Some(
                 "a user timeout cannot be set here, as in some sandboxes: the deadline holds for idle peers only; with \
-                 data unacknowledged or the window shut a dead peer is kept for as long as the kernel likes",
+                 data unacknowledged or the window shut a dead peer is kept until the kernel gives up by itself",
             ),
             _ => None,
         }
@@ -89,13 +89,12 @@ impl Keepalive {
         let probes = first_probe(|k| self.late_tick(k) >= timeout);
         let right = format!("{} would do, or \"auto\"", humantime::format_duration(self.longest_user_timeout()));
         let because = if probes < self.count {
-            let fatal =
-                if probes == 1 { "one lost packet ends a living peer".to_string() } else { format!("{probes} do") };
-            format!(
-                "undoes the count: of {} probes {fatal}, after {} s; {right}",
-                self.count,
-                Seconds(self.tick(probes))
-            )
+            let fatal = if probes == 1 {
+                "one lost packet ends a living peer".to_string()
+            } else {
+                format!("{probes} lost packets end a living peer")
+            };
+            format!("undoes the count of {}: {fatal}, after {} s; {right}", self.count, Seconds(self.tick(probes)))
         } else if self.tick(self.count) < timeout && self.late_tick(self.count - 1) + MARGIN < self.deadline() {
             let late = self.tick(first_probe(|k| self.tick(k) >= timeout));
             format!(

@@ -24,14 +24,14 @@ impl Alarm {
         Ok(Self(timer))
     }
 
-    /// Wakes the loop after `time`, and no more at an earlier wish. It is never read: setting it anew
-    /// takes back what it announced.
+    /// Wakes the loop after `time`; what was set before no longer counts. The timer is never read: setting
+    /// it again clears its event.
     pub fn set(&self, time: Duration) {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Zero would switch it off.
+        // Zero would disarm it.
         let time = time.max(Duration::from_nanos(1));
         let value = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-        // It cannot fail with a time that is none too large; and the loop wakes for samples in any case.
+        // It cannot fail with a valid time, and the loop wakes for samples in any case.
         let _ =
             timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value });
     }

@@ -14,11 +14,11 @@ use crate::load::progress::ticks;
 use crate::load::report::{Held, Report, Sample};
 use crate::reactor::Moment;
 
-/// While connections are opened the server's memory is read so often at most, and for no more than a twentieth of
-/// the time: it takes the kernel a while, and longer with every process.
+/// While connections are opened, the server's memory is read at most this often, and for at most a twentieth of
+/// the time: reading it takes the kernel a while, and longer with every process.
 const FOOTPRINT: Duration = Duration::from_millis(500);
 const FOOTPRINT_SHARE: u32 = 20;
-/// So many samples are kept. Then every other is dropped, and they are taken half as often.
+/// The most samples that are kept. Beyond that every other one is dropped, and they are taken half as often.
 const MOST_SAMPLES: usize = 2000;
 /// From the last connection to the first question: the server may still be accepting.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ impl Crowd {
             }
             _ => {}
         }
-        // Nobody is left to wait for.
+        // No connection is left to wait for.
         let after_opening = !matches!(self.phase, Phase::Opening | Phase::Over);
         if after_opening && self.living() == 0 {
             self.report.ended_early = !matches!(self.phase, Phase::Finishing { .. });
@@ -107,7 +107,7 @@ impl Crowd {
         self.phase = Phase::Over;
         self.progress.end();
         let report = mem::replace(&mut self.report, Report::new(&self.settings));
-        let _ = self.reports.send(report); // who does not wait for it does not want it
+        let _ = self.reports.send(report); // fails only if nobody waits for it
     }
 
     pub(super) fn elapsed(&self, now: Moment) -> Duration {

@@ -1,13 +1,13 @@
-//! `--fail-if`: what a run must not be, so that a script can ask for it.
+//! `--fail-if`: the conditions under which a run fails, for scripts.
 //!
 //! ```text
 //! conditions = condition {"," condition}            p99>5ms,errors>1%
 //! condition  = figure comparison value
 //! comparison = ">" | ">=" | "<" | "<=" | "=" | "!="
-//! value      = a duration (5ms, 1s) | a number | a share of the connections (1%), as the figure wants
+//! value      = a duration (5ms, 1s) | a number | a share of the connections (1%), as the figure requires
 //! ```
 //!
-//! Owns the figures that can be asked for, their names and units. Knows not how a run is made, or told.
+//! Owns the figures that can be asked for, their names and units. Knows nothing of how a run is made or reported.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -30,7 +30,7 @@ pub struct Criterion {
     share: bool,
 }
 
-/// What a condition came to.
+/// How a condition turned out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
     pub criterion: String,
@@ -41,7 +41,7 @@ pub struct Judgement {
     pub sentence: String,
 }
 
-/// What can be asked for.
+/// What a condition can be about.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Figure {
     /// Of one of the three kinds of latency.
@@ -71,7 +71,7 @@ struct Comparison {
     holds: fn(Ordering) -> bool,
 }
 
-/// The sign says which it is.
+/// The sign identifies a comparison.
 impl PartialEq for Comparison {
     fn eq(&self, other: &Self) -> bool {
         self.sign == other.sign
@@ -88,7 +88,7 @@ const COMPARISONS: [Comparison; 6] = [
     Comparison { sign: "=", holds: |order| order.is_eq() },
 ];
 
-/// A name, and how the figure is had from a report.
+/// A name, and how the figure is taken from a report.
 type Count = (&'static str, fn(&Report) -> Option<f64>);
 
 /// Figures that are numbers. Those of [`OF_CONNECTIONS`] come first: only they can be a share.
@@ -114,17 +114,17 @@ impl Criterion {
     /// Reads a list of conditions.
     ///
     /// # Errors
-    /// A sentence: which condition, and what would do.
+    /// A sentence: which condition is wrong, and what would be right.
     pub fn list(text: &str) -> Result<Vec<Self>, String> {
         text.split(',').map(str::parse).collect()
     }
 
-    /// Whether it says how many connections may be in trouble, so that the usual "none" does not count.
+    /// Whether it says how many connections may be in trouble, so that the default, none, does not apply.
     pub fn allows_errors(&self) -> bool {
         self.figure == Figure::Count("errors")
     }
 
-    /// What it comes to in this run. A figure that is not known fails: silence is no success.
+    /// Judges this run. A figure that is not known fails: silence is no success.
     pub fn judge(&self, report: &Report) -> Judgement {
         let criterion = self.text.clone();
         let Some(value) = self.figure.of(report) else {
@@ -153,7 +153,7 @@ impl FromStr for Criterion {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let split = |comparison: Comparison| Some((comparison, text.split_once(comparison.sign)?));
         let Some((comparison, (name, value))) = COMPARISONS.into_iter().find_map(split) else {
-            return Err(format!("{text:?} compares nothing; p99>5ms is wanted, or errors>0, several with commas"));
+            return Err(format!("{text:?} compares nothing; write p99>5ms or errors>0, or several with commas"));
         };
         let figure = Figure::named(name).ok_or_else(|| format!("there is no figure {name:?}; there are {NAMES}"))?;
         // `==` is what programmers type.

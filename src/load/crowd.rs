@@ -1,7 +1,7 @@
 //! The crowd: all connections of a run, as a source of the loop.
 //!
-//! Owns the table of peers, and what befalls each. The phases of the run are in `course.rs`, and what is
-//! asked when in `turns.rs`.
+//! Owns the table of peers, and what happens to each. The phases of the run are in `course.rs`; who asks
+//! when is in `turns.rs`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,12 +33,12 @@ use crate::speak::Speak;
 const RESERVE: usize = 16;
 /// How many connections are opened in a turn.
 const OPEN_BUDGET: usize = 64;
-/// How many are closed in a turn. Closing is dear, and those that ask are not to wait for it.
+/// How many are closed in a turn. Closing is expensive, and peers that ask must not wait for it.
 const REAP_BUDGET: usize = 64;
-/// How often figures are taken.
+/// How often samples are taken.
 const SAMPLE: Duration = Duration::from_millis(100);
 
-/// See the head of this file.
+/// All connections of a run, and the state of the run.
 pub(super) struct Crowd {
     pub settings: Settings,
     pub names: Names,
@@ -50,7 +50,7 @@ pub(super) struct Crowd {
     pub began: Option<Moment>,
     pub peers: Slab<Peer>,
     pub runnable: Vec<usize>,
-    /// Those that connect or are greeted, in the order of opening: slot and number.
+    /// Peers that are connecting or being greeted, in the order of opening: slot and number.
     pub early: VecDeque<(usize, usize)>,
     pub waiting: usize,
     pub ended: Vec<usize>,
@@ -58,11 +58,11 @@ pub(super) struct Crowd {
     pub tried: usize,
     pub noise: Noise,
     pub schedule: Option<Schedule>,
-    /// The slots of those that ask; `None`: that one is lost.
+    /// The slots of the peers that ask; `None`: that peer never connected, or is lost.
     pub askers: Vec<Option<usize>>,
     pub next_sample: Moment,
     pub sample_every: Duration,
-    /// The server's processes, if they are to be looked at.
+    /// The server's processes, if they are to be measured.
     pub family: Option<Family>,
     pub next_footprint: Moment,
     pub cpu: Option<Spent>,
@@ -126,7 +126,7 @@ impl Crowd {
         let opened = if self.peers.len() < self.descriptors {
             self.opening.open(turn.now, turn.clock)
         } else {
-            let words = format!("the limit of descriptors allows {}, and {RESERVE} for ourselves", self.descriptors);
+            let words = format!("the descriptor limit allows {}, besides {RESERVE} for ourselves", self.descriptors);
             Err(Trouble::new(Kind::NoDescriptor, words))
         };
         match opened {
@@ -182,7 +182,7 @@ impl Crowd {
         let hello = speak.hello();
         let had_hello = hello.is_some();
         let next = if first { hello } else { None };
-        // What was answered is either the hello or, if it has begun one, what prepares.
+        // What was answered is the hello or, once `begun` is 1, the preparation.
         let prepares = number < self.settings.active && (first && !had_hello || !first && peer.talk().begun == 0);
         let next = next.or_else(|| {
             let said = prepares.then(|| speak.prepare(&name(number), self.noise.of(number, 0))).flatten();
@@ -205,12 +205,12 @@ impl Crowd {
         self.report.connected - self.report.lost
     }
 
-    /// Is it still connecting or greeted?
+    /// Whether it is still connecting or being greeted.
     pub fn is_early(peer: &Peer) -> bool {
         matches!(peer.phase, Of::Connecting | Of::Greeting)
     }
 
-    /// The connection is of no more use.
+    /// Gives up a connection that is of no more use.
     fn lose(&mut self, key: usize, trouble: &Trouble) {
         let peer = &mut self.peers[key];
         self.waiting -= usize::from(Self::is_early(peer));
@@ -231,13 +231,13 @@ impl Crowd {
         self.ended.push(key);
     }
 
-    /// What is known of one that is done with.
+    /// Adds the figures of a peer that is done to the report.
     pub fn account(&mut self, peer: &Peer) {
         self.report.unasked += peer.unasked;
         self.report.heard += u64::from(peer.heard);
     }
 
-    /// Lets go of those that were not greeted in time.
+    /// Lets go of peers that were not connected or not greeted in time.
     fn lose_patience(&mut self, now: Moment) {
         while let Some(&(key, number)) = self.early.front() {
             let peer = self.peers.get(key).filter(|peer| peer.number == number && Self::is_early(peer));
@@ -255,7 +255,7 @@ impl Crowd {
         }
     }
 
-    /// What the course of the run wants now: each turn may be the one in which a phase ends.
+    /// Moves the run on: each turn may be the one in which a phase ends.
     fn go_on(&mut self, turn: &mut Turn<'_>) {
         if self.phase == Phase::Over {
             return;
@@ -272,7 +272,7 @@ impl Crowd {
     }
 }
 
-/// What keeps one client apart from the others, and one run from another.
+/// A name that no other client of this run has, nor one of another run at the same time.
 pub(super) fn name(number: usize) -> String {
     format!("{}-{number}", std::process::id())
 }
@@ -340,7 +340,7 @@ impl Source for Crowd {
     fn stop(&mut self, by: Moment) {
         if self.phase != Phase::Over {
             self.report.interrupted = true;
-            self.finish(by); // the grace is zero: it is now
+            self.finish(by); // the grace is zero, so this is now
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What the end of a run finds undone: questions without an answer, connections on their way.
+//! What is still undone at the end of a run: questions without an answer, connections on their way.
 //!
-//! Owns the rule of who is in trouble then. One rule for all: who has waited for [`Settings::grace`] or longer is in
-//! trouble, by kind; who has waited for less was cut off by the end, is counted, and is nobody's fault. At a regular
-//! end answers are waited for that long, so every question has.
+//! Owns the one rule for all of them. A peer that has waited for [`Settings::grace`] or longer is in trouble, by kind.
+//! One that has waited for less was cut off by the end: it is counted, and is nobody's fault. A regular end waits that
+//! long for answers, so every question has waited long enough then.
 //!
 //! [`Settings::grace`]: crate::load::Settings
 
@@ -15,12 +15,12 @@ use crate::reactor::Moment;
 use crate::seconds::Seconds;
 use crate::tcp_info::TcpInfo;
 
-/// An ACK is delayed by half a second at most (RFC 9293 §3.8.6.3). Who has not acknowledged for this long does not.
+/// An ACK is delayed by half a second at most (RFC 9293 §3.8.6.3). After this long it is missing.
 const NO_ACK: Duration = Duration::from_secs(1);
 
 impl Crowd {
-    /// Questions that still wait are no better than what they waited so far: left out, they would make a server
-    /// look good that answers nobody.
+    /// Questions that still wait count with the time that they have waited so far: without them, a server that
+    /// answers nobody would look good.
     pub(super) fn count_what_is_undone(&mut self, now: Moment) {
         self.report.untried = (self.settings.connections - self.tried) as u64;
         let grace = self.settings.grace;
@@ -71,7 +71,7 @@ fn unanswered(peer: &mut Peer, waited: Duration, owed: u64) -> Trouble {
             (Kind::Unanswered, "which the server does not read: its window is shut".to_string())
         }
         Some(_) => (Kind::Unanswered, "which the server's kernel has acknowledged".to_string()),
-        None => (Kind::Unanswered, "and our kernel does not tell whether it was acknowledged".to_string()),
+        None => (Kind::Unanswered, "and our kernel does not say whether it was acknowledged".to_string()),
     };
     let behind = if owed > 0 { format!("; {owed} more behind it") } else { String::new() };
     Trouble::new(kind, format!("{asked}, {why}{behind}"))
@@ -80,6 +80,6 @@ fn unanswered(peer: &mut Peer, waited: Duration, owed: u64) -> Trouble {
 /// Whether the other kernel is silent, and not only its program.
 fn is_unheard(figures: &TcpInfo) -> bool {
     let data = figures.unacknowledged > 0 && (figures.retransmits > 0 || figures.silent >= NO_ACK);
-    // A probe of a shut window may just be on its way; two are not.
+    // One window probe may just be on its way; with two, the first was not answered.
     data || figures.probes > 1
 }

@@ -1,6 +1,6 @@
-//! The server's processes: the one that was named, and all that come from it.
+//! The server's processes: the one that was named, and all its descendants.
 //!
-//! Owns who belongs to it, and the sum over all of them. How one process is read is `memory.rs`'s. Knows no
+//! Owns the list of them, and the sums over all. How one process is read is in `memory.rs`. Knows no
 //! connection.
 
 use std::fs;
@@ -15,13 +15,13 @@ pub struct Family {
     /// The one that was named.
     pid: u32,
     members: Vec<Member>,
-    /// The most that there were at one look.
+    /// The most members that there were at one look.
     most: usize,
-    /// This kernel does not tell children (`CONFIG_PROC_CHILDREN`).
+    /// This kernel does not list children (`CONFIG_PROC_CHILDREN`).
     childless: bool,
 }
 
-/// A process is known by its number and by when it started: numbers are given again.
+/// A process is identified by its pid and by when it started: pids are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
     pid: u32,
@@ -39,7 +39,7 @@ pub struct Spent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     pub time: Duration,
-    /// Members that ended in between. Their time is in it as far as a parent waited for them, by the tick.
+    /// Members that ended in between. Their time is included if a parent waited for them, to the clock tick.
     pub ended: usize,
 }
 
@@ -49,7 +49,7 @@ impl Family {
     pub fn of(pid: u32) -> Result<Self, String> {
         let path = format!("/proc/{pid}");
         let Some(first) = Member::of(pid) else {
-            return Err(format!("--pid {pid}: there is no such process; `pgrep -o NAME` tells the first of a name"));
+            return Err(format!("--pid {pid}: there is no such process; `pgrep -o NAME` prints the oldest of a name"));
         };
         if let Err(error) = fs::read(format!("{path}/smaps_rollup")) {
             return Err(unreadable(pid, &error));
@@ -67,7 +67,7 @@ impl Family {
         let mut sum = Footprint { private: 0, slab: memory::slab()? };
         let alone = self.members.len() == 1;
         for member in &self.members {
-            // One that has ended in this instant has no memory any more.
+            // One that has just ended has no memory any more.
             match memory::private(member.pid, alone) {
                 Ok(private) => sum.private += private,
                 Err(_) if Member::of(member.pid) != Some(*member) => {}
@@ -94,7 +94,7 @@ impl Family {
         self.childless
     }
 
-    /// Drops those that have ended, and takes in those that have come.
+    /// Drops the members that have ended, and adds new ones.
     fn look(&mut self) -> Result<(), String> {
         self.members.retain(|member| Member::of(member.pid) == Some(*member));
         if self.members.is_empty() {
@@ -116,8 +116,8 @@ impl Family {
 }
 
 impl Spent {
-    /// What was used since `before`. Not known where more is missing, with those that ended and that nobody waited
-    /// for, than was used.
+    /// What was used since `before`. `None` if the sum has shrunk: the time of members that ended, and that nobody
+    /// waited for, is missing from it.
     pub fn since(&self, before: &Self) -> Option<Used> {
         let gone = |member: &&Member| !self.members.contains(member);
         let ended = before.members.iter().filter(gone).count();
@@ -128,14 +128,14 @@ impl Spent {
 impl Member {
     fn of(pid: u32) -> Option<Self> {
         let fields = memory::stat(pid)?;
-        // A zombie has ended; its parent has not asked yet.
+        // In state Z it has ended, and its parent has not waited for it yet.
         let state = fields.split(' ').next()?;
         let started = fields.split(' ').nth(19)?.parse().ok()?;
         (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
     }
 }
 
-/// The children of all threads of a process. None that can be read: none.
+/// The children of all threads of a process; empty if they cannot be read.
 fn children(pid: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
@@ -157,7 +157,7 @@ fn unreadable(pid: u32, error: &std::io::Error) -> String {
              this as that user or as root, or leave out --pid"
         );
     }
-    format!("--pid {pid}: its memory cannot be read (a kernel thread has none of its own, nor has a zombie): {error}")
+    format!("--pid {pid}: its memory cannot be read (kernel threads and defunct processes have none): {error}")
 }
 
 #[cfg(test)]

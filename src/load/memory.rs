@@ -1,4 +1,4 @@
-//! What the server costs, as the kernel counts it: memory of user space, the kernel's slabs, the CPU.
+//! What the server costs, as the kernel counts it: memory of user space, the kernel's slabs, CPU time.
 //!
 //! Owns the reading of /proc. Knows no connection.
 
@@ -10,13 +10,13 @@ use std::time::Duration;
 pub struct Footprint {
     /// Pages that the process wrote to and shares with nobody, in bytes (`Private_Dirty`).
     pub private: u64,
-    /// All slabs of the kernel, in bytes: sockets, files, epoll entries, of the whole machine. With both
-    /// ends of a connection on it they hold both.
+    /// All slabs of the kernel, in bytes: sockets, files and epoll entries of the whole machine. If both
+    /// ends of a connection are on it, both are included.
     pub slab: u64,
 }
 
 impl Footprint {
-    /// Of one process, whatever children it has.
+    /// Of one process, without its children.
     ///
     /// # Errors
     /// A sentence: there is no such process, or it is another user's.
@@ -25,9 +25,9 @@ impl Footprint {
     }
 }
 
-/// What a process alone wrote to, in bytes. One that is not `alone` shares pages with its kin since fork(2), which
-/// are private to none: each has its share of them (`Pss_Dirty`, Linux 6.0), so that the sum has them once. Without
-/// kin both are the same.
+/// The memory that a process has written to, in bytes. One that is not `alone` shares pages with its relatives since
+/// fork(2), which are private to none of them: it counts with its share of those (`Pss_Dirty`, Linux 6.0), so that the
+/// sum has them once. Without relatives both figures are the same.
 ///
 /// # Errors
 /// A sentence.
@@ -36,23 +36,23 @@ pub(super) fn private(pid: u32, alone: bool) -> Result<u64, String> {
     let maps = fs::read_to_string(&path).map_err(|error| format!("--pid {pid}: cannot read {path}: {error}"))?;
     let share = if alone { None } else { kibibytes(&maps, "Pss_Dirty:") };
     let private = share.or_else(|| kibibytes(&maps, "Private_Dirty:"));
-    private.ok_or_else(|| format!("--pid {pid}: the kernel does not tell its Private_Dirty"))
+    private.ok_or_else(|| format!("--pid {pid}: the kernel does not report its Private_Dirty"))
 }
 
 /// # Errors
 /// A sentence.
 pub(super) fn slab() -> Result<u64, String> {
     let meminfo = fs::read_to_string("/proc/meminfo").map_err(|error| format!("cannot read meminfo: {error}"))?;
-    kibibytes(&meminfo, "Slab:").ok_or_else(|| "the kernel does not tell Slab in /proc/meminfo".to_string())
+    kibibytes(&meminfo, "Slab:").ok_or_else(|| "the kernel does not report Slab in /proc/meminfo".to_string())
 }
 
-/// The fields of /proc/PID/stat behind the name, which may have blanks: the first is the state (proc(5)).
+/// The fields of /proc/PID/stat after the name, which may contain blanks: the first is the state (proc(5)).
 pub(super) fn stat(pid: u32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(text.rsplit_once(") ")?.1.trim_end().to_string())
 }
 
-/// CPU time of children that have ended and were waited for, and of theirs, to the tick.
+/// CPU time of children that have ended and were waited for, and of theirs, to the clock tick.
 pub(super) fn of_ended_children(pid: u32) -> Option<Duration> {
     let fields = stat(pid)?;
     let mut ticks = fields.split(' ').skip(13).map_while(|field| field.parse::<u64>().ok());
@@ -66,11 +66,11 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// How long all threads of a process have been running, to the nanosecond.
+/// The CPU time of all present threads of a process, to the nanosecond.
 pub fn cpu(pid: u32) -> Option<Duration> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        // A thread that has ended in this instant is told no more.
+        // A thread that has just ended has no such file any more.
         let Ok(text) = fs::read_to_string(task.ok()?.path().join("schedstat")) else { continue };
         sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
     }

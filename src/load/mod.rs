@@ -1,6 +1,6 @@
 //! The load generator: very many connections to any server, and exchanges on some of them.
 //!
-//! It is a source of the same loop as the server's ports, with its own type of peer: each trip of the
+//! It is a source of the same loop as the server's ports, with its own type of peer: each turn of the
 //! loop latches, drives, opens (where a port accepts), looks at the clock and reaps.
 //!
 //! ```text
@@ -52,39 +52,39 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Settings {
     pub target: Place,
     pub connections: usize,
-    /// Opened in a second, at most.
+    /// How many are opened in a second, at most.
     pub connect_rate: u32,
-    /// Addresses of ours to come from; empty: chosen for us.
+    /// Our addresses to connect from; empty: the kernel chooses.
     pub sources: Vec<IpAddr>,
     /// How many of the connections ask.
     pub active: usize,
     pub size: usize,
-    /// Exchanges a second over all of them; `None`: each asks when it was answered.
+    /// Exchanges a second over all of them; `None`: each asks again when it has been answered.
     pub rate: Option<f64>,
     pub time: Duration,
     pub speak: Speak,
     pub patience: Duration,
-    /// How long answers are waited for when the time is over, and what a question must have waited before it counts
-    /// as unanswered.
+    /// How long answers are waited for when the time is over, and how long a question must have waited to count as
+    /// unanswered.
     pub grace: Duration,
-    /// What the run must not be.
+    /// The conditions under which the run fails.
     pub fail_if: Vec<Criterion>,
     pub pid: Option<u32>,
     pub json: Option<PathBuf>,
     pub html: Option<PathBuf>,
 }
 
-/// Runs it, and tells of it on stdout. `true`: nothing went wrong.
+/// Runs it, and prints the report on stdout. `true`: nothing went wrong.
 ///
 /// # Errors
 /// A sentence: it could not be begun, or a report could not be written.
 pub fn run(settings: &Settings) -> Result<bool, String> {
     let family = settings.pid.map(Family::of).transpose()?; // before anything is done to the server
     let [json, html] = file::prepare([settings.json.as_ref(), settings.html.as_ref()])?;
-    descriptors::raise(); // what cannot be had is counted when it is missed
+    descriptors::raise(); // if they run out all the same, that is counted as trouble
     let target = target(settings)?;
     let report = measure(&Settings { target: target.into(), ..settings.clone() }, target, family)?;
-    // What cannot be told does not keep the files from being written.
+    // A failure to print does not keep the files from being written.
     let told = stdout::tell(&(report::table::write(&report) + "\n"));
     for (file, text) in [(json, report::json::write(&report)), (html, report::page::write(&report))] {
         if let Some(file) = file {
@@ -95,7 +95,7 @@ pub fn run(settings: &Settings) -> Result<bool, String> {
 }
 
 /// One address of the server. A name may stand for several, and the server may listen on some of them only:
-/// then the first one counts that takes a connection, as for any client.
+/// then the first one that accepts a connection is taken, as by any client.
 fn target(settings: &Settings) -> Result<SocketAddr, String> {
     let place = &settings.target;
     let mut found = place.addresses()?;
@@ -117,9 +117,9 @@ fn target(settings: &Settings) -> Result<SocketAddr, String> {
 }
 
 fn measure(settings: &Settings, target: SocketAddr, family: Option<Family>) -> Result<Report, String> {
-    let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot make an epoll: {error}"))?;
+    let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot use epoll: {error}"))?;
     let grace = Duration::ZERO;
-    // A terminal that goes away ends it, as it does every client.
+    // SIGHUP keeps its default action: a terminal that goes away ends this client, as it does any other.
     reactor
         .add(|registry, names| Signals::open(grace, registry, names))
         .map_err(|error| format!("cannot install signal handlers: {error}"))?;
@@ -128,7 +128,7 @@ fn measure(settings: &Settings, target: SocketAddr, family: Option<Family>) -> R
         .add(|registry, names| Crowd::open(settings.clone(), target, family, registry, names, sender))
         .map_err(|error| format!("cannot make a timer: {error}"))?;
     reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
-    let mut report = reports.try_recv().map_err(|_| "it was ended twice, and has no report".to_string())?;
+    let mut report = reports.try_recv().map_err(|_| "it was interrupted twice, so there is no report".to_string())?;
     report.when = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     report.kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_string();
     Ok(report)

@@ -14,10 +14,10 @@ use crate::load::trouble::{Kind, Trouble};
 use crate::reactor::{Clock, Moment};
 use crate::sockopt;
 
-/// What was missed by waking late may be made up for, but not more: nobody is to be flooded.
+/// Waking late is made up for if it was by no more than this: the server must not be flooded.
 const SLACK: Duration = Duration::from_millis(10);
 
-/// See the head of this file.
+/// Opens connections from our addresses, at a limited pace.
 #[derive(Debug)]
 pub struct Opening {
     target: SocketAddr,
@@ -31,12 +31,13 @@ pub struct Opening {
 /// Where connections come from.
 #[derive(Debug)]
 enum Sources {
-    /// Those that were asked for, in turns, while they have ports. `next` is the one whose turn it is.
+    /// The addresses that were asked for, one after the other, as long as they have ports. `next` is the index of the
+    /// one to use.
     Given { left: Vec<IpAddr>, next: usize },
-    /// The kernel's choice, and nothing else: servers that let in one address only, as redis does in its protected
-    /// mode, are to be tried as they are. A server on the loopback network can be reached from all of it, so when
-    /// one address has no port left (so many: `net.ipv4.ip_local_port_range`, less those reserved and in use)
-    /// the `more`th address of 127.1.0.0/16 goes on.
+    /// The kernel's choice as long as it has a port: some servers let in one address only, as redis does in its
+    /// protected mode. A server on the loopback network can be reached from all of it, so when an address has no
+    /// port left (it has those of `net.ipv4.ip_local_port_range`, less those reserved and in use), the `more`th
+    /// address of 127.1.0.0/16 is used next.
     Kernel { more: Option<u16> },
 }
 
@@ -55,7 +56,7 @@ impl Sources {
         }
     }
 
-    /// The current address has no port left. False: nor has any other.
+    /// Moves on from the current address, which has no port left. False: there is no other.
     fn exhausted(&mut self, target: &SocketAddr) -> bool {
         match self {
             Self::Given { left, .. } if left.len() < 2 => false,
@@ -84,7 +85,7 @@ impl Opening {
         Self { target, sources, used: Vec::new(), pause, next: Moment::default() }
     }
 
-    /// How many addresses connections came from.
+    /// How many addresses connections have come from.
     pub fn sources(&self) -> usize {
         self.used.len()
     }
@@ -94,8 +95,8 @@ impl Opening {
         self.next
     }
 
-    /// Opens a connection, which is then on its way: the socket says when it is there. With it comes the moment
-    /// just before connect(2): to a server on this machine it may return with everything done.
+    /// Begins to connect: the socket becomes writable when the connection is established. Also returns the moment
+    /// just before connect(2), because with a server on this machine the handshake may be over when it returns.
     ///
     /// # Errors
     /// What socket(2), bind(2) and connect(2) say.
@@ -117,7 +118,7 @@ impl Opening {
                 }
                 Err(error) => Trouble::of(&error),
             };
-            // An address that has no port from the first one on is not used up: then another is no better.
+            // If a fresh address has no port either, its ports are not used up: another would be no better.
             let in_vain = moved && matches!(self.sources, Sources::Kernel { .. });
             if trouble.kind != Kind::NoPort || in_vain || !self.sources.exhausted(&self.target) {
                 self.sources.advance();
@@ -132,10 +133,10 @@ impl Opening {
 fn connect(target: SocketAddr, source: Option<IpAddr>, clock: Clock) -> io::Result<(TcpStream, Moment)> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_tcp_nodelay(true)?;
-    // Where the kernel does not know it, the last ports of an address take longer to find.
+    // On a kernel without this option, the last ports of an address take longer to find.
     let _ = sockopt::set_any_local_port(&socket);
     if let Some(source) = source {
-        // Where the kernel does not know it, bind takes a port that no other connection may have.
+        // On a kernel without this option, bind(2) takes a port that no other connection may have.
         let _ = sockopt::set_bind_address_no_port(&socket);
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }

@@ -1,12 +1,12 @@
-//! The bytes that are sent: each exchange of each connection has others, so that a server which mixes
-//! up its peers, or answers with what it had before, is found out.
+//! The bytes that are sent: they differ between connections and between exchanges, so that a server
+//! which mixes up its peers, or repeats an earlier answer, is found out.
 //!
 //! Owns one ring of noise; a payload is a slice of it.
 
 /// A prime, so that the places where payloads begin do not repeat early.
 const PLACES: u64 = 65_521;
 
-/// See the head of this file.
+/// Pseudo-random characters, of which each payload is a slice.
 #[derive(Debug)]
 pub struct Noise {
     bytes: Vec<u8>,
@@ -17,7 +17,7 @@ impl Noise {
     /// For payloads of `size` bytes.
     pub fn new(size: usize) -> Self {
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        // Letters and digits: what goes wrong is to be read by a person.
+        // Printable characters: a person reads what goes wrong.
         let letter = |_| {
             state ^= state << 13;
             state ^= state >> 7;

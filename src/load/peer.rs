@@ -1,7 +1,7 @@
 //! One connection of ours to the server: connect, greet, ask, verify.
 //!
-//! Owns the order of its system calls. Knows neither the others nor when it is to ask. An idle peer
-//! owns no buffer, as in the server.
+//! Owns the order of its system calls. Knows nothing of the other connections, nor when it is to ask. An
+//! idle peer owns no buffer, as in the server.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +13,7 @@ use crate::reactor::{Moment, Readiness};
 use crate::speak::Verbatim;
 use crate::tcp_info::TcpInfo;
 
-/// See the head of this file.
+/// One connection, from connect(2) to its end.
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
@@ -24,16 +24,16 @@ pub struct Peer {
     pub phase: Phase,
     /// What is being said; kept while the peer is one of those that ask.
     talk: Option<Box<Talk>>,
-    /// What came to a peer that speaks no language.
+    /// Bytes that came to a peer that speaks no language.
     pub unasked: u64,
-    /// Any byte has come: the server accepted it. A connection alone is the work of the server's kernel.
+    /// Whether any byte has come: then the server has accepted it. The handshake alone is done by the server's kernel.
     pub heard: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Connecting,
-    /// It waits for the answer to its hello, or to what prepares for asking.
+    /// It waits for the answer to its hello, or to the preparation for its questions.
     Greeting,
     Idle,
     Asking,
@@ -47,7 +47,7 @@ pub struct Talk {
     pub said: Verbatim,
     written: usize,
     read: usize,
-    /// When it was to be asked, from which its latency counts, and when it was.
+    /// When it was to be asked: its latency counts from then.
     pub due: Moment,
     /// How many of its questions have been begun, and how many more are due.
     pub begun: u64,
@@ -65,7 +65,7 @@ pub enum Step {
 }
 
 impl Talk {
-    /// How much of the question our kernel has taken.
+    /// How many bytes of the question our kernel has taken.
     pub fn written(&self) -> usize {
         self.written
     }
@@ -81,7 +81,7 @@ impl Peer {
         &mut self.stream
     }
 
-    /// What the kernel knows of its question.
+    /// What the kernel knows of the connection.
     ///
     /// # Errors
     /// What getsockopt(2) says.
@@ -106,13 +106,13 @@ impl Peer {
         self.phase = phase;
     }
 
-    /// It has no more to ask: its buffers are given back.
+    /// Makes it idle, with no more to ask: its buffers are freed.
     pub fn rest(&mut self) {
         self.phase = Phase::Idle;
         self.talk = None;
     }
 
-    /// One thing after another, until nothing more can be done or there is news.
+    /// Goes on until nothing more can be done or there is something to report.
     ///
     /// # Errors
     /// Why the connection is of no more use.
@@ -129,7 +129,7 @@ impl Peer {
         Ok(Step::Blocked)
     }
 
-    /// connect(2) has an answer when the socket is writable: SO_ERROR, or a peer.
+    /// connect(2) is complete when the socket is writable: then there is an error in SO_ERROR, or a peer.
     fn connect(&mut self) -> Result<Step, Trouble> {
         if !self.ready.has(Readiness::WRITABLE) && !self.ready.has(Readiness::HUNG_UP) {
             return Ok(Step::Blocked);
@@ -158,8 +158,8 @@ impl Peer {
                 Ok(count) => talk.written += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.ready.clear(Readiness::WRITABLE),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What the server said before it reset the connection is to be heard first: it may
-                // have been wrong.
+                // What the server sent before it reset the connection is read first: it may be a wrong
+                // answer.
                 Err(error) if Trouble::of(&error).kind == Kind::Reset && self.ready.has(Readiness::READABLE) => break,
                 Err(error) => return Err(Trouble::of(&error)),
             }
@@ -208,7 +208,7 @@ impl Peer {
         Ok(talk.read == talk.said.answer.len())
     }
 
-    /// How an end of the stream is told.
+    /// The words for an end of the stream, by phase.
     fn left_over(&self) -> &'static str {
         match self.phase {
             Phase::Asking => "in the middle of an exchange",

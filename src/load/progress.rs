@@ -1,10 +1,10 @@
-//! How far a run is, for whoever waits: a bar on stderr, where that is a terminal.
+//! How far a run is, for the person who waits: a bar on stderr, if that is a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// See the head of this file.
+/// The progress bar.
 #[derive(Debug)]
 pub struct Progress(ProgressBar);
 
@@ -13,7 +13,7 @@ impl Progress {
         Self(ProgressBar::new(1))
     }
 
-    /// A new part of the run: `of` connections, or milliseconds.
+    /// Begins a new part of the run, of `of` connections or milliseconds.
     pub fn begin(&self, what: &'static str, of: u64) {
         // The template is ours: if it were wrong, the plain bar would do.
         if let Ok(style) = ProgressStyle::with_template("{prefix:<12} [{bar:40}] {msg}") {

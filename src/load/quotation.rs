@@ -1,4 +1,4 @@
-//! What came instead of the answer, quoted so that a person reads the reason: servers give it in a line.
+//! What came instead of the answer, quoted for a person to read: servers give the reason in a line.
 //!
 //! Owns how much is quoted. Knows no socket.
 
@@ -6,15 +6,16 @@ use std::fmt::Write;
 
 use crate::load::trouble::{Kind, Trouble};
 
-/// Bytes of what was to come. They are ours, and noise.
+/// How many bytes of the expected answer are quoted. They are ours, and noise.
 const WANTED: usize = 12;
-/// Bytes of a line that came, at most. Redis explains its protected mode in some 1000; the first two sentences do.
+/// How many bytes of a line that came are quoted, at most. Redis explains its protected mode in about 1000 bytes; the
+/// first two sentences are enough.
 const LINE: usize = 240;
-/// The line may have begun as the right answer does; then it is quoted from its beginning.
+/// The line may have begun like the right answer: it is quoted from its beginning if that is no further back than this.
 const BACK: usize = 40;
 
-/// Where an answer departs from what it had to be: at byte `at` of it, and at `place` of what `came`. `wanted` is
-/// empty where nothing was to come.
+/// Where an answer differs from the expected one: at byte `at` of it, and at `place` of what `came`. `wanted` is
+/// empty if nothing was expected.
 pub fn difference(at: usize, wanted: &[u8], came: &[u8], place: usize) -> Trouble {
     let begin = came[..place].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let begin = if place - begin <= BACK { begin } else { place };
@@ -33,11 +34,11 @@ fn line(bytes: &[u8]) -> &[u8] {
     if first.is_empty() { bytes } else { first }
 }
 
-/// The first bytes, printable; `…` tells that there are more.
+/// The first bytes, printable; `…` marks that there are more.
 fn quote(bytes: &[u8], most: usize) -> String {
     let mut text = String::from("\"");
     for byte in bytes.iter().take(most) {
-        let _ = write!(text, "{}", byte.escape_ascii()); // a string takes all
+        let _ = write!(text, "{}", byte.escape_ascii()); // writing to a string cannot fail
     }
     text + if bytes.len() > most { "…\"" } else { "\"" }
 }

@@ -1,8 +1,8 @@
 //! When which connection is to ask, at a fixed rate.
 //!
-//! Owns the arithmetic. The moments are laid down before the first question and do not move when an
-//! answer is late: a latency counts from the moment that was meant, so that a server which stalls is
-//! charged for every question that had to wait (no "coordinated omission").
+//! Owns the arithmetic. The moments are fixed before the first question and do not move when an
+//! answer is late: a latency counts from the intended moment, so that a server which stalls is charged
+//! for every question that had to wait (no "coordinated omission").
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Schedule {
         self.moment(self.next)
     }
 
-    /// Who is to ask now, if it is time.
+    /// The asker of the next question, if that is due.
     pub fn take(&mut self, now: Moment) -> Option<usize> {
         if self.due() > now {
             return None;
@@ -41,7 +41,7 @@ impl Schedule {
         Some(((self.next - 1) % self.askers) as usize)
     }
 
-    /// When `asker` was to ask for the `nth` time.
+    /// When `asker` was to ask for the `nth` time, counted from 0.
     pub fn meant(&self, asker: usize, nth: u64) -> Moment {
         self.moment(nth * self.askers + asker as u64)
     }
@@ -56,7 +56,7 @@ mod tests {
         let at = |milliseconds| Moment::after(Duration::from_millis(milliseconds));
         let mut schedule = Schedule::new(at(1000), 100.0, 3);
         assert_eq!((schedule.take(at(999)), schedule.due()), (None, at(1000)));
-        // Everybody slept for 45 ms: all that was due is due at once, each at its own moment.
+        // After a sleep of 45 ms all overdue questions come at once, each with its own moment.
         let mut asked = Vec::new();
         while let Some(asker) = schedule.take(at(1045)) {
             asked.push(asker);

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 pub enum Kind {
     /// Nobody listens there (ECONNREFUSED), or the server refused it at once.
     Refused,
-    /// The way there is closed: no route, or a firewall.
+    /// The path is closed: no route, or a firewall.
     Unreachable,
     /// Not connected, or not greeted, within the patience.
     NoAnswer,
@@ -21,12 +21,12 @@ pub enum Kind {
     Closed,
     /// The connection died (ETIMEDOUT).
     Died,
-    /// A question was never answered, although the server's kernel acknowledged it or shut its window: the way
+    /// A question was never answered, although the server's kernel acknowledged it or shut its window: the path
     /// is open, and the program is stopped, stuck, too slow, has never accepted, or does not understand.
     Unanswered,
-    /// A question was never answered, nor acknowledged by the server's kernel: the way or the machine is gone.
+    /// A question was never answered, nor acknowledged by the server's kernel: the path or the machine is gone.
     Unacknowledged,
-    /// What came back is not what had to.
+    /// What came back is not the right answer.
     WrongBytes,
     /// Our own limit: no descriptor is left.
     NoDescriptor,
@@ -74,29 +74,29 @@ impl Kind {
         }
     }
 
-    /// What can be done about it, if it is ours to do.
+    /// What the user can do about it, or look for; empty if there is nothing to say.
     pub fn advice(self) -> &'static str {
         match self {
             Self::NoDescriptor => "`ulimit -n` before the start raises the limit, up to `ulimit -Hn`",
             Self::NoPort => "--source with more addresses of this machine, or a wider net.ipv4.ip_local_port_range",
-            Self::NoMemory => "net.ipv4.tcp_mem and the machine's memory bound the sockets",
+            Self::NoMemory => "net.ipv4.tcp_mem and the machine's memory limit the sockets",
             Self::Refused => "does the server listen there? Is its limit of connections reached?",
             Self::NoAnswer => "a full backlog drops what comes: lower --connect-rate, or raise the server's backlog",
             Self::Unanswered => {
                 "the server's kernel answers: is its program stopped, stuck or slow, does it accept, and what does it speak?"
             }
-            Self::Unacknowledged => "nothing came back, not even an ACK: is the way cut, or the server's machine gone?",
+            Self::Unacknowledged => "nothing came back, not even an ACK: is the path cut, or the server's host gone?",
             _ => "",
         }
     }
 
-    /// Nothing more can be opened, whatever the server does.
+    /// Whether nothing more can be opened, whatever the server does.
     pub fn is_our_limit(self) -> bool {
         matches!(self, Self::NoDescriptor | Self::NoPort | Self::NoMemory)
     }
 }
 
-/// One connection's trouble, in the words of its first witness.
+/// One connection's trouble, with the words of whatever noticed it first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     pub kind: Kind,
@@ -108,7 +108,7 @@ impl Trouble {
         Self { kind, words: words.into() }
     }
 
-    /// Reads what the kernel says of a socket of ours.
+    /// Interprets the kernel's error on a socket of ours.
     pub fn of(error: &io::Error) -> Self {
         let kind = match Errno::from_io_error(error) {
             Some(Errno::CONNREFUSED) => Kind::Refused,
@@ -149,7 +149,7 @@ impl Troubles {
         self.0.iter().map(|(count, _)| count).sum()
     }
 
-    /// Those that there were: the kind, how many, and the first one's words.
+    /// The kinds that occurred: the kind, how often, and the first one's words.
     pub fn each(&self) -> impl Iterator<Item = (Kind, u64, &str)> {
         let all = Kind::ALL.iter().zip(&self.0);
         all.filter(|(_, (count, _))| *count > 0).map(|(kind, (count, first))| (*kind, *count, first.as_str()))

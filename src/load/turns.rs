@@ -1,6 +1,6 @@
 //! Who asks when, and what an answer's latency is.
 //!
-//! Owns the two ways: closed loop (each asks again when it was answered) and a fixed rate (see
+//! Owns the two ways: a closed loop (each asks again when it has been answered) and a fixed rate (see
 //! `schedule.rs`).
 
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Crowd {
         let nth = if speak.carries_any_payload() { talk.begun } else { 0 };
         let payload = self.noise.of(number, nth);
         match speak {
-            // The name costs a string, and these two need none.
+            // A name costs an allocation, and these two need none.
             Speak::Echo | Speak::Redis => speak.ask("", payload, &mut talk.said),
             _ => speak.ask(&name(number), payload, &mut talk.said),
         }
@@ -78,7 +78,7 @@ impl Crowd {
         }
     }
 
-    /// At a fixed rate: asks, or notes for those that still wait for an answer that they owe a question.
+    /// At a fixed rate: asks what is due. A peer that still waits for an answer owes its question until then.
     pub(super) fn ask_what_is_due(&mut self, turn: &mut Turn<'_>) {
         let (Phase::Exchanging { until }, Some(mut schedule)) = (self.phase, self.schedule) else { return };
         let now = turn.clock.now();
@@ -98,7 +98,7 @@ impl Crowd {
             if self.peers[key].phase == Of::Asking {
                 self.peers[key].talk().owed += 1;
             } else {
-                // Nobody but ourselves is to blame for being late here.
+                // A delay up to here is our own, not the server's.
                 self.report.lateness.saturating_record(now.since(due).as_nanos() as u64);
                 self.ask(key, due);
                 self.drive_peer(key, turn);

@@ -1,7 +1,7 @@
-//! A report's file: found to be writable before the work, and written after it.
+//! A report's file: checked to be writable before the work, and written after it.
 //!
-//! Owns what is done to files. A report that is there already stays until the new one is complete, also
-//! where the disk is full or the work is interrupted. Knows no report.
+//! Owns what is done to files. Where a file can be replaced, the old report stays until the new one is
+//! complete, even if the disk is full or the work is interrupted. Knows no report.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// A symbolic link that leads further than this leads in a circle (path_resolution(7)).
+/// More symbolic links than this, one after the other, count as a loop (path_resolution(7)).
 const LINKS: usize = 40;
 
 /// A file that a report will be written to.
@@ -22,24 +22,24 @@ pub struct ReportFile {
 
 #[derive(Debug)]
 enum Place {
-    /// An ordinary file, or none yet: where it is in the end, behind symbolic links.
+    /// An ordinary file, or none yet: its path with all symbolic links resolved.
     Ordinary(PathBuf),
-    /// What cannot be replaced: `/dev/fd/3`, whose file may have no name any more.
+    /// A file that can only be overwritten: it has another name, too, or, like `/dev/fd/3`, perhaps none any more.
     Unnamed,
     StandardOutput,
     StandardError,
     Device(File),
-    /// Somebody has to read it. Whoever does so already keeps it from here on.
+    /// Needs a reader. One that is there already sees no end of file meanwhile, as we are a writer from here on.
     Pipe {
         _writer: Option<File>,
     },
 }
 
-/// Finds out whether the reports can be written, those that are wanted, before the work is begun.
-/// Nothing is changed yet.
+/// Finds out whether the reports that were asked for can be written, before the work begins. Changes
+/// nothing yet.
 ///
 /// # Errors
-/// A sentence: which one cannot be written, and why; or that two are one file.
+/// A sentence: which one cannot be written, and why; or that two are the same file.
 pub fn prepare<const N: usize>(paths: [Option<&PathBuf>; N]) -> Result<[Option<ReportFile>; N], String> {
     let mut files = [const { None }; N];
     for (nth, path) in paths.into_iter().enumerate() {
@@ -66,7 +66,7 @@ impl ReportFile {
         Ok(Self { path: path.to_path_buf(), place: place(path)? })
     }
 
-    /// Writes the report, complete or not at all where the file can be replaced.
+    /// Writes the report. If the file can be replaced, it is written completely or not at all.
     ///
     /// # Errors
     /// A sentence: which file, and why not.
@@ -92,12 +92,13 @@ fn place(path: &Path) -> io::Result<Place> {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let end = end_of(path)?;
-            drop(Draft::beside(&end)?); // to see that there can be one
+            drop(Draft::beside(&end)?); // to see that one can be created
             return Ok(Place::Ordinary(end));
         }
         Err(error) => return Err(error),
     };
-    // What the shell has opened for us has its own place to write to, and one end of it is ours.
+    // What the shell has opened for us is written through that descriptor: a file has its offset there, and a pipe
+    // is connected already.
     if is_open_as(&file, io::stdout().as_fd()) {
         return Ok(Place::StandardOutput);
     }
@@ -107,7 +108,7 @@ fn place(path: &Path) -> io::Result<Place> {
     let mut options = OpenOptions::new();
     options.write(true);
     if file.file_type().is_fifo() {
-        // Opened as usual it would wait for a reader.
+        // A blocking open would wait for a reader.
         return match options.custom_flags(libc::O_NONBLOCK).open(path) {
             Ok(writer) => Ok(Place::Pipe { _writer: Some(writer) }),
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(Place::Pipe { _writer: None }),
@@ -120,7 +121,7 @@ fn place(path: &Path) -> io::Result<Place> {
     }
     let end = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let is_there = fs::metadata(&end).is_ok_and(|there| is_same(&there, &file));
-    // Another name of the same file would keep the old report.
+    // If the file has another name, a replacement would leave the old report under that one.
     Ok(if is_there && file.nlink() == 1 { Place::Ordinary(end) } else { Place::Unnamed })
 }
 
@@ -130,11 +131,11 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 
 fn is_open_as(file: &Metadata, descriptor: BorrowedFd<'_>) -> bool {
     let ours = descriptor.try_clone_to_owned().and_then(|descriptor| File::from(descriptor).metadata());
-    // A device has one name for all: /dev/null, say.
+    // Being the same character device means nothing: /dev/null, say, is one file for all who open it.
     !file.file_type().is_char_device() && ours.is_ok_and(|ours| is_same(&ours, file))
 }
 
-/// What a path that leads to nothing yet leads to, behind symbolic links.
+/// Where a file that does not exist yet will be, with all symbolic links resolved.
 fn end_of(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS {
@@ -144,11 +145,11 @@ fn end_of(path: &Path) -> io::Result<PathBuf> {
         }
     }
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name for a file"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("it does not name a file"))?;
     Ok(fs::canonicalize(directory)?.join(name))
 }
 
-/// A file beside the one that it is to replace. Removed, unless it did.
+/// A new file beside the one that it is to replace. Removed, unless it has replaced it.
 struct Draft {
     path: PathBuf,
     file: File,
@@ -162,7 +163,7 @@ impl Draft {
         Ok(Self { path: draft, file })
     }
 
-    /// Has the owner and the rights of the file that it replaces.
+    /// Takes on the owner and the permissions of the file that it replaces.
     fn resemble(&self, old: &Metadata) -> io::Result<()> {
         fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
         self.file.set_permissions(old.permissions())
@@ -171,16 +172,16 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Where it has replaced the other, it has its name no more.
+        // If it has replaced the other, nothing has this name any more.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Puts a complete report in the place of the old one. A file in a directory in which nothing may be
-/// made, or that is a mount of its own, is overwritten.
+/// Puts a complete report in the place of the old one. A file in a directory in which no file may be
+/// created, or one that is a mount point, is overwritten.
 fn replace(path: &Path, report: &[u8]) -> io::Result<()> {
     let Ok(mut draft) = Draft::beside(path) else { return overwrite(path, report) };
-    // Where there is no old one, there is nothing to resemble.
+    // If there is no old file, there is nothing to take on.
     if fs::metadata(path).is_ok_and(|old| draft.resemble(&old).is_err()) {
         return overwrite(path, report);
     }

@@ -1,5 +1,5 @@
-//! JSON (RFC 8259), written by hand: it is only ever written, and the whole of its grammar that is
-//! needed is here.
+//! JSON (RFC 8259), written by hand: reports need little of its grammar, and all of that is here. It
+//! is not read here.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ pub fn array(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(","))
 }
 
-/// To the microsecond. What is no number (infinite) is none in JSON either.
+/// With six decimals: seconds to the microsecond. JSON has no infinity and no NaN: they become null.
 pub fn number(number: f64) -> String {
     if number.is_finite() { format!("{number:.6}") } else { NULL.to_string() }
 }
@@ -27,7 +27,7 @@ pub fn text(text: &str) -> String {
             '"' => quoted += "\\\"",
             '\\' => quoted += "\\\\",
             c if c < ' ' => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c)); // a string takes all
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c)); // writing to a string cannot fail
             }
             c => quoted.push(c),
         }

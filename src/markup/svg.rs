@@ -22,7 +22,7 @@ pub fn text(svg: &mut String, class: &str, (x, y): (f64, f64), anchor: &str, wor
     let _ = write!(svg, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>");
 }
 
-/// Text as it may stand in SVG and HTML, in attributes too.
+/// Escapes text for SVG and HTML, attributes included.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -32,7 +32,7 @@ pub fn escape(text: &str) -> String {
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
             '\'' => escaped += "&#39;",
-            // No character of XML 1.0.
+            // Not allowed in XML 1.0.
             '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
@@ -40,7 +40,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Breaks words into lines of at most `most` characters, between them where that can be.
+/// Breaks text into lines of at most `most` characters, between words where possible.
 pub fn broken(words: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words.split_whitespace() {

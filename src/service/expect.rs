@@ -1,8 +1,8 @@
-//! A service whose peers are expected to speak: one that sends nothing for so long is let go.
+//! A service whose peers must send something regularly: one that sends nothing for too long is let go.
 //!
-//! Owns that deadline. Nothing is ever written for it, so it goes with every protocol; it is what
-//! MQTT brokers do. It asks nobody, so it cannot tell a peer that is gone from one that has nothing
-//! to say: the peers must know how often they are to speak.
+//! Owns that deadline. It never writes anything, so it works with every protocol; MQTT brokers do the
+//! same. And it never asks, so it cannot tell a peer that is gone from one that has nothing to say: the
+//! peers must know how often they have to send.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct Heard<T> {
 }
 
 impl<S: Service> Expect<S> {
-    /// A peer that sends nothing `within` this time is let go.
+    /// Lets a peer go that sends nothing for the time `within`.
     ///
     /// # Errors
     /// A time of less than 10 ms, or of more than 40 days.
@@ -54,7 +54,7 @@ impl<S: Service> Service for Expect<S> {
         let own = if due > peer.now() {
             due
         } else if let Some(ago) = peer.took_output().filter(|ago| *ago < self.within) {
-            // It is not read while output waits, and taking the output shows that it is there.
+            // While output waits the peer is not read; that it takes the output shows that it is there.
             peer.now() + (self.within - ago)
         } else {
             peer.let_go();

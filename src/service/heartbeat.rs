@@ -1,7 +1,7 @@
 //! Heartbeats: a service that asks a silent peer whether its program is still there.
 //!
 //! Owns when a peer is asked and when it is let go; the service that it wraps knows how to ask
-//! ([`Ask`]). Everything that comes counts as an answer.
+//! ([`Ask`]). Whatever the peer sends counts as an answer.
 //!
 //! ```text
 //!   heard                          asked                       let go: unresponsive
@@ -10,10 +10,9 @@
 //!   │                      └ a moment that differs from peer to peer             │
 //! ```
 //!
-//! After a mass reconnect all have been heard in the same instant. So each is asked at a moment of
-//! its own within the last quarter of the time, and never after it: a peer that is gone is let go
-//! at `after + timeout` at the latest. A byte that comes only sets `heard`; the timer is looked
-//! after when it is due.
+//! After a mass reconnect all peers were heard in the same instant. So each is asked at a moment of
+//! its own within the last quarter of `after`, and never later: a peer that is gone is let go at
+//! `after + timeout` at the latest. Input only sets `heard`; the timer is set anew when it is due.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -27,7 +26,7 @@ pub trait Ask: Service {
     fn ask(&mut self, peer: &mut Peer<'_, Self::State>);
 }
 
-/// See the head of this file.
+/// Wraps a service: asks a silent peer, and lets it go if nothing comes back.
 #[derive(Clone, Copy, Debug)]
 pub struct Heartbeat<S> {
     inner: S,
@@ -44,12 +43,12 @@ pub struct Pulse<T> {
     inner: T,
 }
 
-/// No peer is heard before the loop turns.
+/// Stands for "asked": no peer is heard at the very start of the clock.
 const ASKED: Moment = Moment::after(Duration::ZERO);
 
 impl<S: Ask> Heartbeat<S> {
-    /// Asks after this much silence at the latest, and lets go when nothing came back within
-    /// `timeout`. The moments are spread as the seed has it.
+    /// Asks after this much silence at the latest, and lets go when nothing comes back within
+    /// `timeout`. The seed decides how the moments are spread.
     ///
     /// # Errors
     /// A time of less than 10 ms, or of more than 40 days.
@@ -58,7 +57,7 @@ impl<S: Ask> Heartbeat<S> {
         Ok(Self { inner, after, timeout: waiting_time("heartbeat-timeout", timeout)?, seed })
     }
 
-    /// The silence after which this peer is asked, this time: from ¾ of the whole to the whole.
+    /// The silence after which this peer is asked, this time: from ¾ of `after` to all of it.
     fn patience(&self, peer: SocketAddr, heard: Moment) -> Duration {
         let ip = match peer.ip() {
             IpAddr::V4(ip) => u64::from(u32::from(ip)),

@@ -1,4 +1,4 @@
-//! The services that are built in.
+//! The built-in services.
 #![forbid(unsafe_code)]
 
 pub use self::discard::Discard;

@@ -1,26 +1,26 @@
-//! Ping: a protocol of two lines that a person can speak, too.
+//! Ping: a protocol of two lines, which a person can speak, too.
 //!
 //! ```text
 //!   PING 17      is answered at once with       PONG 17
 //! ```
 //!
-//! Either side may ask. `n` is a number of one to nine digits; a line ends with a line feed, a
-//! carriage return before it is dropped. Every other line, of any length, is not answered. Owns the
-//! reading of lines that come in pieces; knows no time: when to ask is the heartbeat's affair.
+//! Either side may ask. The number has one to nine digits; a line ends with a line feed, and a
+//! carriage return before that is dropped. Every other line, of any length, is ignored. Owns the
+//! parsing of lines that come in pieces; knows no time: the heartbeat decides when to ask.
 
 use std::io::Write;
 
 use crate::reactor::{Peer, Service};
 use crate::service::Ask;
 
-/// Answers pings, and sends its own when it is told to.
+/// Answers pings, and sends its own when it is asked to ([`Ask`]).
 #[derive(Clone, Debug, Default)]
 pub struct Ping {
-    /// Of the last ping that was sent, to whomever.
+    /// The number of the last ping that was sent, to any peer.
     number: u32,
 }
 
-/// What has come of a line: five bytes of it that must be right, and a number.
+/// The part of a line that has come so far: how much of it matches, and the number.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line {
     number: u32,
@@ -31,13 +31,13 @@ pub struct Line {
 enum Place {
     #[default]
     Start,
-    /// So many bytes of the word have come.
+    /// This many bytes of the word have come.
     Word(u8),
-    /// So many digits have come.
+    /// This many digits have come.
     Number(u8),
-    /// A carriage return stands behind the number.
+    /// A carriage return has come after the number.
     Return,
-    /// Another line: nothing is wanted of it but its end.
+    /// Some other line: only its end matters.
     Other,
 }
 
@@ -45,7 +45,7 @@ const WORD: &[u8] = b"PING ";
 const MOST_DIGITS: u8 = 9;
 
 impl Line {
-    /// The number of a ping that is complete with this byte.
+    /// Takes one byte. Returns the number of the ping that it completes, if it does.
     fn take(&mut self, byte: u8) -> Option<u32> {
         let asked = matches!(self.place, Place::Number(1..) | Place::Return).then_some(self.number);
         if byte == b'\n' {
@@ -68,7 +68,7 @@ impl Line {
     }
 }
 
-/// Lines that are sent together. A piece of the stack, so that no answer wants for memory.
+/// Lines that are sent together. On the stack, so that an answer needs no allocation.
 struct Lines {
     bytes: [u8; Self::MOST],
     count: usize,
@@ -113,7 +113,7 @@ impl Service for Ping {
         let mut answers = Lines::default();
         for byte in bytes {
             let Some(number) = peer.state.take(*byte) else { continue };
-            // No longer than the pings, so there is always room.
+            // An answer is no longer than its ping, so the peer always has room for it.
             if answers.is_full() {
                 peer.send(std::mem::take(&mut answers).bytes());
             }
@@ -130,7 +130,7 @@ impl Ask for Ping {
         self.number = self.number % 999_999_999 + 1;
         let mut ping = Lines::default();
         ping.add("PING", self.number);
-        // Where output waits it is an earlier ping, or more than this peer will take in time.
+        // Without room, an earlier ping still waits, or more output than this peer will take in time.
         if ping.bytes().len() <= peer.room() {
             peer.send(ping.bytes());
         }

@@ -1,11 +1,11 @@
 //! A path that loses packets: good and bad spells, there and back.
 //!
 //! Owns the states of the path and the odds from each to each. Knows no probe.
-#![allow(clippy::needless_range_loop)] // a few states: their number is the sense of the loop
+#![allow(clippy::needless_range_loop)] // the loops are over the few states, by number
 
 use std::time::Duration;
 
-/// Good or bad, there and back: what a state's number is made of, see [`Way`].
+/// Good or bad, there and back: [`Way`] says how a state's number is made of these.
 pub(super) const STATES: usize = 4;
 /// The states in which both ways are good, and both bad.
 const BOTH_GOOD: usize = 0;
@@ -43,20 +43,20 @@ pub struct Path {
 }
 
 impl Path {
-    /// Each packet is lost by itself.
+    /// Each packet is lost independently.
     pub fn independent(loss: f64) -> Self {
         Self { lost: [loss; 2], bad: 0.0, spell: 1.0, apart: false }
     }
 
-    /// Losses come in spells that last `spell` on average, in which a share `lost` of the packets is,
-    /// both ways at once; between them none is. The spells are as frequent as makes `loss` of all packets
-    /// lost, which must be less than `lost`.
+    /// Losses come in spells that last `spell` on average and hit both ways at once. A share `lost` of the
+    /// packets is lost in a spell, and none between spells. The spells are so frequent that a share `loss`
+    /// of all packets is lost, which must be less than `lost`.
     pub fn bursts(loss: f64, spell: Duration, lost: f64) -> Self {
         Self { lost: [0.0, lost], bad: loss / lost, spell: spell.as_secs_f64(), apart: false }
     }
 
-    /// The same, but each way has its own spells, and they know nothing of each other: a queue that is
-    /// full is full in one direction.
+    /// The same, but each way has its own spells, independent of the other's: a queue that is full is
+    /// full in one direction.
     pub fn bursts_each_way(loss: f64, spell: Duration, lost: f64) -> Self {
         Self { apart: true, ..Self::bursts(loss, spell, lost) }
     }
@@ -85,7 +85,7 @@ impl Path {
                 after.0[from][to] = match self.apart {
                     true => way(Way::There) * way(Way::Back),
                     false if corner(from) && corner(to) => way(Way::There),
-                    // One way good and the other bad: that is never met.
+                    // One way good and the other bad: that never happens here.
                     false => f64::from(u8::from(from == to)),
                 };
             }
@@ -150,14 +150,14 @@ impl Matrix {
     }
 
     /// How likely each state is in the long run, if this happens again and again. After Grassmann, Taksar
-    /// and Heyman: one state after the other is left out, and nothing is subtracted, so that the rarest
-    /// state comes out as right as the most frequent.
+    /// and Heyman: one state after the other is eliminated, and nothing is subtracted, so that the rarest
+    /// state comes out as accurate as the most frequent.
     pub(super) fn in_the_long_run(&self) -> [f64; STATES] {
         let mut odds = self.0;
         for last in (1..STATES).rev() {
             let leaves: f64 = odds[last][..last].iter().sum();
             for from in 0..last {
-                // What is never left is never met here, see [`Path::after`].
+                // A state that is never left never occurs here: see [`Path::after`].
                 odds[from][last] = if leaves > 0.0 { odds[from][last] / leaves } else { 0.0 };
                 for to in 0..last {
                     odds[from][to] += odds[from][last] * odds[last][to];
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    /// By hand, and for odds that a difference of two would lose.
+    /// By hand, and with odds so small that a subtraction would lose them.
     #[test]
     fn the_long_run_is_what_a_step_leaves_as_it_is() {
         let step = Matrix([

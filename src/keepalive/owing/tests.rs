@@ -1,4 +1,4 @@
-//! The judgement, on courses of figures as a kernel gives them.
+//! The judgement, on series of figures as a kernel gives them.
 
 use super::*;
 
@@ -11,7 +11,7 @@ const FIVE: Asking = Asking { deadline: ms(5004), pace: ms(1000), rto_max: Some(
 /// The same on an older one.
 const OLD: Asking = Asking { rto_max: None, ..FIVE };
 
-/// A peer's figures, as time goes by: when data came, when an ACK came, when data went out.
+/// A peer's figures over time: when data came, when an ACK came, when data went out.
 #[derive(Clone, Copy)]
 struct Course {
     received: u64,
@@ -43,7 +43,7 @@ fn again(judgement: Judgement) -> (Owing, u64, Option<Setting>) {
     }
 }
 
-/// Looks as the loop does, from `from` on, with the figures that `course` gives. When it is dead; never later than `end`.
+/// Looks as the loop does, from `from` until `end`, at the figures that `course` gives. Returns when the peer is dead.
 fn dies(asking: &Asking, from: u64, end: u64, mut course: impl FnMut(u64) -> TcpInfo) -> Option<u64> {
     let (mut now, mut before) = (from, None);
     while now < end {
@@ -84,8 +84,8 @@ fn a_living_peer_whose_window_is_shut_is_kept_for_ever() {
     }
 }
 
-/// An old kernel that does not ask: two minutes pass between two probes. Nobody is dead who was not asked,
-/// and who was asked in vain is dead when an answer could have come.
+/// An old kernel that does not ask: two minutes pass between two probes. A peer that was not asked is not dead,
+/// and one that was asked in vain is dead once an answer could have come.
 #[test]
 fn who_was_not_asked_is_not_dead() {
     let asked_at = 60_000;
@@ -99,7 +99,7 @@ fn who_was_not_asked_is_not_dead() {
     assert!((asked_at + 500..asked_at + 2500).contains(&gone), "{gone}");
 }
 
-/// Our packets are lost, and its own come: it retransmits a question, and each retransmission passes for an ACK.
+/// Our packets are lost, and its own arrive: it retransmits a question, and each retransmission passes for an ACK.
 #[test]
 fn a_peer_that_cannot_hear_us_is_dead_whatever_it_sends() {
     // What it sent was new at 100 ms for the last time; the answer went out at 100 ms.
@@ -149,7 +149,7 @@ fn new_data_prove_that_a_peer_hears_us() {
     assert_eq!(dies(&FIVE, 1000, 600_000, course), None);
 }
 
-/// The peer's own probes of our window come from outside of it: they are counted, and no ACK is taken from them.
+/// The peer's own probes of our window lie outside it: they are counted, but no ACK is taken from them.
 #[test]
 fn a_probe_of_the_peer_is_no_answer() {
     let course = |now: u64| {
@@ -159,7 +159,7 @@ fn a_probe_of_the_peer_is_no_answer() {
     assert_eq!(dies(&FIVE, 1000, 60_000, course), Some(5004));
 }
 
-/// One lost try ends nobody, also where tries are half a deadline apart.
+/// One lost try ends no peer, even where tries are half a deadline apart.
 #[test]
 fn a_shrunk_window_is_judged_by_retransmissions_since_the_last_answer() {
     let info = TcpInfo { unacknowledged: 3, window: Some(0), retransmits: 7, ..TcpInfo::default() };
@@ -191,7 +191,7 @@ fn a_shut_window_is_asked_a_pace_apart_and_what_was_set_is_taken_back() {
     let shrunk = Course { acked: 2900, ..Course { info, ..shut() } };
     let (owing, _, setting) = again(FIVE.judge(Some(owing), ms(3000), &shrunk.at(3000)));
     assert_eq!((setting, FIVE.release(owing)), (Some(Setting::RtoMax(ms(2502))), None));
-    // Who merely owes an ACK costs a look.
+    // A peer that merely owes an ACK costs a look, and no option is set.
     let info = TcpInfo { unacknowledged: 1, window: Some(9000), ..TcpInfo::default() };
     let (_, _, setting) = again(FIVE.judge(None, ms(1000), &Course { acked: 900, info, ..shut() }.at(1000)));
     assert_eq!(setting, None);
@@ -213,8 +213,8 @@ fn without_rto_max_the_user_timeout_slides() {
     // The window was shut before: the clock may be as old as that, and would end a living peer.
     let info = TcpInfo { window_limited: ms(1300), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
-    // Not the window holds the data back, but a queue of our own: the clock runs, and data that were refused count
-    // as sent.
+    // It is not the window that holds the data back, but a queue of our own: the clock runs, and data that were
+    // refused count as sent.
     let info = TcpInfo { window: Some(60_000), sent: ms(90), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
     // It opens and shuts again while it slides.

@@ -1,8 +1,8 @@
 //! What a segment means between two ends: new data or a retransmission, a probe or its answer.
 //!
-//! Owns what each end has sent, acknowledged and advertised. Knows no header and no address. It
-//! reads what passed on the wire and so knows less than the two kernels: where it cannot tell, it
-//! says the plainer thing.
+//! Owns what each end has sent, acknowledged and advertised. Knows no header and no address. It sees
+//! only what passed on the wire, which is less than the two kernels know: in doubt it uses the plainer
+//! words.
 
 use crate::count::so_many;
 
@@ -37,23 +37,24 @@ enum Probe {
 /// What one end has done so far.
 #[derive(Debug, Default)]
 struct End {
-    /// The initial sequence number: bytes are told counted from 1.
+    /// The initial sequence number: the byte after it is byte 1.
     first: Option<u32>,
     /// The next new sequence number (SND.NXT).
     next: u32,
-    /// The oldest that the other end has not acknowledged (SND.UNA).
+    /// The oldest sequence number that the other end has not acknowledged (SND.UNA).
     unacknowledged: u32,
     fin: bool,
-    /// From its SYN: the window's scale, and whether selective acknowledgement was offered.
+    /// From its SYN: the window scale, and whether it offered selective acknowledgement.
     scale: Option<u8>,
     sack: bool,
-    /// The bytes that it takes, as last advertised.
+    /// Its receive window in bytes, as last advertised.
     window: Option<u64>,
-    /// How often each segment was sent again since the other end last acknowledged anything new.
+    /// How often each segment, by its sequence number, was sent again since the other end last acknowledged
+    /// anything new.
     resent: Vec<(u32, u32)>,
     loss_probed: bool,
-    /// The probe that waits for its answer, and how many went out since the other end was heard:
-    /// both ends may probe at the same time, and a probe is a sign of life but no answer.
+    /// The probe that waits for its answer, and how many went out since the other end was last heard.
+    /// Both ends may probe at the same time: the other's probe is a sign of life, but no answer.
     probing: Option<Probe>,
     probes: u32,
     duplicates: u32,
@@ -67,7 +68,7 @@ pub(super) struct Conversation {
     probes: Option<u32>,
 }
 
-/// Whether sequence number `a` is after `b`, round the wrap.
+/// Whether sequence number `a` is after `b`, allowing for the wrap.
 fn after(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
 }
@@ -151,7 +152,7 @@ impl Conversation {
 }
 
 impl End {
-    /// Its first segment: the SYN, or where the capture began later, whatever came.
+    /// Takes its first segment: the SYN or, if the capture began later, whatever came first.
     fn start(&mut self, segment: &Segment) {
         let before = segment.seq.wrapping_sub(1);
         (self.first, self.next) = match segment.syn {
@@ -161,7 +162,7 @@ impl End {
         self.unacknowledged = segment.seq;
     }
 
-    /// The window's field is scaled where both ends offered it, and never in a SYN (RFC 7323 §2.2).
+    /// The window field is scaled if both ends offered scaling, and never in a SYN (RFC 7323 §2.2).
     fn advertise(&mut self, segment: &Segment, other: Option<u8>) {
         if segment.syn {
             (self.scale, self.sack) = (segment.scale, segment.sack);
@@ -175,7 +176,7 @@ impl End {
         }
     }
 
-    /// Notes what the other end acknowledges of what this one sent; says so if it is new.
+    /// Notes what the other end acknowledges of what this one sent; returns the words for it if any of it is new.
     fn take_ack(&mut self, ack: u32) -> Option<String> {
         let first = self.first?;
         if !after(ack, self.unacknowledged) || after(ack, self.next) {
@@ -210,8 +211,8 @@ impl End {
 
     /// Data, FIN, or both: new, or sent again.
     ///
-    /// Linux sends its first repetition of the tail before the retransmission time-out, as a loss
-    /// probe, and only where selective acknowledgement was agreed (RFC 8985 §7).
+    /// Linux first repeats the tail before the retransmission time-out, as a tail loss probe, and only
+    /// if selective acknowledgement was agreed (RFC 8985 §7).
     fn sent(&mut self, segment: &Segment, other_sack: bool) -> String {
         if after(segment.end(), self.next) {
             self.next = segment.end();
@@ -241,7 +242,7 @@ impl End {
         format!("retransmission {}, {what}", self.count_again(segment.seq))
     }
 
-    /// The how many-th time this is that the segment is sent again.
+    /// Counts one more retransmission of a segment; returns how many there were.
     fn count_again(&mut self, seq: u32) -> u32 {
         match self.resent.iter_mut().find(|(resent, _)| *resent == seq) {
             Some((_, times)) => {

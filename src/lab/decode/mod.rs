@@ -1,8 +1,8 @@
 //! Frames in the words of the field: SYN, keepalive probe 1 of 3, ICMP host unreachable.
 //!
-//! Owns the reading of headers, and what is told of a frame that is no TCP segment; what a segment
-//! means is `conversation`'s. Pure: knows no socket and no clock, and a frame that makes no sense
-//! is passed over.
+//! Owns the reading of headers, and the words for frames that are not TCP segments; what a segment
+//! means is worked out in `conversation`. Pure: knows no socket and no clock, and skips a frame that
+//! makes no sense.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,8 +19,8 @@ mod conversation;
 #[cfg(test)]
 mod tests;
 
-/// How many segments are remembered, so that an ICMP message can say which of them it is about. A
-/// router answers at once: only what is under way at the same time counts.
+/// How many segments are remembered, to find the one that an ICMP message is about. A router answers at
+/// once, so only segments in flight matter.
 const REMEMBERED: usize = 64;
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -34,7 +34,7 @@ pub struct Decoder {
     told: VecDeque<Told>,
 }
 
-/// What was said of a segment.
+/// A segment, and the words that it was given.
 #[derive(Debug)]
 struct Told {
     from_server: bool,
@@ -44,7 +44,7 @@ struct Told {
 
 impl Decoder {
     /// Follows the first client that talks with `server`; `probes` is the server's keepalive count,
-    /// where it is known.
+    /// if it is known.
     pub fn new(server: SocketAddr, probes: Option<u32>) -> Self {
         Self { server, client: None, conversation: Conversation::new(probes), told: VecDeque::new() }
     }
@@ -104,7 +104,7 @@ impl Decoder {
         Entry { at, who, what: What::Packet { frame: frame.to_vec(), words } }
     }
 
-    /// `promised` is what the IP header says of the length: a capture may hold less.
+    /// `promised` is the length according to the IP header: a capture may hold less.
     fn segment_words(
         &mut self,
         (source, destination): (SocketAddr, SocketAddr),
@@ -147,7 +147,7 @@ impl Decoder {
         Some(words)
     }
 
-    /// An ICMP message repeats the head of the packet that it is about: the addresses, and of TCP at
+    /// An ICMP error quotes the beginning of the packet that it is about: the IP header and, of TCP, at
     /// least the ports and the sequence number (RFC 792, RFC 4443).
     fn about(&self, what: String, head: &[u8]) -> Option<String> {
         let packet = LaxSlicedPacket::from_ip(head).ok()?;
@@ -182,7 +182,7 @@ impl Decoder {
     }
 }
 
-/// Whether who sent a packet with these words waits for something to come back.
+/// Whether the sender of a packet with these words waits for something to come back.
 pub fn awaits_answer(words: &str) -> bool {
     const ASKING: [&str; 9] = [
         "SYN",
@@ -198,12 +198,12 @@ pub fn awaits_answer(words: &str) -> bool {
     ASKING.iter().any(|asking| words.starts_with(asking))
 }
 
-/// Whether a packet with these words is one of many like it: bytes that pass, and are acknowledged.
+/// Whether a packet with these words is one of many alike: plain data, or a plain ACK of some.
 pub fn is_plain(words: &str) -> bool {
     words.ends_with(" bytes") && (words.starts_with("data, ") || words.starts_with("ACK of "))
 }
 
-/// How long a frame was on the wire: a capture may hold less than that.
+/// The length of a frame on the wire: a capture may hold less.
 pub fn length_on_wire(frame: &[u8]) -> usize {
     let promised = match LaxSlicedPacket::from_ethernet(frame).ok().and_then(|packet| packet.net) {
         Some(LaxNetSlice::Ipv4(ip)) => ETHERNET + usize::from(ip.header().total_len()),
@@ -213,8 +213,8 @@ pub fn length_on_wire(frame: &[u8]) -> usize {
     promised.max(frame.len())
 }
 
-/// Whether a TCP segment takes what an earlier one of the other end carried: it acknowledges all of
-/// it, or it is a RST. `None` where one of them is no TCP segment.
+/// Whether a TCP segment responds to an earlier one of the other end: it acknowledges all that was
+/// carried, or it is a RST. `None` if one of them is not a TCP segment.
 pub fn takes(frame: &[u8], earlier: &[u8]) -> Option<bool> {
     let (later, earlier) = (LaxSlicedPacket::from_ethernet(frame).ok()?, LaxSlicedPacket::from_ethernet(earlier).ok()?);
     let (Some(TransportSlice::Tcp(later)), Some(TransportSlice::Tcp(earlier))) = (later.transport, earlier.transport)

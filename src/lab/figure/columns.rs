@@ -1,22 +1,22 @@
 //! Where things stand in a figure: on a page, and on a phone.
 //!
-//! Owns the measures. Knows not what is drawn.
+//! Owns the measures. Knows nothing of what is drawn.
 
-/// Where things stand, in points from the left.
+/// Horizontal positions, in points from the left edge.
 pub struct Columns {
     pub axis: f64,
-    /// What is remarked on the axis.
+    /// Remarks beside the axis.
     pub remarks: f64,
     /// The life lines.
     pub client: f64,
     pub server: f64,
-    /// The moment of a row ends here; `None`: it has a line of its own above the words.
+    /// The right edge of a row's time; `None`: the time has a line of its own above the words.
     pub time: Option<f64>,
     pub words: f64,
-    /// How many characters a line of words has, and one below the figure.
+    /// How many characters fit into a line of words, and into a line of the legend below the figure.
     pub line: usize,
     pub legend: usize,
-    /// How wide the figure is at least.
+    /// The least width of the figure.
     pub least: f64,
 }
 
@@ -38,7 +38,7 @@ pub const WIDE: Columns = Columns {
     least: 860.0,
 };
 
-/// For a phone: 330 points, which is what is left of 360.
+/// For a phone: 330 points are left of a screen of 360.
 pub const NARROW: Columns = Columns {
     axis: 40.0,
     remarks: 48.0,

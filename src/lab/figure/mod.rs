@@ -1,8 +1,7 @@
 //! A timeline as a sequence diagram: two life lines, time downwards, one SVG.
 //!
-//! Owns the drawing. What the network did with a packet is concluded from what came back: one that
-//! asks for an answer, and after which the client was never heard again, ends at the cut. Knows no
-//! scene.
+//! Owns the drawing. What the network did with a packet of the server is inferred from what came back:
+//! in a scene with a fault, one that asks for an answer and never gets it ends at the cut. Knows no scene.
 
 use std::fmt::Write;
 
@@ -18,19 +17,19 @@ use scale::{Moment, Pace, Scale};
 mod columns;
 mod scale;
 
-/// The look, for light and for dark: in a page it is wanted once.
+/// The style, light and dark: a page includes it once.
 pub const STYLE: &str = include_str!("style.css");
 
 /// How many packets a figure shows at most.
 const MOST: usize = 70;
 
-/// A line of text; a row of the figure; what an arrow falls on its way.
+/// The height of a line of text and of a row, and how far an arrow drops on its way.
 const TEXT: f64 = 15.0;
 const ROW: f64 = 20.0;
 const FALL: f64 = 5.0;
-/// A character of a strong line, in the widest font that is likely.
+/// The width of a character of a strong line, in the widest font that is likely.
 const WIDTH: f64 = 8.1;
-/// Where the first row is, and how much above it the verdict takes.
+/// Where the first row is, and how much of the space above it the scene's name and the verdict take.
 const TOP: f64 = 98.0;
 const HEADING: f64 = 52.0;
 
@@ -55,8 +54,8 @@ pub fn draw(timeline: &Timeline, verdict: &Verdict) -> String {
     figure(timeline, verdict, &WIDE, true)
 }
 
-/// The figure for a page that has [`STYLE`] and tells the verdict itself: twice, of which the style
-/// shows the one for which there is room.
+/// The figure for a page that has [`STYLE`] and shows the verdict itself: in two widths, of which the
+/// style shows the one that fits.
 pub fn inline(timeline: &Timeline, verdict: &Verdict) -> String {
     figure(timeline, verdict, &WIDE, false) + &figure(timeline, verdict, &NARROW, false)
 }
@@ -68,7 +67,7 @@ fn figure(timeline: &Timeline, verdict: &Verdict, columns: &Columns, stands_alon
     let heading = heading_words(verdict);
     let longest = rows.iter().flat_map(|row| &row.words).map(|words| words.chars().count()).max().unwrap_or(0);
     let is_narrow = columns.time.is_none();
-    // There is no font to ask: a wide one is assumed, where there is room for it.
+    // There is no font to measure: a wide one is assumed, if there is room for it.
     let wide = if is_narrow { 0.0 } else { longest as f64 * WIDTH + columns.words + 20.0 };
     let of_heading = if stands_alone { heading.chars().count() as f64 * WIDTH + 20.0 } else { 0.0 };
     let width = wide.max(of_heading).max(columns.least);
@@ -120,11 +119,11 @@ fn figure(timeline: &Timeline, verdict: &Verdict, columns: &Columns, stands_alon
     svg
 }
 
-/// What the marks mean that are there, line by line.
+/// Explains the marks that occur in the figure, line by line.
 fn legend(rows: &[Row<'_>], scale: &Scale, verdict: &Verdict, columns: &Columns) -> Vec<String> {
     let is_marked = |pace| scale.stretches.iter().any(|stretch| stretch.pace == pace);
     let has_cut = rows.iter().any(|row| matches!(row.what, Drawn::Packet { lost: true, .. }));
-    // Beside a narrow figure's band there is no room for words.
+    // A narrow figure has no room for words beside its band.
     let band = verdict
         .predicted
         .filter(|_| columns.time.is_none())
@@ -138,7 +137,7 @@ fn legend(rows: &[Row<'_>], scale: &Scale, verdict: &Verdict, columns: &Columns)
     broken(&band.into_iter().chain(marks).collect::<Vec<_>>().join("; "), columns.legend)
 }
 
-/// Whether a packet of the server reached nobody, as far as can be told from what came later.
+/// Whether a packet of the server was never answered, and so counts as lost.
 fn is_lost(entry: &Entry, later: &[Entry]) -> bool {
     let What::Packet { frame, words } = &entry.what else { return false };
     let asks_neighbour = is_of_neighbours(words);
@@ -151,7 +150,7 @@ fn is_lost(entry: &Entry, later: &[Entry]) -> bool {
         })
 }
 
-/// Whether it goes no further than the next machine.
+/// Whether a packet with these words stays on its link: ARP and neighbour discovery.
 fn is_of_neighbours(words: &str) -> bool {
     words.starts_with("ARP:") || words.starts_with("neighbour")
 }
@@ -168,7 +167,7 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict, columns: &Columns) -> Vec
             (Line::Entry(_), What::Packet { words, .. }) => {
                 let later = entries.iter().position(|one| std::ptr::eq(one, entry)).map_or(0, |at| at + 1);
                 let alone = is_lost(entry, entries.get(later..).unwrap_or_default());
-                // What asks for no answer shares the fate of what went before it.
+                // A packet that asks for no answer shares the fate of the one before it.
                 let lost = has_fault
                     && entry.who == Who::Server
                     && (alone || (cut_off && !awaits_answer(words) && !is_of_neighbours(words)));
@@ -299,7 +298,7 @@ pub(super) fn signed(seconds: f64) -> String {
     format!("{}{:.3} s", if seconds < 0.0 { '−' } else { '+' }, seconds.abs())
 }
 
-/// An arrow: it is at the server at `y`, where it was captured. Returns its class.
+/// Draws an arrow that is at the server, where the packet was captured, at `y`. Returns its class.
 fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64, columns: &Columns) -> &'static str {
     let (client, server, middle) = (columns.client, columns.server, columns.middle());
     let words = packet_words(entry).unwrap_or_default();

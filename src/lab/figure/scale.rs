@@ -5,7 +5,7 @@
 //! with many lines is stretched so that they do not overlap, a long silence is shortened. Both are
 //! marked on the axis. Knows no entry and no SVG.
 
-/// The longest silence that is drawn to scale, in points, and what is left of a longer one.
+/// The longest silence that is drawn to scale, in points, and what a longer one is shortened to.
 const LONGEST: f64 = 250.0;
 const SHORTENED: f64 = 64.0;
 
@@ -13,7 +13,7 @@ const SHORTENED: f64 = 64.0;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub seconds: f64,
-    /// How much room its line takes above the next one; zero where it has no line.
+    /// How much room its line takes before the next one; zero if it has no line.
     pub height: f64,
 }
 
@@ -73,7 +73,7 @@ impl Scale {
         Self { stretches, places, bottom: y.max(room_from), per_second }
     }
 
-    /// Where a time is; what lies outside is at the nearer end.
+    /// Where a time is; one that lies outside the axis is at the nearer end.
     pub fn y(&self, seconds: f64) -> f64 {
         let Some(first) = self.stretches.first() else {
             return self.places.first().copied().unwrap_or_default();

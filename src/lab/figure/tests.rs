@@ -58,7 +58,7 @@ fn there_is_one_for_a_phone() {
     assert!(wide.contains("class=\"timeline wide\"") && narrow.contains("class=\"timeline narrow\""));
     assert!(narrow.contains("width=\"330\"") && narrow.contains("green: predicted gone after 4.0 to 4.3 s"));
     assert!(narrow.contains(">keepalive probe 3 of 3<"), "{narrow}");
-    // Nothing stands outside, in a wide font either.
+    // Nothing extends beyond the figure, not even in a wide font.
     for part in narrow.split("<text ").skip(1) {
         let (x, rest) = part.split_once(" x=\"").unwrap().1.split_once('"').unwrap();
         let words = rest.split_once('>').unwrap().1.split_once('<').unwrap().0;

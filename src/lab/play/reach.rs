@@ -1,7 +1,7 @@
-//! How a scene's connection comes into its state, and why it may not.
+//! How a scene's connection reaches its state, and why it may not.
 //!
-//! Owns what the client is told to do for each state, and how it is seen that the state is reached. What is broken
-//! then, and what becomes of it, is the play's affair.
+//! Owns what the client is told to do for each state, and the test that the state is reached. The fault that comes
+//! then, and its outcome, are left to the play.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,29 +11,29 @@ use crate::lab::play::Set;
 use crate::lab::scene::State;
 use crate::speak::Speak;
 
-/// How long a state may take until it is reached.
+/// How long it may take to reach a state.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A connection that is not complete on the server's side after so long waits for data.
+/// A connection that is still incomplete on the server's side after this long is deferred until data comes.
 const DEFERRED: Duration = Duration::from_secs(1);
-/// How much later a server's end may be seen than what it does to a client.
+/// The end of a server may be seen this much later than its effect on a client.
 const END: Duration = Duration::from_millis(300);
-/// After that an ACK that was delayed has been sent.
+/// After this long a delayed ACK has been sent.
 const QUIET: Duration = Duration::from_millis(150);
-/// Shuts a window and fits the server's send buffer.
+/// Enough to shut a window, and little enough for the server's send buffer.
 const SHUTS: usize = 16_000;
 /// More than the first flight of a connection, so that some is in flight when the window shuts.
 const SHRINKS: usize = 40_000;
-/// How much is sent at a time until the server stops reading; and at most, to one that never does.
+/// How much is sent at a time until the server stops reading, and in all to one that never does.
 const SIP: usize = 16_000;
 const DRAUGHT: usize = 4_000_000;
 
 impl Set<'_> {
-    /// Brings the connection into its state. Some: it cannot be reached, and why.
+    /// Brings the connection into its state. `Some`: why it cannot be reached.
     pub(super) fn reach(&mut self) -> Result<Option<String>, String> {
         let state = self.part.scene.state;
         if state == State::AcceptQueue {
             self.server.freeze();
-            self.diary.note("the server is stopped: it accepts nobody");
+            self.diary.note("the server is stopped: it accepts no connection");
         }
         let connected = match state {
             State::WindowShrunk => self.peer.tell("connect-wide"),
@@ -42,7 +42,7 @@ impl Set<'_> {
         connected.map_err(|sentence| self.or_its_end(sentence))?;
         let mut was_there = !self.holding()?.is_empty();
         if let Err(sentence) = self.speak() {
-            // A server may end what it does not like. If it has ended itself, that is another matter.
+            // A server may close a connection that it does not like. If it has ended itself, that is an error.
             if let Some(end) = self.end() {
                 return Err(end);
             }
@@ -66,7 +66,7 @@ impl Set<'_> {
                     return Ok(Some(self.is_deferred()));
                 }
                 has_asked = true;
-                self.diary.note("the server waits for data before it takes the connection: the client asks");
+                self.diary.note("the server waits for data before it accepts the connection: the client asks");
                 self.peer.tell("ask")?;
             }
             if (was_there && holding.is_empty()) || Instant::now() > until {
@@ -84,12 +84,12 @@ impl Set<'_> {
         Ok(None)
     }
 
-    /// A sentence if the server has ended. Its end may be a moment later than what the client sees of it.
+    /// A sentence if the server has ended. Its end may be seen a moment later than its effect on the client.
     fn end(&mut self) -> Option<String> {
         self.interrupt.wait_for(END, || self.server.has_ended())
     }
 
-    /// Why the client cannot reach the server: it has ended, or what it said last.
+    /// Why the client failed: the server has ended, or the client's sentence with the server's last words.
     fn or_its_end(&mut self, sentence: String) -> String {
         self.end().unwrap_or_else(|| format!("{sentence}. Of the server: {}", self.server.last_words()))
     }
@@ -132,7 +132,7 @@ impl Set<'_> {
         }
     }
 
-    /// Sends as much as makes the server stop reading, and no more: a FIN must still find room.
+    /// Sends enough to make the server stop reading, and no more: there must still be room for a FIN.
     fn fill_until_reading_pauses(&mut self) -> Result<(), String> {
         let mut paused = 0;
         for _ in 0..DRAUGHT / SIP {
@@ -150,16 +150,16 @@ impl Set<'_> {
     fn is_deferred(&self) -> String {
         let name = &self.part.program.name;
         format!(
-            "{name} waits for data before it accepts (TCP_DEFER_ACCEPT): who says nothing is known to the kernel alone, \
-             which lets go of it by its own count of SYN-ACKs"
+            "{name} waits for data before it accepts (TCP_DEFER_ACCEPT): a peer that says nothing is known to the \
+             kernel alone, which lets go of it by its own count of SYN-ACKs"
         )
     }
 
-    /// Why a state cannot be reached, as far as it is seen.
+    /// Why a state cannot be reached, as far as can be seen.
     fn why_not(&mut self, was_there: bool) -> Result<String, String> {
         let (name, state) = (self.part.program.name.clone(), self.part.scene.state.name());
         let is_there = !self.holding()?.is_empty();
-        // What it says to a client that fills its window is no explanation.
+        // What the server says to a client whose window is shut explains nothing.
         let is_asked = !self.part.scene.state.has_shut_window();
         let heard = if is_asked { self.peer.tell("hear").err().unwrap_or_default() } else { String::new() };
         let heard = match heard.split_once(": ") {

@@ -1,6 +1,6 @@
 //! Several runs of the same scenes side by side, in Markdown: a column for each place where they ran.
 //!
-//! Reads back what [`json`](super::json) wrote. Pure: a text goes in, and a text comes out.
+//! Reads back what [`json`](super::json) wrote. Pure: text in, text out.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::lab::timeline::Verdict;
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     pub name: String,
-    /// What was found out besides: what, and the value. In the order in which it is to be read.
+    /// Other facts, each with its name and its value, in the order in which they are to be read.
     pub facts: Vec<(String, String)>,
     pub runs: Vec<Run>,
 }
 
-/// A matrix, as it was written.
+/// A matrix, read back from its JSON.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Runs of the same name stand side by side.
@@ -43,9 +43,9 @@ impl Run {
     /// Reads a matrix of one server.
     ///
     /// # Errors
-    /// A sentence: the text is no JSON, or not of a matrix.
+    /// A sentence: the text is not JSON, or not that of a matrix.
     pub fn read(name: &str, json: &str) -> Result<Self, String> {
-        let whole: Value = serde_json::from_str(json).map_err(|error| format!("it is no JSON: {error}"))?;
+        let whole: Value = serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))?;
         let all = |name: &str| whole[name].as_array().ok_or_else(|| format!("it has no list {name:?}"));
         let names = |name: &str| all(name)?.iter().map(|each| word(each, name)).collect::<Result<Vec<_>, _>>();
         Ok(Self {
@@ -65,7 +65,7 @@ impl Run {
         if kept == all { format!("**all {all}**") } else { format!("{kept} of {all}") }
     }
 
-    /// How much later than predicted a peer was let go, at most: of a broken promise, and of a busy machine.
+    /// The departure that came latest after its predicted interval: it shows a broken promise, or a busy machine.
     fn latest(&self) -> Option<String> {
         let late = self.scenes.iter().filter_map(|scene| {
             let (_, to) = scene.verdict.predicted?;
@@ -81,7 +81,7 @@ impl Run {
 }
 
 fn word(value: &Value, name: &str) -> Result<String, String> {
-    value.as_str().map(str::to_string).ok_or_else(|| format!("its {name:?} is no text"))
+    value.as_str().map(str::to_string).ok_or_else(|| format!("its {name:?} is not text"))
 }
 
 fn scene(value: &Value) -> Result<Scene, String> {
@@ -92,7 +92,7 @@ fn scene(value: &Value) -> Result<Scene, String> {
         scene: word(&value["scene"], "scene")?,
         predicted: time("predicted_from").zip(time("predicted_to")),
         measured: time("measured"),
-        watched: time("watched").ok_or("a cell's \"watched\" is no number of seconds")?,
+        watched: time("watched").ok_or("a cell's \"watched\" is not a number of seconds")?,
         errno: word(&value["errno"], "errno")?,
         said_by: word(&value["said_by"], "said_by")?,
         orphan: flag("orphan")?,
@@ -122,7 +122,7 @@ pub fn write(columns: &[Column]) -> String {
     for what in in_order(columns.iter().map(|column| column.facts.iter().map(|(what, _)| what.as_str()).collect())) {
         let value = |column: &Column| {
             let facts = column.facts.iter().filter(|(known, _)| known == what);
-            // A fact that was found more than once, such as a line of a log, is told with all its values.
+            // A fact that was found more than once, such as a line of a log, is shown with all its values.
             let values = facts.map(|(_, value)| plain(value)).collect::<Vec<_>>();
             (!values.is_empty()).then(|| values.join("<br>"))
         };
@@ -156,7 +156,7 @@ fn run<'a>(column: &'a Column, name: &str) -> Option<&'a Run> {
     column.runs.iter().find(|run| run.name == name)
 }
 
-/// `2-deadline-5s` is the second, and is called `deadline 5s`.
+/// `2-deadline-5s` is shown as `deadline 5s`: the number only sets the order.
 fn title(name: &str) -> String {
     let named = name.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches('-');
     if named.is_empty() { name.to_string() } else { named.replace('-', " ") }
@@ -271,8 +271,8 @@ mod tests {
     #[test]
     fn what_is_no_matrix_is_refused_with_the_reason() {
         let no_json = Run::read("a", "{").unwrap_err();
-        assert!(no_json.starts_with("it is no JSON: "), "{no_json}");
-        assert_eq!(Run::read("a", "{}").unwrap_err(), "its \"kernel\" is no text");
+        assert!(no_json.starts_with("it is not JSON: "), "{no_json}");
+        assert_eq!(Run::read("a", "{}").unwrap_err(), "its \"kernel\" is not text");
         let without_cells = json::write(&matrix("6.1", true)).replace("\"cells\"", "\"sells\"");
         assert_eq!(Run::read("a", &without_cells).unwrap_err(), "it has no list \"cells\"");
     }

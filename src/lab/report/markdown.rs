@@ -2,8 +2,8 @@
 
 use crate::lab::report::{FAIR, Matrix, cell_words, legend};
 
-/// Writes the comparison. The states and faults are the first server's; the others are found by
-/// their names, so that a server which was not run through all of them has dashes.
+/// Writes the comparison. The states and faults are the first server's; the cells of all servers are
+/// found by these names, and a cell that a server does not have is a dash.
 pub fn write(servers: &[Matrix]) -> String {
     let Some(first) = servers.first() else { return String::new() };
     let mut said = format!("# {}\n\n", plain(&first.title));
@@ -39,7 +39,7 @@ fn words(server: &Matrix, fault: &str, state: &str) -> String {
     }
 }
 
-/// Text that stays text in a table's cell.
+/// Escapes text that is to be plain text in a table's cell.
 pub(super) fn plain(text: &str) -> String {
     let mut said = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,7 +1,7 @@
 //! The table of a run: every state with every fault, and what came of it.
 //!
-//! Owns the table's cells and their words; how it is shown is [`table`]'s (terminal), [`json`]'s,
-//! [`page`]'s (HTML) and [`markdown`]'s. Knows no namespace and no socket.
+//! Owns the table's cells and their words; [`table`] (terminal), [`json`], [`page`] (HTML) and
+//! [`markdown`] write it. Knows no namespace and no socket.
 
 use std::time::Duration;
 
@@ -32,14 +32,14 @@ pub struct Matrix {
     /// The date of the run, as it is to be read.
     pub when: String,
     pub kernel: String,
-    /// The server's name, and what it says of its version.
+    /// The server's name, and the version that it reports.
     pub server: String,
     pub version: String,
-    /// What it was told: `idle 2 s, interval 1 s, count 3`.
+    /// What was asked of it: `idle 2 s, interval 1 s, count 3`.
     pub settings: String,
     /// The line that sets its deadline: each program has its own.
     pub told: String,
-    /// How long a dead peer is watched that is not let go, and a living one.
+    /// How long a dead peer that is not let go is watched, and how long a living one.
     pub cap: Duration,
     pub keep: Duration,
     pub states: Vec<String>,
@@ -94,7 +94,7 @@ pub const FAIR: &str = "Each server is at the settings of its own that serve thi
 pub(super) enum Outcome {
     Kept,
     Broken,
-    /// Living peers were dropped on a path that loses so much that this happens.
+    /// Living peers were dropped on a path that loses enough packets for this to happen.
     WithinTheOdds,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn outcome(verdict: &Verdict) -> Outcome {
     }
 }
 
-/// What the cells mean, for every form of the table; `servers` are those that stand in it.
+/// What the cells mean, for every form of the table; `servers` are those that it shows.
 pub(super) fn legend(servers: &[Matrix]) -> String {
     let Some(first) = servers.first() else { return String::new() };
     let has = |is_there: &dyn Fn(&Verdict) -> bool| {

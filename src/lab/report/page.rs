@@ -1,7 +1,7 @@
 //! The table as one HTML file: nothing is fetched, and nothing needs a script.
 //!
-//! A cell is a button that opens its scene, by the browser's own popovers: they take the keyboard,
-//! and the Escape key closes them. A browser that does not know them shows all scenes in a row.
+//! A cell is a button that opens its scene in one of the browser's own popovers: they work with the
+//! keyboard, and the Escape key closes them. A browser without popovers shows all scenes in a row.
 
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ pub fn write(servers: &[Matrix]) -> String {
         for (name, value) in [
             ("server", &server),
             ("settings", &matrix.settings),
-            ("told", &matrix.told),
+            ("set by", &matrix.told),
             ("kernel", &matrix.kernel),
             ("date", &matrix.when),
         ] {

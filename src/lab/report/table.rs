@@ -1,13 +1,13 @@
-//! The table for a terminal: faults down, states across, in as many parts as the width asks for.
+//! The table for a terminal: faults down, states across, in as many parts as the width requires.
 
 use crate::lab::report::{FAIR, Matrix, Outcome, cell_words, legend, outcome};
 use crate::lab::terminal::{Ink, paint, printable};
 
-/// A column holds `> 924 ✗`, or the longest word above it; and a gap.
+/// A column is wide enough for `> 924 ✗` and for the longest word of its heading, with a gap before it.
 const LEAST: usize = 7;
 const GAP: usize = 2;
 
-/// Draws the table, at most `width` characters wide if that can be.
+/// Draws the table, at most `width` characters wide if possible.
 pub fn draw(matrix: &Matrix, width: usize, colours: bool) -> String {
     let mut said = format!("{}\n", paint(colours, Ink::Strong, &printable(&matrix.title)));
     let Matrix { server, version, settings, kernel, when, .. } = matrix;
@@ -15,7 +15,7 @@ pub fn draw(matrix: &Matrix, width: usize, colours: bool) -> String {
         said += &format!("{line}\n");
     }
     if !matrix.told.is_empty() {
-        for line in wrapped(&printable(&format!("told: {}", matrix.told)), width.max(40)) {
+        for line in wrapped(&printable(&format!("set by: {}", matrix.told)), width.max(40)) {
             said += &format!("{line}\n");
         }
     }

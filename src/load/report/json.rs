@@ -6,7 +6,7 @@ use crate::load::memory::Footprint;
 use crate::load::report::{Held, PERCENTILES, Report, Sample, omission};
 use crate::markup::json::{NULL, array, number, object, text};
 
-/// Nanoseconds are told as seconds to nine places.
+/// Nanoseconds as seconds, with nine decimals.
 fn seconds(nanoseconds: u64) -> String {
     format!("{:.9}", nanoseconds as f64 / 1e9)
 }

@@ -1,7 +1,7 @@
 //! What a run found out.
 //!
-//! Owns the figures and their meaning; how they are shown is [`table`]'s (terminal), [`json`]'s and
-//! [`page`]'s (HTML). Knows no socket.
+//! Owns the figures and their meaning; [`table`] (terminal), [`json`] and [`page`] (HTML) write them.
+//! Knows no socket.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ pub mod table;
 pub mod tests;
 mod verdict;
 
-/// The percentiles that are told.
+/// The percentiles that are reported.
 pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
 
-/// The kernel's slabs grow and shrink by themselves: what fewer peers than this take is lost in that.
+/// The kernel's slabs grow and shrink for other reasons, too: what fewer peers than this take is lost in that.
 pub const TELLING: u64 = 1000;
 
-/// A rate over less than this is chance: what was missed by waking late is made up for in one go.
+/// A rate over less time than this means nothing: after waking late, everything missed is made up for in one go.
 const A_WHILE: Duration = Duration::from_millis(100);
 
-/// How it stood at one moment.
+/// The state of the run at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     /// Since the first connection was tried.
     pub at: Duration,
     pub connected: u64,
-    /// So far.
+    /// How many so far.
     pub troubles: u64,
 }
 
-/// Connections that were there while the exchanges went on, as far as our kernel knows. None is made anew, so the
-/// least is at the end.
+/// Connections that were there while the exchanges went on, as far as our kernel knows. A lost one is not replaced, so
+/// the least is at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     pub at_start: u64,
@@ -60,7 +60,7 @@ pub struct Report {
     pub interrupted: bool,
     /// The run was over before its time, because no connection was left.
     pub ended_early: bool,
-    /// Connections that came to be, and those that ended before the run did.
+    /// Connections that were established, and those of them that ended before the run did.
     pub connected: u64,
     pub lost: u64,
     /// `None`: the exchanges never began.
@@ -69,12 +69,12 @@ pub struct Report {
     /// and those that were never tried.
     pub on_their_way: u64,
     pub untried: u64,
-    /// Connections that any byte came from. Of the others it is not known that the server accepted them.
+    /// Connections on which any byte came. Whether the server accepted the others is not known.
     pub heard: u64,
-    /// Answers that were right, those to greetings among them.
+    /// Answers that were right, including those to greetings.
     pub understood: u64,
     pub opening_took: Duration,
-    /// From before connect(2) until the connection was there.
+    /// From before connect(2) until the connection was established.
     pub connect: Histogram<u64>,
     /// Connections that asked.
     pub askers: usize,
@@ -82,13 +82,13 @@ pub struct Report {
     pub exchanged_for: Duration,
     /// Exchanges whose answer was complete before the time was over.
     pub exchanges: u64,
-    /// From when a question was to be asked until its answer was complete. Those that were never
-    /// answered are in it with what they waited.
+    /// From when a question was to be asked until its answer was complete. Questions that were never
+    /// answered are included with the time that they waited.
     pub exchange: Histogram<u64>,
     pub unanswered: u64,
-    /// Questions that the end cut off before they had waited for the grace; their waiting is in `exchange`, too.
+    /// Questions that the end cut off before they had waited for the grace; they are included in `exchange`, too.
     pub cut_off: u64,
-    /// Exchanges in the midst of which the connection was lost.
+    /// Exchanges that were broken off because the connection was lost.
     pub broken_off: u64,
     /// Questions that were due on connections that had been lost, at a fixed rate.
     pub not_asked: u64,
@@ -98,14 +98,14 @@ pub struct Report {
     pub unasked: u64,
     pub troubles: Troubles,
     pub samples: Vec<Sample>,
-    /// The server's memory: before the first connection, when all were there, and over time.
+    /// The server's memory: before the first connection, when all were open, and over time.
     pub at_start: Option<Footprint>,
     pub opened: Option<Footprint>,
     pub memory: Vec<(Duration, Footprint)>,
     pub memory_error: Option<String>,
     /// CPU time of the server while the connections were held.
     pub cpu: Option<Used>,
-    /// The most processes that the server was at once, and whether its children could not be seen.
+    /// The most processes that the server had at once, and whether its children could not be seen.
     pub processes: usize,
     pub childless: bool,
 }
@@ -151,7 +151,7 @@ impl Report {
         }
     }
 
-    /// Not known of a handful, which are opened in one go.
+    /// Not known for a handful of connections, which are opened in one go.
     pub fn connects_a_second(&self) -> Option<f64> {
         let known = self.connected > 0 && self.opening_took >= A_WHILE;
         ratio(self.connected as f64, self.opening_took.as_secs_f64()).filter(|_| known)
@@ -166,17 +166,17 @@ impl Report {
         ratio(self.cpu?.time.as_secs_f64(), self.exchanges as f64)
     }
 
-    /// Exchanges that were answered, also after the time was over.
+    /// Exchanges that were answered, including those answered after the time was over.
     pub fn answered(&self) -> u64 {
         self.exchange.len() - self.unanswered - self.cut_off
     }
 
-    /// Bytes a peer of the server's user space. Not known where the server gave memory back meanwhile.
+    /// Bytes of the server's user space for each peer. Not known if the server gave memory back meanwhile.
     pub fn bytes_a_peer(&self) -> Option<f64> {
         self.share(|footprint| footprint.private)
     }
 
-    /// The same of the kernel's slabs.
+    /// The same for the kernel's slabs. Not known for fewer peers than [`TELLING`].
     pub fn slab_a_peer(&self) -> Option<f64> {
         self.share(|footprint| footprint.slab).filter(|_| self.held.is_some_and(|held| held.at_start >= TELLING))
     }

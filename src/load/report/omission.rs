@@ -1,39 +1,39 @@
 //! What a closed loop leaves out: while an asker waits for a late answer it asks nothing, so a stall is charged once
-//! an asker, and not to all the questions that would have come meanwhile ("coordinated omission").
+//! per asker, and not to all the questions that would have come meanwhile ("coordinated omission").
 //!
-//! Owns the estimate of what that hides. It stands beside the measured percentile and never in its place: only a
+//! Owns the estimate of what that hides. It is shown beside the measured percentile and never in its place: only a
 //! fixed rate (`schedule.rs`) measures it.
 
 use hdrhistogram::Histogram;
 
 use crate::load::report::Report;
 
-/// The estimate is worth a line where it is so many times the measured one.
+/// The estimate is worth a line if it is at least this many times the measured percentile.
 const TELLING: u64 = 2;
 /// Answers that are needed for a 99th percentile.
 const ENOUGH: u64 = 100;
 
 /// The 99th percentile in nanoseconds, if each asker had asked on at its usual pace while it waited. `None`: at a
-/// fixed rate, where it is measured; and where it makes no difference.
+/// fixed rate, which measures it; with too few answers; or where it makes little difference.
 pub fn p99_asked_on(report: &Report) -> Option<u64> {
     let all = &report.exchange;
     if report.settings.rate.is_some() || all.len() < ENOUGH || report.answered() == 0 {
         return None;
     }
-    // It asks when it was answered: its questions are the usual latency apart.
+    // Each asks when it has been answered: its questions are the usual latency apart.
     let estimate = asked_on(all, all.value_at_percentile(50.0), 0.99)?;
     (estimate >= TELLING * all.value_at_percentile(99.0)).then_some(estimate)
 }
 
-/// A latency of L hides those of L - pace, L - 2 pace and so on, down to one pace. The `share` of all, those and
-/// these, is not above the answer.
+/// A latency of L hides those of L - pace, L - 2 pace and so on, down to one pace. Returns what the `share` of all,
+/// measured and hidden, do not exceed.
 fn asked_on(all: &Histogram<u64>, pace: u64, share: f64) -> Option<u64> {
     if pace == 0 || all.is_empty() {
         return None;
     }
     let counts: Vec<(u64, u64)> =
         all.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
-    // Of those that `value` stands for: how many are above `least`?
+    // How many of the latencies that `value` stands for are above `least`.
     let of = |value: u64, least: u64| {
         let hidden = value.saturating_sub(least.max(pace - 1)).saturating_sub(1) / pace;
         u64::from(value > least) + hidden
@@ -65,7 +65,7 @@ mod tests {
             let ours = asked_on(&all, pace, 0.99).unwrap() as f64;
             assert!((ours / theirs - 1.0).abs() < 0.005, "{ours} and {theirs}");
         }
-        // 10 000 in half a second, and a stall of half a second: the half of all that is hidden waited 0 to 500 ms.
+        // 10 000 answers in half a second, and a stall of half a second: it hides as many, which waited 0 to 500 ms.
         assert!(asked_on(&all, 50_000, 0.99).unwrap() > 450_000_000);
         assert!(all.value_at_percentile(99.0) < 60_000);
     }

@@ -10,7 +10,7 @@ use crate::load::report::{Report, latency, table};
 use crate::markup::svg::escape;
 
 const STYLE: &str = include_str!("page.css");
-/// The share of latencies above a point of the curve: 1, 0.1, 0.01 …; a tenth is one step to the right.
+/// Points of the latency curve for each step to the right, in which the share of slower ones falls to a tenth.
 const STEPS_A_TENTH: u32 = 10;
 
 /// Writes the page.
@@ -31,7 +31,7 @@ pub fn write(report: &Report) -> String {
         if rows.is_empty() {
             continue;
         }
-        let _ = writeln!(page, "<table class=\"{class}\">"); // a string takes all
+        let _ = writeln!(page, "<table class=\"{class}\">"); // writing to a string cannot fail
         for (name, words) in rows {
             let _ = writeln!(page, "<tr><th scope=\"row\">{}<td>{}", escape(&name), escape(&words));
         }
@@ -67,11 +67,11 @@ fn memory(report: &Report) -> String {
         let lines = vec![("first", title, over(part))];
         Plot { title, across: "seconds", ticks: seconds(last), words, lines, scale: Scale::Whole }.draw()
     };
-    plot("Private memory of the server, more than at the start", |footprint| footprint.private)
-        + &plot("Slabs of the kernel, whole machine, more than at the start", |footprint| footprint.slab)
+    plot("Private memory of the server, growth since the start", |footprint| footprint.private)
+        + &plot("Slabs of the kernel, whole machine, growth since the start", |footprint| footprint.slab)
 }
 
-/// Latency over the share that was slower, so that a tenth of the rest is one step to the right.
+/// Latency over the share that was slower, which falls to a tenth with each step to the right.
 fn latencies(report: &Report) -> String {
     let lines = [("first", "exchange", &report.exchange), ("second", "connect", &report.connect)];
     let lines: Vec<_> = lines.into_iter().filter(|(_, _, all)| !all.is_empty()).collect();
@@ -93,5 +93,5 @@ fn latencies(report: &Report) -> String {
     let ticks = (0..=tenths).map(|tenth| (f64::from(tenth), name(tenth))).collect();
     let words = |value: f64| latency(value as u64);
     let lines = lines.into_iter().map(|(class, name, all)| (class, name, curve(all))).collect();
-    Plot { title: "Latency", across: "so many were not slower", ticks, words, lines, scale: Scale::Logarithmic }.draw()
+    Plot { title: "Latency", across: "percentile", ticks, words, lines, scale: Scale::Logarithmic }.draw()
 }

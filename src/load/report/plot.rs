@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::markup::svg::{escape, line, text};
 
-/// The whole, and the margins in which the ticks are named, in points.
+/// The size of the whole, and the margins that hold the ticks' names, in points.
 const SIZE: (f64, f64) = (720.0, 260.0);
 const LEFT: f64 = 86.0;
 const RIGHT: f64 = 14.0;
@@ -15,10 +15,10 @@ const BOTTOM: f64 = 44.0;
 
 pub type Line<'a> = (&'static str, &'a str, Vec<(f64, f64)>);
 
-/// What is drawn upwards.
+/// The vertical scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// What is counted: nothing lies between 0 and 1.
+    /// Linear, for what is counted: no tick lies between 0 and 1.
     Whole,
     Logarithmic,
 }
@@ -26,11 +26,11 @@ pub enum Scale {
 /// What is plotted.
 pub struct Plot<'a> {
     pub title: &'a str,
-    /// Below the axis.
+    /// The words below the axis.
     pub across: &'a str,
-    /// Where the axis has ticks, and what they are called; between the first and the last.
+    /// Where the axis has ticks, and their names; the axis extends from the first to the last.
     pub ticks: Vec<(f64, String)>,
-    /// The words of a value.
+    /// How a value is written.
     pub words: fn(f64) -> String,
     /// A class of the style, a name, and the points from left to right.
     pub lines: Vec<Line<'a>>,
@@ -38,7 +38,7 @@ pub struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    /// Draws it. Nothing, where there is nothing to see.
+    /// Draws it; empty if there is nothing to see.
     pub fn draw(&self) -> String {
         let points = || self.lines.iter().flat_map(|(_, _, points)| points);
         let (Some(first), Some(last)) = (self.ticks.first(), self.ticks.last()) else { return String::new() };
@@ -83,7 +83,7 @@ impl Plot<'_> {
         for (class, name, points) in &self.lines {
             let places = points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y)));
             let places = places.collect::<Vec<_>>().join(" ");
-            let _ = write!(svg, "<polyline class=\"{class}\" points=\"{places}\"/>"); // a string takes all
+            let _ = write!(svg, "<polyline class=\"{class}\" points=\"{places}\"/>"); // writing to a string cannot fail
             if self.lines.len() > 1 {
                 text(&mut svg, &format!("{class} name"), (legend, 16.0), "end", name);
                 legend -= 9.0 * (name.chars().count() as f64 + 2.0);
@@ -114,7 +114,7 @@ pub fn seconds(length: f64) -> Vec<(f64, String)> {
     let mut ticks: Vec<_> = steps(length.max(1e-3), 0.0).into_iter().map(|second| (second, name(second))).collect();
     if ticks.len() > 2 && ticks[ticks.len() - 1].0 > length * 1.15 {
         ticks.pop();
-        // The axis ends where the run did; so close to a tick that both would have one name, it has none.
+        // The axis ends where the run did. If that is too close to a tick, it has no name of its own.
         let (before, last) = (ticks[ticks.len() - 2].0, ticks[ticks.len() - 1].0);
         let near = length - last < (last - before) / 2.0;
         ticks.push((length, if near { String::new() } else { name(length) }));

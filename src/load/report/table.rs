@@ -12,7 +12,7 @@ use crate::speak::Speak;
 /// Where the second column begins.
 const COLUMN: usize = 26;
 
-/// The rows of the table: what, and how much. A row without a name goes on with the one above.
+/// The rows of the table: what, and how much. A row without a name continues the one above.
 pub fn rows(report: &Report) -> Vec<(String, String)> {
     let settings = &report.settings;
     let mut rows = Vec::new();
@@ -83,8 +83,8 @@ fn exchange_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         _ => row("latency", percentiles(&report.exchange)),
     }
     if let Some(estimate) = omission::p99_asked_on(report) {
-        let words = "a stall counts once an asker, for each asks when it was answered; had they asked on";
-        row("", format!("{words}, 99 % would be some {} (--rate measures it)", latency(estimate)));
+        let words = "a stall counts once per asker, which asks nothing while it waits; had they asked on";
+        row("", format!("{words}, 99 % would be about {} (--rate measures it)", latency(estimate)));
     }
     if !report.lateness.is_empty() {
         row("", format!("counted from when each was to be sent; we were late by {}", percentiles(&report.lateness)));
@@ -109,7 +109,7 @@ fn server_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         row("server", format!("{} processes at once, all of them counted", report.processes));
     }
     if report.childless {
-        row("server", "one process; this kernel does not tell its children (CONFIG_PROC_CHILDREN)".to_string());
+        row("server", "one process; this kernel does not list its children (CONFIG_PROC_CHILDREN)".to_string());
     }
     if let Some(private) = report.bytes_a_peer() {
         row("server, user space", format!("{private:.1} bytes a peer"));
@@ -130,13 +130,13 @@ fn server_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         let when = if report.askers > 0 { "it was asked" } else { "they were held" };
         row("server, CPU", format!("{:.3} s while {when}{each}", cpu.time.as_secs_f64()));
         if cpu.ended > 0 {
-            let words = "ended meanwhile; their time is in it if a parent waited for them, to the tick";
+            let words = "ended meanwhile; their time is included if a parent waited for them, to the clock tick";
             row("", format!("{} of its processes {words}", cpu.ended));
         }
     }
 }
 
-/// Troubles, each with the words of the first, and advice; and what `--fail-if` asked.
+/// Troubles, each with the words of the first, and advice; and how each condition of `--fail-if` turned out.
 pub fn troubles(report: &Report) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for (kind, count, first) in report.troubles.each() {
@@ -164,7 +164,7 @@ fn percentiles(latencies: &Histogram<u64>) -> String {
     words.join(", ")
 }
 
-/// The 99.9th percentile of ten latencies is the worst of them, and says so by another name.
+/// The 99.9th percentile of ten latencies is only their maximum by another name.
 fn worth_telling(latencies: &Histogram<u64>, percentile: f64) -> bool {
     percentile <= 50.0 || latencies.len() as f64 * (1.0 - percentile / 100.0) >= 0.999 // but for rounding
 }
@@ -174,7 +174,7 @@ pub fn write(report: &Report) -> String {
     let mut text = format!("{}, {}\n", report.settings.target, report.settings.speak.name());
     let troubles = troubles(report);
     for (name, words) in rows(report).iter().chain(&troubles) {
-        let _ = writeln!(text, "  {name:<COLUMN$}{words}"); // a string takes all
+        let _ = writeln!(text, "  {name:<COLUMN$}{words}"); // writing to a string cannot fail
     }
     text + &report.summary()
 }

@@ -1,6 +1,6 @@
-//! Whether it went well, in one word for the exit code and in one sentence for a person.
+//! Whether a run went well: for the exit code, and in one sentence for a person.
 //!
-//! Owns the rule: success is what was seen to work, and silence is none.
+//! Owns the rule: success is what was seen to work, and silence is no success.
 
 use crate::load::criterion::Judgement;
 use crate::load::report::Report;
@@ -8,13 +8,13 @@ use crate::load::trouble::Kind;
 use crate::speak::Speak;
 
 impl Report {
-    /// What the conditions of `--fail-if` came to.
+    /// How the conditions of `--fail-if` turned out.
     pub fn judgements(&self) -> Vec<Judgement> {
         self.settings.fail_if.iter().map(|criterion| criterion.judge(self)).collect()
     }
 
-    /// Exit code 0 or 1. No connection may be in trouble, unless a condition says how many may; those that were to
-    /// ask were answered; the exchanges began; and no condition came true.
+    /// Exit code 0 or 1. No connection may be in trouble, unless a condition says how many may; if any were to ask,
+    /// there was an answer; the exchanges began; and no condition came true.
     pub fn is_success(&self) -> bool {
         let untroubled = self.troubles.total() == 0 || self.allows_errors();
         let served = self.connected > 0 && (self.settings.active == 0 || self.answered() > 0);
@@ -25,7 +25,7 @@ impl Report {
         self.settings.fail_if.iter().any(|criterion| criterion.allows_errors())
     }
 
-    /// One sentence: was it whole, and did it go well?
+    /// One sentence: was the run complete, and did it go well?
     pub fn summary(&self) -> String {
         let whole = match (self.interrupted, &self.held) {
             (true, Some(_)) => "interrupted; this is the report so far. ".to_string(),
@@ -61,13 +61,13 @@ impl Report {
         format!("{whole}{trouble}{allowed}{conditions}")
     }
 
-    /// What stands behind "no trouble".
+    /// What "no trouble" is based on.
     fn what_was_seen(&self) -> &'static str {
         match (self.answered(), self.settings.speak) {
             (1.., _) => ", every byte as it had to be",
             (0, Speak::None) => "; connected, not known to be accepted: nothing is asked with --speak none",
             (0, _) if self.settings.active > 0 => ", but no answer either",
-            (0, _) if self.understood > 0 => "; greeted, and nothing was asked then",
+            (0, _) if self.understood > 0 => "; greeted, and nothing was asked after that",
             (0, _) => "; connected, not known to be accepted: nobody was asked (--active 0)",
         }
     }
@@ -89,11 +89,11 @@ impl Report {
         let others: Vec<_> = Speak::NAMES.iter().copied().filter(|name| *name != speak.name()).collect();
         let others = others.join(", ");
         let name = speak.name();
-        Some(format!("not one answer was right: does the server speak {name}?{guess} --speak knows also {others}"))
+        Some(format!("not one answer was right: does the server speak {name}?{guess} --speak also knows {others}"))
     }
 }
 
-/// What a server speaks, by how its words are quoted.
+/// What a server seems to speak, judged by its words as they are quoted.
 fn dialect(words: &str) -> Option<&'static str> {
     let came = words.rsplit_once("and \"").map_or(words, |(_, came)| came).trim_start_matches('"');
     let begins = |marks: &[&str]| marks.iter().any(|mark| came.starts_with(mark));

@@ -1,6 +1,6 @@
 //! What the kernel knows of a peer that was written to: does it live, and does its output move?
 //!
-//! Owns the judgement of the kernel's figures; when to look is the port's affair.
+//! Owns what follows from the kernel's figures; the port decides when to look.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::reactor::readiness::Readiness;
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 
-/// What the kernel's figures of the past may be short of.
+/// The kernel counts ages in ticks: they may be off by this much.
 const TICK: Duration = Duration::from_millis(10);
-/// How long the answer to a probe of the window may take before it is asked for again.
+/// How long the answer to a window probe may take, before the output is looked at again.
 const PROBE_ANSWER: Duration = Duration::from_millis(500);
 
-/// Whose output has not moved for so long is no reader.
+/// A peer whose output has not moved for this long is stuck.
 const STUCK: Duration = Duration::from_secs(1);
 
 /// What [`Connection::look`] found.
@@ -26,8 +26,8 @@ const STUCK: Duration = Duration::from_secs(1);
 pub enum Sign {
     /// The peer has acknowledged everything: it need not be watched.
     Acknowledged,
-    /// It owes an ACK, and is to be looked at again so long from now. What is to be remembered until then; nothing if
-    /// the kernel would not say anything.
+    /// It owes an ACK, and is to be looked at again this long from now. `owing` is to be remembered until then: it is
+    /// what was remembered before if the kernel gave no figures, and `None` if that was at the first look.
     Owes { owing: Option<Owing>, after: Duration },
     /// It owes an ACK and was not heard of for the deadline: it is dead.
     None,
@@ -36,11 +36,11 @@ pub enum Sign {
 /// What [`Connection::look_at_output`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Nothing waits, or it is over: it need not be looked at.
+    /// Nothing waits, or the connection is over: it need not be looked at.
     Gone,
-    /// It waits, and is to be looked at again so long from now.
+    /// Output waits, and is to be looked at again this long from now.
     Waits { after: Duration },
-    /// It has waited and not moved for the limit, though the peer lives.
+    /// Output has waited and not moved for the limit, though the peer lives.
     Stalled,
 }
 
@@ -54,8 +54,8 @@ impl<S: Stream> Connection<S> {
         wants
     }
 
-    /// Looks for a sign of life of a watched peer; `before` is what the last look remembered. After [`Sign::None`] it
-    /// must be driven.
+    /// Looks for a sign of life of a watched peer; `before` is what was remembered from the last look. After
+    /// [`Sign::None`] the connection must be driven.
     pub fn look(&mut self, asking: &Asking, before: Option<Owing>, now: Moment) -> Sign {
         if self.wire.watched != Watched::Yes || self.wire.phase.is_ending() {
             return Sign::Acknowledged;
@@ -74,11 +74,11 @@ impl<S: Stream> Connection<S> {
                 }
                 Judgement::Again { owing, after, setting } => (Sign::Owes { owing: Some(owing), after }, setting),
             },
-            // The kernel would not say: it is asked again, and nobody is taken for dead meanwhile.
+            // No figures: the kernel is asked again, and no peer is taken for dead meanwhile.
             None => (Sign::Owes { owing: before, after: asking.pace }, None),
         };
         if let Some(setting) = setting {
-            // A connection that has just died takes no options; it is told of otherwise.
+            // A connection that has just died takes no options. That it died is learned otherwise.
             let result = self.wire.stream.set(setting);
             trace!("{}: {setting:?}: {result:?}", self.wire.peer);
         }
@@ -95,28 +95,28 @@ impl<S: Stream> Connection<S> {
         may
     }
 
-    /// None of its output has been sent for a while, and some waits.
+    /// None of its output has been sent for a while. To be asked only where output waits.
     pub fn is_stuck(&self) -> bool {
         self.wire.stream.info().is_some_and(|info| info.sent >= STUCK)
     }
 
-    /// Looks whether output has waited and not moved for `limit`, though the peer lives. After
-    /// [`Output::Stalled`] it is to be let go.
+    /// Checks whether output has waited and not moved for `limit`, though the peer lives. After
+    /// [`Output::Stalled`] the peer is to be let go.
     pub fn look_at_output(&mut self, limit: Duration) -> Output {
         let over = self.wire.phase.is_ending() || self.wire.phase == Phase::Lingering;
         let looks = self.wire.readiness.has(Readiness::STALLS_ARE_LOOKED_FOR) && !over;
         let info = if looks { self.wire.stream.info() } else { None };
         match info {
-            // The kernel would not say: it is asked again.
+            // No figures: the kernel is asked again.
             None if looks => Output::Waits { after: limit },
             Some(info) if info.not_sent > 0 || self.wire.outbox.is_some() => {
-                // A tick, for the kernel counts in ticks: never early.
+                // A tick is added, because the kernel counts in ticks: so this is never early.
                 if info.sent < limit + TICK {
                     Output::Waits { after: limit + TICK - info.sent }
                 } else if info.probes > 0 || !info.owes() {
-                    // The last probe of the shut window is not answered yet. If the peer is dead, the
-                    // deadline sees to it; if it lives, its answer comes. Or it has taken all that the
-                    // kernel had: then it is we who have not written for long.
+                    // Either the last probe of the shut window is not answered yet: if the peer is dead, the
+                    // deadline ends it; if it lives, its answer comes. Or it has taken all that the kernel
+                    // had: then it is we who have not written for a while.
                     Output::Waits { after: PROBE_ANSWER.min(limit) }
                 } else {
                     Output::Stalled

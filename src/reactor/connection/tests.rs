@@ -135,7 +135,7 @@ impl Bench {
         }
     }
 
-    /// Hands over the edges, and drives as long as there is something to do.
+    /// Passes the edges on, and drives for as long as there is something to do.
     fn turn(&mut self) {
         let news = std::mem::take(&mut self.kernel.0.borrow_mut().news);
         let news = if news == Readiness::default() { return } else { news };
@@ -169,7 +169,7 @@ impl Bench {
         panic!("the connection never comes to rest");
     }
 
-    /// What the port does when output waits for the first time. What is true already is announced.
+    /// What the port does when output waits for the first time. Room that is there already is announced, too.
     fn hear_of_room(&mut self) {
         if self.connection.wants_to_hear_of_room() {
             let kernel = &mut *self.kernel.0.borrow_mut();
@@ -181,7 +181,7 @@ impl Bench {
         }
     }
 
-    /// Blocked: then there is nothing that could be done.
+    /// When it is blocked, there must be nothing that could be done.
     fn check_blocked(&self) {
         let kernel = self.kernel.0.borrow();
         let waiting = self.connection.wire.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len());

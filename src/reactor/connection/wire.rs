@@ -1,7 +1,7 @@
-//! All of a connection but its service's state: the stream, the latch, the outbox and the phase.
+//! All of a connection except its service's state: the stream, the latch, the outbox and the phase.
 //!
-//! Owns the writing half, and what an error told while writing means for the phase. Knows no
-//! service: it is what a service writes to.
+//! Owns the writing half, and what an error while writing means for the phase. Knows no service: it
+//! is what a service writes to.
 
 use std::fmt;
 use std::io;
@@ -21,7 +21,7 @@ use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
 
-/// What one step of a connection came to.
+/// The result of one step of a connection.
 pub(super) enum Step {
     /// A system call was made, and moved this many bytes.
     Moved(usize),
@@ -33,28 +33,28 @@ pub(super) enum Step {
 pub(super) enum Phase {
     /// Input is received, output is sent.
     Open,
-    /// The peer has sent its FIN. It is given what it is owed, then it departs.
+    /// The peer has sent its FIN. It still gets what it is owed, then it departs.
     Ended,
     /// We have been asked to close, and still write what is owed.
     Closing,
     /// Our FIN is sent. Input is dropped until the peer's comes.
     Lingering,
-    /// It is dead, and for this reason. What arrived before is still received.
+    /// It is dead, for this reason. What arrived before is still received.
     Dying(Departure),
-    /// It is over. Nothing is read any more, and the reason is still to be collected.
+    /// It is over, for this reason, which is still to be collected. Nothing more is read.
     Over(Departure),
     /// The reason was collected. Only the slot is left.
     Departed(Departure),
 }
 
 impl Phase {
-    /// It is dead or over, and only has to be told.
+    /// It is dead or over, and only its departure is left.
     pub(super) fn is_ending(self) -> bool {
         matches!(self, Self::Dying(_) | Self::Over(_) | Self::Departed(_))
     }
 }
 
-/// All of a connection but the service's state.
+/// All of a connection except its service's state.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     pub(super) stream: S,
@@ -63,7 +63,7 @@ pub(super) struct Wire<S> {
     pub(super) peer: PeerAddress,
     pub(super) phase: Phase,
     pub(super) readiness: Readiness,
-    /// In the port's queues.
+    /// Its place in the port's queues.
     pub(super) place: Place,
     pub(super) watched: Watched,
 }
@@ -86,14 +86,14 @@ impl<S: Stream> Wire<S> {
             arrival: now,
             peer: peer.into(),
             phase: Phase::Open,
-            // A new socket's send buffer is empty. Whether it can be read epoll will say.
+            // A new socket's send buffer is empty. Whether it can be read, epoll will announce.
             readiness: Readiness::WRITABLE,
             place: Place::OUT,
             watched: Watched::No,
         }
     }
 
-    /// The kernel tells an error once. While reading is paused, this is where it is heard.
+    /// The kernel reports an error only once. While reading is paused, this is where we learn of it.
     pub(super) fn ask_for_error(&mut self) {
         self.readiness.clear(Readiness::HUNG_UP);
         match self.stream.take_error() {
@@ -118,7 +118,7 @@ impl<S: Stream> Wire<S> {
         Step::Moved(self.written(result))
     }
 
-    /// What a write's answer means for the connection: how many bytes it took.
+    /// Applies the result of a write to the connection. Returns how many bytes were written.
     fn written(&mut self, result: io::Result<usize>) -> usize {
         match result {
             Ok(0) => self.readiness.clear(Readiness::WRITABLE),
@@ -142,7 +142,7 @@ impl<S: Stream> Wire<S> {
                 self.owes_an_ack();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Not connected any more. The kernel may know why; else it is as we wanted it.
+            // No longer connected. The kernel may know why; if not, it has ended as we wanted.
             Err(_) => {
                 self.phase = Phase::Over(Departure::ShutDown);
                 self.ask_for_error();
@@ -159,8 +159,8 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// Nobody was heard of for the deadline. The kernel may know why (SO_ERROR tells a soft error,
-    /// too: "host unreachable" from a router); else it is told by what is outstanding.
+    /// The peer was not heard of for the deadline. The kernel may know why (SO_ERROR also reports a soft
+    /// error: "host unreachable" from a router); if not, the reason follows from what is outstanding.
     pub(super) fn declare_dead(&mut self, info: TcpInfo) {
         trace!("{}: silent for {:?} with output outstanding", self.peer, info.silent);
         self.phase = Phase::Dying(match self.stream.take_error() {
@@ -171,7 +171,7 @@ impl<S: Stream> Wire<S> {
         self.stream.reset_on_close();
     }
 
-    /// What waits is lost, and given up with the departure; what has arrived is still to be read.
+    /// Output that waits is lost, and freed with the departure; input that has arrived is still read.
     fn die(&mut self, error: &io::Error, teller: &str) {
         trace!("{}: {teller}: {error}", self.peer);
         self.phase = Phase::Dying(Departure::of(error, || self.stream.info()));
@@ -226,8 +226,8 @@ impl<S: Stream> Line for Wire<S> {
         }
     }
 
-    /// A FIN is enough for one that has everything. Else a reset: an orphan with output that nobody
-    /// takes would linger in the kernel.
+    /// A FIN is enough for a peer that has everything. Otherwise a reset: an orphan with output that the
+    /// peer never takes would linger in the kernel.
     fn let_go(&mut self, departure: Departure) {
         if self.phase.is_ending() {
             return;
@@ -240,8 +240,8 @@ impl<S: Stream> Line for Wire<S> {
 
     fn took_output(&self) -> Option<Duration> {
         self.outbox.as_ref().filter(|_| !self.phase.is_ending())?;
-        // If the kernel would not say, the peer is given the benefit of the doubt. If it has nothing to
-        // send, the peer waits for us, and not we for the peer.
+        // Without figures, the peer is given the benefit of the doubt. If the kernel has nothing left to
+        // send, the peer waits for us, not we for the peer.
         Some(self.stream.info().filter(TcpInfo::owes).map_or(Duration::ZERO, |info| info.sent))
     }
 
@@ -250,7 +250,7 @@ impl<S: Stream> Line for Wire<S> {
     }
 }
 
-/// A result as the story of a turn tells it.
+/// A result, as the trace log prints it.
 pub(super) struct Told<'a>(pub &'a io::Result<usize>);
 
 impl fmt::Display for Told<'_> {

@@ -1,7 +1,7 @@
-//! What a port does by the clock: lingerers, starved peers, signs of life, and what a service wants
-//! to be asked when a peer is quiet.
+//! What a port does by the clock: lingering peers, starved peers, signs of life, stalled output, and
+//! the questions to the service about a quiet peer.
 //!
-//! Owns the questions; the times are kept by [`Timers`], [`Watch`] and [`Agenda`].
+//! Owns what is done; the times are kept by [`Timers`], [`Watch`] and [`Agenda`].
 //!
 //! [`Timers`]: crate::reactor::timers::Timers
 //! [`Watch`]: crate::reactor::watch::Watch
@@ -25,16 +25,16 @@ use crate::reactor::service::Terms;
 use crate::reactor::source::Turn;
 use crate::reactor::timers::{Moment, Timer, soonest};
 
-/// How many peers are looked at for a sign of life in a turn.
+/// How many peers are looked at for a sign of life in a turn, and how many for a stall.
 const LOOK_BUDGET: usize = 1024;
-/// How many services are asked about a quiet peer in a turn. Each may write to it, which is as dear
-/// as anything: about half a millisecond in all.
+/// How many times the service is asked about a quiet peer in a turn. It may write each time, which is
+/// expensive: about half a millisecond in all.
 const QUIET_BUDGET: usize = 64;
-/// How long a connection lingers at most that its service closed.
+/// How long a connection may linger after its service closed it.
 const LINGER: Duration = Duration::from_secs(10);
 
 impl Port {
-    /// Everything that is due, as of the moment until which the peers were heard.
+    /// Does everything that is due at `turn.heard`, the moment up to which all peers have been heard.
     pub(super) fn obey_the_clock(&mut self, turn: &mut Turn<'_>) {
         let now = turn.heard;
         self.acceptor.expire(now);
@@ -58,7 +58,7 @@ impl Port {
         }
     }
 
-    /// When the loop must wake for that.
+    /// When the loop must wake for the next of these.
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         soonest([
             self.acceptor.deadline(),
@@ -73,8 +73,8 @@ impl Port {
         ])
     }
 
-    /// A deadline of this peer may have found no memory to be remembered with. Nobody is let go for that, and
-    /// nobody is kept longer: until there is memory again, those who are forgotten are looked for.
+    /// There may have been no memory to remember a deadline of this peer. No peer is let go for that, and none is
+    /// kept longer: until there is memory again, the whole table is searched for such peers.
     pub(super) fn see_to_the_forgotten(&mut self, remembered: Result<(), TryReserveError>, key: u32, now: Moment) {
         if remembered.is_ok() {
             return;
@@ -98,12 +98,12 @@ impl Port {
             }
             self.look(key, None, now);
             self.look_for_a_stall(key, now);
-            // It may be one whom the kernel had no memory for.
+            // It may be a peer that the kernel had no memory for: then it is to be driven again.
             self.enqueue(key);
         }
     }
 
-    /// Asks a lingering connection whether its peer has everything; if not, it is asked again.
+    /// Checks whether the peer of a lingering connection has everything; if not, it is checked again later.
     fn ask_lingerer(&mut self, timer: Timer, now: Moment) {
         let Some(connection) = self.peers.get_mut(timer.key as usize) else { return };
         if connection.arrival() != timer.arrival || !connection.lingers() {
@@ -119,9 +119,9 @@ impl Port {
         }
     }
 
-    /// Asks the kernel about the peers that were written to and whose deadline has come.
+    /// Asks the kernel about the peers that were written to and are due for a look.
     fn look_for_signs_of_life(&mut self, turn: &Turn<'_>) {
-        // The kernel's figures are of now.
+        // The kernel's figures are those of this moment, not of `turn.heard`.
         let now = turn.now;
         for _ in 0..LOOK_BUDGET {
             let Some((_, watch)) = &mut self.watch else { return };
@@ -137,7 +137,7 @@ impl Port {
         }
     }
 
-    /// Asks the kernel about one peer; `before` is what the last look remembered.
+    /// Asks the kernel about one peer; `before` is what was remembered from the last look.
     pub(super) fn look(&mut self, key: u32, before: Option<Owing>, now: Moment) {
         let (Some((asking, watch)), Some(connection)) = (&mut self.watch, self.peers.get_mut(key as usize)) else {
             return;
@@ -145,7 +145,7 @@ impl Port {
         match connection.look(asking, before, now) {
             Sign::Acknowledged => {}
             Sign::Owes { owing, after } => {
-                // A batch that was looked at in one turn need not be looked at in one turn for ever.
+                // Peers that were looked at in one turn, as a batch, are spread over the turns to come.
                 let spread =
                     if before.is_none() && after == asking.pace { phase(key, after / 2) } else { Duration::ZERO };
                 let ticket = Ticket::new(key, connection.arrival());
@@ -157,7 +157,7 @@ impl Port {
         }
     }
 
-    /// Enters a peer that was written to, if it is not yet among those whose output may stall.
+    /// Watches a peer that was written to for a stall, unless it is watched already.
     pub(super) fn watch_output(&mut self, key: u32, now: Moment) {
         let Some((_, stall)) = &mut self.stall else { return };
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
@@ -167,7 +167,7 @@ impl Port {
         }
     }
 
-    /// Asks the kernel about output that may not have moved for long.
+    /// Asks the kernel about output that may have stalled.
     fn look_for_stalls(&mut self, turn: &Turn<'_>) {
         let now = turn.now;
         for _ in 0..LOOK_BUDGET {
@@ -208,7 +208,7 @@ impl Port {
         self.enqueue(key);
     }
 
-    /// Whether the peer that is meant is still there.
+    /// Whether the peer of this ticket is still there.
     fn has(&self, ticket: Ticket) -> bool {
         is_for_one_of(&self.peers, ticket)
     }
@@ -227,8 +227,8 @@ impl Port {
         }
     }
 
-    /// Asks the service what the time means for a peer that was heard until `now`, and writes down when
-    /// to ask again.
+    /// Asks the service what to do about a peer that was heard up to `now`, and notes when to ask
+    /// again.
     pub(super) fn ask_service(&mut self, key: u32, now: Moment, turn: &mut Turn<'_>) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         let memory = &mut turn.capacity.memory;
@@ -236,7 +236,7 @@ impl Port {
         let terms = Terms { now, slot: key, may_hold: held + memory.left(), ..self.terms };
         let due = connection.quiet(&mut *self.service, terms);
         memory.changed(held, connection.holds());
-        // What it has just sent went out now: the time for the answer begins now, too.
+        // What the service has just sent went out at this moment, so the time for the answer starts here.
         let sent = turn.clock.now();
         if let Some(due) = due {
             let ticket = Ticket::new(key, connection.arrival());
@@ -251,8 +251,8 @@ impl Port {
         debug_assert!(armed.is_ok(), "its place was reserved at the arrival");
     }
 
-    /// What was sent without a sign of life before it: a greeting, a ping. The peer may have been
-    /// silent for long, and gets no new deadline.
+    /// Output that no sign of life preceded: a greeting, a ping. The peer may have been silent for long,
+    /// so this gives it no new deadline: it is looked at immediately.
     pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment, registry: &Registry) {
         self.hear_of_room(key, registry);
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
@@ -266,7 +266,7 @@ impl Port {
         self.watch_output(key, now);
     }
 
-    /// The grace time is over: whoever is left goes now.
+    /// The grace time is over: the peers that are left are cut off now.
     fn cut_all(&mut self) {
         let mut lost = 0;
         for key in self.slots() {
@@ -275,12 +275,12 @@ impl Port {
             self.enqueue(key);
         }
         if lost > 0 {
-            warn!("the grace time is over, and not all output was acknowledged: by {}", so_many(lost, "peer"));
+            warn!("the grace time is over; some output was not acknowledged by {}", so_many(lost, "peer"));
         }
     }
 }
 
-/// A part of `most` that is a slot's own: neighbours are far apart (the golden ratio).
+/// A part of `most` that depends on the slot; those of neighbours are far apart (the golden ratio).
 fn phase(key: u32, most: Duration) -> Duration {
     let share = u64::from(key.wrapping_mul(0x9E37_79B9));
     Duration::from_micros((most.as_micros() as u64 * share) >> 32)

@@ -1,7 +1,7 @@
-//! Who comes in: the port's side of accepting, and what a newcomer means for the others.
+//! Arrivals: the port's side of accepting, and what a newcomer means for the other peers.
 //!
-//! Owns the limits that are set for arrivals. When to accept is the [`Acceptor`]'s affair, and how
-//! many there may be the [`Capacity`]'s.
+//! Owns the limits for arrivals. The [`Acceptor`] decides when to accept, and the [`Capacity`] how many
+//! peers there may be.
 //!
 //! [`Acceptor`]: crate::reactor::acceptor::Acceptor
 //! [`Capacity`]: crate::reactor::source::Capacity
@@ -29,13 +29,13 @@ use crate::reactor::timers::Moment;
 
 /// How many peers are accepted in a turn.
 const ACCEPT_BUDGET: usize = 64;
-/// How many are refused in a turn: closing is dear.
+/// How many are refused in a turn: closing is expensive.
 const REFUSE_BUDGET: usize = 16;
-/// How many are asked how long they have been idle, for one newcomer.
+/// How many peers are checked for how long they have been idle, to admit one newcomer.
 const ASK_BUDGET: usize = 1024;
-/// Who moved data, or came, within this time is not idle.
+/// A peer that moved data, or arrived, within this time is not idle.
 const BUSY: Duration = Duration::from_secs(1);
-/// What the kernel's figures of the past may be short of: a tick.
+/// The kernel counts ages in ticks: they may be off by this much.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Port {
@@ -64,8 +64,8 @@ impl Port {
         }
     }
 
-    /// A table that cannot grow ends the program, and so would cut off every peer. What it is going to
-    /// ask for is asked for here first, in a way that can be refused, and given back.
+    /// A table that cannot grow aborts the program, which would cut off every peer. So what it is going to
+    /// allocate is allocated here first, in a way that may fail, and freed again.
     fn has_memory_for_one_more(&mut self, turn: &mut Turn<'_>) -> bool {
         let slot = self.peers.vacant_key() as u32;
         if !turn.capacity.memory.has_room_for_a_peer()
@@ -83,13 +83,13 @@ impl Port {
         }
         let mut larger = Vec::<(usize, Connection<TcpStream>)>::new();
         let granted = larger.try_reserve_exact(slots.max(2) * 2).is_ok();
-        // The compiler may leave out memory that nobody looks at.
+        // The compiler may optimize away an allocation that is never used.
         std::hint::black_box(&larger);
         granted && malloc::leaves_room()
     }
 
-    /// A deadline that there is no memory for is looked after all the same; but what was found out about a peer
-    /// would be lost.
+    /// A deadline that there is no memory for is kept all the same, but what the looks have found out about the
+    /// peer would be lost. So room for that is reserved at its arrival.
     fn reserve_looks(&mut self, peers: usize) -> Result<(), TryReserveError> {
         if let Some((_, watch)) = &mut self.watch {
             watch.reserve_for(peers)?;
@@ -97,7 +97,7 @@ impl Port {
         self.stall.as_mut().map_or(Ok(()), |(_, watch)| watch.reserve_for(peers))
     }
 
-    /// Whether this newcomer may come in; for its sake another one may have to go.
+    /// Whether this newcomer is admitted; another peer may be evicted to make room for it.
     fn admit(&mut self, address: SocketAddr, turn: &mut Turn<'_>) -> Result<(), Departure> {
         if !turn.capacity.admits(address) {
             return Err(Departure::TooManyFromAddress);
@@ -107,7 +107,7 @@ impl Port {
     }
 
     fn arrive(&mut self, stream: TcpStream, address: SocketAddr, turn: &mut Turn<'_>) {
-        // The first accepted socket may show that the loop would look in vain.
+        // The first accepted socket may show that `TCP_INFO` reports nothing: then there is nothing to look at.
         if self.watch.is_some() && !matches!(self.acceptor.keepalive().guard(), Guard::Loop { .. }) {
             self.watch = None;
         }
@@ -132,13 +132,13 @@ impl Port {
             connection.refuse(Departure::of(&error, || None));
             self.enqueue(key as u32);
         } else {
-            // Also sees to its greeting, if it got one: it may have been silent in the backlog for long.
+            // This also looks after a greeting: the peer may have been silent in the backlog for long.
             self.ask_service(key as u32, turn.now, turn);
         }
     }
 
-    /// Closes the newcomer's socket with a reset: it is told at once, and leaves nothing behind. The
-    /// service never hears of it.
+    /// Closes the newcomer's socket with a reset: the peer knows at once, and nothing is left in the
+    /// kernel. The service never hears of it.
     fn refuse(&mut self, mut stream: TcpStream, peer: SocketAddr, departure: Departure) {
         stream.reset_on_close();
         self.tally.accepted += 1;
@@ -156,11 +156,12 @@ impl Port {
         true
     }
 
-    /// The one that has moved no data for the longest time; it is off the agenda.
+    /// The peer that has moved no data for the longest time; it is taken off the agenda.
     ///
-    /// The agenda holds when each was active, as far as we know; the kernel knows it better, and is
-    /// asked about those in front. Who was active since is put back at that moment: its activity
-    /// pays for the question. If there are too many of those, the most idle of them must do.
+    /// The agenda holds when each peer was active, as far as we know; the kernel knows better, and is
+    /// asked about those in front. A peer that was active since is put back at that moment: its activity
+    /// pays for the question. If there are too many of those, the most idle one that was asked about is
+    /// taken.
     fn most_idle(&mut self, turn: &Turn<'_>) -> Option<u32> {
         let mut found: Option<(Moment, Ticket)> = None;
         let mut asked = 0;
@@ -170,7 +171,7 @@ impl Port {
                 break;
             }
             let Some(ticket) = self.idle.due(turn.now) else { break };
-            // Who has gone is off the agenda now, and is met no more.
+            // A peer that has gone is off the agenda with this.
             let Some(active) = self.last_active(ticket, turn) else { continue };
             asked += 1;
             match found {
@@ -195,14 +196,14 @@ impl Port {
         debug_assert!(armed.is_ok(), "its place was reserved at the arrival");
     }
 
-    /// When this peer moved data for the last time, or came; `None` if it has gone or is going.
+    /// When this peer last moved data, or arrived; `None` if it has gone or is ending.
     fn last_active(&self, ticket: Ticket, turn: &Turn<'_>) -> Option<Moment> {
         let connection = self.peers.get(ticket.key as usize)?;
         if !ticket.is_for(connection.arrival()) || connection.is_ending() {
             return None;
         }
         let since_arrival = turn.clock.now().since(connection.arrival());
-        // Who cannot be asked is taken for busy.
+        // A peer without figures counts as busy.
         let idle = connection.info().map_or(Duration::ZERO, |info| info.sent.min(info.received));
         Some(connection.arrival() + since_arrival.saturating_sub(idle))
     }

@@ -15,7 +15,7 @@ fn heartbeat(seed: u64) -> Heartbeat<Ping> {
     Heartbeat::new(Ping::default(), AFTER, TIMEOUT, seed).unwrap()
 }
 
-/// The next question is due within these milliseconds, and is asked then. When that is.
+/// The next question is due within these milliseconds, and is asked then. Returns when to come back.
 fn asks<V: Service>(service: &mut V, script: &mut Script, state: &mut V::State, within: (u64, u64)) -> Option<Moment> {
     let due = service.quiet(&mut script.peer(state)).expect("a deadline");
     assert!(due >= at(within.0) && due <= at(within.1), "{due:?} is not within {within:?}");
@@ -29,7 +29,7 @@ fn a_silent_peer_is_asked_and_then_let_go() {
     let mut state = service.arrived(&mut script.peer(&mut ()));
     let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
     assert_eq!((script.sent.as_str(), end), ("PING 1\n", script.now + TIMEOUT));
-    // The entry is looked after when it is due, not before: so nothing is decided early.
+    // The deadline is checked when it is due, not before: so nothing is decided early.
     script.now = end;
     assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
     assert_eq!(script.sent, "PING 1\n", "and told nothing more");
@@ -39,7 +39,7 @@ fn a_silent_peer_is_asked_and_then_let_go() {
 fn whatever_comes_is_a_sign_of_life() {
     let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
     let mut state = service.arrived(&mut script.peer(&mut ()));
-    // It speaks, and nothing is asked when the first deadline comes; it is put off, from that moment.
+    // It speaks, so nothing is asked at the first deadline: the question is put off, counted from when it spoke.
     script.now = at(20_000);
     service.received(&mut script.peer(&mut state), b"PING 5\nanything");
     script.now = at(31_000);
@@ -52,7 +52,7 @@ fn whatever_comes_is_a_sign_of_life() {
     assert!(due > end + TIMEOUT && script.departure.is_none(), "it was heard a millisecond before the end");
 }
 
-/// It is not read while output waits: that it takes the output is the sign of life then.
+/// A peer is not read while output waits: then the sign of life is that it takes the output.
 #[test]
 fn a_slow_reader_is_there_and_one_that_takes_nothing_is_not() {
     let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
@@ -70,8 +70,8 @@ fn a_slow_reader_is_there_and_one_that_takes_nothing_is_not() {
     assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
 }
 
-/// 19 000 come in one instant: no millisecond is asked to serve more than a few of them, whatever
-/// the seed, and so it is again when all have spoken in one instant.
+/// 19 000 peers arrive in one instant: only a few of them are asked in any one millisecond, whatever
+/// the seed; and they are spread anew when all have spoken in one instant.
 #[test]
 fn a_crowd_is_spread() {
     for seed in 0..3 {

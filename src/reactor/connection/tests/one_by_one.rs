@@ -1,9 +1,9 @@
-//! Each rule of a connection by itself, on the scripted kernel; any mix of happenings is tried beside it.
+//! Each rule of a connection by itself, on the scripted kernel; `tests.rs` tries them in any mix.
 
 use super::*;
 
-/// The peer's FIN was read, and then it dies before it took what it is owed: from here on `recv`
-/// says 0 for ever, and only SO_ERROR knows.
+/// The peer's FIN was read, and then the peer dies before it took what it is owed: from here on recv(2)
+/// returns 0 for ever, and only SO_ERROR has the reason.
 #[test]
 fn a_half_closed_peer_that_dies_is_heard_of() {
     let mut bench = Bench::with(Recorder { farewell: b"goodbye", ..Recorder::default() }, 64, 3);
@@ -60,7 +60,7 @@ fn nobody_holds_the_loop_longer_than_a_budget() {
     }
 }
 
-/// The kernel would try for a quarter of an hour: the loop looks, and it is the last ACK that counts.
+/// The kernel would try for a quarter of an hour. The loop looks instead, and counts from the last ACK.
 #[test]
 fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
     let (pace, rto_max) = (Duration::from_secs(1), Some(Duration::from_millis(2500)));

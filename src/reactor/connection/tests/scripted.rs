@@ -1,4 +1,4 @@
-//! A kernel that does what it is told, for one socket.
+//! A scripted kernel, for one socket.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,9 +9,9 @@ use rustix::io::Errno;
 
 use super::*;
 
-/// What a kernel would hold for one socket. It keeps the promises that the code relies on, and
-/// gives nothing else: an error is told once, a read stops at the mark of urgent data, and an edge
-/// comes only when something changed.
+/// What a kernel would hold for one socket. It keeps the promises that the code relies on, and no
+/// others: an error is reported once, a read stops at the mark of urgent data, and an edge comes only
+/// when something changed.
 #[derive(Debug, Default)]
 pub(super) struct Kernel {
     /// What the peer sent and nobody read yet; a mark stands before urgent data.
@@ -19,7 +19,7 @@ pub(super) struct Kernel {
     pub(super) mark: Option<usize>,
     pub(super) fin: bool,
     pub(super) error: Option<Errno>,
-    /// What the next call says, though the connection is well.
+    /// The error of the next call, though the connection is fine.
     pub(super) refusal: Option<Errno>,
     pub(super) dead: bool,
     /// A write has failed: what was owed is lost.
