@@ -220,7 +220,10 @@ fn is_http_complete(heard: &[u8]) -> Result<bool, String> {
     };
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     if !head.starts_with("http/1.") {
-        return Err(format!("its answer begins with {:?} and is not HTTP/1.1", head.lines().next().unwrap_or_default()));
+        return Err(format!(
+            "its answer begins with {:?} and is not HTTP/1.1",
+            head.lines().next().unwrap_or_default()
+        ));
     }
     if field("connection") == Some("close") || head.starts_with("http/1.0") {
         return Err(format!("it answers {status} and does not keep the connection"));

@@ -236,17 +236,12 @@ impl<'a> Diary<'a> {
         let before = |at: SystemTime| fault.duration_since(at).unwrap_or_default();
         let after = |at: Option<SystemTime>| at.and_then(|at| at.duration_since(fault).ok()).unwrap_or_default();
         // A client's own probe is out of sequence: TCP answers it, and takes it for no sign of life.
-        let is_heard = |entry: &&Entry| {
-            entry.who == Who::Client
-                && entry.at <= fault
-                && matches!(&entry.what, What::Packet { words, .. } if !words.contains("window probe") || words.contains("answer"))
-        };
-        let is_proof = |entry: &&Entry| {
-            entry.who == Who::Client
-                && matches!(&entry.what, What::Packet { words, .. } if !["again", "retransmission", "keepalive", "window probe"].iter().any(|word| words.contains(word)))
-        };
-        let proved = self.entries.iter().chain(&self.pending).filter(is_proof).map(|entry| entry.at).max();
-        let heard = self.entries.iter().chain(&self.pending).filter(is_heard).map(|entry| entry.at).max();
+        let is_heard = |words: &str| !words.contains("window probe") || words.contains("answer");
+        let is_proof = |words: &str| !NO_PROOF.iter().any(|word| words.contains(word));
+        let client = || self.packets().filter(|(entry, ..)| entry.who == Who::Client);
+        let proved = client().filter(|(_, words, _)| is_proof(words)).map(|(entry, ..)| entry.at).max();
+        let heard = client().filter(|(entry, words, _)| entry.at <= fault && is_heard(words));
+        let heard = heard.map(|(entry, ..)| entry.at).max();
         Moments {
             heard: heard.map(before).unwrap_or_default(),
             shut: self.shut.map(before).unwrap_or_default(),
@@ -260,13 +255,22 @@ impl<'a> Diary<'a> {
     /// The client's last packet before the server's first FIN or RST after the fault.
     fn served(&self) -> Option<SystemTime> {
         let fault = self.fault?;
-        let all = || self.entries.iter().chain(&self.pending);
-        let ends = |entry: &Entry| matches!(&entry.what, What::Packet { frame, .. } if flags(frame).is_some_and(|flags| flags & (FIN | RST) != 0));
-        let end = all()
-            .filter(|entry| entry.who == Who::Server && entry.at >= fault && ends(entry))
-            .map(|entry| entry.at)
+        let ends = |frame: &[u8]| flags(frame).is_some_and(|flags| flags & (FIN | RST) != 0);
+        let end = self
+            .packets()
+            .filter(|(entry, _, frame)| entry.who == Who::Server && entry.at >= fault && ends(frame))
+            .map(|(entry, ..)| entry.at)
             .min()?;
-        all().filter(|entry| entry.who == Who::Client && entry.at <= end).map(|entry| entry.at).max()
+        let before = self.packets().filter(|(entry, ..)| entry.who == Who::Client && entry.at <= end);
+        before.map(|(entry, ..)| entry.at).max()
+    }
+
+    /// The packets that were captured, told or not, each with its words and its bytes.
+    fn packets(&self) -> impl Iterator<Item = (&Entry, &str, &[u8])> {
+        self.entries.iter().chain(&self.pending).filter_map(|entry| match &entry.what {
+            What::Packet { words, frame, .. } => Some((entry, words.as_str(), frame.as_slice())),
+            _ => None,
+        })
     }
 
     /// The timeline, complete. Where no fault came, it counts from `end`.
@@ -278,6 +282,8 @@ impl<'a> Diary<'a> {
     }
 }
 
+/// In the words of a packet that does not show that its sender hears the other end.
+const NO_PROOF: [&str; 4] = ["again", "retransmission", "keepalive", "window probe"];
 const FIN: u8 = 1;
 const RST: u8 = 4;
 
