@@ -64,7 +64,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} connected, {} accepted, ", self.connected, self.accepted)?;
         if self.lost > 0 {
-            write!(f, "{} lost before, ", self.lost)?;
+            write!(f, "{} lost before accept, ", self.lost)?;
         }
         self.departures.fmt(f)
     }
@@ -111,7 +111,7 @@ mod tests {
         let mut tally = Tally { connected: 2, accepted: 5, ..Tally::default() };
         assert_eq!(tally.to_string(), "2 connected, 5 accepted, 0 departed");
         tally.lost = 1;
-        assert_eq!(tally.to_string(), "2 connected, 5 accepted, 1 lost before, 0 departed");
+        assert_eq!(tally.to_string(), "2 connected, 5 accepted, 1 lost before accept, 0 departed");
         for departure in [Departure::Closed, Departure::ProbesUnanswered, Departure::Closed] {
             tally.departures.count(departure);
         }
