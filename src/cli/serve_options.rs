@@ -38,7 +38,12 @@ pub const OPTIONS: &[Opt] = &[
         help: "silence before it is asked: PING (default 30s)",
     },
     Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for its answer (default 10s)" },
-    Opt { group: HEARTBEATS, name: "expect", value: "DURATION", help: "drop a peer that sends nothing this long (off)" },
+    Opt {
+        group: HEARTBEATS,
+        name: "expect",
+        value: "DURATION",
+        help: "drop a peer that sends nothing this long (off)",
+    },
     Opt {
         group: HEARTBEATS,
         name: "max-per-address",
@@ -52,7 +57,12 @@ pub const OPTIONS: &[Opt] = &[
         value: "BYTES",
         help: "that may wait in all (a quarter of what there is)",
     },
-    Opt { group: HEARTBEATS, name: "stalled", value: "DURATION", help: "drop a peer whose output is stuck so long (off)" },
+    Opt {
+        group: HEARTBEATS,
+        name: "stalled",
+        value: "DURATION",
+        help: "drop a peer whose output is stuck so long (off)",
+    },
     Opt { group: HEARTBEATS, name: "when-full", value: "HOW", help: "wait (default), refuse or evict-oldest-idle" },
 ];
 
