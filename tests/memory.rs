@@ -184,7 +184,7 @@ fn largest() {
     // The heap has its own waste, and what was freed in it is not given back yet.
     assert!(grown < 1024 * 2, "{grown} KiB where 1024 may wait");
     assert!(lost > 0 && lost < 2000, "{lost} of 2000 were let go");
-    let (_, told) = server.wait_for("of those for whom most waits are let go");
+    let (_, told) = server.wait_for("of the peers with the largest outboxes are let go");
     assert!(told.contains(" of 1024 KiB"), "{told}");
     server.signal("USR1");
     let (_, figures) = server.wait_for(" accepted, ");

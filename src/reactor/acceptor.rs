@@ -20,18 +20,18 @@ use crate::reactor::source::Capacity;
 use crate::reactor::spread::Spread;
 use crate::reactor::timers::Moment;
 
-/// How long to wait for descriptors or memory that only others can give back. A departure of our
-/// own ends the wait at once.
+/// How long to wait for descriptors or memory that only other processes can free. A departure of one
+/// of our own peers ends the wait at once.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long "full" is not said again, so that a busy limit does not flood the log.
+/// How long a warning that there is no room is not repeated, so that a busy limit does not flood the log.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How many of the evicted may wait to be reaped when others have come for them.
+/// How many evicted peers may wait to be reaped while newcomers have already taken their places.
 const MOST_OVER: usize = 16;
 
-/// What an attempt to accept came to.
+/// The result of an attempt to accept.
 pub enum Accepted {
-    /// A peer; its options are as the listener's.
+    /// A peer; its options are those of the listener.
     Peer(TcpStream, SocketAddr),
     /// This peer was lost before it was accepted. There may be others.
     Lost,
@@ -41,16 +41,16 @@ pub enum Accepted {
     Nobody,
 }
 
-/// What an error of accept(2) means: of the four things that can be done, which.
+/// What to do after an error of accept(2).
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     /// The backlog is empty: wait for the next edge.
     Empty,
     /// A signal came in between: try again.
     Again,
-    /// The peer, or the way to it, was lost while it waited: on to the next one.
+    /// The peer, or the path to it, was lost while it waited: go on to the next one.
     PeerLost,
-    /// No descriptors or memory, or an error that nobody foresaw: keep the latch, and try later.
+    /// No descriptors or memory, or an unforeseen error: keep the latch, and try later.
     Exhausted,
 }
 
@@ -60,7 +60,7 @@ impl Refusal {
             Some(Errno::AGAIN) => Self::Empty,
             Some(Errno::INTR) => Self::Again,
             // accept(2): errors that are already pending on the new socket are to be treated as
-            // "try again"; EPERM is a firewall's.
+            // "try again"; EPERM comes from a firewall.
             Some(
                 Errno::CONNABORTED
                 | Errno::NETDOWN
@@ -88,10 +88,10 @@ pub struct Acceptor {
     latched: bool,
     /// No attempt before this moment, unless a departure frees a descriptor.
     paused: Option<(Moment, u64)>,
-    /// Whether accepted sockets have the listener's options by themselves; asked of the first one.
+    /// Whether accepted sockets inherit the listener's options; read back from the first one.
     inherits: Option<bool>,
     spread: Spread,
-    /// When the log was last told that there is no room.
+    /// When the log last said that there is no room.
     told_full: Option<Moment>,
 }
 
@@ -118,7 +118,7 @@ impl Acceptor {
         Ok(Listening { address, keepalive: self.listen.keepalive.clone() })
     }
 
-    /// As this kernel can keep it.
+    /// The listener's keepalive, as far as this kernel supports it.
     pub fn keepalive(&self) -> &Keepalive {
         &self.listen.keepalive
     }
@@ -137,19 +137,19 @@ impl Acceptor {
         self.latched = true;
     }
 
-    /// Peers may be waiting, and there is room for one: the loop must not sleep.
+    /// Peers may be waiting, and one can be accepted: the loop must not sleep.
     pub fn is_ready(&self, capacity: &Capacity) -> bool {
         let paused = self.paused.is_some_and(|(_, departures)| departures == capacity.departures());
         self.latched && self.is_open() && !paused && (capacity.has_room() || self.may_be_over(capacity))
     }
 
-    /// Without room it is accepted only to be refused, or after another one was evicted: of those
-    /// some may wait to be reaped.
+    /// Without room, a peer is accepted only to be refused or to take the place of an evicted one, of which
+    /// some may still wait to be reaped.
     fn may_be_over(&self, capacity: &Capacity) -> bool {
         self.listen.limits.when_full() != WhenFull::Wait && capacity.connected() < capacity.limit() + MOST_OVER
     }
 
-    /// When to try again by ourselves.
+    /// When to try again even if nothing departs.
     pub fn deadline(&self) -> Option<Moment> {
         self.paused.filter(|_| self.is_open()).map(|(until, _)| until)
     }
@@ -164,9 +164,9 @@ impl Acceptor {
     pub fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
         if self.latched && self.is_open() && !capacity.has_room() && self.may_tell_full(now) {
             let what = match self.listen.limits.when_full() {
-                WhenFull::Wait => "who comes now waits in the backlog until one departs",
-                WhenFull::Refuse => "who comes now is refused until one departs",
-                WhenFull::EvictOldestIdle => "who comes now takes the place of the one that has been idle longest",
+                WhenFull::Wait => "newcomers wait in the backlog until a peer departs",
+                WhenFull::Refuse => "newcomers are refused until a peer departs",
+                WhenFull::EvictOldestIdle => "a newcomer takes the place of the peer that has been idle longest",
             };
             warn!("the limit of {} is reached: {what}", so_many(capacity.limit(), "connection"));
         }
@@ -196,21 +196,22 @@ impl Acceptor {
         Accepted::Nobody
     }
 
-    /// Tries no more until a connection departs or the pause is over.
+    /// Accepts nothing until a peer departs or the pause is over.
     pub fn pause(&mut self, now: Moment, capacity: &Capacity, error: &io::Error) {
         self.paused = Some((now + PAUSE, capacity.departures()));
         if self.may_tell_full(now) {
-            warn!("accepting on {} pauses: {error}; who comes now waits in the backlog", self.listen.address);
+            warn!("accepting on {} pauses: {error}; newcomers wait in the backlog", self.listen.address);
         }
     }
 
-    /// While a crowd arrives, those who come next are probed at other moments than those before.
+    /// While a crowd arrives, gives the listener another split from time to time, so that later peers are
+    /// probed at other moments than earlier ones.
     fn keep_probes_apart(&mut self, now: Moment) {
         let Some(split) = self.spread.arrived(now) else { return };
         let Some(listener) = &self.listener else { return };
         if let Err(error) = split.clone().apply(&SockRef::from(listener)) {
             warn!(
-                "the listener's keepalive options cannot be changed: {error}; who comes now may outlive its deadline"
+                "the listener's keepalive options cannot be changed: {error}; later peers may outlive their deadline"
             );
         }
     }
@@ -223,12 +224,12 @@ impl Acceptor {
         may
     }
 
-    /// Linux lets an accepted socket inherit the listener's options. Trusted once it was seen;
-    /// where it is not so, each socket is given them one by one.
+    /// Linux lets an accepted socket inherit the listener's options. This is trusted once it was seen;
+    /// where it does not hold, the options are set on each accepted socket.
     fn see_to_options(&mut self, stream: &TcpStream) {
         let socket = SockRef::from(stream);
         if self.inherits.is_none() {
-            // An answer that cannot be had is not remembered: the next one is asked.
+            // If the options cannot be read, nothing is concluded: the next socket is asked.
             self.inherits = self.listen.is_applied(&socket).ok();
             if self.inherits == Some(false) {
                 info!("accepted sockets do not inherit the listener's options here: they are set one by one");
@@ -239,7 +240,7 @@ impl Acceptor {
             if let Err(error) = self.listen.apply(&socket) {
                 warn!("a peer cannot be given its keepalive options: {error}; it may outlive its deadline");
             }
-            // What a listener could do an accepted socket need not.
+            // An accepted socket may support less than the listener did.
             if let Some(shortfall) = self.listen.keepalive.shortfall(&before) {
                 warn!("{shortfall}");
             }

@@ -1,6 +1,6 @@
 //! A peer's address in 18 bytes; the standard library's takes 32.
 //!
-//! It must be kept from the accept: after a connection died, getpeername(2) has no answer.
+//! It must be kept from the accept on: once a connection has died, getpeername(2) fails.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -14,7 +14,7 @@ pub struct PeerAddress {
     port: u16,
 }
 
-/// What one machine may have all of: an IPv4 address, or the /64 of an IPv6 address.
+/// What one machine may have to itself: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network([u8; 16]);
 

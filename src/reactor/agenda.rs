@@ -1,9 +1,9 @@
-//! Deadlines at any distance ahead: who is due next?
+//! Deadlines at any distance ahead: which peer is due next?
 //!
 //! Owns the order of the deadlines; knows no connection and no reason. [`Timers`] keep deadlines
 //! that all lie equally far ahead; these do not: a peer that spoke in the meantime is due earlier
 //! than one that is armed only now. Arming and firing take constant time for any number of peers,
-//! nothing is allocated but a place for each entry, and nothing wakes the loop but a deadline.
+//! only a place for each entry is allocated, and only a deadline wakes the loop.
 //!
 //! ```text
 //!   floor = 0110 1000   the last deadline that was taken out: nothing is due before it
@@ -14,7 +14,7 @@
 //! Everything in a lower list is due before everything in a higher one. When list 0 is empty, the
 //! floor rises to the soonest of the lowest list, whose entries move to lower ones; so an entry
 //! moves at most once for each bit of its distance (a radix heap). Nothing is taken out when a
-//! connection ends: its entry comes due, and whoever takes it out compares the ticket's mark.
+//! connection ends: its entry comes due all the same, and the caller compares the ticket's mark.
 //!
 //! [`Timers`]: crate::reactor::timers::Timers
 
@@ -32,9 +32,10 @@ const UNIT: u32 = 20;
 const LISTS: usize = 64 - UNIT as usize + 1;
 /// The end of a list.
 const NOBODY: u32 = u32::MAX;
-/// No entry lies farther ahead, for its deadline is kept in 32 bits. Who is asked too soon says so.
+/// No entry lies farther ahead of the floor, because its deadline is kept in 32 bits: a later one is cut to
+/// this. A peer that is asked early arms its deadline again.
 const FARTHEST: Duration = Duration::from_secs(40 * 24 * 3600);
-/// No time that the loop keeps by itself is shorter: it would do nothing else.
+/// No time that the loop keeps by itself is shorter: the loop would do nothing else.
 const SOONEST: Duration = Duration::from_millis(10);
 /// An empty agenda of more places than this is given back to the system.
 const KEPT_PLACES: usize = 1024;
@@ -51,7 +52,7 @@ pub fn waiting_time(setting: &'static str, time: Duration) -> Result<Duration, U
 }
 
 /// A peer: its slot, and a mark of its arrival, because the slot may have a new owner by the time
-/// that it is due. Of 2^32 new owners one has the same mark; it is asked once too often.
+/// that it is due. One new owner in 2^32 has the same mark; it is asked once too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub key: u32,
@@ -63,7 +64,7 @@ impl Ticket {
         Self { key, mark: arrival.mark() }
     }
 
-    /// Whether the connection that arrived at this moment, and has this slot now, is meant.
+    /// Whether it is for the connection that has this slot now, and arrived at this moment.
     pub fn is_for(self, arrival: Moment) -> bool {
         self.mark == arrival.mark()
     }
@@ -78,14 +79,15 @@ struct Entry<T> {
     next: u32,
 }
 
-/// See the head of this file. Of each entry it holds a ticket, or a ticket and what is remembered with it.
+/// Deadlines in the order in which they come due. Each entry holds a ticket, or a ticket and what is
+/// remembered with it.
 #[derive(Debug)]
 pub struct Agenda<T = Ticket> {
     entries: Vec<Entry<T>>,
     /// Places in `entries` that are free, as a list.
     free: u32,
     heads: [u32; LISTS],
-    /// Of each list; meaningless for an empty one.
+    /// The soonest deadline of each list; meaningless for an empty one.
     soonest: [u64; LISTS],
     floor: u64,
     count: usize,
@@ -100,16 +102,16 @@ impl<T: Copy> Agenda<T> {
         self.count == 0
     }
 
-    /// Asks for the memory that the next [`Agenda::arm`] needs. Asked for each peer at its arrival, so that
-    /// whoever was on the agenda finds a place on it again.
+    /// Allocates the memory that the next [`Agenda::arm`] needs. Called for each peer at its arrival, so that
+    /// a peer that was on the agenda always finds a place on it again.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no memory for one more.
     pub fn reserve(&mut self) -> Result<(), TryReserveError> {
         if self.free == NOBODY { malloc::reserve(&mut self.entries, 1) } else { Ok(()) }
     }
 
-    /// Asks for places for so many peers, of whom each is on the agenda at most once.
+    /// Allocates places for this many peers, each of which is on the agenda at most once.
     ///
     /// # Errors
     /// There is no memory for them.
@@ -121,7 +123,7 @@ impl<T: Copy> Agenda<T> {
         malloc::reserve(&mut self.entries, more)
     }
 
-    /// Puts a peer on the agenda. What is due already is due at once.
+    /// Puts a peer on the agenda. A deadline that has passed already is due at once.
     ///
     /// # Errors
     /// There is no memory for one more. A place that came free, or was reserved, needs none.
@@ -144,7 +146,7 @@ impl<T: Copy> Agenda<T> {
         Ok(())
     }
 
-    /// Nobody is left: what is large is given back to the system.
+    /// No peer is left: the memory is given back to the system.
     pub fn clear(&mut self) {
         *self = Self { floor: self.floor, ..Self::new() };
     }
@@ -175,17 +177,17 @@ impl<T: Copy> Agenda<T> {
         Some(item)
     }
 
-    /// Forgets those who have gone, if they are the most: thousands may come and go before the first
-    /// of them is due. `living` of them are still there.
+    /// Forgets the peers that have gone, if they are the majority: thousands may come and go before the
+    /// first of them is due. `living` is how many peers there are now.
     pub fn tidy(&mut self, living: usize, is_living: impl Fn(T) -> bool) {
         if self.count > 2 * living + KEPT_PLACES {
             self.forget(is_living);
         }
     }
 
-    /// Forgets those who have gone: their places are free.
+    /// Forgets the peers that have gone, and frees their places.
     pub fn forget(&mut self, is_living: impl Fn(T) -> bool) {
-        // In place, for there may be no memory.
+        // In place, because there may be no memory.
         for list in 0..LISTS {
             let mut place = std::mem::replace(&mut self.heads[list], NOBODY);
             while place != NOBODY {
@@ -205,7 +207,7 @@ impl<T: Copy> Agenda<T> {
         if self.is_empty() { None } else { self.heads.iter().position(|head| *head != NOBODY) }
     }
 
-    /// The deadline of which an entry keeps the low half: it lies ahead of the floor.
+    /// The whole deadline, of which an entry keeps the low half: it is never below the floor.
     fn whole(&self, due: u32) -> u64 {
         self.floor + u64::from(due.wrapping_sub(self.floor as u32))
     }
@@ -217,7 +219,7 @@ impl<T: Copy> Agenda<T> {
         self.entries[place as usize].next = std::mem::replace(&mut self.heads[list], place);
     }
 
-    /// The floor rises to the soonest of `list`, the lowest that is not empty.
+    /// Raises the floor to the soonest deadline of `list`, the lowest list that is not empty.
     fn rise(&mut self, list: usize) {
         let mut place = std::mem::replace(&mut self.heads[list], NOBODY);
         let before = self.floor;
@@ -260,7 +262,7 @@ mod tests {
         let due = agenda.next().unwrap();
         assert!(due.since(at(0)) <= FARTHEST && due.since(at(0)) > FARTHEST / 2, "{due:?}");
         assert_eq!(agenda.due(due), Some(ticket(1)));
-        // Months later, 32 bits have gone round more than once.
+        // Months later, 32 bits have wrapped around more than once.
         for month in 2..8u64 {
             let later = at(month * 30 * 24 * 3_600_000);
             agenda.arm(later, ticket(2)).unwrap();
@@ -285,8 +287,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is armed and whenever it is asked: nobody is early, nobody is later than a unit,
-        /// nobody is lost, and the loop is told the right moment to wake.
+        /// Whatever is armed and whenever it is asked: no entry is early, none is more than a unit late,
+        /// none is lost, and the loop gets the right moment to wake.
         #[test]
         fn nobody_is_early_late_or_lost(
             steps in proptest::collection::vec((0u64..40_000, 0u64..3000), 1..300),

@@ -1,15 +1,15 @@
 //! One peer: drain what it sends, flush what it is owed, end for one reason.
 //!
-//! Owns the order of reading and writing, and is the one collector of a connection's end. Knows
-//! neither the table nor the poll, and is generic over the stream, so that a scripted one tests
-//! every path.
+//! Owns the order of reading and writing, and is the one place that reports a connection's end. Knows
+//! neither the table nor the poll, and is generic over the stream, so that a scripted one can test every
+//! path.
 //!
 //! ```text
 //!            FIN read                       all written
 //!   Open ───────────────▶ Ended ─────────────────────────────▶ Closed
 //!    │ close()    all written, FIN sent          peer's FIN, or nothing owed any more
 //!    ├───────▶ Closing ───────────────▶ Lingering ───────────▶ ShutDown
-//!    │ a write or SO_ERROR told why
+//!    │ a write failed, SO_ERROR, or the deadline
 //!    └───────▶ Dying ── what came before the death is still received ──▶ that reason
 //! ```
 
@@ -33,9 +33,9 @@ pub use self::look::{Output, Sign};
 mod look;
 mod wire;
 
-/// How many bytes one peer may move in a turn. Then it is the next one's turn.
+/// How many bytes one peer may move in a turn. Then it yields to the next peer.
 const BUDGET: usize = 256 * 1024;
-/// What a system call takes from the budget, however few bytes it moved.
+/// What a system call takes from the budget at least, however few bytes it moved.
 const LEAST_CHARGE: usize = 4096;
 
 /// Why [`Connection::drive`] came back.
@@ -50,7 +50,7 @@ pub enum Flow {
     Starved,
 }
 
-/// One accepted connection. What its service remembers of it is kept beside the table.
+/// One accepted connection. What its service remembers about the peer is kept beside the table.
 #[derive(Debug)]
 pub struct Connection<S> {
     wire: Wire<S>,
@@ -69,14 +69,14 @@ impl<S: Stream> Connection<S> {
         Self { wire }
     }
 
-    /// Remembers what the kernel announced. True: the connection must be put in the run queue.
+    /// Remembers what the kernel announced. True: the connection must be put in a queue.
     pub fn latch(&mut self, news: Readiness) -> bool {
         trace!("{}: {news:?}", self.wire.peer);
         self.wire.readiness |= news;
         self.enqueue()
     }
 
-    /// True, once, until it has left the queue: that holds each peer once, and none that has departed.
+    /// True if the connection must be put in a queue now: it has not departed, and is in no queue yet.
     pub fn enqueue(&mut self) -> bool {
         !matches!(self.wire.phase, Phase::Departed(_)) && self.wire.place.take()
     }
@@ -84,8 +84,8 @@ impl<S: Stream> Connection<S> {
     /// Reads and writes until both would block, the budget is spent, or the connection ends.
     ///
     /// # Errors
-    /// The connection has ended, for this reason. It is told once: then the connection is never
-    /// driven again, and its place in a queue is taken.
+    /// The connection has ended, for this reason. It is returned once: the connection must not be driven
+    /// again, and must be put in the queue of those that have ended.
     pub fn drive(
         &mut self,
         service: &mut (impl Service<State = ()> + ?Sized),
@@ -130,7 +130,7 @@ impl<S: Stream> Connection<S> {
             Phase::Over(departure) => Err(departure),
             Phase::Departed(_) => Ok(Step::Blocked),
             Phase::Dying(_) | Phase::Lingering => self.read(service, scratch, terms),
-            // Output waits, so input is not read; but a death is heard of all the same.
+            // Output waits, so input is not read; but a dead connection must be noticed all the same.
             _ if wire.outbox.is_some() => {
                 if wire.readiness.has(Readiness::HUNG_UP) {
                     wire.ask_for_error();
@@ -158,7 +158,7 @@ impl<S: Stream> Connection<S> {
     ) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         let result = match wire.phase {
-            // A dead peer may have been paused with its latch clear: its last words are waiting.
+            // Reading may have been paused, with the latch clear, when the peer died: its last input still waits.
             Phase::Dying(_) => wire.stream.read(scratch),
             _ if wire.readiness.has(Readiness::READABLE) => wire.stream.read(scratch),
             _ => return Ok(Step::Blocked),
@@ -176,7 +176,7 @@ impl<S: Stream> Connection<S> {
             },
             Ok(count) => {
                 if count < scratch.len() && !wire.readiness.has(Readiness::MORE_THAN_DATA) {
-                    // The buffer was emptied, and whatever comes next brings an edge of its own.
+                    // The receive buffer is empty, and what comes next brings an edge of its own.
                     wire.readiness.clear(Readiness::READABLE);
                 }
                 if wire.phase != Phase::Lingering {
@@ -200,14 +200,14 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// It is going to be driven, or there was no memory to read it with: what it says is not known yet.
+    /// It is queued to be driven, or the kernel had no memory for the read: input may be waiting unread.
     pub fn may_hold_input(&self) -> bool {
         self.wire.place.is_taken() || self.wire.outbox.is_none() && self.wire.readiness.has(Readiness::READABLE)
     }
 
     /// Asks the service what the time means for this peer, and when to ask again. A peer that has
-    /// sent its FIN will say no more, and one that we are closing has deadlines of its own: neither
-    /// is asked about. Where it ends the connection, this must be driven.
+    /// sent its FIN will send no more, and one that we are closing has deadlines of its own: neither
+    /// is asked about. If the service ends the connection, it must be driven.
     pub fn quiet(&mut self, service: &mut (impl Service<State = ()> + ?Sized), terms: Terms) -> Option<Moment> {
         if self.wire.phase != Phase::Open {
             return None;
@@ -215,8 +215,8 @@ impl<S: Stream> Connection<S> {
         service.quiet(&mut Peer { state: &mut (), line: &mut self.wire, terms })
     }
 
-    /// True, once, when output has to wait for the first time: epoll must be asked to tell when it can
-    /// be written to. What has become true by then is told at once, so no edge is lost.
+    /// True, once, when output has to wait for the first time: epoll must be asked to announce when the
+    /// socket can be written to. If it already can by then, epoll announces it at once: no edge is lost.
     pub fn wants_to_hear_of_room(&mut self) -> bool {
         let waits = self.wire.outbox.is_some() && !self.is_ending();
         let wants = waits && !self.wire.readiness.has(Readiness::ROOM_IS_ANNOUNCED);
@@ -226,7 +226,7 @@ impl<S: Stream> Connection<S> {
         wants
     }
 
-    /// It is dead or over, and only has to be driven for the last time.
+    /// It is dead or over, and only its departure is left.
     pub fn is_ending(&self) -> bool {
         self.wire.phase.is_ending()
     }
@@ -236,7 +236,7 @@ impl<S: Stream> Connection<S> {
         self.wire.close();
     }
 
-    /// Ends it now, whatever is outstanding. True if output was still waiting: it is lost.
+    /// Ends it now, whatever is outstanding. True if the peer had not acknowledged all output.
     pub fn cut(&mut self) -> bool {
         if matches!(self.wire.phase, Phase::Departed(_)) {
             return false;
@@ -246,19 +246,19 @@ impl<S: Stream> Connection<S> {
         lost
     }
 
-    /// Ends it now, for a reason of ours. The next [`Connection::drive`] tells it.
+    /// Ends it now, for a reason of ours, which the next [`Connection::drive`] returns.
     pub fn refuse(&mut self, departure: Departure) {
         self.wire.phase = Phase::Over(departure);
     }
 
-    /// Our FIN is sent and the peer's is waited for. No edge tells when ours was acknowledged, so
+    /// Our FIN is sent, and the peer's has not come yet. No edge announces that ours was acknowledged, so
     /// the port asks [`Connection::has_delivered`] from time to time.
     pub fn lingers(&self) -> bool {
         self.wire.phase == Phase::Lingering
     }
 
-    /// Whether the kernel has nothing more to deliver. A peer that has everything and does not
-    /// close is not waited for.
+    /// Whether the kernel has nothing more to deliver. We do not wait for a peer that has everything and
+    /// does not close.
     pub fn has_delivered(&self) -> bool {
         self.wire.stream.info().is_none_or(|info| !info.owes())
     }
@@ -268,7 +268,7 @@ impl<S: Stream> Connection<S> {
         self.wire.let_go(departure);
     }
 
-    /// Why it has ended, if that was told.
+    /// Why it has ended, once [`Connection::drive`] has returned that.
     pub fn departure(&self) -> Option<Departure> {
         if let Phase::Departed(departure) = self.wire.phase { Some(departure) } else { None }
     }
@@ -278,12 +278,12 @@ impl<S: Stream> Connection<S> {
         self.wire.outbox.as_ref().map_or(0, Outbox::footprint)
     }
 
-    /// There was no memory to remember one of its deadlines with.
+    /// Notes that there was no memory to remember one of its deadlines.
     pub fn forget(&mut self) {
         self.wire.readiness |= Readiness::FORGOTTEN;
     }
 
-    /// True, once, if so.
+    /// True, once, after [`Connection::forget`].
     pub fn was_forgotten(&mut self) -> bool {
         let was = self.wire.readiness.has(Readiness::FORGOTTEN);
         self.wire.readiness.clear(Readiness::FORGOTTEN);

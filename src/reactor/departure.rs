@@ -1,6 +1,6 @@
-//! Why a connection ended: one value, told once.
+//! Why a connection ended: one value, reported once.
 //!
-//! Owns the reading of a connection's errno; nobody else looks at one. Knows no socket.
+//! Owns the meaning of a connection's errno. Knows no socket.
 
 use std::fmt;
 use std::io;
@@ -15,42 +15,43 @@ use crate::tcp_info::TcpInfo;
 /// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Departure {
-    /// The peer closed, and was given all that it was owed (FIN).
+    /// The peer closed (FIN), and everything that it was owed was written.
     Closed,
     /// The peer reset the connection, or no longer took what we wrote (ECONNRESET, EPIPE).
     Reset,
     /// The deadline passed: keepalive probes were not answered (ETIMEDOUT).
     ProbesUnanswered,
-    /// The deadline passed: data were sent and not acknowledged (ETIMEDOUT).
+    /// The deadline passed: data were sent and not acknowledged (ETIMEDOUT, or found by the loop).
     DataUnacknowledged,
-    /// The deadline passed: the window stayed shut (ETIMEDOUT).
+    /// The deadline passed: the window stayed shut (ETIMEDOUT, or found by the loop).
     WindowShut,
-    /// The deadline passed, and the path had said why: a soft error from an ICMP message or from the
-    /// neighbour table (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED and their kin).
+    /// The deadline passed, and the network had reported why: a soft error from an ICMP message or from the
+    /// neighbour table (EHOSTUNREACH, ENETUNREACH, ECONNREFUSED and the like).
     Unreachable(Cause),
     /// The kernel answers, the program does not: nothing came back in time (a service's heartbeat).
     Unresponsive,
-    /// The peer lives, but its output has not moved for the time that was set for that.
+    /// The peer lives, but its output has not moved for the time that the port's limits allow.
     Stalled,
-    /// It was the most idle one when there was no room for a newcomer.
+    /// It had been idle longest when there was no room for a newcomer.
     Evicted,
     /// It was refused: there was no room.
     Full,
-    /// It was refused: there were as many from its address as may be.
+    /// It was refused: there were as many from its address as are allowed.
     TooManyFromAddress,
     /// We shut it down, in an orderly way or at the end of the grace time.
     ShutDown,
-    /// It was refused by a limit: more output waited than the outbox may hold.
+    /// It was let go: more output would have waited than its outbox may hold.
     OutboxFull,
-    /// The outboxes of all peers together took as much memory as they may, and its own was among the largest.
+    /// The outboxes of all peers together took nearly all the memory that they may, and its own was among the
+    /// largest; or its output did not fit in what was left.
     MemoryLimit,
-    /// It was refused for want of memory: for its output, or for its place in epoll.
+    /// There was no memory for its output, or for its place in epoll.
     OutOfMemory,
     /// Any other error of the connection.
     Failed(Cause),
 }
 
-/// The errno of a departure, in two bytes that stand anywhere: every slot has room for one.
+/// The errno of a departure, in two unaligned bytes, for which every slot has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause([u8; 2]);
 
@@ -61,7 +62,7 @@ impl From<Errno> for Cause {
 }
 
 impl Departure {
-    /// How many reasons are counted apart.
+    /// How many reasons are counted separately.
     pub const REASONS: usize = 16;
 
     /// The reasons in the order of [`Departure::index`], as a person reads them.
@@ -84,8 +85,8 @@ impl Departure {
         "failed",
     ];
 
-    /// Reads the error of a connection. A time-out is told apart by what the kernel was doing when
-    /// it gave up: retransmitting, probing a shut window, or probing an idle peer.
+    /// Turns the error of a connection into a reason. A time-out is classified by what the kernel was doing
+    /// when it gave up: retransmitting, probing a shut window, or probing an idle peer.
     pub fn of(error: &io::Error, info: impl FnOnce() -> Option<TcpInfo>) -> Self {
         match Errno::from_io_error(error) {
             Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => Self::Reset,
@@ -110,12 +111,12 @@ impl Departure {
         }
     }
 
-    /// The kernel is short of memory, and the connection is as well as it was.
+    /// The kernel is short of memory; nothing is wrong with the connection.
     pub fn is_want_of_memory(error: &io::Error) -> bool {
         matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOBUFS))
     }
 
-    /// Where this reason is counted: below [`Departure::REASONS`].
+    /// The index at which this reason is counted, below [`Departure::REASONS`].
     pub fn index(self) -> usize {
         match self {
             Self::Closed => 0,
@@ -150,14 +151,14 @@ impl fmt::Display for Departure {
     }
 }
 
-/// All that is told of a connection when it has gone.
+/// Everything that is reported about a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Farewell {
     pub peer: SocketAddr,
     pub departure: Departure,
-    /// From its accept to its end.
+    /// From its accept until its slot was reaped.
     pub connected: Duration,
-    /// The kernel's figures at the end; asked for only where somebody listens (level `debug`).
+    /// The kernel's figures at the end; asked for only if they are logged (level `debug`).
     pub info: Option<TcpInfo>,
 }
 

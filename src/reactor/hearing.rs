@@ -1,35 +1,35 @@
-//! By when everything that had come was heard.
+//! The moment up to which the loop has heard all peers.
 //!
 //! Silence must not be judged by a clock that is ahead of what was read: a loop that was stopped, or whose batch of
-//! events was full, has not yet heard who spoke meanwhile. Owns the loop's clock and that judgement; knows no event and
-//! no peer, only how many events came.
+//! events was full, has not yet heard the peers that spoke meanwhile. Owns the loop's clock and that judgement; knows
+//! no event and no peer, only how many events came.
 
 use std::time::Duration;
 
 use crate::reactor::BATCH;
 use crate::reactor::timers::{Clock, Moment};
 
-/// A turn that comes so much later than it should was held up from outside: stopped, frozen, or with
-/// its whole machine.
+/// A turn that comes this much later than it should was held up from outside: the process was stopped
+/// or frozen, or the whole machine was.
 const HELD_UP: Duration = Duration::from_secs(1);
-/// Then nobody's silence is judged for so long: where the kernel was held up, too, what was sent
+/// After that, no silence is judged for this long: if the kernel was held up, too, what was sent
 /// meanwhile is still on its way.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// See the head of this file.
+/// The loop's clock, and the moment up to which all peers were heard.
 #[derive(Debug)]
 pub struct Hearing {
     pub clock: Clock,
     /// When this turn woke.
     pub now: Moment,
-    /// All that had come by then was latched.
+    /// Everything that had come by this moment was latched.
     pub heard: Moment,
     /// When the wait began, or earlier; and when it was to end.
     asked: Moment,
     until: Moment,
-    /// Since when the batches have been full, and how many events they held.
+    /// If the batches are full: since when, and how many events they have held.
     sweep: Option<(Moment, usize)>,
-    /// It was held up: nobody's silence is judged before.
+    /// After the loop was held up: no silence is judged before this moment.
     settled: Moment,
 }
 
@@ -66,12 +66,12 @@ impl Hearing {
         self.now = self.look_at_the_clock(self.until);
     }
 
-    /// A wait has told of `count` events, which were latched; `connected` peers there are.
+    /// A wait has returned `count` events, which were latched; there are `connected` peers.
     pub fn hear(&mut self, count: usize, connected: impl FnOnce() -> usize) {
         let mut heard = self.asked;
         if count == BATCH {
-            // The kernel tells of all in turn: who was ready at first is told of before anybody is told
-            // of twice.
+            // The kernel reports ready peers in rotation: a peer that was ready at the start is reported
+            // before any peer is reported twice.
             let (began, told) = self.sweep.get_or_insert((self.asked, 0));
             *told += BATCH;
             if *told < connected() + BATCH {
@@ -88,7 +88,7 @@ impl Hearing {
         }
     }
 
-    /// What the time is, which was to be `expected`. If the loop was held up, the kernel may have been, too.
+    /// Reads the clock, which should be at `expected`. If the loop was held up, the kernel may have been, too.
     fn look_at_the_clock(&mut self, expected: Moment) -> Moment {
         let now = self.clock.now();
         if expected + HELD_UP < now {

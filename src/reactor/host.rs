@@ -1,7 +1,7 @@
-//! A service and what it remembers of its peers, behind one face for all services.
+//! A service and what it remembers of its peers, behind one interface for all services.
 //!
-//! Owns the states, by slot, beside the port's table. So a port is the same for every service, and its
-//! code is in the program once, however many services there are.
+//! Owns the states, by slot, beside the port's table. So a port has the same type for every service, and
+//! its code is in the program once, however many services there are.
 
 use std::collections::TryReserveError;
 
@@ -13,19 +13,19 @@ use crate::reactor::timers::Moment;
 /// An empty table of more states than this is given back to the system.
 const KEPT_STATES: usize = 1024;
 
-/// A service as its port sees it. The peer's slot is in the terms of each call.
+/// A service as its port sees it. The terms of each call carry the peer's slot.
 pub(super) trait Hosted: Service<State = ()> {
-    /// Asks for the memory that an arrival in this slot needs.
+    /// Allocates the memory that an arrival in this slot needs.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no memory for it.
     fn reserve(&mut self, slot: u32) -> Result<(), TryReserveError>;
 
     /// The peer in this slot has gone.
     fn depart(&mut self, slot: u32, farewell: &Farewell);
 }
 
-/// See the head of this file.
+/// A service, with the states of its peers.
 pub(super) struct Host<V: Service> {
     service: V,
     states: States<V::State>,
@@ -82,8 +82,8 @@ impl<V: Service> Hosted for Host<V> {
     }
 }
 
-/// What is remembered of each peer. States without a size are all alike, so they are only counted: they
-/// take no memory.
+/// What is remembered of each peer. States of size zero are all alike, so they are only counted and take
+/// no memory.
 struct States<T> {
     by_slot: Vec<Option<T>>,
     alike: Vec<T>,

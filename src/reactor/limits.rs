@@ -1,6 +1,6 @@
 //! Limits that keep one peer from hurting the others.
 //!
-//! Owns what may be set, and how many connections an address has. Knows no connection.
+//! Owns which values may be set, and how many connections each address has. Knows no connection.
 
 use std::collections::HashMap;
 use std::collections::TryReserveError;
@@ -21,11 +21,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many bytes of output may wait for one peer, 256 KiB if it is not set. No more than half of it
-    /// is read at once, so that what is answered with no more than came always fits.
+    /// How many bytes of output may wait for one peer; 256 KiB by default. No more than half of it is read
+    /// at once, so that an answer that is no longer than the input always fits.
     ///
     /// # Errors
-    /// Less than 4 KiB, of which nothing could be read, or more than 1 GiB.
+    /// Less than 4 KiB, which leaves too little to read at once, or more than 1 GiB.
     pub fn with_max_output(self, bytes: usize) -> Result<Self, Unfit> {
         if !(4 << 10..=1 << 30).contains(&bytes) {
             let because = "4K to 1024M is wanted: bytes, or with K or M behind them";
@@ -34,7 +34,7 @@ impl Limits {
         Ok(Self { max_output: bytes, ..self })
     }
 
-    /// A living peer whose output has not moved for so long is let go; `None`, if it is not set: never.
+    /// A living peer whose output has not moved for this long is let go; `None`, the default: never.
     ///
     /// # Errors
     /// Less than 10 ms, or more than 40 days.
@@ -42,7 +42,7 @@ impl Limits {
         Ok(Self { stalled: time.map(|time| waiting_time("stalled", time)).transpose()?, ..self })
     }
 
-    /// What becomes of a newcomer for whom there is no room: it waits, if nothing else is set.
+    /// What to do with a newcomer when there is no room; by default it waits.
     pub fn with_when_full(self, when_full: WhenFull) -> Self {
         Self { when_full, ..self }
     }
@@ -66,36 +66,36 @@ impl Default for Limits {
     }
 }
 
-/// What becomes of a newcomer for whom there is no room.
+/// What to do with a newcomer when there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
-    /// It waits in the backlog until another one departs.
+    /// It waits in the backlog until a peer departs.
     Wait,
     /// It is closed with a reset.
     Refuse,
-    /// The peer that has moved no data for the longest time goes; if none has been idle for a
+    /// The peer that has moved no data for the longest time is let go; if none has been idle for a
     /// second, the newcomer is refused.
     EvictOldestIdle,
 }
 
-/// How many connections each address has: an IPv4 address, or the /64 of an IPv6 address, for that
-/// is what one machine may well have all of.
+/// How many connections each address has: an IPv4 address, or the /64 of an IPv6 address, because one
+/// machine may well have a whole /64.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses(Option<Counts>);
 
 #[derive(Clone, Debug)]
 struct Counts {
     most: usize,
-    /// Hashed with a secret, so nobody can choose addresses that collide. The secret is asked of the
-    /// kernel, so there is no table where there is no limit.
+    /// Hashed with a secret, so that nobody can choose addresses that collide. To get the secret takes a
+    /// system call, so there is no table without a limit.
     connected: HashMap<Network, usize>,
 }
 
 impl Addresses {
-    /// So many may come from each, and none has come so far; `None`: as many as there is room for.
+    /// At most `most` connections from each address, with none counted yet; `None`: no limit.
     ///
     /// # Errors
-    /// None at all: nobody could ever come.
+    /// The limit is 0, so no peer could ever connect.
     pub fn limited(most: Option<usize>) -> Result<Self, Unfit> {
         if most == Some(0) {
             let because = "nobody could ever come; 1 is the least".to_string();
@@ -169,7 +169,7 @@ mod tests {
         for _ in 0..2 {
             addresses.arrive("192.0.2.1:1".parse().unwrap());
         }
-        // A dual-stack listener's mapped addresses are IPv4's.
+        // A mapped address, which a dual-stack listener reports, counts as the IPv4 address.
         assert!(!addresses.admits(address("::ffff:192.0.2.1")));
         assert!(addresses.admits(address("::ffff:192.0.2.2")));
         addresses.depart(address("::ffff:192.0.2.1"));

@@ -1,4 +1,4 @@
-//! The listening socket, and the options that what it accepts inherits.
+//! The listening socket, and the options that accepted sockets inherit from it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use crate::keepalive::{Keepalive, Unfit, unfit};
 use crate::reactor::limits::Limits;
 
-/// What was made of a [`Listen`].
+/// Where a port really listens, and with which keepalive.
 #[derive(Clone, Debug)]
 pub struct Listening {
     /// With the port that the kernel chose, if it was asked to (port 0).
     pub address: SocketAddr,
-    /// As this kernel can keep it: see [`Keepalive::apply`].
+    /// As far as this kernel supports it: see [`Keepalive::apply`].
     pub keepalive: Keepalive,
 }
 
@@ -36,11 +36,11 @@ impl Listen {
         Self { address, backlog: 4096, reuse_port: false, only_v6: false, keepalive, limits }
     }
 
-    /// Connections that the kernel completes before they are accepted, at most
+    /// How many connections the kernel completes before they are accepted, at most
     /// (`net.core.somaxconn` may allow fewer).
     ///
     /// # Errors
-    /// None, or more than 2147483647: listen(2) takes no such number.
+    /// 0, or more than 2147483647, which listen(2) cannot take.
     pub fn backlog(self, most: u32) -> Result<Self, Unfit> {
         if most == 0 || i32::try_from(most).is_err() {
             let because = format!("a whole number from 1 to {} is wanted", i32::MAX);
@@ -54,7 +54,7 @@ impl Listen {
         Self { reuse_port, ..self }
     }
 
-    /// An IPv6 listener takes no IPv4 peers (IPV6_V6ONLY); else it is dual-stack.
+    /// If true, an IPv6 listener takes no IPv4 peers (IPV6_V6ONLY); otherwise it is dual-stack.
     pub fn only_v6(self, only_v6: bool) -> Self {
         Self { only_v6, ..self }
     }
@@ -70,7 +70,7 @@ impl Listen {
     /// Makes the socket, with every option set before the first peer can connect.
     ///
     /// # Errors
-    /// What socket(2), setsockopt(2), bind(2) and listen(2) say.
+    /// Those of socket(2), setsockopt(2), bind(2) and listen(2).
     pub(super) fn open(&mut self) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -86,7 +86,7 @@ impl Listen {
         Ok(TcpListener::from_std(socket.into()))
     }
 
-    /// What accepted sockets are to have. Linux copies it from the listener.
+    /// Sets the options that accepted sockets are to have. Linux copies them from the listener.
     pub(super) fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         // Urgent data stay in the stream, where they are counted and kept in order.

@@ -1,20 +1,20 @@
-//! How much memory all outboxes together take, and may.
+//! How much memory all outboxes together take, and may take.
 //!
-//! Owns the sum and what follows from it; knows no connection. The sum is kept as outboxes change, so that a
-//! write costs an addition. Who owes most is looked for only when the sum is near its bound.
+//! Owns the sum and what follows from it; knows no connection. The sum is updated as outboxes change, so that a
+//! write costs an addition. The largest outboxes are searched for only when the sum is near its bound.
 //!
 //! ```text
 //!   0                          ½               ¾      ⅞      bound
 //!   ├──────────────────────────┼───────────────┼──────┼──────┤
-//!   │ as much is read at once  │ less and less is     │ the largest go, until ¾ are left:
-//!   │ as the port allows       │ read at once         │ `memory limit`
+//!   │ as much is read at once  │ less and less is     │ the largest are let go, until the sum
+//!   │ as the port allows       │ read at once         │ is down to ¾: `memory limit`
 //! ```
 //!
-//! Whoever has an outbox is not read in any case. What shrinks is how much a peer may bring that has none yet,
-//! so that thousands of them share what is left, instead of a few taking it.
+//! A peer with waiting output is not read anyway. What shrinks is how much is read at once from a peer without, so
+//! that thousands of them share what is left, instead of a few taking it.
 //!
-//! In a cgroup the bound follows what that has left: the kernel counts its own share, sockets and what waits in
-//! them, against the same limit, and kills the process when there is none left.
+//! In a cgroup the bound follows what the cgroup has left: the kernel counts its own share, sockets and what waits
+//! in them, against the same limit, and kills the process when nothing is left.
 
 use log::warn;
 
@@ -25,39 +25,39 @@ use crate::reactor::SCRATCH;
 use crate::reactor::timers::Moment;
 use std::time::Duration;
 
-/// The least that all outboxes together may be allowed.
+/// The lowest limit for all outboxes together.
 const LEAST: usize = 1 << 20;
-/// However near the bound is, so much is read at once: who answers no more than came takes little by it.
+/// This much is read at once however near the bound is: an answer that is no longer than the input takes little.
 const LEAST_PORTION: usize = 512;
-/// After so many arrivals the cgroup is asked what it has left: its sockets count, too.
+/// After this many arrivals the cgroup is asked what it has left: their sockets count, too.
 const ARRIVALS: u32 = 64;
-/// What was freed is given back when so much of it has lain idle for so long.
+/// Freed memory is given back to the system when this much of it has lain idle for the time `IDLE`.
 const WORTH_GIVING_BACK: usize = 1 << 20;
 const IDLE: Duration = Duration::from_secs(1);
-/// How long nothing more is said of the bound.
+/// How long the warning about the bound is not repeated.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// See the head of this file.
+/// The memory that all outboxes together take, and its bound.
 #[derive(Debug)]
 pub struct Memory {
     limit: usize,
-    /// By what the cgroup has left; the limit at most.
+    /// The limit, or less if the cgroup has less left.
     bound: usize,
     held: usize,
     gauge: Option<Gauge>,
-    /// By how much outboxes have grown, and how many peers have come, since the cgroup was asked.
+    /// By how much outboxes have grown, and how many peers have arrived, since the cgroup was last asked.
     grown: usize,
     arrived: u32,
-    /// The cgroup has so little left that nobody can be let in.
+    /// The cgroup has so little left that no peer can be accepted.
     short: bool,
-    /// The most that was held since memory was given back.
+    /// The most that was held since memory was last given back.
     peak: usize,
     give_back_at: Option<Moment>,
     told: Option<Moment>,
 }
 
 impl Memory {
-    /// A quarter of what the machine, or the cgroup, or the limits of the process allow.
+    /// A quarter of what the machine, the cgroup and the limits of the process allow.
     pub fn of(machine: Machine) -> Self {
         let limit = (machine.memory / 4).max(LEAST);
         Self {
@@ -95,7 +95,7 @@ impl Memory {
         self.bound.saturating_sub(self.held)
     }
 
-    /// How much may be read of a peer at once.
+    /// How much may be read from a peer at once.
     pub fn portion(&self) -> usize {
         let full = self.bound / 8 * 3;
         let left = self.left().saturating_sub(self.bound / 8);
@@ -114,7 +114,7 @@ impl Memory {
         }
     }
 
-    /// A peer is about to come: its socket counts against the cgroup, too.
+    /// Whether one more peer can be accepted: its socket counts against the cgroup, too.
     pub fn has_room_for_a_peer(&mut self) -> bool {
         self.arrived += 1;
         if self.short || self.arrived >= ARRIVALS {
@@ -133,20 +133,20 @@ impl Memory {
         }
     }
 
-    /// How much the largest outboxes must give up; mostly nothing.
+    /// How much the largest outboxes must give up; usually nothing.
     pub fn excess(&self) -> usize {
         let bound = self.bound;
         if self.held > bound - bound / 8 { self.held - (bound - bound / 4) } else { 0 }
     }
 
-    /// So many were let go for it.
+    /// Logs that this many peers were let go for it.
     pub fn relieved(&mut self, now: Moment, count: usize) {
         if count > 0 && self.told.is_none_or(|told| now.since(told) >= QUIET) {
             self.told = Some(now);
             let (held, bound) = (self.held >> 10, self.bound >> 10);
             warn!(
-                "output that waits takes {held} of {bound} KiB that there are for all peers: {count} of those for \
-                 whom most waits are let go"
+                "waiting output of all peers takes {held} of {bound} KiB: {count} of the peers with the largest \
+                 outboxes are let go"
             );
         }
     }
@@ -156,7 +156,8 @@ impl Memory {
         self.give_back_at
     }
 
-    /// The C library keeps what is freed, for whoever asks next. Nobody does after a crowd has gone.
+    /// The C library keeps freed memory for the next allocations. After a crowd has gone there are none, so
+    /// what has lain idle for a while is given back to the system.
     pub fn give_back(&mut self, now: Moment) {
         if self.held > self.peak / 2 || self.peak - self.held < WORTH_GIVING_BACK {
             self.give_back_at = None;
@@ -173,11 +174,11 @@ impl Default for Memory {
     }
 }
 
-/// How much outboxes of each size take together, by powers of two: enough to know who is large.
+/// How much the outboxes of each size take together, by powers of two: enough to know which are large.
 #[derive(Debug)]
 pub struct Sizes {
     taken: [usize; usize::BITS as usize],
-    /// By those that are let go already.
+    /// Taken by peers that are ending already.
     going: usize,
 }
 
@@ -191,20 +192,20 @@ impl Sizes {
     }
 }
 
-/// Who is to be let go.
+/// Which peers are to be let go.
 #[derive(Debug)]
 pub struct Relief {
-    /// Outboxes that take less than this stay.
+    /// Peers whose outbox takes less than this stay.
     pub least: usize,
     /// How much is still to be given up.
     pub excess: usize,
-    /// Only those whose output has not moved for a while.
+    /// Only peers whose output has not moved for a while are let go.
     pub only_stuck: bool,
     pub count: usize,
 }
 
 impl Relief {
-    /// The largest that together take as much as must be given up, by a look at all of them.
+    /// The largest outboxes that together take as much as must be given up; `weigh` adds all of them.
     pub fn of(excess: usize, weigh: impl FnOnce(&mut Sizes)) -> Self {
         let mut sizes = Sizes { taken: [0; usize::BITS as usize], going: 0 };
         weigh(&mut sizes);
@@ -217,7 +218,7 @@ impl Relief {
         Self { least: 1 << large.unwrap_or(0), excess, only_stuck: true, count: 0 }
     }
 
-    /// This one goes.
+    /// A peer whose outbox takes `held` is let go.
     pub fn take(&mut self, held: usize) {
         self.excess = self.excess.saturating_sub(held);
         self.count += 1;
@@ -234,7 +235,7 @@ mod tests {
         memory
     }
 
-    /// Peers that never read, as many as like to come: they share what there is, and nothing is over the bound.
+    /// Peers that never read, however many arrive: they share what there is, and the bound is never exceeded.
     #[test]
     fn what_is_read_at_once_shrinks_with_what_is_left() {
         let mut memory = memory(16 << 20);

@@ -1,7 +1,7 @@
-//! The loop: one thread, one `poll`, and whatever there is to drive.
+//! The loop: one thread, one `poll`, and the sources that it drives.
 //!
-//! Owns the poll, the sources and the order of a turn. Knows no argument and nothing of what the
-//! services do.
+//! Owns the poll, the sources and the order of a turn. Knows nothing of the command line or of what
+//! the services do.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -68,7 +68,7 @@ mod tests;
 
 /// How many events are fetched at once.
 const BATCH: usize = 1024;
-/// A slot's number has 32 bits, and there is a way beyond the limit for a few.
+/// A slot's number has 32 bits, and a few peers may be connected beyond the limit.
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
 /// How often in a row `poll` may fail before the loop gives up.
 const POLL_TRIES: u32 = 16;
@@ -78,7 +78,7 @@ const POLL_TRIES: u32 = 16;
 pub enum Ending {
     /// It was asked to stop, and every peer was shut down.
     Orderly,
-    /// It was asked twice. This many peers were cut off.
+    /// It was asked to stop a second time. This many peers were cut off.
     Aborted { cut_off: usize },
 }
 
@@ -91,7 +91,7 @@ pub struct Reactor {
     hearing: Hearing,
     capacity: Capacity,
     requests: Vec<Request>,
-    /// When the first of the sources has something to do by the clock, as it was before the wait.
+    /// The soonest deadline that was known before the wait.
     due: Moment,
     /// The batch of events was full.
     crowded: bool,
@@ -101,16 +101,16 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// A loop for at most `limit` connections, over all of its ports. There is no room for more than
-    /// 2147483647: whoever asks for more gets so many.
+    /// A loop for at most `limit` connections, over all of its ports. A limit above 2147483647 is
+    /// reduced to that.
     ///
     /// # Errors
-    /// `InvalidInput`: the limit is 0, and nobody could ever come. Else epoll_create1(2) says why.
+    /// `InvalidInput`: the limit is 0, so no peer could ever connect. Otherwise the error of epoll_create1(2).
     pub fn new(limit: usize) -> io::Result<Self> {
         if limit == 0 {
             return Err(unfit("max-connections", "0".to_string(), "1 is the least".to_string()).into());
         }
-        // First of all, while the heap has no room for it: see malloc.rs.
+        // Allocated first, while the heap has no free room for it, so that it is mapped: see malloc.rs.
         let scratch = Scratch::new();
         Ok(Self {
             poll: Poll::new()?,
@@ -128,8 +128,8 @@ impl Reactor {
         })
     }
 
-    /// Refuses peers of which there are so many from one address already, over all ports: an IPv4
-    /// address, or the /64 of an IPv6 address. Whoever is connected already counts, and stays.
+    /// Refuses a peer if there are `most` from its address already, over all ports: from its IPv4
+    /// address, or the /64 of its IPv6 address. Peers that are already connected count, and stay.
     ///
     /// # Errors
     /// `InvalidInput`: the limit is 0. `OutOfMemory`: the addresses cannot be counted; nothing has changed.
@@ -151,9 +151,9 @@ impl Reactor {
         Ok(())
     }
 
-    /// How much memory output that waits may take, in bytes, for all peers together; if it is not set, a quarter
-    /// of what the machine has, or the cgroup, or what the process's own limits allow. Near it, less is
-    /// read at once; then those go for whom most waits ([`Departure::MemoryLimit`]).
+    /// How much memory waiting output may take, in bytes, for all peers together. The default is a quarter of what
+    /// the machine, the cgroup or the process's own limits allow, whichever is least. Near the limit, less is read
+    /// at once; then the peers with the most waiting output are let go ([`Departure::MemoryLimit`]).
     ///
     /// # Errors
     /// Less than 1 MiB.
@@ -161,12 +161,12 @@ impl Reactor {
         self.capacity.memory.set_limit(bytes)
     }
 
-    /// What [`Reactor::limit_memory`] says, or what stands for it.
+    /// The limit that [`Reactor::limit_memory`] has set, or the default.
     pub fn memory_limit(&self) -> usize {
         self.capacity.memory.limit()
     }
 
-    /// Listens, and serves every peer that comes.
+    /// Listens, and serves every peer that connects.
     ///
     /// # Errors
     /// The listener cannot be made: [`io::ErrorKind::AddrInUse`] and the like.
@@ -184,8 +184,8 @@ impl Reactor {
         listening.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Stops at SIGTERM and SIGINT, within `grace`. SIGUSR1 logs the figures. What else would end the
-    /// process and is sent by habit, as SIGHUP is, is logged, and nothing is done: see
+    /// Stops at SIGTERM and SIGINT, within `grace`. SIGUSR1 logs the figures. Other signals that would end
+    /// the process and are sent by habit, such as SIGHUP, are logged and otherwise ignored: see
     /// [`Signals::open_and_outlive_the_others`].
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl Reactor {
     /// Adds a source, which registers what it waits for under the names that it is given.
     ///
     /// # Errors
-    /// What `open` says; `OutOfMemory` at the 257th source.
+    /// Those of `open`; `OutOfMemory` at the 257th source.
     pub fn add<S: Source + 'static>(&mut self, open: impl FnOnce(&Registry, Names) -> io::Result<S>) -> io::Result<()> {
         if self.sources.len() == Names::SOURCES {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, "a loop has at most 256 sources"));
@@ -210,7 +210,7 @@ impl Reactor {
     /// Turns until it is asked to stop and every peer is gone.
     ///
     /// # Errors
-    /// `poll` cannot work. No error of a connection or a listener ends the loop.
+    /// `poll` keeps failing. No error of a connection or a listener ends the loop.
     pub fn run(&mut self) -> io::Result<Ending> {
         loop {
             self.turn()?;
@@ -223,7 +223,7 @@ impl Reactor {
     /// One turn: wait, latch, drive, accept, expire, reap.
     ///
     /// # Errors
-    /// `poll` cannot work.
+    /// `poll` keeps failing.
     pub fn turn(&mut self) -> io::Result<()> {
         let is_heard = self.wait()?;
         let count = self.latch();
@@ -252,8 +252,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False:
-    /// it told nothing, not even that nothing came.
+    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False if
+    /// the wait failed: then it is not even known whether anything came.
     fn wait(&mut self) -> io::Result<bool> {
         let timeout = self.timeout();
         match timeout {
@@ -273,7 +273,7 @@ impl Reactor {
                 self.failures = 0;
                 return Ok(true);
             }
-            // SIGCONT ends a wait like this, and the events that came meanwhile are told in the next one.
+            // SIGCONT ends a wait like this. The next wait returns the events that came meanwhile.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) if self.failures < POLL_TRIES => {
                 self.events.clear();
@@ -288,7 +288,7 @@ impl Reactor {
     /// How long to sleep: not at all while work is left, for ever if nothing is due.
     fn timeout(&mut self) -> Option<Duration> {
         if self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
-            // What is due meanwhile is not known: it is looked for.
+            // The soonest deadline is not computed here, so every source is asked to expire what is due.
             self.due = Moment::default();
             self.hearing.does_not_wait();
             return Some(Duration::ZERO);
@@ -299,8 +299,8 @@ impl Reactor {
         self.hearing.waits_until(deadline)
     }
 
-    /// Hands each event to its source, and says how many there were. Nothing is done yet, so no event can
-    /// meet what another one has changed.
+    /// Hands each event to its source, and returns how many there were. Sources only remember them, so no
+    /// event can find a state that another one has changed.
     fn latch(&mut self) -> usize {
         let mut count = 0;
         for event in &self.events {
@@ -317,7 +317,7 @@ impl Reactor {
         if self.requests.is_empty() && !self.stopping {
             return;
         }
-        // Kept for its memory.
+        // Put back below, so that its memory is used again.
         let mut requests = std::mem::take(&mut self.requests);
         for request in requests.drain(..) {
             match request {

@@ -2,18 +2,18 @@
 
 use crate::malloc;
 
-/// How many bytes may wait for one peer. More than the loop's scratch buffer, so that a service
-/// that answers no more than it was sent can never fill it.
+/// How many bytes may wait for one peer by default. More than the loop's scratch buffer, so that a
+/// service whose answers are no longer than its input can never fill it.
 pub const OUTBOX_LIMIT: usize = 256 * 1024;
 
-/// Memory is asked for in these steps, so that what comes in small pieces is not moved for each of them.
+/// Memory is allocated in these steps, so that output that comes in small pieces is not moved for each of them.
 const STEP: usize = 64;
 const PAGE: usize = 4096;
-/// What the C library and we keep with the bytes.
+/// What the C library keeps with each allocation, at most.
 const HEAD: usize = 16;
 
-/// Bytes that wait. It exists only while some do, and takes eight bytes of the peer's slot: a box of one,
-/// because that is a box that can be refused.
+/// Bytes that wait. It exists only while some do, and takes eight bytes of the peer's slot: a boxed array of
+/// one, because that can be allocated in a way that may fail.
 #[derive(Debug)]
 pub struct Outbox(Box<[Waiting; 1]>);
 
@@ -66,12 +66,12 @@ impl Outbox {
         footprint_of(self.0[0].bytes.capacity())
     }
 
-    /// How many bytes may wait at least in so much memory.
+    /// How many bytes of output fit in this much memory at least.
     pub fn fits_in(memory: usize) -> usize {
         memory.saturating_sub(footprint_of(PAGE))
     }
 
-    /// How much it would take at most if so many bytes came in addition.
+    /// How much memory `outbox` would take at most after this many bytes more.
     pub fn footprint_with(outbox: Option<&Self>, more: usize) -> usize {
         let had = outbox.map_or(0, |outbox| outbox.0[0].bytes.capacity());
         let waiting = outbox.map_or(0, |outbox| outbox.waiting().len());

@@ -37,18 +37,18 @@ mod door;
 
 /// What a peer is registered for from its arrival on.
 const INTEREST: Interest = Interest::READABLE.add(Interest::PRIORITY);
-/// How many of those that may have ended are driven in a turn, when the others were.
+/// How many peers that may have ended are driven in a turn, after the others.
 const LEAVING_BUDGET: usize = 64;
-/// How many sockets are closed in a turn: closing is the dearest thing that a turn does.
+/// How many sockets are closed in a turn: closing is the most expensive thing that a turn does.
 const REAP_BUDGET: usize = 16;
 /// How often a lingering connection is asked whether its peer has everything.
 const LINGER_CHECK: Duration = Duration::from_millis(50);
-/// How long a connection waits that the kernel had no memory for.
+/// How long a connection waits before it is tried again after the kernel had no memory for it.
 const STARVED_PAUSE: Duration = Duration::from_millis(100);
 /// An empty table of more slots than this is given back to the system.
 const KEPT_SLOTS: usize = 1024;
 
-/// See the head of this file.
+/// A listener, its peers and their service.
 pub struct Port {
     service: Box<dyn Hosted>,
     acceptor: Acceptor,
@@ -56,35 +56,35 @@ pub struct Port {
     peers: Slab<Connection<TcpStream>>,
     /// Those that may make progress.
     runnable: Queue,
-    /// Those of them that were announced to have ended, or hung up: they can wait until the living were
-    /// served.
+    /// Those whose event announced more than data: most have ended or hung up, so they wait until the
+    /// others are served.
     leaving: Queue,
     /// Those that have ended, and are to be reaped.
     ended: Queue,
     lingering: Timers,
     starved: Timers,
-    /// Those that were written to, and the terms on which they are looked at; `None` where the kernel keeps their
+    /// The peers that were written to, and the terms on which they are looked at; `None` if the kernel keeps their
     /// deadline.
     watch: Option<(Asking, Watch<Option<Owing>>)>,
-    /// Those that were written to, if a stall is to be found out, and when it is one.
+    /// The peers that were written to, and for how long their output may stall; `None` if it may for ever.
     stall: Option<(Duration, Watch<()>)>,
-    /// When the service wants to be asked about a peer; empty if it never does.
+    /// When the service is to be asked about a peer; empty if it never is.
     agenda: Agenda,
-    /// When each peer was active, as far as is known, if the most idle one may have to go.
+    /// When each peer was last active, as far as is known; kept only if the most idle one may be evicted.
     idle: Agenda,
     limits: Limits,
-    /// What holds for all peers; the time and the slot are filled in.
+    /// What holds for all peers; the time, the slot and `may_hold` are filled in for each call.
     terms: Terms,
-    /// There was no memory to remember a peer's deadline with: the whole table is looked through then.
+    /// When to search the whole table for peers whose deadline could not be remembered for want of memory.
     look_through: Option<Moment>,
-    /// The port is stopping, and by when.
+    /// The port is stopping, and cuts off the peers that are left at this moment.
     stop_by: Option<Moment>,
     tally: Tally,
     summary: Summary,
 }
 
 impl Port {
-    /// The key of the listener; peers have those of their slots.
+    /// The key of the listener; a peer's key is its slot.
     const LISTENER: usize = Names::MAX_KEY;
 
     /// Opens the listener and joins the loop under `names`.
@@ -133,8 +133,8 @@ impl Port {
     fn drive_peer(&mut self, key: u32, turn: &mut Turn<'_>) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         let lingered = connection.lingers();
-        // Where somebody's silence is measured, what comes in the middle of a turn is dated by the
-        // clock: else it would be taken for older than it is.
+        // If the service measures silence, input in the middle of a turn is dated by the clock: by the
+        // turn's own time it would seem older than it is.
         let now = if self.agenda.is_empty() { turn.now } else { turn.clock.now() };
         let memory = &mut turn.capacity.memory;
         let held = connection.holds();
@@ -156,7 +156,7 @@ impl Port {
         }
         if connection.wants_watching() {
             match &mut self.watch {
-                // Our FIN is no answer to a sign of life: this peer may have been silent for long.
+                // No sign of life preceded our FIN: this peer may have been silent for long.
                 Some(_) if lingers_now => self.look(key, None, turn.now),
                 Some((_, watch)) => remembered = remembered.and(watch.add(turn.now, key)),
                 None => {}
@@ -167,8 +167,8 @@ impl Port {
         self.hear_of_room(key, turn.registry);
     }
 
-    /// Registers a peer for writing, too, when output has to wait for the first time. Few ever come to
-    /// that; to be registered for it from the start costs each an event.
+    /// Registers a peer for writing, too, when output has to wait for the first time. Few peers ever need
+    /// that; registered for it from the start, each would cost one event.
     fn hear_of_room(&mut self, key: u32, registry: &Registry) {
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
         if !connection.wants_to_hear_of_room() {
@@ -196,7 +196,7 @@ impl Port {
         turn.capacity.depart(farewell.peer);
         debug!("{farewell}");
         self.tally.departures.count(departure);
-        // Whether this module's lines are wanted is asked when there is one.
+        // Whether the log takes lines of this module is checked when there is one to write.
         if log::max_level() >= LevelFilter::Info {
             self.summary.count(departure);
         }
@@ -215,7 +215,7 @@ impl Port {
     }
 }
 
-/// Who keeps the deadline while output is outstanding: if it is the loop, it has this to look at.
+/// The terms and the watch if the loop keeps the deadline while output is outstanding; `None` if the kernel does.
 fn watch(keepalive: &Keepalive) -> Option<(Asking, Watch<Option<Owing>>)> {
     keepalive.asking().map(|asking| (asking, Watch::new(FIRST_LOOK)))
 }
@@ -236,7 +236,7 @@ impl Source for Port {
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        // Who yields is driven in the next turn.
+        // A peer that yields is driven in the next turn.
         let mut running = std::mem::take(&mut self.runnable);
         while let Some(key) = running.pop(&mut self.peers) {
             self.drive_peer(key, turn);

@@ -1,16 +1,16 @@
-//! Peers in a row: a list that is threaded through their slots.
+//! A queue of peers: a linked list that is threaded through their slots.
 //!
-//! Owns the two ends; the way from one peer to the next is kept in the peers themselves, so that nothing is
-//! allocated for a queue, ever. A peer is in one queue at most.
+//! Owns the two ends; the link from one peer to the next is kept in the peers themselves, so that nothing is
+//! ever allocated for a queue. A peer is in one queue at most.
 
 use slab::Slab;
 
-/// Behind this peer stands nobody.
+/// This peer is the last of its queue.
 const LAST: u32 = u32::MAX;
 /// This peer is in no queue. There are fewer slots than that.
 const OUT: u32 = u32::MAX - 1;
 
-/// A peer's place in a queue: who stands behind it, if it is in one.
+/// A peer's place in a queue: which peer is behind it, if it is in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(u32);
 
@@ -21,7 +21,7 @@ impl Place {
         self != Self::OUT
     }
 
-    /// True, once, until it has left the queue again: it must be pushed into one.
+    /// Takes the place. True if it was free: then the peer must be pushed into a queue.
     pub fn take(&mut self) -> bool {
         let was_out = *self == Self::OUT;
         if was_out {
@@ -31,12 +31,12 @@ impl Place {
     }
 }
 
-/// Whatever can stand in a queue.
+/// What can be in a queue.
 pub trait Queued {
     fn place(&mut self) -> &mut Place;
 }
 
-/// See the head of this file. First come, first served.
+/// The two ends of a queue. First come, first served.
 #[derive(Debug, Default)]
 pub struct Queue(Option<Ends>);
 
@@ -51,7 +51,7 @@ impl Queue {
         self.0.is_none()
     }
 
-    /// The peer's place was taken ([`Place::take`]).
+    /// Appends a peer whose place has been taken for this ([`Place::take`]).
     pub fn push<T: Queued>(&mut self, peers: &mut Slab<T>, key: u32) {
         match &mut self.0 {
             None => self.0 = Some(Ends { first: key, last: key }),
@@ -64,7 +64,7 @@ impl Queue {
         }
     }
 
-    /// The next one; its place is free again.
+    /// Removes the first peer; its place is free again.
     pub fn pop<T: Queued>(&mut self, peers: &mut Slab<T>) -> Option<u32> {
         let Ends { first, last } = self.0?;
         let behind = peers.get_mut(first as usize).map_or(LAST, |peer| std::mem::replace(peer.place(), Place::OUT).0);
@@ -95,7 +95,7 @@ mod tests {
         let mut came = Vec::new();
         while let Some(key) = one.pop(&mut peers) {
             came.push(key);
-            // Who goes on is behind the others, for the next time.
+            // A peer that goes on is queued again, behind the others.
             if key == 4 && peers[4].take() {
                 other.push(&mut peers, 4);
             }

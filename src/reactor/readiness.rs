@@ -1,12 +1,12 @@
-//! The latch: what the kernel announced and nobody has used up yet.
+//! The latch: what the kernel announced and has not been used up yet.
 //!
-//! epoll(7) in edge-triggered mode, the only mode of mio, announces a change once. So a bit that it
-//! sets stays set until the system call that it speaks of would block; and only then does the
-//! kernel promise another edge.
+//! epoll(7) in edge-triggered mode, the only mode of mio, announces a change once. So a bit stays set
+//! until its system call would block, or a short read has shown that the next one would; only then does
+//! the kernel promise another edge.
 
 use std::fmt;
 
-/// Four bits of news: what may be tried, and what was hinted. Four others are kept with them, to save a byte.
+/// Four bits of news: what may be tried, and hints. Four other flags are kept with them, to save a byte.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Readiness(u8);
 
@@ -20,13 +20,13 @@ impl Readiness {
     pub const MORE_THAN_DATA: Self = Self(4);
     /// The connection may be dead: `SO_ERROR` may hold the reason.
     pub const HUNG_UP: Self = Self(8);
-    /// No news, but an agreement: epoll was asked to announce room for writing. Never cleared.
+    /// Not news: epoll has been asked to announce room for writing. Never cleared.
     pub const ROOM_IS_ANNOUNCED: Self = Self(16);
-    /// No news either: something was written since the port asked whether its output may stall.
+    /// Not news: something was written since the port last asked whether its output may stall.
     pub const MAY_STALL: Self = Self(32);
-    /// The port looks whether its output stalls.
+    /// Not news: the port is watching its output for a stall.
     pub const STALLS_ARE_LOOKED_FOR: Self = Self(64);
-    /// There was no memory to remember one of its deadlines with.
+    /// Not news: there was no memory to remember one of its deadlines.
     pub const FORGOTTEN: Self = Self(128);
 
     /// What an event says. Only readable and writable are promises of mio; the rest are hints.
@@ -42,7 +42,7 @@ impl Readiness {
             news |= Self::MORE_THAN_DATA;
         }
         if event.is_error() || event.is_write_closed() {
-            // Reading is the way to hear why.
+            // A read returns the reason.
             news |= Self::READABLE | Self::MORE_THAN_DATA | Self::HUNG_UP;
         }
         news

@@ -1,23 +1,23 @@
 //! The one buffer for all reads: an idle peer owns none.
 //!
-//! Owns its size, and where in a page it begins. Knows nobody who reads into it.
+//! Owns its size, and where in a page it begins. Knows nothing of the reads.
 //!
-//! Where it begins decides what a long read costs. The kernel copies with `rep movs`, and that becomes several times
-//! slower on some processors if the destination lies a little further into its page than the source into its own: 1 to
-//! 31 bytes here, and less than 16 on others, none included. What is sent by the page begins with a page; what the C
-//! library maps begins 16 bytes into one, so a read of 16 KiB took twice as long as it had to. A line of the cache
-//! further on it is out of the way of both, and out of the way of an outbox that is mapped, when it is copied to there.
+//! Where it begins decides what a long read costs. The kernel copies with `rep movs`, which on some processors becomes
+//! several times slower if the destination's offset in its page is a little more than the source's: 1 to 31 bytes more
+//! here, 0 to 15 bytes on others. Data that are sent in whole pages begin at offset 0; what the C library maps begins
+//! at offset 16, so a read of 16 KiB took twice as long as it had to. At an offset of one cache line the buffer is
+//! clear of both ranges, also when it is copied to an outbox that is mapped.
 
 use crate::reactor::outbox::OUTBOX_LIMIT;
 
-/// How many bytes are read at once at most. No more than an outbox holds, so that an echo always fits.
+/// How many bytes are read at once at most. No more than an outbox holds by default, so that an echo always fits.
 pub(crate) const SCRATCH: usize = 64 * 1024;
 const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
 const PAGE: usize = 4096;
-/// How far into a page it begins: a line of the cache.
+/// How far into a page it begins: one cache line.
 const INTO_PAGE: usize = 64;
 
-/// See the head of this file.
+/// The buffer for all reads.
 pub struct Scratch {
     bytes: Box<[u8]>,
     begin: usize,
@@ -25,7 +25,7 @@ pub struct Scratch {
 
 impl Scratch {
     pub fn new() -> Self {
-        // It is mapped, and what is never touched of it takes no memory.
+        // It is mapped, and pages that are never touched take no memory.
         let bytes: Box<[u8]> = vec![0; SCRATCH + PAGE].into();
         let begin = INTO_PAGE.wrapping_sub(bytes.as_ptr().addr()) % PAGE;
         Self { bytes, begin }
@@ -33,7 +33,7 @@ impl Scratch {
 
     #[inline(always)]
     pub fn bytes(&mut self) -> &mut [u8] {
-        // The range is always there; asked for in this way it takes half of the instructions, once a turn.
+        // The range always exists. `get_mut` takes half of the instructions of an index, in every turn.
         self.bytes.get_mut(self.begin..self.begin + SCRATCH).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! What is done with the bytes: the trait that a server is written against.
+//! What is done with the bytes: the trait that a server implements.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,16 +25,17 @@ pub trait Service {
     /// The peer will send no more (FIN). What is sent now still reaches it; then it departs.
     fn ended(&mut self, _peer: &mut Peer<'_, Self::State>) {}
 
-    /// Time has passed. Asked once when the peer has arrived, and then at the moment that the last
-    /// answer named, never before it; `None`: not again. It may write, or let the peer go.
+    /// Time has passed. Called once when the peer has arrived, and then at the moment that the last
+    /// call returned; after `None`, never again. It may write, or let the peer go.
     ///
-    /// What came in the meantime moves no timer: whoever waits for silence remembers when the peer
-    /// was heard ([`Peer::now`]), and answers with the moment that is right now.
+    /// Input moves no timer: a service that waits for silence remembers when it last heard the peer
+    /// ([`Peer::now`]), and returns the moment that follows from that. No timer runs for more than 40 days,
+    /// so it may be called early: then it returns the same moment again.
     fn quiet(&mut self, _peer: &mut Peer<'_, Self::State>) -> Option<Moment> {
         None
     }
 
-    /// The connection has ended; its state comes back. Called once for each peer that arrived.
+    /// The connection has ended; the service gets its state back. Called once for each peer that arrived.
     fn departed(&mut self, _state: Self::State, _farewell: &Farewell) {}
 }
 
@@ -46,7 +47,7 @@ pub struct Peer<'a, T> {
     pub(in crate::reactor) terms: Terms,
 }
 
-/// What holds for a peer while its service runs. Passed in, so that no peer takes memory for it.
+/// What holds for a peer while its service runs. Passed to each call, so that it takes no memory per peer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::reactor) struct Terms {
     pub now: Moment,
@@ -54,7 +55,7 @@ pub(in crate::reactor) struct Terms {
     pub slot: u32,
     /// How many bytes of output may wait.
     pub max_output: usize,
-    /// How much memory they may take, by what is left for all peers.
+    /// How much memory its outbox may take, given what is left for all peers.
     pub may_hold: usize,
 }
 
@@ -63,19 +64,18 @@ impl<T> Peer<'_, T> {
     ///
     /// The outbox is bounded: a peer for which more would wait than [`Peer::room`] is let go
     /// ([`Departure::OutboxFull`], or [`Departure::MemoryLimit`] where the outboxes of all peers together
-    /// leave no more). Sending to a peer that is
-    /// gone does nothing; its departure is told in [`Service::departed`].
+    /// leave no more). Sending to a peer that is gone does nothing; [`Service::departed`] gets its departure.
     pub fn send(&mut self, bytes: &[u8]) {
         self.line.send(bytes, self.terms);
     }
 
-    /// How many bytes may wait in the outbox in addition to those that do.
+    /// How many more bytes may wait in the outbox.
     pub fn room(&self) -> usize {
         self.line.room(self.terms)
     }
 
-    /// When this turn heard of the peer; in [`Service::quiet`], by when all that it had sent was
-    /// received. A loop that was stopped may be past that moment already.
+    /// When this turn heard the peer; in [`Service::quiet`], the moment up to which its input was
+    /// received. If the loop was stopped, the time may be well past it.
     pub fn now(&self) -> Moment {
         self.terms.now
     }
@@ -85,21 +85,21 @@ impl<T> Peer<'_, T> {
         Peer { state: part(self.state), line: self.line, terms: self.terms }
     }
 
-    /// Ends the connection in an orderly way: what was sent is delivered, then a FIN; what still
+    /// Ends the connection in an orderly way: what was sent is delivered, then a FIN; input that still
     /// comes is read and dropped, so that no reset destroys what was sent.
     pub fn close(&mut self) {
         self.line.close();
     }
 
-    /// Ends the connection now: the program at its other end does not answer, though its kernel may
+    /// Ends the connection now, because the peer's program does not answer, though its kernel may
     /// ([`Departure::Unresponsive`]). What it has not acknowledged is lost.
     pub fn let_go(&mut self) {
         self.line.let_go(Departure::Unresponsive);
     }
 
-    /// While output waits, the peer is not read: it may have spoken unheard. How long ago some of the
-    /// output was sent for the last time; `None` if none waits. Zero where it has taken all that it was
-    /// given, and more waits for us only.
+    /// How long ago output was last sent to the peer; `None` if none waits. While output waits, the peer is
+    /// not read, so it may have spoken unheard. Zero if the peer has taken everything that the kernel had, so
+    /// that the rest waits only for us.
     pub fn took_output(&self) -> Option<Duration> {
         self.line.took_output()
     }
@@ -119,14 +119,14 @@ pub(in crate::reactor) trait Line {
     fn address(&self) -> SocketAddr;
 }
 
-/// A peer for the tests of services: in scripted time, and it remembers what was done to it.
+/// A peer for the tests of services: its time is scripted, and it records what the service does to it.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub now: Moment,
     pub sent: String,
     pub departure: Option<Departure>,
-    /// What [`Peer::took_output`] is to say.
+    /// What [`Peer::took_output`] is to return.
     pub took: Option<Duration>,
 }
 

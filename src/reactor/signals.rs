@@ -1,4 +1,4 @@
-//! Signals as a source of the loop. A handler writes to a pipe; no thread is started.
+//! Signals as a source of the loop. The signal handler writes to a pipe; no thread is started.
 
 use std::io;
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use signal_hook::consts::{
 
 use crate::reactor::source::{Names, Request, Source, Turn};
 
-/// What ends a process that does not ask for it (signal(7)), and is sent by habit: when a terminal goes
-/// away or a log is rotated, to reload, by a timer that was inherited. It is told of, and all goes on.
+/// Signals that end a process by default (signal(7)) and are sent by habit: when a terminal goes away or a
+/// log is rotated, to reload, by an inherited timer. They are logged and otherwise ignored.
 const UNHEEDED: [i32; 7] = [SIGHUP, SIGQUIT, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
 
 const OBEYED: [c_int; 3] = [SIGTERM, SIGINT, SIGUSR1];
 
-/// Lifts the signal mask of this thread: a program inherits it from its parent, which may have blocked some
-/// (sigprocmask(2), execve(2)), and a blocked signal is never told.
+/// Unblocks these signals in this thread: a program inherits the signal mask of its parent, which may have
+/// blocked some (sigprocmask(2), execve(2)), and a blocked signal is not delivered.
 ///
 /// # Errors
-/// What sigprocmask(2) says.
+/// Those of sigprocmask(2).
 pub fn unblock(signals: &[c_int]) -> io::Result<()> {
     let signals: SigSet = signals.iter().filter_map(|&signal| Signal::try_from(signal).ok()).collect();
     Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&signals), None)?)
 }
 
-/// SIGTERM and SIGINT stop the loop, a second one at once; SIGUSR1 asks for the figures.
+/// SIGTERM and SIGINT stop the loop, a second one immediately; SIGUSR1 asks for the figures.
 pub struct Signals {
     pipe: signal_hook_mio::v1_0::Signals,
     pending: bool,
@@ -41,7 +41,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Joins the loop under `names`. Peers are given `grace` to take their output when it stops.
+    /// Joins the loop under `names`. When it stops, peers have `grace` to take their output.
     ///
     /// # Errors
     /// The handlers or their pipe cannot be made or registered.
@@ -50,14 +50,14 @@ impl Signals {
         Self::join(pipe, grace, registry, names)
     }
 
-    /// The same for a server, which is not to end but when it is told to: what else would end it is told
-    /// of, and does nothing.
+    /// The same for a server, which must end only when it is told to: other signals that are sent by habit
+    /// and would end it are ignored, and all but SIGXFSZ are logged.
     ///
     /// # Errors
     /// The handlers or their pipe cannot be made or registered.
     pub fn open_and_outlive_the_others(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
         let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED.iter().chain(&UNHEEDED))?;
-        // The log may grow no more (RLIMIT_FSIZE): then the write says so. To tell of it would be one more.
+        // SIGXFSZ: the log must not grow further (RLIMIT_FSIZE). The write fails, and to log that takes another one.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Self::join(pipe, grace, registry, names)
     }
@@ -68,7 +68,7 @@ impl Signals {
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
-        unblock(&OBEYED)?; // now that a pending one is obeyed and does not kill
+        unblock(&OBEYED)?; // only now: a pending one is obeyed, and does not kill
         registry.register(&mut pipe, names.token(0), Interest::READABLE)?;
         Ok(Self { pipe, pending: false, grace, stopping: false })
     }
@@ -89,7 +89,7 @@ impl Source for Signals {
             let request = match signal {
                 SIGUSR1 => Request::Figures,
                 _ if UNHEEDED.contains(&signal) => {
-                    info!("{name}: means nothing here, and nothing is done; SIGTERM stops, SIGUSR1 tells figures");
+                    info!("{name}: means nothing here and is ignored; SIGTERM stops, SIGUSR1 logs the figures");
                     continue;
                 }
                 _ if self.stopping => {

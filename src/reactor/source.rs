@@ -1,4 +1,4 @@
-//! What a turn drives: a port, the signals, and whatever comes to the loop later.
+//! What a turn drives: the ports, the signals, and any source that is added later.
 
 use std::collections::TryReserveError;
 use std::net::SocketAddr;
@@ -17,20 +17,19 @@ use crate::reactor::timers::{Clock, Moment};
 /// A turn calls `latch` for each event, then `drive`, `accept`, `expire` (if something is due) and `reap`
 /// once for every source, in this order. None of them may block.
 pub trait Source {
-    /// Remembers an event of the thing that [`Names::token`] called `key`.
+    /// Remembers an event of what was registered under `key` ([`Names::token`]).
     fn latch(&mut self, key: usize, event: &Event);
 
     /// Does what the latches allow, within a budget.
     fn drive(&mut self, turn: &mut Turn<'_>);
 
-    /// Takes new peers, within a budget. After `drive`, because slots may have come free.
+    /// Accepts new peers, within a budget. After `drive`: the connected peers come first.
     fn accept(&mut self, _turn: &mut Turn<'_>) {}
 
-    /// Does what is due at [`Turn::heard`]. Left out where no deadline has come that was known before the
-    /// wait.
+    /// Does what is due at [`Turn::heard`]. Skipped if no deadline that was known before the wait has come.
     fn expire(&mut self, _turn: &mut Turn<'_>) {}
 
-    /// Frees what has ended. The only place where a slot comes free.
+    /// Frees what has ended. The only place where a slot is freed.
     fn reap(&mut self, _turn: &mut Turn<'_>) {}
 
     /// There is work that no event will announce: the loop must not sleep.
@@ -43,28 +42,28 @@ pub trait Source {
         None
     }
 
-    /// Takes no new peers, and ends with those that it has by `by` at the latest.
+    /// Accepts no new peers from now on, and ends all that it has by `by` at the latest.
     fn stop(&mut self, _by: Moment) {}
 
-    /// Peers are left: the loop that is stopping goes on.
+    /// Peers are left: a loop that is stopping must go on.
     fn is_busy(&self) -> bool {
         false
     }
 
-    /// Tells how much memory is taken by what waits for each of its peers.
+    /// Adds how much memory the waiting output of each of its peers takes.
     fn weigh(&self, _sizes: &mut Sizes) {}
 
-    /// Lets go of the peers for which most waits, as far as must be.
+    /// Lets go of peers with the most waiting output, until enough memory is given up.
     fn relieve(&mut self, _relief: &mut Relief) {}
 
-    /// Tells the address of each of its peers.
+    /// Calls `told` with the address of each of its peers.
     fn addresses(&self, _told: &mut dyn FnMut(SocketAddr)) {}
 
     /// Adds its figures to those of the other sources.
     fn count(&self, _total: &mut Tally) {}
 }
 
-/// The names by which a source's registrations come back: its own number, and a key that it chooses.
+/// The names under which a source registers what it waits for: its own number, and a key that it chooses.
 #[derive(Clone, Copy, Debug)]
 pub struct Names(usize);
 
@@ -95,17 +94,17 @@ impl Names {
 pub struct Turn<'a> {
     /// When this turn woke.
     pub now: Moment,
-    /// All that came by then was driven in this turn at the latest. Whoever judges silence compares with
-    /// this moment and not with `now`: a loop that was stopped, or has more to hear than fits one batch,
-    /// knows the time before it knows what was said.
+    /// Everything that came by this moment was driven in this turn at the latest. Silence must be judged by
+    /// this moment and not by `now`: a loop that was stopped, or has more events than fit into one batch,
+    /// knows the time before it knows what the peers have sent.
     pub heard: Moment,
-    /// For those who must know it better than that.
+    /// For what needs the time in the middle of a turn.
     pub clock: Clock,
     pub registry: &'a Registry,
     /// One buffer for all reads: an idle peer owns none.
     pub scratch: &'a mut [u8],
     pub capacity: &'a mut Capacity,
-    /// The batch of events was full: more peers wait to be heard, so put off what can wait.
+    /// The batch of events was full: more peers wait to be heard, so what can wait is put off.
     pub crowded: bool,
     /// What the loop is asked to do when the turn is over.
     pub requests: &'a mut Vec<Request>,
@@ -122,7 +121,7 @@ pub enum Request {
     Figures,
 }
 
-/// How many connections there are, over all ports, and may be: in all, and from each address.
+/// How many connections there are and may be, over all ports: in all, and from each address.
 #[derive(Debug)]
 pub struct Capacity {
     limit: usize,
@@ -154,7 +153,7 @@ impl Capacity {
         self.connected < self.limit
     }
 
-    /// So many may come from one address, and so many have.
+    /// Sets how many may connect from one address, and how many have.
     pub(super) fn count_addresses(&mut self, addresses: Addresses) {
         self.addresses = addresses;
     }
@@ -182,14 +181,14 @@ impl Capacity {
     }
 }
 
-/// The figures of all of them together.
+/// The figures of all sources together.
 pub(super) fn total(sources: &[Box<dyn Source>]) -> Tally {
     let mut total = Tally::default();
     sources.iter().for_each(|source| source.count(&mut total));
     total
 }
 
-/// Lets go of the largest, if all outboxes together take too much; gives back what nobody uses.
+/// Lets go of the peers with the largest outboxes, if all together take too much; gives idle memory back.
 pub(super) fn see_to_memory(sources: &mut [Box<dyn Source>], capacity: &mut Capacity, now: Moment) {
     let excess = capacity.memory.excess();
     if excess > 0 {

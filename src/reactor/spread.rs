@@ -3,8 +3,8 @@
 //! Peers that connect in one instant are probed in one instant, and again after each answer. What a
 //! queue on the way cannot hold is lost, and living peers with it: of 19 000 on a loopback whose
 //! queue holds 1000, half were let go. So while a crowd arrives, the listener is given one split of
-//! the same deadline after the other, and who comes next inherits it. That costs a few system calls
-//! for each [`CHUNK`], nothing for a peer, and the deadline is the same for all. Owns the choice;
+//! the same deadline after the other, which the next peers inherit. That costs a few system calls
+//! for each [`CHUNK`] and nothing for a peer, and the deadline is the same for all. Owns the choice;
 //! knows no socket.
 
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::reactor::timers::Moment;
 
 /// How many peers have the same split.
 const CHUNK: u32 = 256;
-/// So many within this time are a crowd.
+/// A chunk that arrives within this time is part of a crowd.
 const CROWD: Duration = Duration::from_secs(1);
 
-/// See the head of this file.
+/// Which split of the deadline the listener has, and when it gets the next one.
 #[derive(Debug)]
 pub struct Spread {
-    /// The first is what was asked for, and the only one if there is no choice.
+    /// The first is the one that was configured, and the only one if there is no choice.
     splits: Vec<Keepalive>,
     current: usize,
-    /// How many have come with the current one, and since when.
+    /// How many peers have arrived with the current split, and since when.
     count: u32,
     since: Moment,
 }
@@ -33,7 +33,7 @@ impl Spread {
         Self { splits: keepalive.splits(), current: 0, count: 0, since: Moment::default() }
     }
 
-    /// A peer has come. What the listener is to have from now on, if that changes.
+    /// A peer has arrived. Returns what the listener is to have from now on, if that changes.
     pub fn arrived(&mut self, now: Moment) -> Option<&Keepalive> {
         self.count += 1;
         if self.count < CHUNK || self.splits.len() < 2 {

@@ -1,4 +1,4 @@
-//! What a connection asks of its stream. A trait, so that a test can script every answer.
+//! What a connection needs of its stream. A trait, so that a test can script every answer.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -10,32 +10,32 @@ use crate::keepalive::owing::Setting;
 use crate::sockopt;
 use crate::tcp_info::TcpInfo;
 
-/// A stream that never blocks: what would wait is an error of kind `WouldBlock`.
+/// A stream that never blocks: a call that would have to wait fails with `WouldBlock`.
 pub trait Stream: Read + Write {
     /// Ends our half: a FIN follows what was written. Input may still come.
     ///
     /// # Errors
-    /// What shutdown(2) says.
+    /// Those of shutdown(2).
     fn shut_write(&mut self) -> io::Result<()>;
 
-    /// Takes the error that the kernel holds for this connection (`SO_ERROR`). It is told **once**:
-    /// whoever takes it here must remember it, for the next read says "end of the stream".
+    /// Takes the error that the kernel holds for this connection (`SO_ERROR`). The kernel reports it
+    /// **once**: the caller must remember it, because the next read returns "end of the stream".
     ///
     /// # Errors
-    /// What getsockopt(2) says.
+    /// Those of getsockopt(2).
     fn take_error(&mut self) -> io::Result<Option<io::Error>>;
 
     /// The kernel's figures; `None` where it has none.
     fn info(&self) -> Option<TcpInfo>;
 
-    /// Closing will send a reset and keep nothing (SO_LINGER of zero), so that no orphan lingers for
-    /// a peer that is dead, and one that comes back is told.
+    /// Makes the close send a reset and keep nothing (SO_LINGER of zero), so that no orphan lingers for
+    /// a peer that is dead, and a peer that comes back gets a reset.
     fn reset_on_close(&mut self);
 
-    /// Gives the connection an option of its own, for as long as it owes an ACK.
+    /// Sets an option on this connection alone, for as long as its peer owes an ACK.
     ///
     /// # Errors
-    /// What setsockopt(2) says.
+    /// Those of setsockopt(2).
     fn set(&mut self, setting: Setting) -> io::Result<()>;
 }
 

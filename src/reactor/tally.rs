@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::reactor::departure::Departure;
 use crate::reactor::timers::Moment;
 
-/// How often a summary of departures is told at most.
+/// A summary of departures is logged at most this often.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Departures by reason, as a sentence: "3: 2 closed by the peer, 1 reset by the peer".
+/// Departures by reason. As a sentence: "3 departed: 2 closed by the peer; 1 reset by the peer".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Departures([u64; Departure::REASONS]);
 
@@ -44,7 +44,7 @@ impl fmt::Display for Departures {
 pub struct Tally {
     pub connected: usize,
     pub accepted: u64,
-    /// Lost while they waited to be accepted.
+    /// Peers that were lost while they waited to be accepted.
     pub lost: u64,
     pub departures: Departures,
 }
@@ -70,8 +70,8 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Departures that were not told yet. When thousands go in one instant, or come and go without
-/// end, one line a second tells of them; a single one is told at once.
+/// Departures that were not logged yet. When thousands go in one instant, or peers come and go without
+/// end, they are logged in one line a second; a single one is logged at once.
 #[derive(Debug, Default)]
 pub struct Summary {
     untold: Departures,
@@ -86,8 +86,8 @@ impl Summary {
         self.any = true;
     }
 
-    /// What is to be told now, if anything is. `more` departures may be waiting to be reaped: then
-    /// it is put off, so that what happens in one instant is told in one line.
+    /// What is to be logged now, if anything is. If `more` departures are waiting to be reaped, it is put
+    /// off for a while, so that what happens in one instant is logged in one line.
     pub fn due(&mut self, now: Moment, more: bool) -> Option<Departures> {
         if self.deadline().is_none_or(|due| now < due + if more { PACE } else { Duration::ZERO }) {
             return None;

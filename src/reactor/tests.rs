@@ -18,7 +18,7 @@ fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     (reactor, address)
 }
 
-/// A loop whose peers are to speak once a second, or are asked.
+/// A loop with room for many peers of this service.
 fn listening<V: Service + 'static>(service: V) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(10_000).unwrap();
     let address = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), service).unwrap().address;
@@ -55,14 +55,14 @@ fn nothing_is_due_when_nothing_happens() {
     reactor.turn().unwrap();
     peers[0].read_exact(&mut [0; 5]).unwrap();
     come_to_rest(&mut reactor);
-    // What it wrote may be unacknowledged: it looks once, half a second later, and never again.
+    // What the loop wrote may be unacknowledged: the peer is looked at once, half a second later, and never again.
     let look = reactor.timeout().expect("a peer that was written to is watched");
     assert!(look > Duration::ZERO && look <= Duration::from_millis(500), "{look:?}");
     reactor.turn().unwrap();
     assert_eq!(reactor.timeout(), None, "the loop would sleep until the kernel wakes it");
 }
 
-/// Closing is dear, so few are closed in a turn; and fewer while others wait to be heard.
+/// Closing is expensive, so few are closed in a turn; and fewer while other peers wait to be heard.
 #[test]
 fn reaping_has_a_budget() {
     let (mut reactor, address) = reactor(2000);
@@ -122,7 +122,7 @@ fn accepted_sockets_inherit_the_listener_s_options() {
     assert!(!Listen::on(address).is_applied(&SockRef::from(&accepted)).unwrap());
 }
 
-/// A service may end a connection: what it sent arrives, then a FIN, though the peer says nothing.
+/// A service may end a connection: what it sent arrives, then a FIN, though the peer does not close.
 #[test]
 fn a_service_can_close_a_connection() {
     struct Goodbye;
@@ -148,7 +148,7 @@ fn a_service_can_close_a_connection() {
 }
 
 /// The process was stopped for ten seconds, and more peers spoke meanwhile than fit into one batch: the
-/// clock knows before all of them were read.
+/// clock is past their deadline before all of them were read.
 #[test]
 fn a_loop_that_was_stopped_hears_everybody_before_it_judges() {
     let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(4)).unwrap());
@@ -165,7 +165,7 @@ fn a_loop_that_was_stopped_hears_everybody_before_it_judges() {
     });
 }
 
-/// The whole machine was held up: what the peer had sent comes a moment after the loop goes on.
+/// The whole machine was held up: what the peer has sent arrives a moment after the loop goes on.
 #[test]
 fn a_machine_that_was_held_up_is_given_time_to_hear() {
     let (mut reactor, address) = listening(Expect::new(Discard, Duration::from_secs(3)).unwrap());
@@ -182,7 +182,7 @@ fn a_machine_that_was_held_up_is_given_time_to_hear() {
     late.join().unwrap();
 }
 
-/// Whoever is asked has the time for its answer from then on, however late it is asked.
+/// A peer has the whole time for its answer, however late it is asked.
 #[test]
 fn a_question_that_goes_out_late_is_waited_for_from_then_on() {
     let (after, timeout) = (Duration::from_millis(400), Duration::from_secs(2));
@@ -199,7 +199,7 @@ fn a_question_that_goes_out_late_is_waited_for_from_then_on() {
     assert_eq!(received, "PING 1\n");
 }
 
-/// A value that cannot be is refused by whoever is given it, with a sentence.
+/// An impossible value is refused where it is given, with a sentence.
 #[test]
 fn a_loop_for_nobody_is_refused() {
     let error = Reactor::new(0).err().expect("nobody could ever come");
@@ -215,7 +215,7 @@ fn a_loop_for_nobody_is_refused() {
     assert_eq!(reactor.limit_per_address(Some(0)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
 
-/// The least outbox that may be set still reads, and does not take a living peer for closed.
+/// A loop with the smallest outbox that may be set still reads, and does not take a living peer for closed.
 #[test]
 fn the_least_outbox_serves() {
     let mut reactor = Reactor::new(10).unwrap();
@@ -234,7 +234,7 @@ fn the_least_outbox_serves() {
     assert_eq!((reactor.tally().connected, reactor.tally().departures.total()), (1, 0));
 }
 
-/// A limit that is set anew, or late, counts those who are there.
+/// A limit that is set again, or late, counts the peers that are already connected.
 #[test]
 fn a_second_limit_per_address_forgets_nobody() {
     let (mut reactor, address) = reactor(100);

@@ -1,4 +1,4 @@
-//! Time as the loop sees it, and the deadlines of user space.
+//! Time as the loop sees it, and deadlines that the loop itself keeps.
 
 use std::collections::{TryReserveError, VecDeque};
 use std::ops::Add;
@@ -15,12 +15,12 @@ impl Moment {
     /// Later than any other.
     pub(super) const NEVER: Self = Self(u64::MAX);
 
-    /// `past` after the reactor was made. Ends in 584 years.
+    /// The moment `past` after the reactor was made. It overflows after 584 years.
     pub const fn after(past: Duration) -> Self {
         Self(past.as_nanos() as u64)
     }
 
-    /// Tells two moments apart in four bytes, but for one pair in 2^32.
+    /// Four bytes by which two moments can be told apart, except for one pair in 2^32.
     pub(super) const fn mark(self) -> u32 {
         self.0 as u32
     }
@@ -40,7 +40,7 @@ impl Moment {
     }
 }
 
-/// The first of these. Without a branch for each, because it is asked in every turn, and mostly there is none.
+/// The first of these. Without a branch for each, because it is computed in every turn, and mostly there is none.
 pub fn soonest<const N: usize>(moments: [Option<Moment>; N]) -> Option<Moment> {
     let soonest = moments.iter().fold(Moment::NEVER, |soonest, moment| soonest.min(moment.unwrap_or(Moment::NEVER)));
     (soonest != Moment::NEVER).then_some(soonest)
@@ -54,11 +54,12 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// Tells moments. The loop asks once a turn and passes the answer on. An `Instant` would do, but its
-/// arithmetic was a good part of a turn's instructions (`make instructions`).
+/// The loop's clock. It is read once or twice a turn, and the result is passed on; more often only where
+/// silence is measured. An `Instant` would do, but its arithmetic was a good part of a turn's
+/// instructions (`make instructions`).
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// What the monotonic clock said at the start, in nanoseconds.
+    /// The monotonic clock at the start, in nanoseconds.
     start: u64,
 }
 
@@ -71,14 +72,14 @@ impl Clock {
         Moment(monotonic() - self.start)
     }
 
-    /// As if the process had been stopped for so long.
+    /// As if the process had been stopped for this long.
     #[cfg(test)]
     pub fn jump(&mut self, ahead: Duration) {
         self.start -= ahead.as_nanos() as u64;
     }
 }
 
-/// Of the clock that is never set, in nanoseconds.
+/// The clock that is never set, in nanoseconds.
 fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
@@ -87,8 +88,8 @@ fn monotonic() -> u64 {
 /// Deadlines that all lie equally far ahead, so that a queue keeps them sorted: arming and firing
 /// take constant time.
 ///
-/// Nothing is taken out when a connection ends early. Its entry comes due all the same, and whoever
-/// takes it out compares the moment of arrival: a slot may have a new owner by then.
+/// Nothing is taken out when a connection ends early. Its entry comes due all the same, and the caller
+/// compares the moment of arrival: a slot may have a new owner by then.
 #[derive(Debug)]
 pub struct Timers {
     ahead: Duration,
@@ -100,7 +101,7 @@ pub struct Timers {
 pub struct Timer {
     pub key: u32,
     pub arrival: Moment,
-    /// When it was armed first.
+    /// When it was first armed.
     pub since: Moment,
     pub due: Moment,
 }
@@ -116,7 +117,7 @@ impl Timers {
         self.rearm(now, Timer { key, arrival, since: now, due: now })
     }
 
-    /// Puts off one that has expired.
+    /// Arms a timer again that has expired.
     ///
     /// # Errors
     /// There is no memory to remember it with.
@@ -126,12 +127,12 @@ impl Timers {
         Ok(())
     }
 
-    /// When the loop must look again.
+    /// When the loop must wake for these.
     pub fn next(&self) -> Option<Moment> {
         self.queue.front().map(|timer| timer.due)
     }
 
-    /// The next one that is due, never early.
+    /// Takes out the next one that is due, never early.
     pub fn expired(&mut self, now: Moment) -> Option<Timer> {
         if self.next()? <= now { self.queue.pop_front() } else { None }
     }

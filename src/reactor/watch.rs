@@ -1,8 +1,8 @@
-//! Who is looked at, and when.
+//! Which peers are looked at, and when.
 //!
-//! Keepalive stands aside while output is outstanding, so the loop keeps the deadline of the peers that it has written
-//! to, and looks at them until they have acknowledged everything. Owns the times; knows no connection, judges nobody
-//! (`keepalive/owing.rs` does) and asks nobody itself. An idle peer is not in here.
+//! Keepalive sends no probes while output is outstanding, so the loop keeps the deadline of the peers that it has
+//! written to, and looks at them until they have acknowledged everything. Owns the times; knows no connection, judges
+//! no peer (`keepalive/owing.rs` does) and does not ask the kernel itself. An idle peer is not in here.
 //!
 //! ```text
 //!   first write of a batch        a while later: all of the batch are looked at
@@ -13,8 +13,8 @@
 //!                                      └ was not heard of for the deadline: dead
 //! ```
 //!
-//! What is sent without a sign of life before it, a greeting, a ping or our FIN, calls for a look at once: the
-//! peer may have been silent for long.
+//! If no sign of life preceded what is sent (a greeting, a ping or our FIN), the peer is looked at immediately,
+//! because it may have been silent for long.
 
 use std::collections::TryReserveError;
 use std::time::Duration;
@@ -23,15 +23,15 @@ use crate::malloc;
 use crate::reactor::agenda::{Agenda, Ticket};
 use crate::reactor::timers::{Moment, soonest};
 
-/// See the head of this file. `T` is what is remembered of a suspect from one look to the next.
+/// When each peer that was written to is looked at. `T` is what is remembered of a suspect from one look to the next.
 #[derive(Debug)]
 pub struct Watch<T> {
-    /// How long after the first write of a batch it is looked at.
+    /// How long after its first write a batch is looked at.
     first: Duration,
     /// Slots that were written to since `batch_due` was set; four bytes each.
     batch: Vec<u32>,
     batch_due: Option<Moment>,
-    /// Those that still owed something when they were looked at, by when they are to be looked at again.
+    /// Peers that still owed something when they were looked at, in the order in which they are due again.
     suspects: Agenda<(Ticket, T)>,
 }
 
@@ -51,7 +51,7 @@ impl<T: Copy> Watch<T> {
         Ok(())
     }
 
-    /// Asks for places for so many peers, so that each can be suspected when memory is short.
+    /// Allocates places for this many peers, so that each can become a suspect even when memory is short.
     ///
     /// # Errors
     /// There is no memory for them.
@@ -59,10 +59,10 @@ impl<T: Copy> Watch<T> {
         self.suspects.reserve_for(peers)
     }
 
-    /// This peer still owes something, and is to be looked at again so long from now.
+    /// This peer still owes something, and is to be looked at again `after` from now.
     ///
     /// # Errors
-    /// There is no memory to remember it with; not met if places were asked for.
+    /// There is no memory to remember it with; never if places were allocated for all peers.
     pub fn suspect(
         &mut self,
         now: Moment,
@@ -77,7 +77,7 @@ impl<T: Copy> Watch<T> {
         self.suspects.arm(now + after, (peer, remembered))
     }
 
-    /// Nobody is left.
+    /// No peer is left: all memory is given up.
     pub fn clear(&mut self) {
         *self = Self::new(self.first);
     }
@@ -87,8 +87,8 @@ impl<T: Copy> Watch<T> {
         soonest([self.suspects.next(), self.batch_due])
     }
 
-    /// The next of the batch, if the batch is due. A slot may be in it more than once, if its owner
-    /// changed.
+    /// Takes out the next peer of the batch, if the batch is due. A slot may be in it more than once, if its
+    /// owner changed.
     pub fn due_in_batch(&mut self, now: Moment) -> Option<u32> {
         self.batch_due.filter(|due| *due <= now)?;
         let key = self.batch.pop();
@@ -98,7 +98,7 @@ impl<T: Copy> Watch<T> {
         key
     }
 
-    /// The next suspect that is due.
+    /// Takes out the next suspect that is due.
     pub fn due_suspect(&mut self, now: Moment) -> Option<(Ticket, T)> {
         self.suspects.due(now)
     }
