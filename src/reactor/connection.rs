@@ -231,6 +231,11 @@ impl<S: Stream> Connection<S> {
         self.wire.phase.is_ending()
     }
 
+    /// Its end is decided, and no event of the peer will bring it about: it must be driven.
+    pub fn has_to_end(&self) -> bool {
+        self.is_ending() || self.wire.phase == Phase::Closing
+    }
+
     /// Ends the connection in an orderly way: see [`Peer::close`].
     pub fn close(&mut self) {
         self.wire.close();

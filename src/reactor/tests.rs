@@ -147,6 +147,42 @@ fn a_service_can_close_a_connection() {
     assert_eq!(received, b"goodbye");
 }
 
+/// The FIN waits for nothing that the peer might do: neither after a greeting nor when time has passed.
+#[test]
+fn a_service_can_close_a_connection_whose_peer_says_nothing() {
+    struct Goodbye {
+        patience: Option<Duration>,
+    }
+    impl Service for Goodbye {
+        type State = Moment;
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Moment {
+            if self.patience.is_none() {
+                peer.close();
+            }
+            peer.now()
+        }
+        fn received(&mut self, _peer: &mut Peer<'_, Moment>, _bytes: &[u8]) {}
+        fn quiet(&mut self, peer: &mut Peer<'_, Moment>) -> Option<Moment> {
+            let due = *peer.state + self.patience?;
+            if due > peer.now() {
+                return Some(due);
+            }
+            peer.close();
+            None
+        }
+    }
+    for patience in [None, Some(Duration::from_millis(50))] {
+        let (mut reactor, address) = listening(Goodbye { patience });
+        let mut peer = connect(&mut reactor, address, 1).remove(0);
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(300) && reactor.timeout().is_some() {
+            reactor.turn().unwrap();
+        }
+        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0, "a FIN, and no reset");
+    }
+}
+
 /// The process was stopped for ten seconds, and more peers spoke meanwhile than fit into one batch: the
 /// clock is past their deadline before all of them were read.
 #[test]

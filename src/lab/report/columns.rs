@@ -107,7 +107,8 @@ fn scene(value: &Value) -> Result<Scene, String> {
 const LEGEND: &str = "Seconds from the fault until the server let the peer go, and in parentheses what was predicted; \
     “kept”: still there at the end, as it must be; “> 60”: still there, 60 s after it. ✓ within its deadline, ✗ not. \
     ~ living peers on a lossy path were dropped (“7/50”: seven of fifty), as its loss allows. ° the program had closed \
-    the descriptor, and the kernel still tried to deliver what was written. Those that broke their promise are **bold**.";
+    the descriptor, and the kernel still tried to deliver what was written. – the state did not come about there, or the \
+    scene was not played. Those that broke their promise are **bold**.";
 
 /// Writes the comparison: the facts and how many scenes kept their promise, then a table for each run and
 /// state. A place where a run was not made has dashes.

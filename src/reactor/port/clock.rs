@@ -256,8 +256,8 @@ impl Port {
     pub(super) fn see_to_a_spontaneous_write(&mut self, key: u32, now: Moment, registry: &Registry) {
         self.hear_of_room(key, registry);
         let Some(connection) = self.peers.get_mut(key as usize) else { return };
-        let (is_ending, wants_watching) = (connection.is_ending(), connection.wants_watching());
-        if is_ending {
+        let (has_to_end, wants_watching) = (connection.has_to_end(), connection.wants_watching());
+        if has_to_end {
             self.enqueue(key);
         }
         if wants_watching {
