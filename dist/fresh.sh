@@ -25,11 +25,12 @@ dist/needs.sh debootstrap unshare chroot timeout tar
 mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian //p' | head -1)
 security=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian-Security //p' | head -1)
 
-# Runs in the new root, with a network and without anything else of this machine.
+# Runs in the new root, with a network and without anything else of this machine. The root is a mount of its own,
+# as that of a machine is: `ip netns` and the lab change how it propagates.
 inside() {
     timeout -k 10 "$limit" unshare --mount --pid --fork --kill-child sh -c '
         root=$1; shift
-        mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" &&
+        mount --make-rprivate / && mount --bind "$root" "$root" && mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" &&
             mount --rbind /dev "$root/dev" && mount -t tmpfs tmpfs "$root/run" && mount -t tmpfs tmpfs "$root/tmp" &&
             exec chroot "$root" "$@"' sh "$root" \
         env -i HOME=/root TERM=dumb LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
