@@ -358,7 +358,7 @@ fn the_grace_time_ends() {
     let sender = send_aside(&stream, pattern(32 * MIB));
     thread::sleep(Duration::from_millis(500));
     server.signal("TERM");
-    server.wait_for("not all output was acknowledged: by 1 peer");
+    server.wait_for("some output was not acknowledged by 1 peer");
     assert_eq!(server.wait().code(), Some(0));
     assert!(sender.join().unwrap().is_err());
 }
