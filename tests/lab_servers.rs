@@ -19,13 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A trial: its name, the programs that it needs, and what it does.
 type Needing = (&'static str, &'static [&'static str], fn());
 
-const TRIALS: [Needing; 19] = [
+const TRIALS: [Needing; 20] = [
     ("a_server_is_told_the_deadline", &[], a_server_is_told_the_deadline),
     ("a_server_that_leaves_the_times_to_the_machine_has_them", &["perl"], the_machine_s_times),
     ("a_file_is_written_from_a_template", &["perl"], a_file_is_written_from_a_template),
     ("a_daemon_is_found_and_ended", &["perl"], a_daemon_is_found_and_ended),
     ("a_server_that_greets_is_asked_in_its_own_words", &["perl"], own_words),
     ("a_server_that_waits_for_data_is_told_apart", &["perl"], a_server_that_waits_for_data),
+    ("a_server_that_closes_late_is_late", &["perl"], a_server_that_closes_late),
     ("a_line_of_the_shell_is_run_by_it", &["perl"], a_line_of_the_shell_is_run_by_it),
     ("a_server_that_listens_elsewhere_is_told_where", &["perl"], a_server_that_listens_elsewhere),
     ("a_server_that_dies_after_it_listened_is_quoted", &["perl"], a_server_that_dies_after_it_listened),
@@ -196,6 +197,15 @@ fn a_daemon_is_found_and_ended() {
             .replace("-MSocket", "-MPOSIX -MSocket")
             .replace("$SIG{CHLD} = \"IGNORE\"; ", "");
         says(&["run", "idle/none", "--server", &dies], 1, &[told]);
+    }
+}
+
+/// A client that has closed and has everything still answers the server's probes: that is not being served.
+fn a_server_that_closes_late() {
+    let line = perl("{addr}", "", &format!("{ECHO} sleep 6"));
+    for scene in ["window-shut/closed", "reading-slowly/closed"] {
+        let run = ["run", scene, "--deadline", "3s", "--cap", "12s", "--server", &line];
+        says(&run, 1, &["BROKE ITS PROMISE"]);
     }
 }
 

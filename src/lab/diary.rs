@@ -237,7 +237,6 @@ impl<'a> Diary<'a> {
         let after = |at: Option<SystemTime>| at.and_then(|at| at.duration_since(fault).ok()).unwrap_or_default();
         // A client's own probe is out of sequence: TCP answers it, and takes it for no sign of life.
         let is_heard = |words: &str| !words.contains("window probe") || words.contains("answer");
-        let is_proof = |words: &str| !NO_PROOF.iter().any(|word| words.contains(word));
         let client = || self.packets().filter(|(entry, ..)| entry.who == Who::Client);
         let proved = client().filter(|(_, words, _)| is_proof(words)).map(|(entry, ..)| entry.at).max();
         let heard = client().filter(|(entry, words, _)| entry.at <= fault && is_heard(words));
@@ -252,7 +251,8 @@ impl<'a> Diary<'a> {
         }
     }
 
-    /// The client's last packet before the server's first FIN or RST after the fault.
+    /// The client's last packet before the server's first FIN or RST after the fault that takes or brings something. An
+    /// answer to a probe does neither: it says nothing of when the server could have closed.
     fn served(&self) -> Option<SystemTime> {
         let fault = self.fault?;
         let ends = |frame: &[u8]| flags(frame).is_some_and(|flags| flags & (FIN | RST) != 0);
@@ -261,7 +261,8 @@ impl<'a> Diary<'a> {
             .filter(|(entry, _, frame)| entry.who == Who::Server && entry.at >= fault && ends(frame))
             .map(|(entry, ..)| entry.at)
             .min()?;
-        let before = self.packets().filter(|(entry, ..)| entry.who == Who::Client && entry.at <= end);
+        let before =
+            self.packets().filter(|(entry, words, _)| entry.who == Who::Client && entry.at <= end && is_proof(words));
         before.map(|(entry, ..)| entry.at).max()
     }
 
@@ -280,6 +281,10 @@ impl<'a> Diary<'a> {
         self.entries.sort_by_key(|entry| entry.at);
         Timeline { entries: self.entries, origin }
     }
+}
+
+fn is_proof(words: &str) -> bool {
+    !NO_PROOF.iter().any(|word| words.contains(word))
 }
 
 /// In the words of a packet that does not show that its sender hears the other end.

@@ -31,8 +31,8 @@ pub enum Since {
     Proved,
     /// The server's own transmit queue takes packets again.
     QueueMoved,
-    /// The client's last packet before the server's FIN: by then it has taken all that it was owed, which takes as long
-    /// as the machine needs to move it. The interval ends counted from there.
+    /// The client's last packet before the server's FIN that is no answer to a probe: by then it has taken all that it
+    /// was owed, which takes as long as the machine needs to move it. The interval ends counted from there.
     Served,
 }
 
