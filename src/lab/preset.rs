@@ -122,7 +122,9 @@ const HAPROXY: Preset = Preset {
 const SOCAT: Preset = Preset {
     program: "socat",
     package: "socat",
-    line: "socat TCP{family}-LISTEN:{port},bind={host},reuseaddr,fork,{settings} PIPE",
+    // Its echo is a pipe that it alone writes and reads. A pipe is writable as soon as PIPE_BUF bytes fit (pipe(7)), and
+    // a longer write would wait for socat itself: with its default of 8 KiB it hangs for good once nobody reads.
+    line: "socat -b 4096 TCP{family}-LISTEN:{port},bind={host},reuseaddr,fork,{settings} PIPE",
     ..PLAIN
 };
 
