@@ -21,6 +21,9 @@ pub struct Family {
     childless: bool,
 }
 
+/// A flag of a process that is ending (include/linux/sched.h), in /proc/PID/stat.
+const PF_EXITING: u64 = 4;
+
 /// A process is identified by its pid and by when it started: pids are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
@@ -128,10 +131,11 @@ impl Spent {
 impl Member {
     fn of(pid: u32) -> Option<Self> {
         let fields = memory::stat(pid)?;
-        // In state Z it has ended, and its parent has not waited for it yet.
-        let state = fields.split(' ').next()?;
-        let started = fields.split(' ').nth(19)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+        let field = |nth: usize| fields.split(' ').nth(nth);
+        // In state Z it has ended, and its parent has not waited for it yet. On the way there it has no memory already.
+        let is_ending = matches!(field(0)?, "Z" | "X") || field(6)?.parse::<u64>().ok()? & PF_EXITING != 0;
+        let started = field(19)?.parse().ok()?;
+        (!is_ending).then_some(Self { pid, started })
     }
 }
 
