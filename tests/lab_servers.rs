@@ -188,12 +188,12 @@ fn a_daemon_is_found_and_ended() {
     }
     fs::remove_file(pids).expect("the file can be removed");
     // And one that dies in the background is told so, whether its parent ends before it listens or
-    // is seen to end only when both are gone.
+    // is seen to end only when both are gone: they end with one signal, the one that sends it first.
     for (before, told) in [
         ("exit if fork; POSIX::setsid(); sleep 1", "went to the background, and has ended there"),
         ("if (fork) { wait; exit } POSIX::setsid()", "so have the processes that it had in the background"),
     ] {
-        let dies = perl("{addr}", before, "kill 9, getppid(); exit")
+        let dies = perl("{addr}", before, "kill -9, getpgrp()")
             .replace("-MSocket", "-MPOSIX -MSocket")
             .replace("$SIG{CHLD} = \"IGNORE\"; ", "");
         says(&["run", "idle/none", "--server", &dies], 1, &[told]);
