@@ -4,9 +4,10 @@
 //! # One turn
 //!
 //! ```text
-//!   wait ──▶ latch ──▶ drive ──▶ accept ──▶ expire ──▶ reap ──▶ again
-//!    │         │         │          │          │         │
-//!    │         │         │          │          │         └ free what has ended; a few, closing is expensive
+//!   wait ──▶ latch ──▶ drive ──▶ accept ──▶ expire ──▶ carry out ──▶ reap ──▶ again
+//!    │         │         │          │          │           │           │
+//!    │         │         │          │          │           │           └ free what has ended; a few, closing is expensive
+//!    │         │         │          │          │           └ what services ordered for other peers; a part of it
 //!    │         │         │          │          └ user-space deadlines: which peers were silent?
 //!    │         │         │          └ after I/O, because slots may have come free
 //!    │         │         └ every peer that can make progress, each within its budget
@@ -55,6 +56,9 @@
 //! // reactor.run()?; // until a signal, if obey_signals() was called; else for ever
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A service that reaches other peers names them by their [`PeerId`](reactor::PeerId) and gives
+//! [`Orders`](reactor::Orders): `examples/chat.rs` is one, in 77 lines.
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
 pub mod cli;

@@ -27,6 +27,8 @@ pub struct TcpInfo {
     pub probes: u8,
     /// The retransmission time-out, doubled with each retransmission (`tcpi_rto`).
     pub rto: Duration,
+    /// The smoothed round-trip time (`tcpi_rtt`); zero until one was measured.
+    pub round_trip: Duration,
     /// Segments sent and not acknowledged, a FIN included (`tcpi_unacked`).
     pub unacknowledged: u32,
     /// Bytes that wait in the kernel and have not been sent (`tcpi_notsent_bytes`).
@@ -84,6 +86,7 @@ impl TcpInfo {
             retransmits: raw[2],
             probes: raw[3],
             rto: Duration::from_micros(u32_at(8).into()),
+            round_trip: Duration::from_micros(u32_at(68).into()),
             unacknowledged: u32_at(24),
             retransmitted: u32_at(100),
             acknowledged: u32_at(if cfg!(target_endian = "little") { 120 } else { 124 }),
@@ -127,6 +130,7 @@ mod tests {
         sleep(Duration::from_millis(300));
         let info = TcpInfo::of(&ours).unwrap();
         assert_eq!((info.unacknowledged, info.not_sent, info.retransmits, info.probes), (0, 0, 0, 0));
+        assert!(info.round_trip > Duration::ZERO && info.round_trip < Duration::from_secs(5), "{:?}", info.round_trip);
         assert!(info.silent >= Duration::from_millis(280), "silent for {:?}", info.silent);
     }
 

@@ -14,7 +14,7 @@
 //! Everything in a lower list is due before everything in a higher one. When list 0 is empty, the
 //! floor rises to the soonest of the lowest list, whose entries move to lower ones; so an entry
 //! moves at most once for each bit of its distance (a radix heap). Nothing is taken out when a
-//! connection ends: its entry comes due all the same, and the caller compares the ticket's mark.
+//! connection ends: its entry comes due all the same, and then its id is nobody's.
 //!
 //! [`Timers`]: crate::reactor::timers::Timers
 
@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::keepalive::{Unfit, unfit};
 use crate::malloc;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::timers::Moment;
 
 /// The time is counted in units of 2^20 ns, about a millisecond, and rounded up: what is due in the
@@ -51,26 +52,7 @@ pub fn waiting_time(setting: &'static str, time: Duration) -> Result<Duration, U
     Err(unfit(setting, humantime::format_duration(time).to_string(), "10ms to 40days is wanted".to_string()))
 }
 
-/// A peer: its slot, and a mark of its arrival, because the slot may have a new owner by the time
-/// that it is due. One new owner in 2^32 has the same mark; it is asked once too often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    pub key: u32,
-    mark: u32,
-}
-
-impl Ticket {
-    pub fn new(key: u32, arrival: Moment) -> Self {
-        Self { key, mark: arrival.mark() }
-    }
-
-    /// Whether it is for the connection that has this slot now, and arrived at this moment.
-    pub fn is_for(self, arrival: Moment) -> bool {
-        self.mark == arrival.mark()
-    }
-}
-
-/// 16 bytes for a ticket.
+/// 20 bytes for a peer's id.
 #[derive(Clone, Copy, Debug)]
 struct Entry<T> {
     item: T,
@@ -79,10 +61,9 @@ struct Entry<T> {
     next: u32,
 }
 
-/// Deadlines in the order in which they come due. Each entry holds a ticket, or a ticket and what is
-/// remembered with it.
+/// Deadlines in the order in which they come due. Each entry holds a peer's id, or an id and what is remembered with it.
 #[derive(Debug)]
-pub struct Agenda<T = Ticket> {
+pub struct Agenda<T = PeerId> {
     entries: Vec<Entry<T>>,
     /// Places in `entries` that are free, as a list.
     free: u32,
@@ -240,34 +221,35 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::reactor::peer_id::Stamp;
 
     const fn at(milliseconds: u64) -> Moment {
         Moment::after(Duration::from_millis(milliseconds))
     }
 
-    fn ticket(key: u32) -> Ticket {
-        Ticket::new(key, at(0))
+    fn id(slot: u32) -> PeerId {
+        PeerId::new(Stamp::NONE, slot)
     }
 
     #[test]
-    fn an_entry_takes_16_bytes() {
-        assert_eq!(size_of::<Entry<Ticket>>(), 16);
+    fn an_entry_takes_20_bytes() {
+        assert_eq!(size_of::<Entry<PeerId>>(), 20);
     }
 
     #[test]
     fn a_far_deadline_is_cut_and_not_lost() {
         let mut agenda = Agenda::new();
-        agenda.arm(Moment::after(Duration::MAX), ticket(1)).unwrap();
+        agenda.arm(Moment::after(Duration::MAX), id(1)).unwrap();
         assert_eq!(agenda.due(at(1000)), None);
         let due = agenda.next().unwrap();
         assert!(due.since(at(0)) <= FARTHEST && due.since(at(0)) > FARTHEST / 2, "{due:?}");
-        assert_eq!(agenda.due(due), Some(ticket(1)));
+        assert_eq!(agenda.due(due), Some(id(1)));
         // Months later, 32 bits have wrapped around more than once.
         for month in 2..8u64 {
             let later = at(month * 30 * 24 * 3_600_000);
-            agenda.arm(later, ticket(2)).unwrap();
+            agenda.arm(later, id(2)).unwrap();
             while agenda.due(later + Duration::from_millis(2)).is_none() {
-                agenda.arm(later, ticket(2)).unwrap();
+                agenda.arm(later, id(2)).unwrap();
             }
             assert!(agenda.is_empty());
         }
@@ -277,12 +259,12 @@ mod tests {
     fn those_who_have_gone_are_forgotten_in_time() {
         let mut agenda = Agenda::new();
         for key in 0..10_000 {
-            agenda.arm(at(30_000 + u64::from(key)), ticket(key)).unwrap();
-            agenda.tidy(10, |ticket| ticket.key < 10);
+            agenda.arm(at(30_000 + u64::from(key)), id(key)).unwrap();
+            agenda.tidy(10, |id| id.slot() < 10);
             assert!(agenda.count <= 2 * 10 + KEPT_PLACES, "{} entries for 10 peers", agenda.count);
         }
         assert!(agenda.entries.len() <= 2 * 10 + KEPT_PLACES + 1, "their places are used again");
-        let fired = std::iter::from_fn(|| agenda.due(at(100_000))).filter(|ticket| ticket.key < 10).count();
+        let fired = std::iter::from_fn(|| agenda.due(at(100_000))).filter(|id| id.slot() < 10).count();
         assert_eq!((fired, agenda.next(), agenda.entries.capacity()), (10, None, 0), "and the places are given back");
     }
 
@@ -297,11 +279,11 @@ mod tests {
             let mut expected = BTreeMap::new();
             let mut now = 0;
             for (key, (ahead, passes)) in steps.into_iter().enumerate() {
-                agenda.arm(at(now + ahead), ticket(key as u32)).unwrap();
+                agenda.arm(at(now + ahead), id(key as u32)).unwrap();
                 expected.insert(key as u32, now + ahead);
                 now += passes;
-                while let Some(ticket) = agenda.due(at(now)) {
-                    let due = expected.remove(&ticket.key).expect("armed, and fired once");
+                while let Some(id) = agenda.due(at(now)) {
+                    let due = expected.remove(&id.slot()).expect("armed, and fired once");
                     prop_assert!(due <= now, "early: {} instead of {}", now, due);
                 }
                 prop_assert!(expected.values().all(|due| *due + 2 > now), "late");

@@ -21,9 +21,10 @@ use log::trace;
 use self::wire::{Phase, Step, Told, Wire};
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::outbox::Outbox;
+use crate::reactor::peer_id::{PeerId, Stamp};
 use crate::reactor::queue::{Place, Queued};
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::{Line, Peer, Service, Terms};
+use crate::reactor::service::{Line, Service, Serving, Terms};
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
@@ -61,11 +62,13 @@ impl<S: Stream> Connection<S> {
     pub fn welcome(
         stream: S,
         peer: SocketAddr,
-        service: &mut (impl Service<State = ()> + ?Sized),
-        terms: Terms,
+        stamp: Stamp,
+        mut serving: Serving<'_, impl Service<State = ()> + ?Sized>,
     ) -> Self {
-        let mut wire = Wire::new(stream, peer, terms.now);
-        service.arrived(&mut Peer { state: &mut (), line: &mut wire, terms });
+        let mut wire = Wire::new(stream, peer, stamp);
+        let mut none = ();
+        let (service, mut peer) = serving.meet(&mut wire, &mut none);
+        service.arrived(&mut peer);
         Self { wire }
     }
 
@@ -86,29 +89,19 @@ impl<S: Stream> Connection<S> {
     /// # Errors
     /// The connection has ended, for this reason. It is returned once: the connection must not be driven
     /// again, and must be put in the queue of those that have ended.
-    pub fn drive(
-        &mut self,
-        service: &mut (impl Service<State = ()> + ?Sized),
-        scratch: &mut [u8],
-        terms: Terms,
-    ) -> Result<Flow, Departure> {
+    pub fn drive(&mut self, mut serving: Serving<'_, impl Service<State = ()> + ?Sized>) -> Result<Flow, Departure> {
         debug_assert!(!matches!(self.wire.phase, Phase::Departed(_)), "driven after its departure was told");
-        self.work(service, scratch, terms).inspect_err(|departure| {
+        self.work(&mut serving).inspect_err(|departure| {
             self.wire.phase = Phase::Departed(*departure);
             self.wire.place.take();
             self.wire.outbox = None;
         })
     }
 
-    fn work(
-        &mut self,
-        service: &mut (impl Service<State = ()> + ?Sized),
-        scratch: &mut [u8],
-        terms: Terms,
-    ) -> Result<Flow, Departure> {
+    fn work(&mut self, serving: &mut Serving<'_, impl Service<State = ()> + ?Sized>) -> Result<Flow, Departure> {
         let mut budget = BUDGET;
         while budget > 0 {
-            match self.step(service, scratch, terms)? {
+            match self.step(serving)? {
                 Step::Moved(count) => budget = budget.saturating_sub(count.max(LEAST_CHARGE)),
                 Step::Blocked => return Ok(Flow::Blocked),
                 Step::Starved => return Ok(Flow::Starved),
@@ -119,17 +112,12 @@ impl<S: Stream> Connection<S> {
     }
 
     /// One system call, if there is one to make before the next edge.
-    fn step(
-        &mut self,
-        service: &mut (impl Service<State = ()> + ?Sized),
-        scratch: &mut [u8],
-        terms: Terms,
-    ) -> Result<Step, Departure> {
+    fn step(&mut self, serving: &mut Serving<'_, impl Service<State = ()> + ?Sized>) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         match wire.phase {
             Phase::Over(departure) => Err(departure),
             Phase::Departed(_) => Ok(Step::Blocked),
-            Phase::Dying(_) | Phase::Lingering => self.read(service, scratch, terms),
+            Phase::Dying(_) | Phase::Lingering => self.read(serving),
             // Output waits, so input is not read; but a dead connection must be noticed all the same.
             _ if wire.outbox.is_some() => {
                 if wire.readiness.has(Readiness::HUNG_UP) {
@@ -141,7 +129,7 @@ impl<S: Stream> Connection<S> {
                     Ok(Step::Blocked)
                 }
             }
-            Phase::Open => self.read(service, scratch, terms),
+            Phase::Open => self.read(serving),
             Phase::Ended => Err(Departure::Closed),
             Phase::Closing => {
                 wire.shut_write();
@@ -150,17 +138,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn read(
-        &mut self,
-        service: &mut (impl Service<State = ()> + ?Sized),
-        scratch: &mut [u8],
-        terms: Terms,
-    ) -> Result<Step, Departure> {
+    fn read(&mut self, serving: &mut Serving<'_, impl Service<State = ()> + ?Sized>) -> Result<Step, Departure> {
         let wire = &mut self.wire;
         let result = match wire.phase {
             // Reading may have been paused, with the latch clear, when the peer died: its last input still waits.
-            Phase::Dying(_) => wire.stream.read(scratch),
-            _ if wire.readiness.has(Readiness::READABLE) => wire.stream.read(scratch),
+            Phase::Dying(_) => wire.stream.read(serving.scratch),
+            _ if wire.readiness.has(Readiness::READABLE) => wire.stream.read(serving.scratch),
             _ => return Ok(Step::Blocked),
         };
         trace!("{}: read {}", wire.peer, Told(&result));
@@ -170,17 +153,19 @@ impl<S: Stream> Connection<S> {
                 Phase::Lingering => Err(Departure::ShutDown),
                 _ => {
                     wire.phase = Phase::Ended;
-                    service.ended(&mut Peer { state: &mut (), line: &mut self.wire, terms });
+                    let mut none = ();
+                    let (service, mut peer) = serving.meet(wire, &mut none);
+                    service.ended(&mut peer);
                     Ok(Step::Moved(0))
                 }
             },
             Ok(count) => {
-                if count < scratch.len() && !wire.readiness.has(Readiness::MORE_THAN_DATA) {
+                if count < serving.scratch.len() && !wire.readiness.has(Readiness::MORE_THAN_DATA) {
                     // The receive buffer is empty, and what comes next brings an edge of its own.
                     wire.readiness.clear(Readiness::READABLE);
                 }
                 if wire.phase != Phase::Lingering {
-                    service.received(&mut Peer { state: &mut (), line: &mut self.wire, terms }, &scratch[..count]);
+                    serving.receive(wire, count);
                 }
                 Ok(Step::Moved(count))
             }
@@ -208,11 +193,13 @@ impl<S: Stream> Connection<S> {
     /// Asks the service what the time means for this peer, and when to ask again. A peer that has
     /// sent its FIN will send no more, and one that we are closing has deadlines of its own: neither
     /// is asked about. If the service ends the connection, it must be driven.
-    pub fn quiet(&mut self, service: &mut (impl Service<State = ()> + ?Sized), terms: Terms) -> Option<Moment> {
+    pub fn quiet(&mut self, mut serving: Serving<'_, impl Service<State = ()> + ?Sized>) -> Option<Moment> {
         if self.wire.phase != Phase::Open {
             return None;
         }
-        service.quiet(&mut Peer { state: &mut (), line: &mut self.wire, terms })
+        let mut none = ();
+        let (service, mut peer) = serving.meet(&mut self.wire, &mut none);
+        service.quiet(&mut peer)
     }
 
     /// True, once, when output has to wait for the first time: epoll must be asked to announce when the
@@ -236,7 +223,12 @@ impl<S: Stream> Connection<S> {
         self.is_ending() || self.wire.phase == Phase::Closing
     }
 
-    /// Ends the connection in an orderly way: see [`Peer::close`].
+    /// Sends bytes that no input of this peer led to.
+    pub fn send(&mut self, bytes: &[u8], terms: &Terms) {
+        self.wire.send(bytes, terms);
+    }
+
+    /// Ends the connection in an orderly way: see [`Peer::close`](crate::reactor::Peer::close).
     pub fn close(&mut self) {
         self.wire.close();
     }
@@ -300,7 +292,17 @@ impl<S: Stream> Connection<S> {
     }
 
     pub fn arrival(&self) -> Moment {
-        self.wire.arrival
+        self.wire.stamp.moment()
+    }
+
+    /// The peer's id, in this slot.
+    pub fn id(&self, slot: u32) -> PeerId {
+        PeerId::new(self.wire.stamp, slot)
+    }
+
+    /// Whether it is the connection of this peer.
+    pub fn is_of(&self, id: PeerId) -> bool {
+        self.wire.stamp == id.stamp()
     }
 
     pub fn info(&self) -> Option<TcpInfo> {
@@ -313,7 +315,7 @@ impl<S: Stream> Connection<S> {
     }
 
     pub fn farewell(&self, departure: Departure, now: Moment, info: Option<TcpInfo>) -> Farewell {
-        Farewell { peer: self.wire.peer.into(), departure, connected: now.since(self.wire.arrival), info }
+        Farewell { peer: self.wire.peer.into(), departure, connected: now.since(self.arrival()), info }
     }
 }
 

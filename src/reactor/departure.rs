@@ -55,6 +55,19 @@ pub enum Departure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause([u8; 2]);
 
+impl Cause {
+    /// The number of the error, as in errno(3).
+    pub fn errno(self) -> i32 {
+        u16::from_ne_bytes(self.0).into()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(self.errno()).fmt(f)
+    }
+}
+
 impl From<Errno> for Cause {
     fn from(errno: Errno) -> Self {
         Self((errno.raw_os_error() as u16).to_ne_bytes()) // Linux has no errno above 4095
@@ -144,7 +157,7 @@ impl fmt::Display for Departure {
         f.write_str(Self::LABELS[self.index()])?;
         match self {
             Self::Unreachable(cause) | Self::Failed(cause) => {
-                write!(f, ": {}", io::Error::from_raw_os_error(u16::from_ne_bytes(cause.0).into()))
+                write!(f, ": {cause}")
             }
             _ => Ok(()),
         }
@@ -199,6 +212,8 @@ mod tests {
         }
         let said = read(Errno::HOSTUNREACH, TcpInfo::default()).to_string();
         assert_eq!(said, "unreachable: No route to host (os error 113)");
+        let Departure::Unreachable(cause) = read(Errno::HOSTUNREACH, TcpInfo::default()) else { panic!() };
+        assert_eq!(cause.errno(), 113);
         assert_eq!(read(Errno::PIPE, TcpInfo::default()), Departure::Reset);
     }
 }

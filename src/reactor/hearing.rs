@@ -52,12 +52,15 @@ impl Hearing {
         (self.asked, self.until) = (self.now, self.now);
     }
 
-    /// How long the loop is to wait: until `deadline`, if there is one.
-    pub fn waits_until(&mut self, deadline: Option<Moment>) -> Option<Duration> {
+    /// How long the loop is to wait: until `deadline`, if there is one, and no longer than `most`.
+    pub fn waits_until(&mut self, deadline: Option<Moment>, most: Duration) -> Option<Duration> {
         (self.asked, self.until) = (self.now, Moment::NEVER);
-        let deadline = deadline?;
+        if deadline.is_none() && most == Duration::MAX {
+            return None;
+        }
         self.asked = self.look_at_the_clock(self.now);
-        self.until = deadline.max(self.settled).max(self.asked);
+        let deadline = deadline.map_or(Moment::NEVER, |deadline| deadline.max(self.settled).max(self.asked));
+        self.until = deadline.min(self.asked + most);
         Some(self.until.since(self.asked))
     }
 

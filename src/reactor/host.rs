@@ -7,6 +7,7 @@ use std::collections::TryReserveError;
 
 use crate::malloc;
 use crate::reactor::departure::Farewell;
+use crate::reactor::orders::Orders;
 use crate::reactor::service::{Peer, Service};
 use crate::reactor::timers::Moment;
 
@@ -22,7 +23,7 @@ pub(super) trait Hosted: Service<State = ()> {
     fn reserve(&mut self, slot: u32) -> Result<(), TryReserveError>;
 
     /// The peer in this slot has gone.
-    fn depart(&mut self, slot: u32, farewell: &Farewell);
+    fn depart(&mut self, slot: u32, farewell: &Farewell, orders: &mut Orders);
 }
 
 /// A service, with the states of its peers.
@@ -40,7 +41,7 @@ impl<V: Service> Host<V> {
     fn meet<'a>(&'a mut self, peer: &'a mut Peer<'_, ()>) -> Option<(&'a mut V, Peer<'a, V::State>)> {
         let state = self.states.get(peer.terms.slot);
         debug_assert!(state.is_some(), "a peer that never arrived");
-        Some((&mut self.service, Peer { state: state?, line: peer.line, terms: peer.terms }))
+        Some((&mut self.service, Peer { state: state?, line: peer.line, orders: peer.orders, terms: peer.terms }))
     }
 }
 
@@ -75,9 +76,9 @@ impl<V: Service> Hosted for Host<V> {
         self.states.reserve(slot)
     }
 
-    fn depart(&mut self, slot: u32, farewell: &Farewell) {
+    fn depart(&mut self, slot: u32, farewell: &Farewell, orders: &mut Orders) {
         if let Some(state) = self.states.take(slot) {
-            self.service.departed(state, farewell);
+            self.service.departed(state, farewell, orders);
         }
     }
 }

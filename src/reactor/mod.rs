@@ -19,7 +19,9 @@ pub use self::limits::{Limits, WhenFull};
 pub use self::listen::{Listen, Listening};
 use self::memory::Memory;
 pub use self::memory::{Relief, Sizes};
+pub use self::orders::{NoRoom, Order, Orders};
 pub use self::outbox::OUTBOX_LIMIT;
+pub use self::peer_id::PeerId;
 pub use self::port::Port;
 pub use self::readiness::Readiness;
 #[cfg(target_env = "gnu")]
@@ -49,7 +51,9 @@ mod host;
 mod limits;
 mod listen;
 mod memory;
+mod orders;
 mod outbox;
+mod peer_id;
 mod port;
 mod queue;
 mod readiness;
@@ -91,6 +95,7 @@ pub struct Reactor {
     hearing: Hearing,
     capacity: Capacity,
     requests: Vec<Request>,
+    orders: Orders,
     /// The soonest deadline that was known before the wait.
     due: Moment,
     /// The batch of events was full.
@@ -120,6 +125,7 @@ impl Reactor {
             hearing: Hearing::start(),
             capacity: Capacity::of(limit.min(MOST_CONNECTIONS), Memory::of(Machine::look())),
             requests: Vec::with_capacity(8),
+            orders: Orders::default(),
             due: Moment::default(),
             crowded: false,
             failures: 0,
@@ -220,12 +226,21 @@ impl Reactor {
         }
     }
 
-    /// One turn: wait, latch, drive, accept, expire, reap.
+    /// One turn: wait, latch, drive, accept, expire, carry out, reap.
     ///
     /// # Errors
     /// `poll` keeps failing.
     pub fn turn(&mut self) -> io::Result<()> {
-        let is_heard = self.wait()?;
+        self.turn_within(Duration::MAX)
+    }
+
+    /// The same, but it waits no longer than this, for those who drive the loop themselves. With a time of zero it does
+    /// what can be done at once. [`Reactor::ending`] tells when the loop has ended.
+    ///
+    /// # Errors
+    /// `poll` keeps failing.
+    pub fn turn_within(&mut self, most: Duration) -> io::Result<()> {
+        let is_heard = self.wait(most)?;
         let count = self.latch();
         if is_heard {
             self.hearing.hear(count, || total(&self.sources).connected);
@@ -237,6 +252,7 @@ impl Reactor {
             registry: self.poll.registry(),
             scratch: self.scratch.bytes(),
             capacity: &mut self.capacity,
+            orders: &mut self.orders,
             crowded: self.crowded,
             requests: &mut self.requests,
         };
@@ -244,6 +260,9 @@ impl Reactor {
         self.sources.iter_mut().for_each(|source| source.accept(&mut turn));
         if self.due <= turn.heard {
             self.sources.iter_mut().for_each(|source| source.expire(&mut turn));
+        }
+        if !turn.orders.is_empty() {
+            orders::carry_out(&mut self.sources, &mut turn);
         }
         self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
         let now = turn.now;
@@ -254,8 +273,8 @@ impl Reactor {
 
     /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False if
     /// the wait failed: then it is not even known whether anything came.
-    fn wait(&mut self) -> io::Result<bool> {
-        let timeout = self.timeout();
+    fn wait(&mut self, most: Duration) -> io::Result<bool> {
+        let timeout = self.timeout(most);
         match timeout {
             Some(Duration::ZERO) => trace!("turn: work is left, so it does not wait"),
             Some(timeout) => trace!("turn: waits {timeout:?} at most"),
@@ -285,9 +304,9 @@ impl Reactor {
         Ok(false)
     }
 
-    /// How long to sleep: not at all while work is left, for ever if nothing is due.
-    fn timeout(&mut self) -> Option<Duration> {
-        if self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
+    /// How long to sleep: not at all while work is left, for ever if nothing is due, and no longer than `most`.
+    fn timeout(&mut self, most: Duration) -> Option<Duration> {
+        if !self.orders.is_empty() || self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
             // The soonest deadline is not computed here, so every source is asked to expire what is due.
             self.due = Moment::default();
             self.hearing.does_not_wait();
@@ -296,7 +315,7 @@ impl Reactor {
         let deadlines = self.sources.iter().filter_map(|source| source.deadline());
         let deadline = deadlines.chain(self.capacity.memory.deadline()).min();
         self.due = deadline.unwrap_or(Moment::NEVER);
-        self.hearing.waits_until(deadline)
+        self.hearing.waits_until(deadline, most)
     }
 
     /// Hands each event to its source, and returns how many there were. Sources only remember them, so no
@@ -334,6 +353,11 @@ impl Reactor {
             debug!("the last peer has gone");
             self.ending = Some(Ending::Orderly);
         }
+    }
+
+    /// How the loop has ended, once it has.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
     }
 
     /// The figures of all ports together.

@@ -24,9 +24,11 @@ use crate::reactor::host::Hosted;
 use crate::reactor::limits::Limits;
 use crate::reactor::listen::{Listen, Listening};
 use crate::reactor::memory::{Relief, Sizes};
+use crate::reactor::orders::Order;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::queue::Queue;
 use crate::reactor::readiness::Readiness;
-use crate::reactor::service::Terms;
+use crate::reactor::service::{Serving, Terms};
 use crate::reactor::source::{Capacity, Names, Source, Turn};
 use crate::reactor::tally::{Summary, Tally};
 use crate::reactor::timers::{Moment, Timers};
@@ -130,8 +132,8 @@ impl Port {
         self.acceptor.listening()
     }
 
-    fn drive_peer(&mut self, key: u32, turn: &mut Turn<'_>) {
-        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+    fn drive_peer(&mut self, slot: u32, turn: &mut Turn<'_>) {
+        let Some(connection) = self.peers.get_mut(slot as usize) else { return };
         let lingered = connection.lingers();
         // If the service measures silence, input in the middle of a turn is dated by the clock: by the
         // turn's own time it would seem older than it is.
@@ -139,57 +141,58 @@ impl Port {
         let memory = &mut turn.capacity.memory;
         let held = connection.holds();
         let most = turn.scratch.len().min(self.limits.max_output() / 2).min(memory.portion());
-        let terms = Terms { now, slot: key, may_hold: held + memory.left(), ..self.terms };
-        let flow = connection.drive(&mut *self.service, &mut turn.scratch[..most], terms);
+        let terms = Terms { now, slot, may_hold: held + memory.left(), ..self.terms };
+        let (service, scratch) = (&mut *self.service, &mut turn.scratch[..most]);
+        let flow = connection.drive(Serving { service, orders: turn.orders, scratch, terms });
         memory.changed(held, connection.holds());
         let mut remembered = Ok(());
         match flow {
             Ok(Flow::Blocked) => {}
-            Ok(Flow::Yield) => self.runnable.push(&mut self.peers, key),
-            Ok(Flow::Starved) => remembered = self.starved.arm(turn.now, key, connection.arrival()),
-            Err(_) => return self.ended.push(&mut self.peers, key),
+            Ok(Flow::Yield) => self.runnable.push(&mut self.peers, slot),
+            Ok(Flow::Starved) => remembered = self.starved.arm(turn.now, connection.id(slot)),
+            Err(_) => return self.ended.push(&mut self.peers, slot),
         }
-        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+        let Some(connection) = self.peers.get_mut(slot as usize) else { return };
         let lingers_now = connection.lingers() && !lingered;
         if lingers_now {
-            remembered = remembered.and(self.lingering.arm(turn.now, key, connection.arrival()));
+            remembered = remembered.and(self.lingering.arm(turn.now, connection.id(slot)));
         }
         if connection.wants_watching() {
             match &mut self.watch {
                 // No sign of life preceded our FIN: this peer may have been silent for long.
-                Some(_) if lingers_now => self.look(key, None, turn.now),
-                Some((_, watch)) => remembered = remembered.and(watch.add(turn.now, key)),
+                Some(_) if lingers_now => self.look(slot, None, turn.now),
+                Some((_, watch)) => remembered = remembered.and(watch.add(turn.now, connection.id(slot))),
                 None => {}
             }
         }
-        self.see_to_the_forgotten(remembered, key, turn.now);
-        self.watch_output(key, turn.now);
-        self.hear_of_room(key, turn.registry);
+        self.see_to_the_forgotten(remembered, slot, turn.now);
+        self.watch_output(slot, turn.now);
+        self.hear_of_room(slot, turn.registry);
     }
 
     /// Registers a peer for writing, too, when output has to wait for the first time. Few peers ever need
     /// that; registered for it from the start, each would cost one event.
-    fn hear_of_room(&mut self, key: u32, registry: &Registry) {
-        let Some(connection) = self.peers.get_mut(key as usize) else { return };
+    fn hear_of_room(&mut self, slot: u32, registry: &Registry) {
+        let Some(connection) = self.peers.get_mut(slot as usize) else { return };
         if !connection.wants_to_hear_of_room() {
             return;
         }
-        let token = self.names.token(key as usize);
+        let token = self.names.token(slot as usize);
         if let Err(error) = registry.reregister(connection.stream_mut(), token, INTEREST | Interest::WRITABLE) {
             warn!("{} cannot be registered for writing and is let go: {error}", connection.peer());
             connection.refuse(Departure::of(&error, || None));
-            self.enqueue(key);
+            self.enqueue(slot);
         }
     }
 
     /// Puts a peer in the run queue, if it is in none.
-    fn enqueue(&mut self, key: u32) {
-        if self.peers.get_mut(key as usize).is_some_and(Connection::enqueue) {
-            self.runnable.push(&mut self.peers, key);
+    fn enqueue(&mut self, slot: u32) {
+        if self.peers.get_mut(slot as usize).is_some_and(Connection::enqueue) {
+            self.runnable.push(&mut self.peers, slot);
         }
     }
 
-    fn tell(&mut self, key: u32, connection: &Connection<TcpStream>, turn: &mut Turn<'_>) {
+    fn tell(&mut self, slot: u32, connection: &Connection<TcpStream>, turn: &mut Turn<'_>) {
         let Some(departure) = connection.departure() else { return };
         let info = if log_enabled!(log::Level::Debug) { connection.info() } else { None };
         let farewell = connection.farewell(departure, turn.now, info);
@@ -200,7 +203,7 @@ impl Port {
         if log::max_level() >= LevelFilter::Info {
             self.summary.count(departure);
         }
-        self.service.depart(key, &farewell);
+        self.service.depart(slot, &farewell, turn.orders);
     }
 
     /// All slots, whether there is a peer in them or not.
@@ -221,35 +224,57 @@ fn watch(keepalive: &Keepalive) -> Option<(Asking, Watch<Option<Owing>>)> {
 }
 
 impl Source for Port {
-    fn latch(&mut self, key: usize, event: &Event) {
-        if key == Self::LISTENER {
+    fn latch(&mut self, slot: usize, event: &Event) {
+        if slot == Self::LISTENER {
             self.acceptor.latch();
             return;
         }
         let news = Readiness::of(event);
-        let Some(connection) = self.peers.get_mut(key) else { return };
+        let Some(connection) = self.peers.get_mut(slot) else { return };
         if !connection.latch(news) {
             return;
         }
         let queue = if news.has(Readiness::MORE_THAN_DATA) { &mut self.leaving } else { &mut self.runnable };
-        queue.push(&mut self.peers, key as u32);
+        queue.push(&mut self.peers, slot as u32);
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
         // A peer that yields is driven in the next turn.
         let mut running = std::mem::take(&mut self.runnable);
-        while let Some(key) = running.pop(&mut self.peers) {
-            self.drive_peer(key, turn);
+        while let Some(slot) = running.pop(&mut self.peers) {
+            if turn.orders.are_many() {
+                self.enqueue(slot);
+            } else {
+                self.drive_peer(slot, turn);
+            }
         }
         let budget = if turn.crowded { 1 } else { LEAVING_BUDGET };
         for _ in 0..budget {
-            let Some(key) = self.leaving.pop(&mut self.peers) else { break };
-            self.drive_peer(key, turn);
+            let Some(slot) = self.leaving.pop(&mut self.peers) else { break };
+            self.drive_peer(slot, turn);
         }
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
         self.accept_peers(turn);
+    }
+
+    /// What follows for its deadline and its end is seen to as after any other write: when it is driven.
+    fn carry_out(&mut self, peer: PeerId, order: Order<'_>, turn: &mut Turn<'_>) {
+        let slot = peer.slot();
+        let Some(connection) = self.peers.get_mut(slot as usize).filter(|owner| owner.is_of(peer)) else { return };
+        match order {
+            Order::Send(bytes) => {
+                let memory = &mut turn.capacity.memory;
+                let held = connection.holds();
+                let terms = Terms { now: turn.now, slot, may_hold: held + memory.left(), ..self.terms };
+                connection.send(bytes, &terms);
+                memory.changed(held, connection.holds());
+            }
+            Order::Close => connection.close(),
+            Order::LetGo => connection.let_go(Departure::Unresponsive),
+        }
+        self.enqueue(slot);
     }
 
     fn expire(&mut self, turn: &mut Turn<'_>) {
@@ -259,10 +284,10 @@ impl Source for Port {
     fn reap(&mut self, turn: &mut Turn<'_>) {
         let budget = if turn.crowded { 1 } else { REAP_BUDGET };
         for _ in 0..budget {
-            let Some(key) = self.ended.pop(&mut self.peers) else { break };
-            let connection = self.peers.remove(key as usize);
-            trace!("slot {key} is reaped");
-            self.tell(key, &connection, turn);
+            let Some(slot) = self.ended.pop(&mut self.peers) else { break };
+            let connection = self.peers.remove(slot as usize);
+            trace!("slot {slot} is reaped");
+            self.tell(slot, &connection, turn);
         }
         if self.peers.is_empty() && self.peers.capacity() > KEPT_SLOTS {
             self.peers = Slab::new();
@@ -290,10 +315,10 @@ impl Source for Port {
     fn stop(&mut self, by: Moment) {
         self.acceptor.close();
         self.stop_by = Some(by);
-        for key in self.slots() {
-            if let Some(connection) = self.peers.get_mut(key as usize) {
+        for slot in self.slots() {
+            if let Some(connection) = self.peers.get_mut(slot as usize) {
                 connection.close();
-                self.enqueue(key);
+                self.enqueue(slot);
             }
         }
     }
@@ -307,16 +332,16 @@ impl Source for Port {
     }
 
     fn relieve(&mut self, relief: &mut Relief) {
-        for key in self.slots() {
+        for slot in self.slots() {
             if relief.excess == 0 {
                 return;
             }
-            let Some(connection) = self.peers.get(key as usize) else { continue };
+            let Some(connection) = self.peers.get(slot as usize) else { continue };
             let held = connection.holds();
             let is_large = held >= relief.least && !connection.is_ending();
             if is_large && (!relief.only_stuck || connection.is_stuck()) {
                 relief.take(held);
-                self.let_go(key, Departure::MemoryLimit);
+                self.let_go(slot, Departure::MemoryLimit);
             }
         }
     }

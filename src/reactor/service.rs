@@ -4,7 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::reactor::departure::{Departure, Farewell};
+use crate::reactor::orders::Orders;
+use crate::reactor::peer_id::PeerId;
+#[cfg(test)]
+use crate::reactor::peer_id::Stamp;
 use crate::reactor::timers::Moment;
+use crate::tcp_info::TcpInfo;
 
 /// A service: what the peers of a port talk to.
 ///
@@ -36,7 +41,7 @@ pub trait Service {
     }
 
     /// The connection has ended; the service gets its state back. Called once for each peer that arrived.
-    fn departed(&mut self, _state: Self::State, _farewell: &Farewell) {}
+    fn departed(&mut self, _state: Self::State, _farewell: &Farewell, _orders: &mut Orders) {}
 }
 
 /// A peer, as its service sees it.
@@ -44,7 +49,30 @@ pub struct Peer<'a, T> {
     /// What the service remembers about this peer.
     pub state: &'a mut T,
     pub(in crate::reactor) line: &'a mut dyn Line,
-    pub(in crate::reactor) terms: Terms,
+    pub(in crate::reactor) orders: &'a mut Orders,
+    pub(in crate::reactor) terms: &'a Terms,
+}
+
+/// What a connection is driven with: the service, and what it may use. One value for the whole way down.
+pub(in crate::reactor) struct Serving<'a, V: ?Sized> {
+    pub service: &'a mut V,
+    pub orders: &'a mut Orders,
+    /// The buffer that is read into.
+    pub scratch: &'a mut [u8],
+    pub terms: Terms,
+}
+
+impl<V: Service<State = ()> + ?Sized> Serving<'_, V> {
+    /// The service, and the peer at the other end of this line.
+    pub fn meet<'a>(&'a mut self, line: &'a mut dyn Line, state: &'a mut ()) -> (&'a mut V, Peer<'a, ()>) {
+        (self.service, Peer { state, line, orders: self.orders, terms: &self.terms })
+    }
+
+    /// Hands the service the first `count` bytes of the buffer.
+    pub fn receive(&mut self, line: &mut dyn Line, count: usize) {
+        let mut peer = Peer { state: &mut (), line, orders: self.orders, terms: &self.terms };
+        self.service.received(&mut peer, &self.scratch[..count]);
+    }
 }
 
 /// What holds for a peer while its service runs. Passed to each call, so that it takes no memory per peer.
@@ -82,7 +110,7 @@ impl<T> Peer<'_, T> {
 
     /// A part of the state, for a service that wraps another one.
     pub fn part<U>(&mut self, part: impl FnOnce(&mut T) -> &mut U) -> Peer<'_, U> {
-        Peer { state: part(self.state), line: self.line, terms: self.terms }
+        Peer { state: part(self.state), line: self.line, orders: self.orders, terms: self.terms }
     }
 
     /// Ends the connection in an orderly way: what was sent is delivered, then a FIN; input that still
@@ -104,26 +132,60 @@ impl<T> Peer<'_, T> {
         self.line.took_output()
     }
 
+    /// What the kernel knows of the connection: one getsockopt(2). `None` where it has no figures.
+    pub fn info(&self) -> Option<TcpInfo> {
+        self.line.info()
+    }
+
+    /// How long ago the last sign of life came: data, or an ACK, which also answers a keepalive probe. To the kernel's
+    /// tick, 1 to 10 ms. So it tells of the peer's kernel, and not only of what its program says.
+    pub fn silent(&self) -> Option<Duration> {
+        self.info().map(|info| info.silent)
+    }
+
+    /// Where it connected from.
     pub fn address(&self) -> SocketAddr {
         self.line.address()
+    }
+
+    /// What is to be done to other peers.
+    pub fn orders(&mut self) -> &mut Orders {
+        self.orders
+    }
+
+    /// Its name, which no other peer of this loop ever has: to remember it by, and to reach it later.
+    pub fn id(&self) -> PeerId {
+        self.line.id(self.terms.slot)
     }
 }
 
 /// The part of a connection that does not depend on the service's state or the kind of stream.
 pub(in crate::reactor) trait Line {
-    fn send(&mut self, bytes: &[u8], terms: Terms);
-    fn room(&self, terms: Terms) -> usize;
+    fn send(&mut self, bytes: &[u8], terms: &Terms);
+    fn room(&self, terms: &Terms) -> usize;
     fn close(&mut self);
     fn let_go(&mut self, departure: Departure);
     fn took_output(&self) -> Option<Duration>;
     fn address(&self) -> SocketAddr;
+    fn info(&self) -> Option<TcpInfo>;
+    /// The id of the peer, whose slot this is.
+    fn id(&self, slot: u32) -> PeerId;
 }
 
-/// A peer for the tests of services: its time is scripted, and it records what the service does to it.
+/// A peer for the tests of services: its time is scripted, and it records what the service does.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub now: Moment,
+    terms: Option<Terms>,
+    pub line: ScriptedLine,
+    pub orders: Orders,
+}
+
+/// What the service did to the scripted peer.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct ScriptedLine {
     pub sent: String,
     pub departure: Option<Departure>,
     /// What [`Peer::took_output`] is to return.
@@ -137,17 +199,18 @@ impl Script {
     }
 
     pub fn peer<'a, T>(&'a mut self, state: &'a mut T) -> Peer<'a, T> {
-        Peer { state, terms: Terms { now: self.now, slot: 0, max_output: 1024, may_hold: usize::MAX }, line: self }
+        let terms = self.terms.insert(Terms { now: self.now, slot: 0, max_output: 1024, may_hold: usize::MAX });
+        Peer { state, terms, orders: &mut self.orders, line: &mut self.line }
     }
 }
 
 #[cfg(test)]
-impl Line for Script {
-    fn send(&mut self, bytes: &[u8], _terms: Terms) {
+impl Line for ScriptedLine {
+    fn send(&mut self, bytes: &[u8], _terms: &Terms) {
         self.sent += std::str::from_utf8(bytes).expect("text");
     }
 
-    fn room(&self, terms: Terms) -> usize {
+    fn room(&self, terms: &Terms) -> usize {
         terms.max_output
     }
 
@@ -163,5 +226,13 @@ impl Line for Script {
 
     fn address(&self) -> SocketAddr {
         ([192, 0, 2, 1], 7).into()
+    }
+
+    fn info(&self) -> Option<TcpInfo> {
+        None
+    }
+
+    fn id(&self, slot: u32) -> PeerId {
+        PeerId::new(Stamp::NONE, slot)
     }
 }

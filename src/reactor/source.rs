@@ -9,13 +9,15 @@ use mio::{Registry, Token};
 
 use crate::reactor::limits::Addresses;
 use crate::reactor::memory::{Memory, Relief, Sizes};
+use crate::reactor::orders::{Order, Orders};
+use crate::reactor::peer_id::{PeerId, Stamp};
 use crate::reactor::tally::Tally;
 use crate::reactor::timers::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
 ///
-/// A turn calls `latch` for each event, then `drive`, `accept`, `expire` (if something is due) and `reap`
-/// once for every source, in this order. None of them may block.
+/// A turn calls `latch` for each event, then `drive`, `accept`, `expire` (if something is due), `carry_out` for each
+/// order within the turn's budget, and `reap`: each for every source, in this order. None of them may block.
 pub trait Source {
     /// Remembers an event of what was registered under `key` ([`Names::token`]).
     fn latch(&mut self, key: usize, event: &Event);
@@ -28,6 +30,9 @@ pub trait Source {
 
     /// Does what is due at [`Turn::heard`]. Skipped if no deadline that was known before the wait has come.
     fn expire(&mut self, _turn: &mut Turn<'_>) {}
+
+    /// Carries out an order for one of its peers, which may have departed.
+    fn carry_out(&mut self, _peer: PeerId, _order: Order<'_>, _turn: &mut Turn<'_>) {}
 
     /// Frees what has ended. The only place where a slot is freed.
     fn reap(&mut self, _turn: &mut Turn<'_>) {}
@@ -79,6 +84,12 @@ impl Names {
         Self(number)
     }
 
+    /// The number of the source.
+    pub(super) fn source(self) -> usize {
+        self.0
+    }
+
+    /// The token of `key`.
     pub fn token(self, key: usize) -> Token {
         assert!(key <= Self::MAX_KEY, "a source's key is {} at most, and not {key}", Self::MAX_KEY);
         Token(key << Self::BITS | self.0)
@@ -104,6 +115,8 @@ pub struct Turn<'a> {
     /// One buffer for all reads: an idle peer owns none.
     pub scratch: &'a mut [u8],
     pub capacity: &'a mut Capacity,
+    /// What is to be done to peers, of any port.
+    pub orders: &'a mut Orders,
     /// The batch of events was full: more peers wait to be heard, so what can wait is put off.
     pub crowded: bool,
     /// What the loop is asked to do when the turn is over.
@@ -127,13 +140,15 @@ pub struct Capacity {
     limit: usize,
     connected: usize,
     departures: u64,
+    /// Of the peer that arrived last.
+    last: Stamp,
     addresses: Addresses,
     pub(super) memory: Memory,
 }
 
 impl Capacity {
     pub(super) fn of(limit: usize, memory: Memory) -> Self {
-        Self { limit, connected: 0, departures: 0, addresses: Addresses::default(), memory }
+        Self { limit, connected: 0, departures: 0, last: Stamp::NONE, addresses: Addresses::default(), memory }
     }
 
     pub fn limit(&self) -> usize {
@@ -167,6 +182,12 @@ impl Capacity {
     /// There is no memory for one more address.
     pub fn reserve(&mut self) -> Result<(), TryReserveError> {
         self.addresses.reserve()
+    }
+
+    /// The stamp of a peer that arrives now: no other peer of this loop ever has the same.
+    pub(super) fn stamp(&mut self, now: Moment, port: usize) -> Stamp {
+        self.last = Stamp::after(self.last, now, port);
+        self.last
     }
 
     pub fn arrive(&mut self, address: SocketAddr) {

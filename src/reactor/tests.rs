@@ -10,6 +10,8 @@ use super::*;
 use crate::keepalive::Keepalive;
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
+mod orders;
+
 fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();
     let keepalive = Keepalive::with_deadline(Duration::from_secs(3)).unwrap();
@@ -42,7 +44,7 @@ fn turn_until(reactor: &mut Reactor, holds: impl Fn(&Reactor) -> bool) {
 
 /// Turns as long as there is work, so that the next wait would sleep.
 fn come_to_rest(reactor: &mut Reactor) {
-    while reactor.timeout() == Some(Duration::ZERO) {
+    while reactor.timeout(Duration::MAX) == Some(Duration::ZERO) {
         reactor.turn().unwrap();
     }
 }
@@ -56,10 +58,10 @@ fn nothing_is_due_when_nothing_happens() {
     peers[0].read_exact(&mut [0; 5]).unwrap();
     come_to_rest(&mut reactor);
     // What the loop wrote may be unacknowledged: the peer is looked at once, half a second later, and never again.
-    let look = reactor.timeout().expect("a peer that was written to is watched");
+    let look = reactor.timeout(Duration::MAX).expect("a peer that was written to is watched");
     assert!(look > Duration::ZERO && look <= Duration::from_millis(500), "{look:?}");
     reactor.turn().unwrap();
-    assert_eq!(reactor.timeout(), None, "the loop would sleep until the kernel wakes it");
+    assert_eq!(reactor.timeout(Duration::MAX), None, "the loop would sleep until the kernel wakes it");
 }
 
 /// Closing is expensive, so few are closed in a turn; and fewer while other peers wait to be heard.
@@ -96,7 +98,7 @@ fn the_limit_is_shared_by_all_ports() {
         reactor.latch();
         come_to_rest(&mut reactor);
     }
-    assert_eq!(reactor.timeout(), None, "a full loop sleeps, though somebody waits");
+    assert_eq!(reactor.timeout(Duration::MAX), None, "a full loop sleeps, though somebody waits");
     assert_eq!(reactor.tally().accepted, 3);
     peers.pop();
     turn_until(&mut reactor, |reactor| reactor.tally().accepted == 4);
@@ -175,7 +177,7 @@ fn a_service_can_close_a_connection_whose_peer_says_nothing() {
         let (mut reactor, address) = listening(Goodbye { patience });
         let mut peer = connect(&mut reactor, address, 1).remove(0);
         let started = Instant::now();
-        while started.elapsed() < Duration::from_millis(300) && reactor.timeout().is_some() {
+        while started.elapsed() < Duration::from_millis(300) && reactor.timeout(Duration::MAX).is_some() {
             reactor.turn().unwrap();
         }
         peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();

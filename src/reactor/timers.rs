@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::reactor::peer_id::PeerId;
+
 /// A point in time: nanoseconds since the reactor was made. Half the size of an `Instant`, and a
 /// test can make any it likes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,9 +22,9 @@ impl Moment {
         Self(past.as_nanos() as u64)
     }
 
-    /// Four bytes by which two moments can be told apart, except for one pair in 2^32.
-    pub(super) const fn mark(self) -> u32 {
-        self.0 as u32
+    /// Rounded down to units of 2^`bits` nanoseconds.
+    pub(super) const fn units(self, bits: u32) -> u64 {
+        self.0 >> bits
     }
 
     /// Rounded up to units of 2^`bits` nanoseconds.
@@ -88,19 +90,17 @@ fn monotonic() -> u64 {
 /// Deadlines that all lie equally far ahead, so that a queue keeps them sorted: arming and firing
 /// take constant time.
 ///
-/// Nothing is taken out when a connection ends early. Its entry comes due all the same, and the caller
-/// compares the moment of arrival: a slot may have a new owner by then.
+/// Nothing is taken out when a connection ends early. Its entry comes due all the same, and then its id is nobody's.
 #[derive(Debug)]
 pub struct Timers {
     ahead: Duration,
     queue: VecDeque<Timer>,
 }
 
-/// A deadline of the connection that arrived at `arrival` in the slot `key`.
+/// A deadline of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {
-    pub key: u32,
-    pub arrival: Moment,
+    pub id: PeerId,
     /// When it was first armed.
     pub since: Moment,
     pub due: Moment,
@@ -113,8 +113,8 @@ impl Timers {
 
     /// # Errors
     /// There is no memory to remember it with.
-    pub fn arm(&mut self, now: Moment, key: u32, arrival: Moment) -> Result<(), TryReserveError> {
-        self.rearm(now, Timer { key, arrival, since: now, due: now })
+    pub fn arm(&mut self, now: Moment, id: PeerId) -> Result<(), TryReserveError> {
+        self.rearm(now, Timer { id, since: now, due: now })
     }
 
     /// Arms a timer again that has expired.
@@ -141,6 +141,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::peer_id::Stamp;
 
     const fn at(milliseconds: u64) -> Moment {
         Moment::after(Duration::from_millis(milliseconds))
@@ -149,14 +150,15 @@ mod tests {
     #[test]
     fn timers_fire_in_order_and_never_early() {
         let mut timers = Timers::new(Duration::from_millis(100));
-        timers.arm(at(0), 1, at(0)).unwrap();
-        timers.arm(at(5), 2, at(3)).unwrap();
+        let [one, two] = [1, 2].map(|slot| PeerId::new(Stamp::NONE, slot));
+        timers.arm(at(0), one).unwrap();
+        timers.arm(at(5), two).unwrap();
         assert_eq!(timers.next(), Some(at(100)));
         assert_eq!(timers.expired(at(99)), None);
         let first = timers.expired(at(104)).unwrap();
-        assert_eq!((first.key, first.since), (1, at(0)));
+        assert_eq!((first.id, first.since), (one, at(0)));
         assert_eq!(timers.expired(at(104)), None);
-        assert_eq!(timers.expired(at(105)).map(|timer| timer.arrival), Some(at(3)));
+        assert_eq!(timers.expired(at(105)).map(|timer| timer.id), Some(two));
         assert_eq!(timers.next(), None);
         assert_eq!(soonest([None, Some(at(5)), None, Some(at(3)), Some(at(4))]), Some(at(3)));
         assert_eq!(soonest([None, Some(Moment::NEVER)]), None);

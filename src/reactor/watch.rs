@@ -20,7 +20,8 @@ use std::collections::TryReserveError;
 use std::time::Duration;
 
 use crate::malloc;
-use crate::reactor::agenda::{Agenda, Ticket};
+use crate::reactor::agenda::Agenda;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::timers::{Moment, soonest};
 
 /// When each peer that was written to is looked at. `T` is what is remembered of a suspect from one look to the next.
@@ -28,11 +29,11 @@ use crate::reactor::timers::{Moment, soonest};
 pub struct Watch<T> {
     /// How long after its first write a batch is looked at.
     first: Duration,
-    /// Slots that were written to since `batch_due` was set; four bytes each.
-    batch: Vec<u32>,
+    /// Peers that were written to since `batch_due` was set; 12 bytes each.
+    batch: Vec<PeerId>,
     batch_due: Option<Moment>,
     /// Peers that still owed something when they were looked at, in the order in which they are due again.
-    suspects: Agenda<(Ticket, T)>,
+    suspects: Agenda<(PeerId, T)>,
 }
 
 impl<T: Copy> Watch<T> {
@@ -44,9 +45,9 @@ impl<T: Copy> Watch<T> {
     ///
     /// # Errors
     /// There is no memory to remember it with.
-    pub fn add(&mut self, now: Moment, key: u32) -> Result<(), TryReserveError> {
+    pub fn add(&mut self, now: Moment, id: PeerId) -> Result<(), TryReserveError> {
         malloc::reserve(&mut self.batch, 1)?;
-        self.batch.push(key);
+        self.batch.push(id);
         self.batch_due.get_or_insert(now + self.first);
         Ok(())
     }
@@ -66,15 +67,15 @@ impl<T: Copy> Watch<T> {
     pub fn suspect(
         &mut self,
         now: Moment,
-        peer: Ticket,
+        id: PeerId,
         remembered: T,
         after: Duration,
-        is_living: impl Fn(Ticket) -> bool,
+        is_living: impl Fn(PeerId) -> bool,
     ) -> Result<(), TryReserveError> {
         if self.suspects.reserve().is_err() {
-            self.suspects.forget(|(peer, _)| is_living(peer));
+            self.suspects.forget(|(id, _)| is_living(id));
         }
-        self.suspects.arm(now + after, (peer, remembered))
+        self.suspects.arm(now + after, (id, remembered))
     }
 
     /// No peer is left: all memory is given up.
@@ -87,19 +88,18 @@ impl<T: Copy> Watch<T> {
         soonest([self.suspects.next(), self.batch_due])
     }
 
-    /// Takes out the next peer of the batch, if the batch is due. A slot may be in it more than once, if its
-    /// owner changed.
-    pub fn due_in_batch(&mut self, now: Moment) -> Option<u32> {
+    /// Takes out the next peer of the batch, if the batch is due.
+    pub fn due_in_batch(&mut self, now: Moment) -> Option<PeerId> {
         self.batch_due.filter(|due| *due <= now)?;
-        let key = self.batch.pop();
+        let id = self.batch.pop();
         if self.batch.is_empty() {
             (self.batch, self.batch_due) = (Vec::new(), None);
         }
-        key
+        id
     }
 
     /// Takes out the next suspect that is due.
-    pub fn due_suspect(&mut self, now: Moment) -> Option<(Ticket, T)> {
+    pub fn due_suspect(&mut self, now: Moment) -> Option<(PeerId, T)> {
         self.suspects.due(now)
     }
 }
@@ -107,6 +107,7 @@ impl<T: Copy> Watch<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::peer_id::Stamp;
 
     const fn at(milliseconds: u64) -> Moment {
         Moment::after(Duration::from_millis(milliseconds))
@@ -116,16 +117,16 @@ mod tests {
     fn a_batch_is_looked_at_together_and_suspects_when_they_are_due() {
         let mut watch = Watch::new(Duration::from_millis(100));
         assert_eq!(watch.next(), None);
-        watch.add(at(10), 1).unwrap();
-        watch.add(at(50), 2).unwrap();
+        let [one, two, three] = [1, 2, 3].map(|slot| PeerId::new(Stamp::NONE, slot));
+        watch.add(at(10), one).unwrap();
+        watch.add(at(50), two).unwrap();
         assert_eq!((watch.next(), watch.due_in_batch(at(109))), (Some(at(110)), None));
-        assert_eq!([watch.due_in_batch(at(110)), watch.due_in_batch(at(110))], [Some(2), Some(1)]);
+        assert_eq!([watch.due_in_batch(at(110)), watch.due_in_batch(at(110))], [Some(two), Some(one)]);
         assert_eq!((watch.due_in_batch(at(110)), watch.next()), (None, None));
-        let [one, two] = [1, 2].map(|key| Ticket::new(key, at(0)));
         let any = |_| true;
         watch.suspect(at(110), one, 'a', Duration::from_millis(80), any).unwrap();
         watch.suspect(at(110), two, 'b', Duration::from_millis(30), any).unwrap();
-        watch.add(at(120), 3).unwrap();
+        watch.add(at(120), three).unwrap();
         // Times are rounded up by a millisecond or so.
         let next = watch.next().unwrap();
         assert!(next >= at(140) && next < at(142) && watch.due_suspect(at(139)).is_none(), "{next:?}");

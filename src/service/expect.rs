@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Farewell, Moment, Peer, Service, waiting_time};
+use crate::reactor::{Farewell, Moment, Orders, Peer, Service, waiting_time};
 
 /// Wraps any service.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ impl<S: Service> Service for Expect<S> {
         Some(inner.map_or(own, |inner| inner.min(own)))
     }
 
-    fn departed(&mut self, state: Self::State, farewell: &Farewell) {
-        self.inner.departed(state.inner, farewell);
+    fn departed(&mut self, state: Self::State, farewell: &Farewell, orders: &mut Orders) {
+        self.inner.departed(state.inner, farewell, orders);
     }
 }

@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Farewell, Moment, Peer, Service, waiting_time};
+use crate::reactor::{Farewell, Moment, Orders, Peer, Service, waiting_time};
 
 /// A service whose peers can be asked for a sign of life, in the protocol that they speak.
 pub trait Ask: Service {
@@ -115,8 +115,8 @@ impl<S: Ask> Service for Heartbeat<S> {
         Some(now + self.timeout)
     }
 
-    fn departed(&mut self, state: Self::State, farewell: &Farewell) {
-        self.inner.departed(state.inner, farewell);
+    fn departed(&mut self, state: Self::State, farewell: &Farewell, orders: &mut Orders) {
+        self.inner.departed(state.inner, farewell, orders);
     }
 }
 

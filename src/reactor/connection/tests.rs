@@ -8,7 +8,10 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::keepalive::owing::{Asking, Setting};
+use crate::reactor::orders::Orders;
 use crate::reactor::outbox::OUTBOX_LIMIT;
+use crate::reactor::peer_id::Stamp;
+use crate::reactor::service::Peer;
 use crate::service::{Heartbeat, Ping};
 use scripted::Scripted;
 
@@ -51,6 +54,10 @@ impl Service for Recorder {
     }
 }
 
+fn serving<'a, V>(service: &'a mut V, scratch: &'a mut [u8], orders: &'a mut Orders) -> Serving<'a, V> {
+    Serving { service, orders, scratch, terms: TERMS }
+}
+
 /// A connection with its kernel and its service.
 struct Bench {
     kernel: Scripted,
@@ -91,7 +98,12 @@ impl Bench {
         let kernel = Scripted::default();
         kernel.0.borrow_mut().room = room;
         let peer = "192.0.2.1:7".parse().unwrap();
-        let connection = Connection::welcome(kernel.clone(), peer, &mut service, TERMS);
+        let connection = Connection::welcome(
+            kernel.clone(),
+            peer,
+            Stamp::NONE,
+            serving(&mut service, &mut [], &mut Orders::default()),
+        );
         Self { kernel, connection, service, scratch: vec![0; scratch], sent: Vec::new(), departure: None }
     }
 
@@ -147,10 +159,15 @@ impl Bench {
         self.drive();
     }
 
+    /// One drive, of one turn.
+    fn once(&mut self) -> Result<Flow, Departure> {
+        self.connection.drive(serving(&mut self.service, &mut self.scratch, &mut Orders::default()))
+    }
+
     fn drive(&mut self) {
         for _ in 0..100_000 {
             let before = self.kernel.0.borrow().reads;
-            match self.connection.drive(&mut self.service, &mut self.scratch, TERMS) {
+            match self.once() {
                 // The port drives it again at once, or after a pause.
                 Ok(Flow::Yield | Flow::Starved) => self.hear_of_room(),
                 Ok(Flow::Blocked) => {

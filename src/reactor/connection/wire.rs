@@ -14,11 +14,11 @@ use crate::count::so_many;
 use crate::reactor::address::PeerAddress;
 use crate::reactor::departure::Departure;
 use crate::reactor::outbox::Outbox;
+use crate::reactor::peer_id::{PeerId, Stamp};
 use crate::reactor::queue::Place;
 use crate::reactor::readiness::Readiness;
 use crate::reactor::service::{Line, Terms};
 use crate::reactor::stream::Stream;
-use crate::reactor::timers::Moment;
 use crate::tcp_info::TcpInfo;
 
 /// The result of one step of a connection.
@@ -59,7 +59,8 @@ impl Phase {
 pub(super) struct Wire<S> {
     pub(super) stream: S,
     pub(super) outbox: Option<Outbox>,
-    pub(super) arrival: Moment,
+    /// When it arrived, and on which port.
+    pub(super) stamp: Stamp,
     pub(super) peer: PeerAddress,
     pub(super) phase: Phase,
     pub(super) readiness: Readiness,
@@ -79,11 +80,11 @@ pub(super) enum Watched {
 }
 
 impl<S: Stream> Wire<S> {
-    pub(super) fn new(stream: S, peer: SocketAddr, now: Moment) -> Self {
+    pub(super) fn new(stream: S, peer: SocketAddr, stamp: Stamp) -> Self {
         Self {
             stream,
             outbox: None,
-            arrival: now,
+            stamp,
             peer: peer.into(),
             phase: Phase::Open,
             // A new socket's send buffer is empty. Whether it can be read, epoll will announce.
@@ -177,7 +178,7 @@ impl<S: Stream> Wire<S> {
         self.phase = Phase::Dying(Departure::of(error, || self.stream.info()));
     }
 
-    fn queue(&mut self, bytes: &[u8], terms: Terms) {
+    fn queue(&mut self, bytes: &[u8], terms: &Terms) {
         let queued = if self.waiting() + bytes.len() > terms.max_output {
             Err(Departure::OutboxFull)
         } else if Outbox::footprint_with(self.outbox.as_ref(), bytes.len()) > terms.may_hold {
@@ -201,7 +202,7 @@ impl<S: Stream> Wire<S> {
 }
 
 impl<S: Stream> Line for Wire<S> {
-    fn send(&mut self, bytes: &[u8], terms: Terms) {
+    fn send(&mut self, bytes: &[u8], terms: &Terms) {
         if !matches!(self.phase, Phase::Open | Phase::Ended) {
             return;
         }
@@ -216,7 +217,7 @@ impl<S: Stream> Line for Wire<S> {
         }
     }
 
-    fn room(&self, terms: Terms) -> usize {
+    fn room(&self, terms: &Terms) -> usize {
         terms.max_output.min(Outbox::fits_in(terms.may_hold)).saturating_sub(self.waiting())
     }
 
@@ -247,6 +248,14 @@ impl<S: Stream> Line for Wire<S> {
 
     fn address(&self) -> SocketAddr {
         self.peer.into()
+    }
+
+    fn info(&self) -> Option<TcpInfo> {
+        self.stream.info()
+    }
+
+    fn id(&self, slot: u32) -> PeerId {
+        PeerId::new(self.stamp, slot)
     }
 }
 

@@ -17,12 +17,12 @@ use mio::net::TcpStream;
 use crate::keepalive::Guard;
 use crate::malloc;
 use crate::reactor::acceptor::Accepted;
-use crate::reactor::agenda::Ticket;
 use crate::reactor::connection::Connection;
 use crate::reactor::departure::{Departure, Farewell};
 use crate::reactor::limits::WhenFull;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::port::{INTEREST, Port};
-use crate::reactor::service::Terms;
+use crate::reactor::service::{Serving, Terms};
 use crate::reactor::source::Turn;
 use crate::reactor::stream::Stream;
 use crate::reactor::timers::Moment;
@@ -42,9 +42,14 @@ impl Port {
     pub(super) fn accept_peers(&mut self, turn: &mut Turn<'_>) {
         let mut refused = 0;
         for _ in 0..ACCEPT_BUDGET {
-            if self.acceptor.is_ready(turn.capacity) && !self.has_memory_for_one_more(turn) {
-                self.acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
-                return;
+            if self.acceptor.is_ready(turn.capacity) {
+                if turn.orders.are_many() {
+                    return;
+                }
+                if !self.has_memory_for_one_more(turn) {
+                    self.acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
+                    return;
+                }
             }
             match self.acceptor.accept(turn.now, turn.capacity) {
                 Accepted::Peer(stream, address) => match self.admit(address, turn) {
@@ -112,28 +117,30 @@ impl Port {
             self.watch = None;
         }
         let entry = self.peers.vacant_entry();
-        let key = entry.key();
+        let slot = entry.key();
         debug!("{address} arrived");
+        let stamp = turn.capacity.stamp(turn.now, self.names.source());
         let memory = &mut turn.capacity.memory;
-        let terms = Terms { now: turn.now, slot: key as u32, may_hold: memory.left(), ..self.terms };
-        let connection = entry.insert(Connection::welcome(stream, address, &mut *self.service, terms));
+        let terms = Terms { now: turn.now, slot: slot as u32, may_hold: memory.left(), ..self.terms };
+        let serving = Serving { service: &mut *self.service, orders: turn.orders, scratch: &mut [], terms };
+        let connection = entry.insert(Connection::welcome(stream, address, stamp, serving));
         memory.changed(0, connection.holds());
-        let registered = turn.registry.register(connection.stream_mut(), self.names.token(key), INTEREST);
+        let registered = turn.registry.register(connection.stream_mut(), self.names.token(slot), INTEREST);
         self.tally.accepted += 1;
         turn.capacity.arrive(address);
         if self.limits.when_full() == WhenFull::EvictOldestIdle {
-            self.is_idle_since(turn.now, Ticket::new(key as u32, turn.now));
+            self.is_idle_since(turn.now, PeerId::new(stamp, slot as u32));
             self.tidy_idle();
         }
-        let connection = &mut self.peers[key];
+        let connection = &mut self.peers[slot];
         if let Err(error) = registered {
             warn!("{address} cannot be registered with epoll and is let go: {error}");
             self.acceptor.pause(turn.now, turn.capacity, &error);
             connection.refuse(Departure::of(&error, || None));
-            self.enqueue(key as u32);
+            self.enqueue(slot as u32);
         } else {
             // This also looks after a greeting: the peer may have been silent in the backlog for long.
-            self.ask_service(key as u32, turn.now, turn);
+            self.ask_service(slot as u32, turn.now, turn);
         }
     }
 
@@ -151,8 +158,8 @@ impl Port {
 
     /// Lets go of the peer that has moved no data for the longest time, if there is one that is idle.
     fn evict(&mut self, turn: &Turn<'_>) -> bool {
-        let Some(key) = self.most_idle(turn) else { return false };
-        self.let_go(key, Departure::Evicted);
+        let Some(slot) = self.most_idle(turn) else { return false };
+        self.let_go(slot, Departure::Evicted);
         true
     }
 
@@ -163,43 +170,43 @@ impl Port {
     /// pays for the question. If there are too many of those, the most idle one that was asked about is
     /// taken.
     fn most_idle(&mut self, turn: &Turn<'_>) -> Option<u32> {
-        let mut found: Option<(Moment, Ticket)> = None;
+        let mut found: Option<(Moment, PeerId)> = None;
         let mut asked = 0;
         while asked < ASK_BUDGET {
             let Some(known) = self.idle.next() else { break };
             if known + BUSY > turn.now || found.is_some_and(|(earliest, _)| earliest <= known + TICK) {
                 break;
             }
-            let Some(ticket) = self.idle.due(turn.now) else { break };
+            let Some(id) = self.idle.due(turn.now) else { break };
             // A peer that has gone is off the agenda with this.
-            let Some(active) = self.last_active(ticket, turn) else { continue };
+            let Some(active) = self.last_active(id, turn) else { continue };
             asked += 1;
             match found {
-                Some((earliest, _)) if earliest <= active => self.is_idle_since(active, ticket),
+                Some((earliest, _)) if earliest <= active => self.is_idle_since(active, id),
                 _ => {
-                    if let Some((later, other)) = found.replace((active, ticket)) {
+                    if let Some((later, other)) = found.replace((active, id)) {
                         self.is_idle_since(later, other);
                     }
                 }
             }
         }
-        let (active, ticket) = found?;
+        let (active, id) = found?;
         if active + BUSY <= turn.now {
-            return Some(ticket.key);
+            return Some(id.slot());
         }
-        self.is_idle_since(active, ticket);
+        self.is_idle_since(active, id);
         None
     }
 
-    fn is_idle_since(&mut self, active: Moment, ticket: Ticket) {
-        let armed = self.idle.arm(active, ticket);
+    fn is_idle_since(&mut self, active: Moment, id: PeerId) {
+        let armed = self.idle.arm(active, id);
         debug_assert!(armed.is_ok(), "its place was reserved at the arrival");
     }
 
     /// When this peer last moved data, or arrived; `None` if it has gone or is ending.
-    fn last_active(&self, ticket: Ticket, turn: &Turn<'_>) -> Option<Moment> {
-        let connection = self.peers.get(ticket.key as usize)?;
-        if !ticket.is_for(connection.arrival()) || connection.is_ending() {
+    fn last_active(&self, id: PeerId, turn: &Turn<'_>) -> Option<Moment> {
+        let connection = self.peers.get(id.slot() as usize)?;
+        if !connection.is_of(id) || connection.is_ending() {
             return None;
         }
         let since_arrival = turn.clock.now().since(connection.arrival());
@@ -210,8 +217,6 @@ impl Port {
 
     fn tidy_idle(&mut self) {
         let peers = &self.peers;
-        self.idle.tidy(peers.len(), |ticket| {
-            peers.get(ticket.key as usize).is_some_and(|owner| ticket.is_for(owner.arrival()))
-        });
+        self.idle.tidy(peers.len(), |id| peers.get(id.slot() as usize).is_some_and(|owner| owner.is_of(id)));
     }
 }

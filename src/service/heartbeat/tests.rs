@@ -28,11 +28,14 @@ fn a_silent_peer_is_asked_and_then_let_go() {
     let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
     let mut state = service.arrived(&mut script.peer(&mut ()));
     let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
-    assert_eq!((script.sent.as_str(), end), ("PING 1\n", script.now + TIMEOUT));
+    assert_eq!((script.line.sent.as_str(), end), ("PING 1\n", script.now + TIMEOUT));
     // The deadline is checked when it is due, not before: so nothing is decided early.
     script.now = end;
-    assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
-    assert_eq!(script.sent, "PING 1\n", "and told nothing more");
+    assert_eq!(
+        (service.quiet(&mut script.peer(&mut state)), script.line.departure),
+        (None, Some(Departure::Unresponsive))
+    );
+    assert_eq!(script.line.sent, "PING 1\n", "and told nothing more");
 }
 
 #[test]
@@ -44,12 +47,12 @@ fn whatever_comes_is_a_sign_of_life() {
     service.received(&mut script.peer(&mut state), b"PING 5\nanything");
     script.now = at(31_000);
     let end = asks(&mut service, &mut script, &mut state, (42_500, 50_000)).unwrap();
-    assert_eq!(script.sent, "PONG 5\nPING 1\n");
+    assert_eq!(script.line.sent, "PONG 5\nPING 1\n");
     script.now = script.now + (TIMEOUT - Duration::from_millis(1));
     service.received(&mut script.peer(&mut state), b"x");
     script.now = end;
     let due = service.quiet(&mut script.peer(&mut state)).unwrap();
-    assert!(due > end + TIMEOUT && script.departure.is_none(), "it was heard a millisecond before the end");
+    assert!(due > end + TIMEOUT && script.line.departure.is_none(), "it was heard a millisecond before the end");
 }
 
 /// A peer is not read while output waits: then the sign of life is that it takes the output.
@@ -58,16 +61,19 @@ fn a_slow_reader_is_there_and_one_that_takes_nothing_is_not() {
     let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
     let mut state = service.arrived(&mut script.peer(&mut ()));
     script.now = at(40_000);
-    script.took = Some(Duration::from_secs(2));
+    script.line.took = Some(Duration::from_secs(2));
     assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(50_000)));
-    script.took = Some(Duration::from_secs(12));
+    script.line.took = Some(Duration::from_secs(12));
     script.now = at(50_000);
     assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(60_000)));
-    assert_eq!(script.sent, "PING 1\n");
-    (script.now, script.took) = (at(60_000), Some(Duration::from_secs(3)));
+    assert_eq!(script.line.sent, "PING 1\n");
+    (script.now, script.line.took) = (at(60_000), Some(Duration::from_secs(3)));
     assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(67_000)));
-    (script.now, script.took) = (at(67_000), Some(TIMEOUT));
-    assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
+    (script.now, script.line.took) = (at(67_000), Some(TIMEOUT));
+    assert_eq!(
+        (service.quiet(&mut script.peer(&mut state)), script.line.departure),
+        (None, Some(Departure::Unresponsive))
+    );
 }
 
 /// 19 000 peers arrive in one instant: only a few of them are asked in any one millisecond, whatever
@@ -99,11 +105,14 @@ fn a_peer_that_is_expected_to_speak_is_let_go_and_never_written_to() {
     service.received(&mut script.peer(&mut state), b"x");
     script.now = at(31_000);
     assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(60_999)));
-    (script.now, script.took) = (at(60_999), Some(Duration::from_secs(29)));
+    (script.now, script.line.took) = (at(60_999), Some(Duration::from_secs(29)));
     assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(61_999)), "it is not read, but it reads");
-    (script.now, script.took) = (at(61_999), None);
-    assert_eq!((service.quiet(&mut script.peer(&mut state)), script.departure), (None, Some(Departure::Unresponsive)));
-    assert_eq!(script.sent, "");
+    (script.now, script.line.took) = (at(61_999), None);
+    assert_eq!(
+        (service.quiet(&mut script.peer(&mut state)), script.line.departure),
+        (None, Some(Departure::Unresponsive))
+    );
+    assert_eq!(script.line.sent, "");
 }
 
 #[test]

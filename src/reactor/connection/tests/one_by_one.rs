@@ -10,7 +10,7 @@ fn a_half_closed_peer_that_dies_is_heard_of() {
     bench.happen(&Happening::Fin);
     let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
     bench.connection.latch(news);
-    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Ok(Flow::Blocked));
+    assert_eq!(bench.once(), Ok(Flow::Blocked));
     assert_eq!(bench.kernel.0.borrow().output, b"goo");
     bench.happen(&Happening::Death(Errno::TIMEDOUT));
     bench.turn();
@@ -26,11 +26,7 @@ fn a_failed_write_ends_a_connection_that_could_still_be_read() {
     let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
     bench.connection.latch(news);
     bench.service.fail_next_write = Some(bench.kernel.clone());
-    assert_eq!(
-        bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS),
-        Err(Departure::Failed(Errno::PERM.into())),
-        "and not blocked for ever"
-    );
+    assert_eq!(bench.once(), Err(Departure::Failed(Errno::PERM.into())), "and not blocked for ever");
     assert_eq!(bench.service.received.len(), 20);
 }
 
@@ -54,7 +50,7 @@ fn nobody_holds_the_loop_longer_than_a_budget() {
         let mut bench = Bench::new(scratch, usize::MAX / 2);
         bench.happen(&Happening::Data(4 * BUDGET));
         bench.connection.latch(Readiness::READABLE);
-        assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Ok(Flow::Yield));
+        assert_eq!(bench.once(), Ok(Flow::Yield));
         assert_eq!(bench.service.received.len(), most, "with reads of {scratch} bytes");
         assert!(!bench.connection.enqueue(), "it is in the run queue already");
     }
@@ -95,7 +91,7 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
     assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, probes: 2, ..silent(5) }), Sign::None);
     assert!(bench.kernel.0.borrow().reset, "a peer that comes back is told");
     bench.kernel.0.borrow_mut().failed = true; // what it was owed is lost
-    let departure = bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS);
+    let departure = bench.once();
     assert_eq!(departure, Err(Departure::DataUnacknowledged));
     assert_eq!(bench.service.received.len(), 57, "what came before the death is received");
 }
@@ -124,7 +120,7 @@ fn output_that_does_not_move_has_stalled() {
     assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..ours }), Output::Stalled);
     bench.connection.let_go(Departure::Stalled);
     assert!(bench.kernel.0.borrow().reset, "its output is not left to the kernel");
-    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Err(Departure::Stalled));
+    assert_eq!(bench.once(), Err(Departure::Stalled));
     // One that has taken everything is forgotten until it is written to again.
     let mut bench = Bench::new(64, 100);
     bench.happen(&Happening::Data(40));
@@ -159,7 +155,7 @@ fn closing_delivers_what_was_sent_and_then_lingers() {
     bench.happen(&Happening::Data(5));
     let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
     bench.connection.latch(news);
-    assert_eq!(bench.connection.drive(&mut bench.service, &mut bench.scratch, TERMS), Ok(Flow::Blocked));
+    assert_eq!(bench.once(), Ok(Flow::Blocked));
     assert_eq!(bench.service.received.len(), 10, "input after close() is dropped");
     bench.kernel.0.borrow_mut().owed = 0;
     bench.happen(&Happening::Fin);
@@ -184,13 +180,17 @@ fn the_outbox_is_bounded() {
     }
     let kernel = Scripted::default();
     let peer = "192.0.2.1:7".parse().unwrap();
-    let mut connection = Connection::welcome(kernel.clone(), peer, &mut Flood, TERMS);
-    assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Ok(Flow::Blocked), "full, but not too full");
+    let mut connection =
+        Connection::welcome(kernel.clone(), peer, Stamp::NONE, serving(&mut Flood, &mut [], &mut Orders::default()));
+    let drive = |connection: &mut Connection<Scripted>| {
+        connection.drive(serving(&mut Flood, &mut [0; 64], &mut Orders::default()))
+    };
+    assert_eq!(drive(&mut connection), Ok(Flow::Blocked), "full, but not too full");
     kernel.0.borrow_mut().room = 10;
     connection.latch(Readiness::WRITABLE);
-    assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Ok(Flow::Blocked));
-    Line::send(&mut connection.wire, &[0; 11], TERMS);
-    assert_eq!(connection.drive(&mut Flood, &mut [0; 64], TERMS), Err(Departure::OutboxFull));
+    assert_eq!(drive(&mut connection), Ok(Flow::Blocked));
+    Line::send(&mut connection.wire, &[0; 11], &TERMS);
+    assert_eq!(drive(&mut connection), Err(Departure::OutboxFull));
 }
 
 /// The promise of 64 bytes for an idle peer, its slot in the table included. `slab` keeps an enum

@@ -1,0 +1,203 @@
+//! Orders: peers that are reached from the calls of others, from a source and from a farewell.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::*;
+use crate::reactor::orders::Orders;
+
+/// Whoever speaks is heard by all others; whoever goes is said to have gone.
+#[derive(Default)]
+struct Chat {
+    here: BTreeMap<PeerId, ()>,
+}
+
+impl Service for Chat {
+    type State = PeerId;
+
+    fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> PeerId {
+        self.here.insert(peer.id(), ());
+        peer.id()
+    }
+
+    fn received(&mut self, peer: &mut Peer<'_, PeerId>, bytes: &[u8]) {
+        let own = peer.id();
+        assert_eq!(*peer.state, own);
+        let others = self.here.keys().copied().filter(|id| *id != own);
+        peer.orders().send_to_all(others, bytes).expect("there is room");
+    }
+
+    fn departed(&mut self, own: PeerId, _farewell: &Farewell, orders: &mut Orders) {
+        self.here.remove(&own);
+        orders.send_to_all(self.here.keys().copied(), b"gone").expect("there is room");
+    }
+}
+
+fn read(reactor: &mut Reactor, peer: &mut TcpStream, wanted: &[u8]) {
+    peer.set_nonblocking(true).unwrap();
+    let (mut got, started) = (Vec::new(), Instant::now());
+    while got.len() < wanted.len() {
+        assert!(started.elapsed() < Duration::from_secs(30), "not in time");
+        let mut piece = vec![0; wanted.len() - got.len()];
+        match peer.read(&mut piece) {
+            Ok(0) => panic!("closed after {got:?}"),
+            Ok(count) => got.extend(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => reactor.turn_within(Duration::ZERO).unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(wanted));
+}
+
+#[test]
+fn what_one_says_all_others_hear_in_the_order_in_which_it_was_said() {
+    let (mut reactor, address) = listening(Chat::default());
+    let mut peers = connect(&mut reactor, address, 300);
+    for (n, peer) in peers.iter_mut().enumerate().take(5) {
+        // More recipients than the budget of a turn: the orders wait in line.
+        peer.write_all(format!("<{n}>").as_bytes()).unwrap();
+        reactor.turn().unwrap();
+    }
+    drop(peers.pop());
+    let last = peers.len() - 1;
+    read(&mut reactor, &mut peers[last], b"<0><1><2><3><4>gone");
+    read(&mut reactor, &mut peers[0], b"<1><2><3><4>gone");
+    come_to_rest(&mut reactor);
+    assert!(reactor.orders.is_empty());
+}
+
+/// Each closes the one that came after it, and the last one the first.
+#[test]
+fn peers_may_close_one_another_in_a_circle() {
+    #[derive(Default)]
+    struct Circle(Vec<PeerId>);
+    impl Service for Circle {
+        type State = PeerId;
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> PeerId {
+            self.0.push(peer.id());
+            peer.id()
+        }
+        fn received(&mut self, peer: &mut Peer<'_, PeerId>, _bytes: &[u8]) {
+            self.end_the_next(*peer.state, peer.orders());
+        }
+        fn departed(&mut self, own: PeerId, _farewell: &Farewell, orders: &mut Orders) {
+            self.end_the_next(own, orders);
+        }
+    }
+    impl Circle {
+        fn end_the_next(&self, own: PeerId, orders: &mut Orders) {
+            let at = self.0.binary_search(&own).expect("ids are in the order of arrival");
+            let next = self.0[(at + 1) % self.0.len()];
+            // It may be closed already, have departed, or be this peer itself: none of that is an error.
+            orders.close(next).unwrap();
+            orders.let_go(next).unwrap();
+        }
+    }
+    let (mut reactor, address) = listening(Circle::default());
+    let mut peers = connect(&mut reactor, address, 100);
+    peers.iter_mut().for_each(|peer| peer.write_all(b"x").unwrap());
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 0);
+    assert_eq!(reactor.tally().departures.total(), 100, "each departs once");
+    come_to_rest(&mut reactor);
+    assert!(reactor.orders.is_empty() && reactor.capacity.connected() == 0);
+}
+
+/// A source of one's own, which gives orders for the peers of every port as long as it may.
+struct Flood {
+    peers: std::sync::mpsc::Receiver<PeerId>,
+    known: Vec<PeerId>,
+    given: u32,
+    most: u32,
+}
+
+impl Source for Flood {
+    fn latch(&mut self, _key: usize, _event: &mio::event::Event) {}
+
+    fn drive(&mut self, turn: &mut Turn<'_>) {
+        self.known.extend(self.peers.try_iter());
+        while self.given < self.most && !turn.orders.are_many() {
+            let line = format!("{:7}\n", self.given);
+            turn.orders.send_to_all(self.known.iter().copied(), line.as_bytes()).unwrap();
+            self.given += 1;
+        }
+    }
+
+    fn is_runnable(&self, _capacity: &Capacity) -> bool {
+        (1..self.most).contains(&self.given)
+    }
+}
+
+/// Echoes, and tells the flood who is there.
+struct Introduce(std::sync::mpsc::Sender<PeerId>);
+
+impl Service for Introduce {
+    type State = ();
+
+    fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
+        self.0.send(peer.id()).unwrap();
+    }
+
+    fn received(&mut self, peer: &mut Peer<'_, ()>, bytes: &[u8]) {
+        peer.send(bytes);
+    }
+}
+
+#[test]
+fn a_source_that_floods_reaches_every_port_and_nothing_is_lost() {
+    let (tells, peers) = std::sync::mpsc::channel();
+    let (mut reactor, first) = listening(Introduce(tells.clone()));
+    let second = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Introduce(tells)).unwrap().address;
+    let mut ends = VecDeque::from(connect(&mut reactor, first, 3));
+    ends.extend(connect(&mut reactor, second, 3));
+    // One of them has gone, and a newcomer has its slot: what is for the one must not reach the other.
+    drop(ends.pop_front());
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 5);
+    ends.extend(connect(&mut reactor, first, 1));
+    let most = 5000;
+    reactor.add(|_, _| Ok(Flood { peers, known: Vec::new(), given: 0, most })).unwrap();
+    let expected: Vec<u8> = (0..most).flat_map(|n| format!("{n:7}\n").into_bytes()).collect();
+    let readers = ends.into_iter().map(|mut end| {
+        end.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        std::thread::spawn(move || {
+            let mut got = vec![0; 8 * most as usize];
+            end.read_exact(&mut got).unwrap();
+            (end, got)
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    let started = Instant::now();
+    while !readers.iter().all(|reader| reader.is_finished()) {
+        assert!(started.elapsed() < Duration::from_secs(30), "not in time; {}", reactor.tally());
+        reactor.turn_within(Duration::from_millis(1)).unwrap();
+    }
+    for reader in readers {
+        assert!(reader.join().unwrap().1 == expected, "in order, and complete");
+    }
+}
+
+/// While an order for thousands is carried out, a peer that asks is answered in the turn that hears it.
+#[test]
+fn others_are_served_while_an_order_is_carried_out() {
+    let (tells, peers) = std::sync::mpsc::channel();
+    let (mut reactor, address) = listening(Introduce(tells));
+    let mut ends = connect(&mut reactor, address, 4000);
+    reactor.add(|_, _| Ok(Flood { peers, known: Vec::new(), given: 0, most: 1 })).unwrap();
+    come_to_rest(&mut reactor);
+    reactor.turn_within(Duration::ZERO).unwrap();
+    let last = ends.last_mut().unwrap();
+    last.write_all(b"ping").unwrap();
+    let (mut turns, mut got) = (0, 0);
+    let mut told = [0; 12];
+    last.set_nonblocking(true).unwrap();
+    while !reactor.orders.is_empty() {
+        reactor.turn().unwrap();
+        turns += 1;
+        if let Ok(count) = last.read(&mut told[got..]) {
+            got += count;
+        }
+        assert!(turns < 2 || got >= 4, "still not answered in the second turn");
+    }
+    assert!((20..40).contains(&turns), "{turns} turns for 4000 peers, 128 in each");
+    last.set_nonblocking(false).unwrap();
+    last.read_exact(&mut told[got..]).unwrap();
+    assert_eq!(&told, b"ping      0\n", "the answer does not wait for its place in the order");
+}
