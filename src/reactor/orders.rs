@@ -214,7 +214,10 @@ pub(super) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
         while budget > 0 {
             let Some(id) = first.to.next() else { break };
             let order = first.order();
-            sources[id.port()].carry_out(id, order, turn);
+            // An id of another loop is nobody's here.
+            if let Some(source) = sources.get_mut(id.port()) {
+                source.carry_out(id, order, turn);
+            }
             let sent = if let Order::Send(bytes) = order { bytes.len() } else { 0 };
             budget = budget.saturating_sub(sent.max(LEAST_CHARGE));
         }
