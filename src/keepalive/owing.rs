@@ -34,8 +34,9 @@
 //!   before it is over brings one probe a pace, and never ends the connection. Its clock runs from the first probe of
 //!   the shut window (`icsk_probes_tstamp`) and **is not reset if the window opens by less than the segment that
 //!   waits** (`tcp_ack_probe`): from then on it may be hours old, and would end a living peer at once. So it slides
-//!   only where the figures say that the window was never shut before; otherwise nothing is set, and the peer is
-//!   asked when the kernel's own backoff gets there.
+//!   only where it is known when that clock can have started at the earliest: the figures said that the window was never
+//!   shut before, or the connection was younger than a quarter of the deadline. Otherwise nothing is set, and the peer
+//!   is asked when the kernel's own backoff gets there.
 
 use std::time::Duration;
 
@@ -85,8 +86,8 @@ enum Paced {
     UserTimeout,
 }
 
-/// What is remembered of a peer that owes an ACK from one look to the next. Times are in milliseconds since the start,
-/// of which the low 32 bits are kept.
+/// What is remembered of a peer that owes an ACK from one look to the next. Times are in milliseconds since the
+/// connection was made, of which the low 32 bits are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owing {
     /// The last moment at which it may have heard us, as far as was seen.
@@ -100,6 +101,10 @@ pub struct Owing {
     retransmitted: u32,
     is_tried: bool,
     paced: Paced,
+    /// The clock of a user timeout started at `shut` at the earliest. Once that is known it stays true: a clock is only
+    /// ever started later.
+    is_dated: bool,
+    shut: u32,
 }
 
 /// The result of a look at a peer that owes an ACK.
@@ -134,9 +139,10 @@ impl Doing {
 
 impl Asking {
     /// Judges a peer that owes an ACK; `before` is what was remembered from the last look, and `now` is the time since
-    /// any fixed moment.
+    /// the connection was made.
     pub fn judge(&self, before: Option<Owing>, now: Duration, info: &TcpInfo) -> Judgement {
         let doing = Doing::of(info);
+        let is_young = now <= self.deadline / 4;
         let now = now.as_millis() as u32;
         let mut owing = before.unwrap_or(Owing {
             heard: now.wrapping_sub(millis(info.received.min(answered(doing, info)))),
@@ -147,6 +153,9 @@ impl Asking {
             retransmitted: info.retransmitted,
             is_tried: false,
             paced: Paced::No,
+            // On a connection this young it does not matter when the window was shut first: no clock is older than it.
+            is_dated: is_young,
+            shut: 0,
         });
         owing.listen(doing, now, info);
         let unheard = now.wrapping_sub(owing.heard);
@@ -178,7 +187,7 @@ impl Asking {
     fn set_pace(&self, owing: &mut Owing, doing: Doing, unheard: u32, info: &TcpInfo) -> Option<Setting> {
         let before = owing.paced;
         let is_due = doing == Doing::Shut || doing == Doing::InFlight && unheard >= millis(self.pace);
-        let sliding = (self.rto_max.is_none() && doing == Doing::Shut).then(|| self.slide(info)).flatten();
+        let sliding = (self.rto_max.is_none() && doing == Doing::Shut).then(|| self.slide(owing, info)).flatten();
         owing.paced = match (self.rto_max, sliding) {
             (Some(rto_max), _) if is_due && rto_max > self.pace => Paced::RtoMax,
             (None, Some(_)) => Paced::UserTimeout,
@@ -195,11 +204,23 @@ impl Asking {
     /// The user timeout until the next look: the time since the window was shut, plus a pace, plus a quarter of the
     /// deadline in case the loop is late; a loop that is later than that loses a living peer. `None` where an earlier
     /// shut window may have started the timeout's clock.
-    fn slide(&self, info: &TcpInfo) -> Option<Duration> {
+    ///
+    /// Once it slides it goes on from when it began, though data may have been sent since: into a window that is smaller
+    /// than a segment a probe sends what fits, and the clock runs on.
+    fn slide(&self, owing: &mut Owing, info: &TcpInfo) -> Option<Duration> {
         let limited = info.window_limited;
-        let is_first = limited >= FIRST_PROBE && limited.abs_diff(info.sent) <= NEVER_BEFORE;
-        let timeout = info.sent + self.pace + self.deadline / 4;
-        (is_first && timeout.as_millis() <= i32::MAX as u128).then_some(timeout)
+        if limited < FIRST_PROBE {
+            return None;
+        }
+        if !owing.is_dated && limited.abs_diff(info.sent) <= NEVER_BEFORE {
+            (owing.is_dated, owing.shut) = (true, owing.looked.wrapping_sub(millis(info.sent)));
+        }
+        if !owing.is_dated {
+            return None;
+        }
+        let shut_for = Duration::from_millis(owing.looked.wrapping_sub(owing.shut).into());
+        let timeout = shut_for + self.pace + self.deadline / 4;
+        (timeout.as_millis() <= i32::MAX as u128).then_some(timeout)
     }
 }
 

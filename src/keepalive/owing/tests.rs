@@ -60,7 +60,7 @@ fn dies(asking: &Asking, from: u64, end: u64, mut course: impl FnMut(u64) -> Tcp
 
 #[test]
 fn what_is_remembered_fits_half_a_cache_line() {
-    assert!(size_of::<Option<Owing>>() <= 28);
+    assert!(size_of::<Option<Owing>>() <= 32);
 }
 
 #[test]
@@ -212,14 +212,41 @@ fn without_rto_max_the_user_timeout_slides() {
     assert_eq!(OLD.release(before.unwrap()), Some(Setting::UserTimeout(None)));
     // The window was shut before: the clock may be as old as that, and would end a living peer.
     let info = TcpInfo { window_limited: ms(1300), ..shut().at(1000) };
-    assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
+    assert_eq!(again(OLD.judge(None, ms(1300), &info)).2, None);
+    // On a connection that is younger than a quarter of the deadline it is no older than that: it slides from there.
+    let young = Some(Setting::UserTimeout(Some(ms(900 + 1000 + 1251))));
+    let info = TcpInfo { window_limited: ms(800), ..shut().at(300) };
+    assert_eq!(again(OLD.judge(None, ms(900), &info)).2, young);
+    let weeks_later = ms(900) + Duration::from_millis(1 << 32);
+    assert_eq!(again(OLD.judge(None, weeks_later, &info)).2, None, "32 bits of milliseconds are 49 days");
     // It is not the window that holds the data back, but a queue of our own: the clock runs, and data that were
     // refused count as sent.
     let info = TcpInfo { window: Some(60_000), sent: ms(90), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
-    // It opens and shuts again while it slides.
+    // Something is sent while it slides, into a window of a few bytes: the clock runs on from the same beginning.
     let info = TcpInfo { window_limited: ms(601_000), sent: ms(400), ..shut().at(601_000) };
-    assert_eq!(again(OLD.judge(before, ms(601_000), &info)).2, Some(Setting::UserTimeout(None)));
+    let slides_on = Some(Setting::UserTimeout(Some(ms(601_000 + 1000 + 1251))));
+    assert_eq!(again(OLD.judge(before, ms(601_000), &info)).2, slides_on);
+}
+
+/// The figures of Linux 6.18, when the window was shut but for 120 bytes: between two looks a probe sent what fitted.
+/// The peer was found dead after 14.5 s instead of 5, because its timeout slid no more.
+#[test]
+fn a_probe_that_sends_what_fits_is_no_second_shut_window() {
+    let first =
+        TcpInfo { window_limited: ms(500), window: Some(120), received: ms(40), silent: ms(40), ..shut().at(500) };
+    let (owing, _, setting) = again(OLD.judge(None, ms(60_500), &first));
+    assert_eq!(setting, Some(Setting::UserTimeout(Some(ms(500 + 1000 + 1251)))));
+    let second = TcpInfo { window_limited: ms(1500), sent: ms(832), silent: ms(576), pure_acks: 4, ..shut().info };
+    let (owing, _, setting) = again(OLD.judge(Some(owing), ms(61_502), &second));
+    assert_eq!(setting, Some(Setting::UserTimeout(Some(ms(1502 + 1000 + 1251)))));
+    // The bytes that fitted are in flight for a moment: it is given back, and slides on from the same beginning.
+    let open = TcpInfo { unacknowledged: 1, window: Some(9000), ..shut().at(1600) };
+    let (owing, _, setting) = again(OLD.judge(Some(owing), ms(61_600), &open));
+    assert_eq!(setting, Some(Setting::UserTimeout(None)));
+    let third = TcpInfo { window_limited: ms(2500), sent: ms(1000), ..shut().info };
+    let slides_on = Some(Setting::UserTimeout(Some(ms(2600 + 1000 + 1251))));
+    assert_eq!(again(OLD.judge(Some(owing), ms(62_600), &third)).2, slides_on);
 }
 
 /// 24 days are the most that the option takes.

@@ -67,7 +67,7 @@ impl<S: Stream> Connection<S> {
                 self.wire.watched = Watched::No;
                 (Sign::Acknowledged, before.and_then(|owing| asking.release(owing)))
             }
-            Some(info) => match asking.judge(before, now.since(Moment::default()), &info) {
+            Some(info) => match asking.judge(before, now.since(self.arrival()), &info) {
                 Judgement::Dead => {
                     self.wire.declare_dead(info);
                     (Sign::None, None)
