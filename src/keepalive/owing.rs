@@ -220,7 +220,10 @@ impl Asking {
         }
         let shut_for = Duration::from_millis(owing.looked.wrapping_sub(owing.shut).into());
         let timeout = shut_for + self.pace + self.deadline / 4;
-        (timeout.as_millis() <= i32::MAX as u128).then_some(timeout)
+        // After 24 days it is more than the option takes. What is known must be forgotten then: after 49 days `looked`
+        // begins anew, and the kernel's clock does not.
+        owing.is_dated = timeout.as_millis() <= i32::MAX as u128;
+        owing.is_dated.then_some(timeout)
     }
 }
 

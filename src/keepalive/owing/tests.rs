@@ -249,6 +249,23 @@ fn a_probe_that_sends_what_fits_is_no_second_shut_window() {
     assert_eq!(again(OLD.judge(Some(owing), ms(62_600), &third)).2, slides_on);
 }
 
+/// Weeks later its 32 bits of milliseconds begin anew, and the timeout's clock does not.
+#[test]
+fn what_was_known_of_a_clock_is_forgotten_before_it_wraps() {
+    let day = 24 * 3_600_000;
+    let limited = |now: u64| TcpInfo { window_limited: ms(now), silent: ms(9), ..shut().at(now) };
+    let (mut owing, _, setting) = again(OLD.judge(None, ms(1000), &limited(900)));
+    assert!(setting.is_some(), "it slides from the birth of the connection");
+    for now in [10 * day, 20 * day, 25 * day, 40 * day, (1 << 32) + 500] {
+        // A window that was open for a second is no longer one that was never shut before.
+        let info = TcpInfo { sent: ms(now % (1 << 32)), ..limited(now - 1000) };
+        let (next, _, setting) = again(OLD.judge(Some(owing), ms(now), &info));
+        let slides = matches!(setting, Some(Setting::UserTimeout(Some(_))));
+        assert_eq!(slides, now <= 20 * day, "after {now} ms: {setting:?}");
+        owing = next;
+    }
+}
+
 /// 24 days are the most that the option takes.
 #[test]
 fn a_user_timeout_that_the_kernel_would_refuse_is_not_set() {
