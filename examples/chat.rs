@@ -59,7 +59,7 @@ impl Service for Chat {
         }
     }
 
-    fn departed(&mut self, guest: Guest, farewell: &Farewell, orders: &mut Orders) {
+    fn departed(&mut self, guest: Guest, farewell: &Farewell<'_>, orders: &mut Orders) {
         self.here.remove(&guest.id);
         self.say(guest.id, format!("* {} left: {}\n", guest.number, farewell.departure).as_bytes(), orders);
     }

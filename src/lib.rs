@@ -78,6 +78,7 @@ pub mod place;
 #[cfg(feature = "plan")]
 pub mod plan;
 pub mod reactor;
+mod scatter;
 mod seconds;
 pub mod serve;
 pub mod service;
@@ -86,6 +87,7 @@ mod sockopt;
 pub mod speak;
 mod sysctl;
 pub mod tcp_info;
+pub use self::reactor::testing;
 
 /// The README's examples are compiled, too.
 #[cfg(doctest)]

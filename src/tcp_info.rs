@@ -14,6 +14,9 @@ const LENGTH: usize = 232;
 /// Up to `tcpi_data_segs_in`, of Linux 4.6. A kernel that returns less is of no use here.
 const LEAST: usize = 156;
 
+/// The kernel counts the ages in its figures in ticks, of 10 ms at most (`CONFIG_HZ=100`): they may be off by this much.
+pub(crate) const COARSEST_TICK: Duration = Duration::from_millis(10);
+
 /// The kernel's figures of one connection. They can be read until the socket is closed, also after
 /// the connection died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

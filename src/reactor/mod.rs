@@ -1,71 +1,79 @@
 //! The loop: one thread, one `poll`, and the sources that it drives.
 //!
-//! Owns the poll, the sources and the order of a turn. Knows nothing of the command line or of what
-//! the services do.
+//! Owns the poll and the sources; `turn.rs` owns the order of a turn. Knows nothing of the command line or of what the
+//! services do.
+//!
+//! | room | what a reader finds there |
+//! |---|---|
+//! | `turn.rs`, `source.rs` | one turn, and what a turn drives |
+//! | `port/` | a listener and what we connect to, with their peers |
+//! | `arriving/` | accept(2), connect(2), the options of sockets, back-off |
+//! | `peers/` | the table of peers, and what a turn does for each of them |
+//! | `connection/` | one peer: reading, writing, the kernel's figures |
+//! | `departing/` | why a connection is over, what is reported and counted |
+//! | `serving/` | the trait of a service, its peers, orders for others |
+//! | `time/` | moments, timers, and the deadline while output is outstanding |
+//! | `limits/` | how many peers, from where, and how much memory |
+//! | `handle.rs`, `signals.rs` | what comes from outside of the loop |
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::time::Duration;
 
-use log::{debug, info, trace, warn};
+use log::warn;
 use mio::{Events, Poll, Registry};
 
-pub(crate) use self::agenda::waiting_time;
-pub use self::departure::{Cause, Departure, Farewell};
-use self::hearing::Hearing;
-use self::host::{Host, Hosted};
-use self::limits::Addresses;
+pub use self::arriving::connect::{Backoff, Connect};
+pub use self::arriving::dialer::ToConnect;
+pub use self::arriving::listen::{Listen, Listening};
+pub use self::connection::outbox::OUTBOX_LIMIT;
+pub use self::connection::readiness::Readiness;
+pub use self::departing::departure::{Cause, Departure, Reason};
+pub use self::departing::farewell::Farewell;
+pub use self::departing::tally::{Departures, Tally};
+pub use self::handle::{CannotSend, Handle, Mailbox};
+use self::limits::addresses::Addresses;
+pub use self::limits::capacity::Capacity;
+use self::limits::memory::Memory;
+pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
-pub use self::listen::{Listen, Listening};
-use self::memory::Memory;
-pub use self::memory::{Relief, Sizes};
-pub use self::orders::{NoRoom, Order, Orders};
-pub use self::outbox::OUTBOX_LIMIT;
-pub use self::peer_id::PeerId;
-pub use self::port::Port;
-pub use self::readiness::Readiness;
+use self::port::Port;
 #[cfg(target_env = "gnu")]
 pub(crate) use self::scratch::SCRATCH;
 use self::scratch::Scratch;
-#[cfg(test)]
-pub(crate) use self::service::Script;
-pub use self::service::{Peer, Service};
+use self::serving::host::Host;
+pub use self::serving::orders::{Look, NoRoom, Order, Orders, Seen};
+pub use self::serving::peer::Peer;
+pub use self::serving::peer_id::{PeerId, PortId};
+pub use self::serving::saved::{CannotRestore, CannotSave, Carried, Saved};
+use self::serving::service::Hosted;
+pub use self::serving::service::{Alarm, Attempt, Service};
 pub use self::signals::Signals;
 #[cfg(feature = "lab")]
 pub(crate) use self::signals::unblock;
-pub use self::source::{Capacity, Names, Request, Source, Turn};
-use self::source::{see_to_memory, total};
-pub use self::tally::{Departures, Tally};
-pub use self::timers::{Clock, Moment};
-use crate::count::so_many;
+use self::source::total;
+pub use self::source::{Names, Request, Source, Turn};
+pub(crate) use self::time::agenda::waiting_time;
+use self::time::hearing::Hearing;
+pub use self::time::moment::{Clock, Moment};
+use crate::descriptors;
 use crate::keepalive::{Unfit, unfit};
 use crate::machine::Machine;
 
-mod acceptor;
-mod address;
-mod agenda;
+mod arriving;
 mod connection;
-mod departure;
-mod hearing;
-mod host;
+mod departing;
+mod handle;
 mod limits;
-mod listen;
-mod memory;
-mod orders;
-mod outbox;
-mod peer_id;
+mod peers;
 mod port;
-mod queue;
-mod readiness;
 mod scratch;
-mod service;
+mod serving;
 mod signals;
 mod source;
-mod spread;
-mod stream;
-mod tally;
-mod timers;
-mod watch;
+pub mod testing;
+mod time;
+mod turn;
 
 #[cfg(test)]
 mod tests;
@@ -74,16 +82,20 @@ mod tests;
 const BATCH: usize = 1024;
 /// A slot's number has 32 bits, and a few peers may be connected beyond the limit.
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
-/// How often in a row `poll` may fail before the loop gives up.
-const POLL_TRIES: u32 = 16;
+/// Descriptors that are not for peers: the log, epoll, listeners, signals, and what the service opens.
+const RESERVE: usize = 32;
 
 /// How a loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
     /// It was asked to stop, and every peer was shut down.
     Orderly,
     /// It was asked to stop a second time. This many peers were cut off.
-    Aborted { cut_off: usize },
+    Aborted {
+        /// How many.
+        cut_off: usize,
+    },
 }
 
 /// The reactor: sources, and one [`Reactor::turn`].
@@ -96,6 +108,10 @@ pub struct Reactor {
     capacity: Capacity,
     requests: Vec<Request>,
     orders: Orders,
+    /// Made when it is first asked for.
+    handle: Option<Handle>,
+    /// How many connections the descriptor limit allows.
+    within_reach: usize,
     /// The soonest deadline that was known before the wait.
     due: Moment,
     /// The batch of events was full.
@@ -106,8 +122,14 @@ pub struct Reactor {
 }
 
 impl Reactor {
-    /// A loop for at most `limit` connections, over all of its ports. A limit above 2147483647 is
-    /// reduced to that.
+    /// No limit of its own: as many connections as the descriptor limit allows.
+    pub const NO_LIMIT: usize = usize::MAX;
+
+    /// A loop for at most `limit` connections, over all of its ports. A limit above 2147483647 is reduced to that.
+    ///
+    /// The descriptor limit of the process is raised as far as the kernel lets it. If that is too low for `limit` connections,
+    /// the log says so, and [`Reactor::within_reach`] has the number that it allows; beyond that, newcomers wait in the
+    /// backlog.
     ///
     /// # Errors
     /// `InvalidInput`: the limit is 0, so no peer could ever connect. Otherwise the error of epoll_create1(2).
@@ -115,23 +137,33 @@ impl Reactor {
         if limit == 0 {
             return Err(unfit("max-connections", "0".to_string(), "1 is the least".to_string()).into());
         }
+        let within_reach = raise_descriptor_limit(limit);
+        let limit = if limit == Self::NO_LIMIT { within_reach } else { limit };
         // Allocated first, while the heap has no free room for it, so that it is mapped: see malloc.rs.
         let scratch = Scratch::new();
+        let hearing = Hearing::start();
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(BATCH),
             sources: Vec::new(),
             scratch,
-            hearing: Hearing::start(),
+            orders: Orders::new(hearing.clock),
+            hearing,
             capacity: Capacity::of(limit.min(MOST_CONNECTIONS), Memory::of(Machine::look())),
             requests: Vec::with_capacity(8),
-            orders: Orders::default(),
+            handle: None,
+            within_reach,
             due: Moment::default(),
             crowded: false,
             failures: 0,
             stopping: false,
             ending: None,
         })
+    }
+
+    /// How many connections there may be, and the descriptor limit allows.
+    pub fn within_reach(&self) -> usize {
+        self.within_reach.min(self.capacity.limit())
     }
 
     /// Refuses a peer if there are `most` from its address already, over all ports: from its IPv4
@@ -183,11 +215,38 @@ impl Reactor {
     fn listen_for(&mut self, listen: Listen, service: Box<dyn Hosted>) -> io::Result<Listening> {
         let mut listening = None;
         self.add(|registry, names| {
-            let port = Port::open(listen, service, registry, names)?;
+            let port = Port::listen(listen, service, registry, names)?;
             listening = Some(port.listening()?);
             Ok(port)
         })?;
         listening.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Connects to somebody, who is a peer like any other: with the same deadline, backpressure and departures. The service
+    /// gets [`Service::connected`], or [`Service::unreachable`] for each attempt that fails. It can connect to more by
+    /// [`Orders::connect`], and so can the program by [`Reactor::connect_through`].
+    ///
+    /// # Errors
+    /// `OutOfMemory` at the 257th source. An attempt that fails is no error here.
+    pub fn connect<V: Service + 'static>(&mut self, connect: Connect, service: V) -> io::Result<PortId> {
+        let mut id = None;
+        let service = Box::new(Host::new(service));
+        self.add(|_, names| {
+            let mut port = Port::dial(connect.keepalive.clone(), connect.limits, service, names);
+            port.connect(ToConnect::new(connect));
+            id = Some(port.id());
+            Ok(port)
+        })?;
+        id.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Connects to somebody else for the service of this port, whose keepalive and limits count.
+    ///
+    /// # Errors
+    /// `NotFound`: this loop has no such port.
+    pub fn connect_through(&mut self, port: PortId, connect: Connect) -> io::Result<()> {
+        self.sources.get_mut(port.source()).ok_or(io::ErrorKind::NotFound)?.connect(ToConnect::new(connect));
+        Ok(())
     }
 
     /// Stops at SIGTERM and SIGINT, within `grace`. SIGUSR1 logs the figures. Other signals that would end
@@ -213,146 +272,56 @@ impl Reactor {
         Ok(())
     }
 
-    /// Turns until it is asked to stop and every peer is gone.
+    /// A handle, by which other threads stop or wake the loop. A loop without one has no descriptor for it.
     ///
     /// # Errors
-    /// `poll` keeps failing. No error of a connection or a listener ends the loop.
-    pub fn run(&mut self) -> io::Result<Ending> {
-        loop {
-            self.turn()?;
-            if let Some(ending) = self.ending {
-                return Ok(ending);
-            }
+    /// The error of eventfd(2), or `OutOfMemory` at the 257th source.
+    pub fn handle(&mut self) -> io::Result<Handle> {
+        if let Some(handle) = &self.handle {
+            return Ok(handle.clone());
         }
+        let mut made = None;
+        self.add(|registry, names| {
+            let (handle, callers) = handle::open(registry, names)?;
+            made = Some(handle);
+            Ok(callers)
+        })?;
+        self.handle = made.clone();
+        made.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// One turn: wait, latch, drive, accept, expire, carry out, reap.
+    /// A mailbox into which other threads put messages for a service, which keeps the receiver: when messages have come, it
+    /// gets [`Service::called`]. At most `bound` messages wait.
     ///
     /// # Errors
-    /// `poll` keeps failing.
-    pub fn turn(&mut self) -> io::Result<()> {
-        self.turn_within(Duration::MAX)
+    /// As of [`Reactor::handle`].
+    pub fn mailbox<M>(&mut self, bound: usize) -> io::Result<(Mailbox<M>, std::sync::mpsc::Receiver<M>)> {
+        Ok(self.handle()?.mailbox(bound))
     }
 
-    /// The same, but it waits no longer than this, for those who drive the loop themselves. With a time of zero it does
-    /// what can be done at once. [`Reactor::ending`] tells when the loop has ended.
+    /// Takes a peer out of the loop, with what its service remembers of it ([`Service::save`]) and the output that waits. The
+    /// connection goes on, and nobody is told. The loop may be turning, but not in a turn.
     ///
     /// # Errors
-    /// `poll` keeps failing.
-    pub fn turn_within(&mut self, most: Duration) -> io::Result<()> {
-        let is_heard = self.wait(most)?;
-        let count = self.latch();
-        if is_heard {
-            self.hearing.hear(count, || total(&self.sources).connected);
-        }
-        let mut turn = Turn {
-            now: self.hearing.now,
-            heard: self.hearing.heard,
-            clock: self.hearing.clock,
-            registry: self.poll.registry(),
-            scratch: self.scratch.bytes(),
-            capacity: &mut self.capacity,
-            orders: &mut self.orders,
-            crowded: self.crowded,
-            requests: &mut self.requests,
-        };
-        self.sources.iter_mut().for_each(|source| source.drive(&mut turn));
-        self.sources.iter_mut().for_each(|source| source.accept(&mut turn));
-        if self.due <= turn.heard {
-            self.sources.iter_mut().for_each(|source| source.expire(&mut turn));
-        }
-        if !turn.orders.is_empty() {
-            orders::carry_out(&mut self.sources, &mut turn);
-        }
-        self.sources.iter_mut().for_each(|source| source.reap(&mut turn));
-        let now = turn.now;
-        see_to_memory(&mut self.sources, &mut self.capacity, now);
-        self.obey(now);
-        Ok(())
+    /// See [`CannotSave`]; the peer stays.
+    pub fn release(&mut self, peer: PeerId) -> Result<Carried, CannotSave> {
+        self.between_turns(|sources, turn| {
+            let port = sources.get_mut(peer.port().source()).and_then(|source| source.port());
+            port.ok_or(CannotSave::Gone)?.release(peer, turn)
+        })
     }
 
-    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False if
-    /// the wait failed: then it is not even known whether anything came.
-    fn wait(&mut self, most: Duration) -> io::Result<bool> {
-        let timeout = self.timeout(most);
-        match timeout {
-            Some(Duration::ZERO) => trace!("turn: work is left, so it does not wait"),
-            Some(timeout) => trace!("turn: waits {timeout:?} at most"),
-            None => trace!("turn: waits for an event"),
-        }
-        let before = log::log_enabled!(log::Level::Trace).then(|| self.hearing.clock.now());
-        let result = self.poll.poll(&mut self.events, timeout);
-        if let Some(before) = before {
-            let (waited, count) = (self.hearing.clock.now().since(before), self.events.iter().count());
-            trace!("turn: waited {waited:?}: {}", so_many(count, "event"));
-        }
-        self.hearing.wakes();
-        match result {
-            Ok(()) => {
-                self.failures = 0;
-                return Ok(true);
-            }
-            // SIGCONT ends a wait like this. The next wait returns the events that came meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            Err(error) if self.failures < POLL_TRIES => {
-                self.events.clear();
-                self.failures += 1;
-                warn!("poll failed and is tried again: {error}");
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(false)
-    }
-
-    /// How long to sleep: not at all while work is left, for ever if nothing is due, and no longer than `most`.
-    fn timeout(&mut self, most: Duration) -> Option<Duration> {
-        if !self.orders.is_empty() || self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
-            // The soonest deadline is not computed here, so every source is asked to expire what is due.
-            self.due = Moment::default();
-            self.hearing.does_not_wait();
-            return Some(Duration::ZERO);
-        }
-        let deadlines = self.sources.iter().filter_map(|source| source.deadline());
-        let deadline = deadlines.chain(self.capacity.memory.deadline()).min();
-        self.due = deadline.unwrap_or(Moment::NEVER);
-        self.hearing.waits_until(deadline, most)
-    }
-
-    /// Hands each event to its source, and returns how many there were. Sources only remember them, so no
-    /// event can find a state that another one has changed.
-    fn latch(&mut self) -> usize {
-        let mut count = 0;
-        for event in &self.events {
-            let (source, key) = Names::split(event.token());
-            self.sources[source].latch(key, event);
-            count += 1;
-        }
-        self.crowded = count == BATCH;
-        count
-    }
-
-    /// Does what the sources asked for.
-    fn obey(&mut self, now: Moment) {
-        if self.requests.is_empty() && !self.stopping {
-            return;
-        }
-        // Put back below, so that its memory is used again.
-        let mut requests = std::mem::take(&mut self.requests);
-        for request in requests.drain(..) {
-            match request {
-                Request::Stop { grace } => {
-                    self.stopping = true;
-                    self.sources.iter_mut().for_each(|source| source.stop(now + grace));
-                }
-                Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
-                Request::Figures => info!("{}", self.tally()),
-            }
-        }
-        self.requests = requests;
-        if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
-            debug!("the last peer has gone");
-            self.ending = Some(Ending::Orderly);
-        }
+    /// Takes over a peer that another loop, or another program, has served until now: it gets [`Service::restore`] at this
+    /// port. Its keepalive stays as it is set on the socket.
+    ///
+    /// # Errors
+    /// `NotFound`: there is no such port. `InvalidData`: the service does not take it over ([`CannotRestore`]).
+    /// `OutOfMemory`, or errors of the socket. The connection is closed.
+    pub fn adopt(&mut self, port: PortId, carried: Carried) -> io::Result<PeerId> {
+        self.between_turns(|sources, turn| {
+            let port = sources.get_mut(port.source()).and_then(|source| source.port());
+            port.ok_or(io::ErrorKind::NotFound)?.adopt(carried, turn)
+        })
     }
 
     /// How the loop has ended, once it has.
@@ -364,4 +333,28 @@ impl Reactor {
     pub fn tally(&self) -> Tally {
         total(&self.sources)
     }
+}
+
+impl std::fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tally = self.tally();
+        f.debug_struct("Reactor").field("tally", &tally).field("ending", &self.ending).finish_non_exhaustive()
+    }
+}
+
+/// Raises the descriptor limit as far as the kernel lets it, and says so if it is too low. How many connections it allows.
+fn raise_descriptor_limit(wanted: usize) -> usize {
+    let descriptors::Descriptors { allowed: descriptors, refused } = descriptors::raise();
+    if let Some((limit, error)) = refused {
+        warn!("the descriptor limit cannot be raised to {limit}, and stays at {descriptors}: {error}");
+    }
+    let allowed = descriptors - RESERVE.min(descriptors / 2);
+    if wanted > allowed && wanted != Reactor::NO_LIMIT {
+        warn!(
+            "max-connections {wanted}: the limit of {descriptors} descriptors allows {allowed}; `ulimit -n {}` before the \
+             start raises it",
+            wanted.saturating_add(RESERVE)
+        );
+    }
+    allowed
 }

@@ -8,7 +8,7 @@
 //! at offset 16, so a read of 16 KiB took twice as long as it had to. At an offset of one cache line the buffer is
 //! clear of both ranges, also when it is copied to an outbox that is mapped.
 
-use crate::reactor::outbox::OUTBOX_LIMIT;
+use crate::reactor::connection::outbox::OUTBOX_LIMIT;
 
 /// How many bytes are read at once at most. No more than an outbox holds by default, so that an echo always fits.
 pub(crate) const SCRATCH: usize = 64 * 1024;

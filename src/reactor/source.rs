@@ -1,18 +1,19 @@
 //! What a turn drives: the ports, the signals, and any source that is added later.
 
-use std::collections::TryReserveError;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::reactor::limits::Addresses;
-use crate::reactor::memory::{Memory, Relief, Sizes};
-use crate::reactor::orders::{Order, Orders};
-use crate::reactor::peer_id::{PeerId, Stamp};
-use crate::reactor::tally::Tally;
-use crate::reactor::timers::{Clock, Moment};
+use crate::reactor::arriving::dialer::ToConnect;
+use crate::reactor::departing::tally::Tally;
+use crate::reactor::limits::capacity::Capacity;
+use crate::reactor::limits::memory::{Relief, Sizes};
+use crate::reactor::port::Port;
+use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
+use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::time::moment::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
 ///
@@ -34,7 +35,24 @@ pub trait Source {
     /// Carries out an order for one of its peers, which may have departed.
     fn carry_out(&mut self, _peer: PeerId, _order: Order<'_>, _turn: &mut Turn<'_>) {}
 
-    /// Frees what has ended. The only place where a slot is freed.
+    /// What can be seen of one of its peers; `None` if it has departed.
+    fn look(&mut self, _peer: PeerId) -> Option<Seen> {
+        None
+    }
+
+    /// The answer to a look that this source has asked for ([`Orders::look_at`]).
+    fn looked(&mut self, _look: &Look, _turn: &mut Turn<'_>) {}
+
+    /// Connects to somebody, who will be one of its peers, from the next turn on.
+    fn connect(&mut self, _to: ToConnect) {}
+
+    /// Itself, if it is a port.
+    #[doc(hidden)]
+    fn port(&mut self) -> Option<&mut Port> {
+        None
+    }
+
+    /// Frees the slots of the peers that have departed. The only place where that is done.
     fn reap(&mut self, _turn: &mut Turn<'_>) {}
 
     /// There is work that no event will announce: the loop must not sleep.
@@ -121,6 +139,8 @@ pub struct Turn<'a> {
     pub crowded: bool,
     /// What the loop is asked to do when the turn is over.
     pub requests: &'a mut Vec<Request>,
+    /// Somebody has called from outside of the loop ([`Handle`](crate::reactor::Handle)): every service is told.
+    pub called: bool,
 }
 
 /// What a source asks of the loop.
@@ -132,74 +152,6 @@ pub enum Request {
     Abort,
     /// Log one line of figures.
     Figures,
-}
-
-/// How many connections there are and may be, over all ports: in all, and from each address.
-#[derive(Debug)]
-pub struct Capacity {
-    limit: usize,
-    connected: usize,
-    departures: u64,
-    /// Of the peer that arrived last.
-    last: Stamp,
-    addresses: Addresses,
-    pub(super) memory: Memory,
-}
-
-impl Capacity {
-    pub(super) fn of(limit: usize, memory: Memory) -> Self {
-        Self { limit, connected: 0, departures: 0, last: Stamp::NONE, addresses: Addresses::default(), memory }
-    }
-
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    pub fn connected(&self) -> usize {
-        self.connected
-    }
-
-    /// Goes up by one whenever a descriptor comes free.
-    pub fn departures(&self) -> u64 {
-        self.departures
-    }
-
-    pub fn has_room(&self) -> bool {
-        self.connected < self.limit
-    }
-
-    /// Sets how many may connect from one address, and how many have.
-    pub(super) fn count_addresses(&mut self, addresses: Addresses) {
-        self.addresses = addresses;
-    }
-
-    /// Whether there may be one more from this address.
-    pub fn admits(&self, address: SocketAddr) -> bool {
-        self.addresses.admits(address)
-    }
-
-    /// # Errors
-    /// There is no memory for one more address.
-    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
-        self.addresses.reserve()
-    }
-
-    /// The stamp of a peer that arrives now: no other peer of this loop ever has the same.
-    pub(super) fn stamp(&mut self, now: Moment, port: usize) -> Stamp {
-        self.last = Stamp::after(self.last, now, port);
-        self.last
-    }
-
-    pub fn arrive(&mut self, address: SocketAddr) {
-        self.connected += 1;
-        self.addresses.arrive(address);
-    }
-
-    pub fn depart(&mut self, address: SocketAddr) {
-        self.addresses.depart(address);
-        self.connected -= 1;
-        self.departures += 1;
-    }
 }
 
 /// The figures of all sources together.

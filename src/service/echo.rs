@@ -1,6 +1,6 @@
 //! Echo (RFC 862): what comes is sent back.
 
-use crate::reactor::{Peer, Service};
+use crate::reactor::{CannotRestore, CannotSave, Peer, Saved, Service};
 
 /// Sends back what it receives. Remembers nothing about a peer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,5 +13,13 @@ impl Service for Echo {
 
     fn received(&mut self, peer: &mut Peer<'_, ()>, bytes: &[u8]) {
         peer.send(bytes);
+    }
+
+    fn save(&self, _state: &()) -> Result<Saved, CannotSave> {
+        Ok(Saved::default())
+    }
+
+    fn restore(&mut self, _peer: &mut Peer<'_, ()>, _saved: &Saved) -> Result<(), CannotRestore> {
+        Ok(())
     }
 }

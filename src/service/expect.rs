@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Farewell, Moment, Orders, Peer, Service, waiting_time};
+use crate::reactor::{Alarm, Attempt, Farewell, Look, Moment, Orders, Peer, Reason, Service, waiting_time};
 
 /// Wraps any service.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ pub struct Expect<S> {
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<T> {
     at: Moment,
+    /// When the wrapped service wants its peer woken.
+    inner_due: Moment,
     inner: T,
 }
 
@@ -31,40 +33,100 @@ impl<S: Service> Expect<S> {
     pub fn new(inner: S, within: Duration) -> Result<Self, Unfit> {
         Ok(Self { inner, within: waiting_time("expect", within)? })
     }
+
+    /// A peer that is there now.
+    fn begin(&self, peer: &mut Peer<'_, ()>, inner: S::State) -> Heard<S::State> {
+        let at = peer.now();
+        let inner_due = if let Alarm::At(due) = peer.take_alarm() { due } else { Moment::NEVER };
+        peer.wake_at(inner_due.min(at + self.within));
+        Heard { at, inner_due, inner }
+    }
+
+    /// Lets the wrapped service act, and notes what it says about the alarm. `own` is our deadline if it was set in this call.
+    fn act(
+        &mut self,
+        peer: &mut Peer<'_, Heard<S::State>>,
+        own: Option<Moment>,
+        act: impl FnOnce(&mut S, &mut Peer<'_, S::State>),
+    ) {
+        act(&mut self.inner, &mut peer.part(|state| &mut state.inner));
+        match peer.take_alarm() {
+            Alarm::At(due) => peer.state.inner_due = due,
+            Alarm::Never => peer.state.inner_due = Moment::NEVER,
+            Alarm::AsBefore if own.is_none() => return,
+            Alarm::AsBefore => {}
+        }
+        // Input moves our deadline, but not the alarm: what comes too early is set again.
+        peer.wake_at(peer.state.inner_due.min(own.unwrap_or(peer.state.at + self.within)));
+    }
 }
 
 impl<S: Service> Service for Expect<S> {
     type State = Heard<S::State>;
 
     fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Self::State {
-        Heard { at: peer.now(), inner: self.inner.arrived(peer) }
+        let inner = self.inner.arrived(peer);
+        self.begin(peer, inner)
+    }
+
+    fn connected(&mut self, peer: &mut Peer<'_, ()>, label: u64) -> Self::State {
+        let inner = self.inner.connected(peer, label);
+        self.begin(peer, inner)
     }
 
     fn received(&mut self, peer: &mut Peer<'_, Self::State>, bytes: &[u8]) {
         peer.state.at = peer.now();
-        self.inner.received(&mut peer.part(|state| &mut state.inner), bytes);
+        self.act(peer, None, |inner, peer| inner.received(peer, bytes));
     }
 
-    fn ended(&mut self, peer: &mut Peer<'_, Self::State>) {
-        self.inner.ended(&mut peer.part(|state| &mut state.inner));
+    fn half_closed(&mut self, peer: &mut Peer<'_, Self::State>) {
+        self.act(peer, None, S::half_closed);
     }
 
-    fn quiet(&mut self, peer: &mut Peer<'_, Self::State>) -> Option<Moment> {
-        let due = peer.state.at + self.within;
-        let own = if due > peer.now() {
-            due
-        } else if let Some(ago) = peer.took_output().filter(|ago| *ago < self.within) {
+    fn woken(&mut self, peer: &mut Peer<'_, Self::State>) {
+        let now = peer.now();
+        let mut due = peer.state.at + self.within;
+        if due <= now {
             // While output waits the peer is not read; that it takes the output shows that it is there.
-            peer.now() + (self.within - ago)
-        } else {
-            peer.let_go();
-            return None;
-        };
-        let inner = self.inner.quiet(&mut peer.part(|state| &mut state.inner));
-        Some(inner.map_or(own, |inner| inner.min(own)))
+            let Some(ago) = peer.took_output().filter(|ago| *ago < self.within) else { return peer.let_go() };
+            due = now + (self.within - ago);
+        }
+        let is_inner_due = peer.state.inner_due <= now;
+        if is_inner_due {
+            peer.state.inner_due = Moment::NEVER;
+        }
+        self.act(peer, Some(due), |inner, peer| {
+            if is_inner_due {
+                inner.woken(peer);
+            }
+        });
     }
 
-    fn departed(&mut self, state: Self::State, farewell: &Farewell, orders: &mut Orders) {
+    fn looked(&mut self, look: &Look, orders: &mut Orders) {
+        self.inner.looked(look, orders);
+    }
+
+    fn unreachable(&mut self, attempt: &Attempt<'_>, orders: &mut Orders) {
+        self.inner.unreachable(attempt, orders);
+    }
+
+    fn departed(&mut self, state: Self::State, farewell: &Farewell<'_>, orders: &mut Orders) {
         self.inner.departed(state.inner, farewell, orders);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.inner.deadline()
+    }
+
+    fn expired(&mut self, now: Moment, orders: &mut Orders) {
+        self.inner.expired(now, orders);
+    }
+
+    fn called(&mut self, orders: &mut Orders) -> bool {
+        self.inner.called(orders)
+    }
+
+    fn reason(&self, reason: Reason) -> &'static str {
+        self.inner.reason(reason)
     }
 }

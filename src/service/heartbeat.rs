@@ -18,9 +18,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Farewell, Moment, Orders, Peer, Service, waiting_time};
+use crate::reactor::{Attempt, Farewell, Look, Moment, Orders, Peer, Reason, Service, waiting_time};
+use crate::scatter::scatter;
 
 /// A service whose peers can be asked for a sign of life, in the protocol that they speak.
+///
+/// The one alarm that a peer has belongs to the heartbeat: one that such a service sets itself does not count.
 pub trait Ask: Service {
     /// Sends something that a living program answers.
     fn ask(&mut self, peer: &mut Peer<'_, Self::State>);
@@ -67,56 +70,87 @@ impl<S: Ask> Heartbeat<S> {
         let share = scatter(self.seed ^ scatter(heard ^ scatter(ip << 16 ^ u64::from(peer.port())))) as u32;
         self.after - (self.after / 4).mul_f64(f64::from(share) / f64::from(u32::MAX))
     }
-}
 
-/// Every bit of the result depends on every bit of `x` (the last step of SplitMix64).
-fn scatter(x: u64) -> u64 {
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
+    /// A peer that is there now. It is asked after its patience, whatever the wrapped service has said about an alarm.
+    fn begin(&self, peer: &mut Peer<'_, ()>, inner: S::State) -> Pulse<S::State> {
+        let heard = peer.now();
+        peer.wake_at(heard + self.patience(peer.address(), heard));
+        Pulse { heard, inner }
+    }
 }
 
 impl<S: Ask> Service for Heartbeat<S> {
     type State = Pulse<S::State>;
 
     fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Self::State {
-        Pulse { heard: peer.now(), inner: self.inner.arrived(peer) }
+        let inner = self.inner.arrived(peer);
+        self.begin(peer, inner)
+    }
+
+    fn connected(&mut self, peer: &mut Peer<'_, ()>, label: u64) -> Self::State {
+        let inner = self.inner.connected(peer, label);
+        self.begin(peer, inner)
     }
 
     fn received(&mut self, peer: &mut Peer<'_, Self::State>, bytes: &[u8]) {
         peer.state.heard = peer.now();
         self.inner.received(&mut peer.part(|state| &mut state.inner), bytes);
+        peer.take_alarm();
     }
 
-    fn ended(&mut self, peer: &mut Peer<'_, Self::State>) {
-        self.inner.ended(&mut peer.part(|state| &mut state.inner));
+    fn half_closed(&mut self, peer: &mut Peer<'_, Self::State>) {
+        self.inner.half_closed(&mut peer.part(|state| &mut state.inner));
     }
 
-    fn quiet(&mut self, peer: &mut Peer<'_, Self::State>) -> Option<Moment> {
+    fn woken(&mut self, peer: &mut Peer<'_, Self::State>) {
         let now = peer.now();
         // While output waits the peer is not read; that it takes the output shows that it is there.
         let took = peer.took_output().filter(|ago| *ago < self.timeout);
         if peer.state.heard == ASKED {
-            if let Some(ago) = took {
-                return Some(now + (self.timeout - ago));
+            match took {
+                Some(ago) => peer.wake_at(now + (self.timeout - ago)),
+                None => peer.let_go(),
             }
-            peer.let_go();
-            return None;
+            return;
         }
         let due = peer.state.heard + self.patience(peer.address(), peer.state.heard);
         if due > now {
-            return Some(due);
+            peer.wake_at(due);
+        } else if took.is_some() {
+            peer.wake_at(now + self.timeout);
+        } else {
+            self.inner.ask(&mut peer.part(|state| &mut state.inner));
+            peer.state.heard = ASKED;
+            peer.wake_after(self.timeout);
         }
-        if took.is_some() {
-            return Some(now + self.timeout);
-        }
-        self.inner.ask(&mut peer.part(|state| &mut state.inner));
-        peer.state.heard = ASKED;
-        Some(now + self.timeout)
     }
 
-    fn departed(&mut self, state: Self::State, farewell: &Farewell, orders: &mut Orders) {
+    fn looked(&mut self, look: &Look, orders: &mut Orders) {
+        self.inner.looked(look, orders);
+    }
+
+    fn unreachable(&mut self, attempt: &Attempt<'_>, orders: &mut Orders) {
+        self.inner.unreachable(attempt, orders);
+    }
+
+    fn departed(&mut self, state: Self::State, farewell: &Farewell<'_>, orders: &mut Orders) {
         self.inner.departed(state.inner, farewell, orders);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.inner.deadline()
+    }
+
+    fn expired(&mut self, now: Moment, orders: &mut Orders) {
+        self.inner.expired(now, orders);
+    }
+
+    fn called(&mut self, orders: &mut Orders) -> bool {
+        self.inner.called(orders)
+    }
+
+    fn reason(&self, reason: Reason) -> &'static str {
+        self.inner.reason(reason)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::reactor::orders::Orders;
+use crate::reactor::serving::orders::Orders;
 
 /// Whoever speaks is heard by all others; whoever goes is said to have gone.
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl Service for Chat {
         peer.orders().send_to_all(others, bytes).expect("there is room");
     }
 
-    fn departed(&mut self, own: PeerId, _farewell: &Farewell, orders: &mut Orders) {
+    fn departed(&mut self, own: PeerId, _farewell: &Farewell<'_>, orders: &mut Orders) {
         self.here.remove(&own);
         orders.send_to_all(self.here.keys().copied(), b"gone").expect("there is room");
     }
@@ -79,7 +79,7 @@ fn peers_may_close_one_another_in_a_circle() {
         fn received(&mut self, peer: &mut Peer<'_, PeerId>, _bytes: &[u8]) {
             self.end_the_next(*peer.state, peer.orders());
         }
-        fn departed(&mut self, own: PeerId, _farewell: &Farewell, orders: &mut Orders) {
+        fn departed(&mut self, own: PeerId, _farewell: &Farewell<'_>, orders: &mut Orders) {
             self.end_the_next(own, orders);
         }
     }

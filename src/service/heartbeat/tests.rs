@@ -1,85 +1,96 @@
-//! Heartbeats in scripted time, against a peer that remembers what was written to it.
+//! Heartbeats in scripted time.
 
 use super::*;
-use crate::reactor::{Departure, Script};
+use crate::reactor::{Departure, PeerId};
 use crate::service::{Discard, Expect, Ping};
+use crate::testing::Stage;
 
 const AFTER: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-fn at(milliseconds: u64) -> Moment {
-    Moment::after(Duration::from_millis(milliseconds))
-}
+const STEP: Duration = Duration::from_millis(100);
 
 fn heartbeat(seed: u64) -> Heartbeat<Ping> {
     Heartbeat::new(Ping::default(), AFTER, TIMEOUT, seed).unwrap()
 }
 
-/// The next question is due within these milliseconds, and is asked then. Returns when to come back.
-fn asks<V: Service>(service: &mut V, script: &mut Script, state: &mut V::State, within: (u64, u64)) -> Option<Moment> {
-    let due = service.quiet(&mut script.peer(state)).expect("a deadline");
-    assert!(due >= at(within.0) && due <= at(within.1), "{due:?} is not within {within:?}");
-    script.now = due;
-    service.quiet(&mut script.peer(state))
+/// Seconds since `since`, to the step.
+fn waited<V: Service + 'static>(stage: &Stage<V>, since: Moment) -> f64 {
+    stage.now().since(since).as_secs_f64()
+}
+
+/// Waits until the peer is asked, which is at ¾ to all of `AFTER`.
+fn is_asked<V: Service + 'static>(stage: &mut Stage<V>, peer: PeerId, question: &str) {
+    let since = stage.now();
+    let mut got = Vec::new();
+    while got.is_empty() {
+        stage.wait(STEP);
+        got = stage.received(peer);
+        assert!(waited(stage, since) < 30.2, "not asked");
+    }
+    assert_eq!(String::from_utf8_lossy(&got), question);
+    assert!(waited(stage, since) >= 22.5, "asked after {}", waited(stage, since));
+}
+
+/// Waits until the peer is let go, which is when this time has passed.
+fn is_let_go<V: Service + 'static>(stage: &mut Stage<V>, peer: PeerId, after: Duration) {
+    stage.wait(after - 2 * STEP);
+    assert_eq!(stage.departure(peer), None, "early");
+    stage.wait(4 * STEP);
+    assert_eq!(stage.departure(peer), Some(Departure::Unresponsive));
 }
 
 #[test]
 fn a_silent_peer_is_asked_and_then_let_go() {
-    let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
-    let mut state = service.arrived(&mut script.peer(&mut ()));
-    let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
-    assert_eq!((script.line.sent.as_str(), end), ("PING 1\n", script.now + TIMEOUT));
-    // The deadline is checked when it is due, not before: so nothing is decided early.
-    script.now = end;
-    assert_eq!(
-        (service.quiet(&mut script.peer(&mut state)), script.line.departure),
-        (None, Some(Departure::Unresponsive))
-    );
-    assert_eq!(script.line.sent, "PING 1\n", "and told nothing more");
+    let mut stage = Stage::new(heartbeat(1));
+    let peer = stage.arrive();
+    is_asked(&mut stage, peer, "PING 1\n");
+    is_let_go(&mut stage, peer, TIMEOUT);
+    assert_eq!(stage.received(peer), b"", "and told nothing more");
 }
 
 #[test]
 fn whatever_comes_is_a_sign_of_life() {
-    let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
-    let mut state = service.arrived(&mut script.peer(&mut ()));
+    let mut stage = Stage::new(heartbeat(1));
+    let peer = stage.arrive();
     // It speaks, so nothing is asked at the first deadline: the question is put off, counted from when it spoke.
-    script.now = at(20_000);
-    service.received(&mut script.peer(&mut state), b"PING 5\nanything");
-    script.now = at(31_000);
-    let end = asks(&mut service, &mut script, &mut state, (42_500, 50_000)).unwrap();
-    assert_eq!(script.line.sent, "PONG 5\nPING 1\n");
-    script.now = script.now + (TIMEOUT - Duration::from_millis(1));
-    service.received(&mut script.peer(&mut state), b"x");
-    script.now = end;
-    let due = service.quiet(&mut script.peer(&mut state)).unwrap();
-    assert!(due > end + TIMEOUT && script.line.departure.is_none(), "it was heard a millisecond before the end");
+    stage.wait(Duration::from_secs(20));
+    stage.send(peer, b"PING 5\nanything");
+    assert_eq!(stage.received(peer), b"PONG 5\n");
+    is_asked(&mut stage, peer, "PING 1\n");
+    stage.wait(TIMEOUT - 2 * STEP);
+    stage.send(peer, b"x");
+    is_asked(&mut stage, peer, "PING 2\n");
+    is_let_go(&mut stage, peer, TIMEOUT);
 }
 
 /// A peer is not read while output waits: then the sign of life is that it takes the output.
 #[test]
 fn a_slow_reader_is_there_and_one_that_takes_nothing_is_not() {
-    let (mut service, mut script) = (heartbeat(1), Script::at(at(1000)));
-    let mut state = service.arrived(&mut script.peer(&mut ()));
-    script.now = at(40_000);
-    script.line.took = Some(Duration::from_secs(2));
-    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(50_000)));
-    script.line.took = Some(Duration::from_secs(12));
-    script.now = at(50_000);
-    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(60_000)));
-    assert_eq!(script.line.sent, "PING 1\n");
-    (script.now, script.line.took) = (at(60_000), Some(Duration::from_secs(3)));
-    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(67_000)));
-    (script.now, script.line.took) = (at(67_000), Some(TIMEOUT));
-    assert_eq!(
-        (service.quiet(&mut script.peer(&mut state)), script.line.departure),
-        (None, Some(Departure::Unresponsive))
-    );
+    let mut stage = Stage::new(heartbeat(1));
+    let peer = stage.arrive();
+    stage.take_at_most(peer, 0);
+    stage.send(peer, b"PING 5\n");
+    for _ in 0..7 {
+        stage.wait(Duration::from_secs(9));
+        stage.take_at_most(peer, 1); // of seven
+        assert_eq!((stage.received(peer).len(), stage.departure(peer)), (1, None));
+        stage.send(peer, b"PING 5\n");
+    }
+    // All were taken, and the second answer waits. From now on it takes nothing, and is asked and let go.
+    stage.take_at_most(peer, 0);
+    let since = stage.now();
+    while stage.departure(peer).is_none() {
+        stage.wait(STEP);
+        assert!(waited(&stage, since) < 40.3, "still there");
+    }
+    assert!(waited(&stage, since) >= 10.0, "let go after {}", waited(&stage, since));
 }
 
 /// 19 000 peers arrive in one instant: only a few of them are asked in any one millisecond, whatever
 /// the seed; and they are spread anew when all have spoken in one instant.
 #[test]
 fn a_crowd_is_spread() {
+    let at = |milliseconds| Moment::after(Duration::from_millis(milliseconds));
     for seed in 0..3 {
         let service = heartbeat(seed);
         let mut asked = vec![0u32; 7501];
@@ -98,29 +109,28 @@ fn a_crowd_is_spread() {
 
 #[test]
 fn a_peer_that_is_expected_to_speak_is_let_go_and_never_written_to() {
-    let (mut service, mut script) = (Expect::new(Discard, AFTER).unwrap(), Script::at(at(1000)));
-    let mut state = service.arrived(&mut script.peer(&mut ()));
-    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(31_000)));
-    script.now = at(30_999);
-    service.received(&mut script.peer(&mut state), b"x");
-    script.now = at(31_000);
-    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(60_999)));
-    (script.now, script.line.took) = (at(60_999), Some(Duration::from_secs(29)));
-    assert_eq!(service.quiet(&mut script.peer(&mut state)), Some(at(61_999)), "it is not read, but it reads");
-    (script.now, script.line.took) = (at(61_999), None);
-    assert_eq!(
-        (service.quiet(&mut script.peer(&mut state)), script.line.departure),
-        (None, Some(Departure::Unresponsive))
-    );
-    assert_eq!(script.line.sent, "");
+    let mut stage = Stage::new(Expect::new(Discard, AFTER).unwrap());
+    let [silent, speaks] = [stage.arrive(), stage.arrive()];
+    stage.wait(AFTER - STEP);
+    stage.send(speaks, b"x");
+    assert_eq!(stage.departure(silent), None);
+    stage.wait(2 * STEP);
+    assert_eq!((stage.departure(silent), stage.departure(speaks)), (Some(Departure::Unresponsive), None));
+    stage.wait(STEP);
+    is_let_go(&mut stage, speaks, AFTER - 3 * STEP);
+    assert_eq!(stage.received(speaks), b"");
 }
 
 #[test]
 fn both_ways_together_keep_the_sooner_deadline() {
-    let (mut service, mut script) = (Expect::new(heartbeat(1), AFTER * 3).unwrap(), Script::at(at(1000)));
-    let mut state = service.arrived(&mut script.peer(&mut ()));
-    let end = asks(&mut service, &mut script, &mut state, (23_500, 31_000)).unwrap();
-    assert_eq!(end, script.now + TIMEOUT);
+    let mut stage = Stage::new(Expect::new(heartbeat(1), AFTER * 3).unwrap());
+    let peer = stage.arrive();
+    is_asked(&mut stage, peer, "PING 1\n");
+    is_let_go(&mut stage, peer, TIMEOUT);
+    let mut stage = Stage::new(Expect::new(heartbeat(1), AFTER / 3).unwrap());
+    let peer = stage.arrive();
+    is_let_go(&mut stage, peer, AFTER / 3);
+    assert_eq!(stage.received(peer), b"", "let go before it was asked");
 }
 
 #[test]

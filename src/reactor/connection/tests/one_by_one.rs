@@ -26,7 +26,7 @@ fn a_failed_write_ends_a_connection_that_could_still_be_read() {
     let news = std::mem::take(&mut bench.kernel.0.borrow_mut().news);
     bench.connection.latch(news);
     bench.service.fail_next_write = Some(bench.kernel.clone());
-    assert_eq!(bench.once(), Err(Departure::Failed(Errno::PERM.into())), "and not blocked for ever");
+    assert_eq!(bench.once(), Err(Departure::of(&Errno::PERM.into(), || None)), "and not blocked for ever");
     assert_eq!(bench.service.received.len(), 20);
 }
 
@@ -52,7 +52,7 @@ fn nobody_holds_the_loop_longer_than_a_budget() {
         bench.connection.latch(Readiness::READABLE);
         assert_eq!(bench.once(), Ok(Flow::Yield));
         assert_eq!(bench.service.received.len(), most, "with reads of {scratch} bytes");
-        assert!(!bench.connection.enqueue(), "it is in the run queue already");
+        assert!(!bench.connection.take_place(), "it is in the run queue already");
     }
 }
 
@@ -66,10 +66,10 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
         TcpInfo { silent, received: silent, window: Some(0), ..TcpInfo::default() }
     };
     let mut bench = Bench::new(64, 30);
-    assert!(!bench.connection.wants_watching(), "nothing was written");
+    assert!(!bench.connection.take_wish_to_be_watched(), "nothing was written");
     bench.happen(&Happening::Data(10));
     bench.turn();
-    assert_eq!([bench.connection.wants_watching(), bench.connection.wants_watching()], [true, false]);
+    assert_eq!([bench.connection.take_wish_to_be_watched(), bench.connection.take_wish_to_be_watched()], [true, false]);
     let look = |bench: &mut Bench, info| {
         bench.kernel.0.borrow_mut().info = Some(info);
         bench.connection.look(&asking, None, TERMS.now + Duration::from_secs(3600))
@@ -77,10 +77,10 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
     let after = |sign| if let Sign::Owes { after, .. } = sign { after.as_secs() } else { panic!("{sign:?}") };
     // Acknowledged: however long it is silent, keepalive sees to it.
     assert_eq!(look(&mut bench, silent(100)), Sign::Acknowledged);
-    assert!(!bench.connection.wants_watching());
+    assert!(!bench.connection.take_wish_to_be_watched());
     bench.happen(&Happening::Data(40));
     bench.turn();
-    assert!(bench.connection.wants_watching());
+    assert!(bench.connection.take_wish_to_be_watched());
     // Its window is shut, but its answers arrive: it is kept, and asked more often.
     assert_eq!(after(look(&mut bench, TcpInfo { not_sent: 10, ..silent(4) })), 1);
     assert_eq!(bench.kernel.0.borrow().set, [Setting::RtoMax(pace)]);
@@ -102,10 +102,10 @@ fn a_peer_that_owes_an_ack_is_dead_after_the_deadline_of_silence() {
 fn output_that_does_not_move_has_stalled() {
     const LIMIT: Duration = Duration::from_secs(60);
     let mut bench = Bench::new(64, 30);
-    assert!(!bench.connection.may_stall(), "nothing was written");
+    assert!(!bench.connection.take_chance_of_a_stall(), "nothing was written");
     bench.happen(&Happening::Data(40));
     bench.turn();
-    assert_eq!([bench.connection.may_stall(), bench.connection.may_stall()], [true, false]);
+    assert_eq!([bench.connection.take_chance_of_a_stall(), bench.connection.take_chance_of_a_stall()], [true, false]);
     let sent = |seconds| TcpInfo { sent: Duration::from_secs(seconds), not_sent: 10, ..TcpInfo::default() };
     let look = |bench: &mut Bench, info| {
         bench.kernel.0.borrow_mut().info = Some(info);
@@ -125,11 +125,11 @@ fn output_that_does_not_move_has_stalled() {
     let mut bench = Bench::new(64, 100);
     bench.happen(&Happening::Data(40));
     bench.turn();
-    assert!(bench.connection.may_stall());
+    assert!(bench.connection.take_chance_of_a_stall());
     assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), Output::Gone);
     bench.happen(&Happening::Data(1));
     bench.turn();
-    assert!(bench.connection.may_stall());
+    assert!(bench.connection.take_chance_of_a_stall());
 }
 
 /// A short read saves the one that would say WouldBlock.
@@ -179,17 +179,16 @@ fn the_outbox_is_bounded() {
         }
     }
     let kernel = Scripted::default();
-    let peer = "192.0.2.1:7".parse().unwrap();
-    let mut connection =
-        Connection::welcome(kernel.clone(), peer, Stamp::NONE, serving(&mut Flood, &mut [], &mut Orders::default()));
-    let drive = |connection: &mut Connection<Scripted>| {
-        connection.drive(serving(&mut Flood, &mut [0; 64], &mut Orders::default()))
-    };
+    let mut connection = Connection::new(kernel.clone(), "192.0.2.1:7".parse().unwrap(), Stamp::NONE);
+    let mut orders = Orders::new(Clock::start());
+    serving(&mut Flood, &mut [], &mut orders).call(&mut connection, |service, peer| service.arrived(peer));
+    let mut drive =
+        |connection: &mut Connection<Scripted>| connection.drive(&mut serving(&mut Flood, &mut [0; 64], &mut orders));
     assert_eq!(drive(&mut connection), Ok(Flow::Blocked), "full, but not too full");
     kernel.0.borrow_mut().room = 10;
     connection.latch(Readiness::WRITABLE);
     assert_eq!(drive(&mut connection), Ok(Flow::Blocked));
-    Line::send(&mut connection.wire, &[0; 11], &TERMS);
+    Line::send(&mut connection, &[0; 11], &TERMS);
     assert_eq!(drive(&mut connection), Err(Departure::OutboxFull));
 }
 

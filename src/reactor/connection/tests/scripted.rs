@@ -125,6 +125,14 @@ impl Stream for Scripted {
         self.0.borrow_mut().reset = true;
     }
 
+    fn register(&mut self, _registry: &mio::Registry, _token: mio::Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn register_for_room(&mut self, _registry: &mio::Registry, _token: mio::Token) -> io::Result<()> {
+        Ok(())
+    }
+
     fn set(&mut self, setting: Setting) -> io::Result<()> {
         self.0.borrow_mut().set.push(setting);
         Ok(())

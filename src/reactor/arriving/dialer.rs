@@ -1,0 +1,339 @@
+//! When to connect, and what becomes of an attempt.
+//!
+//! Owns the sockets that are being connected, the pauses between attempts, and which peers came of them. Knows nothing of
+//! what is said to a peer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, trace};
+use mio::net::TcpStream;
+use mio::{Interest, Registry};
+use rustix::io::Errno;
+use slab::Slab;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::keepalive::{Guard, Keepalive};
+use crate::reactor::arriving::connect::Connect;
+use crate::reactor::arriving::listen;
+use crate::reactor::peers::{Arrival, Peers};
+use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::serving::service::Attempt;
+use crate::reactor::source::{Names, Turn};
+use crate::reactor::time::alarms::Alarms;
+use crate::reactor::time::moment::Moment;
+use crate::scatter::scatter;
+
+/// The keys of sockets that are being connected begin here, and end below that of a listener.
+pub const FIRST_KEY: usize = Names::MAX_KEY / 2 + 1;
+/// How long to wait when there is no room or no memory for one more peer.
+const NO_ROOM: Duration = Duration::from_secs(1);
+
+/// How many attempts are begun or concluded in a turn.
+const DIAL_BUDGET: usize = 64;
+
+/// Somebody to connect to, and how: a port that connects to nobody has no dialer, and a program in which none does not even
+/// have its code.
+#[derive(Debug)]
+pub struct ToConnect {
+    /// To whom.
+    pub connect: Connect,
+    pub(in crate::reactor) dialer: fn(Keepalive) -> Box<dyn Dial>,
+}
+
+impl ToConnect {
+    pub(in crate::reactor) fn new(connect: Connect) -> Self {
+        Self { connect, dialer: |keepalive| Box::new(Dialer::new(keepalive)) }
+    }
+}
+
+/// The connecting half of a port, as the port sees it.
+pub(in crate::reactor) trait Dial: fmt::Debug {
+    /// Connects, from the next turn on.
+    fn add(&mut self, connect: Connect);
+
+    /// The socket under this key was announced: it is connected, or the attempt has failed.
+    fn latch(&mut self, key: usize);
+
+    /// Something is to be done that no event will announce.
+    fn is_ready(&self) -> bool;
+
+    /// When the loop must wake.
+    fn deadline(&self) -> Moment;
+
+    /// Begins the attempts that are due, and lets those peers arrive to whom a connection is established.
+    fn dial(&mut self, peers: &mut Peers<TcpStream>, turn: &mut Turn<'_>, names: Names);
+
+    /// A peer has departed: if it is to be connected to again, that is done after a pause.
+    fn has_departed(&mut self, peer: PeerId, now: Moment);
+
+    /// Connects to nobody from now on. Attempts are given up; nothing is reported of them.
+    fn stop(&mut self);
+}
+
+/// The result of one step.
+enum Dialed {
+    /// There is nothing to do.
+    Nothing,
+    /// An attempt was begun, or put off.
+    Begun,
+    /// A connection is established.
+    Peer { key: usize, stream: TcpStream, address: SocketAddr, label: u64 },
+    /// An attempt has failed.
+    Failed(Failed),
+}
+
+/// An attempt that has failed.
+struct Failed {
+    address: SocketAddr,
+    label: u64,
+    error: io::Error,
+    /// How many have failed in a row.
+    failures: u32,
+    /// When the next one is made, if there is one.
+    next: Option<Moment>,
+}
+
+/// One thing to connect to.
+#[derive(Debug)]
+struct Line {
+    connect: Connect,
+    /// How many attempts in a row have failed, or connections did not last.
+    failures: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Until its alarm.
+    Waiting,
+    /// Until the socket is writable, but not longer than this.
+    Connecting { stream: TcpStream, until: Moment },
+    /// It is a peer, since this moment.
+    Connected(Moment),
+}
+
+/// The connecting half of a port.
+#[derive(Debug)]
+pub struct Dialer {
+    keepalive: Keepalive,
+    lines: Slab<Line>,
+    /// When each line is to try, or to give up an attempt.
+    alarms: Alarms,
+    /// Those whose socket was announced, or that are to try at once.
+    ready: Vec<usize>,
+    /// The lines that are to be connected again when their peer departs.
+    peers: BTreeMap<PeerId, usize>,
+}
+
+impl Dial for Dialer {
+    fn add(&mut self, connect: Connect) {
+        let key = self.lines.insert(Line { connect, failures: 0, state: State::Waiting });
+        self.ready.push(key);
+    }
+
+    fn latch(&mut self, key: usize) {
+        if let Some(key) = key.checked_sub(FIRST_KEY).filter(|key| self.lines.contains(*key)) {
+            self.ready.push(key);
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn deadline(&self) -> Moment {
+        self.alarms.next()
+    }
+
+    fn dial(&mut self, peers: &mut Peers<TcpStream>, turn: &mut Turn<'_>, names: Names) {
+        if !self.is_ready() && self.deadline() > turn.now {
+            return;
+        }
+        for _ in 0..DIAL_BUDGET {
+            if turn.orders.are_many() {
+                return; // so the loop does not sleep
+            }
+            if !turn.capacity.has_room() || !peers.reserve(turn) {
+                return self.put_off(turn.now);
+            }
+            match self.step(turn, names) {
+                Dialed::Nothing => return,
+                Dialed::Begun => {}
+                Dialed::Failed(Failed { address, label, error, failures, next }) => {
+                    peers.unreachable(&Attempt { address, label, error: &error, failures, next }, turn);
+                }
+                Dialed::Peer { key, stream, address, label } => {
+                    if !matches!(self.keepalive.guard(), Guard::Loop { .. }) {
+                        peers.watch_no_more();
+                    }
+                    let Ok(id) = peers.arrive(stream, address, Arrival::Connected(label), turn) else { continue };
+                    if self.lines.contains(key) {
+                        self.peers.insert(id, key);
+                    }
+                    // If it cannot be registered, it departs, and that is reported.
+                    let _ = peers.register(id, turn.registry);
+                }
+            }
+        }
+    }
+
+    fn has_departed(&mut self, peer: PeerId, now: Moment) {
+        let Some(key) = self.peers.remove(&peer) else { return };
+        let Some(line) = self.lines.get_mut(key) else { return };
+        let (State::Connected(since), Some(backoff)) = (&line.state, line.connect.backoff) else { return };
+        let lasted = now.since(*since) >= backoff.longest();
+        line.failures = if lasted { 1 } else { line.failures.saturating_add(1) };
+        line.state = State::Waiting;
+        let pause = backoff.pause(line.failures, chance(now, key));
+        debug!("connects to {} again in {pause:?}", line.connect.address);
+        self.set_alarm(key, now + pause);
+    }
+
+    fn stop(&mut self) {
+        *self = Self::new(self.keepalive.clone());
+    }
+}
+
+impl Dialer {
+    /// All connections have this keepalive, as far as the kernel supports it.
+    pub fn new(keepalive: Keepalive) -> Self {
+        Self { keepalive, lines: Slab::new(), alarms: Alarms::new(), ready: Vec::new(), peers: BTreeMap::new() }
+    }
+
+    /// No peer can arrive now, for want of room or of memory: everything that is to be done waits.
+    fn put_off(&mut self, now: Moment) {
+        while let Some(key) = self.next(now) {
+            self.set_alarm(key, now + NO_ROOM);
+        }
+    }
+
+    /// One step, for one line.
+    fn step(&mut self, turn: &Turn<'_>, names: Names) -> Dialed {
+        let Some(key) = self.next(turn.now) else { return Dialed::Nothing };
+        let Some(line) = self.lines.get_mut(key) else { return Dialed::Begun };
+        match &line.state {
+            State::Connected(_) => Dialed::Begun,
+            State::Waiting => match begin(&line.connect, &mut self.keepalive, turn.registry, names, key) {
+                Ok(stream) => {
+                    debug!("connects to {}", line.connect.address);
+                    // An attempt may take as long as a peer may be silent.
+                    let until = turn.now + self.keepalive.deadline();
+                    line.state = State::Connecting { stream, until };
+                    self.set_alarm(key, until);
+                    Dialed::Begun
+                }
+                Err(error) => self.failed(key, error, turn.now),
+            },
+            State::Connecting { stream, until } => match is_established(stream) {
+                Ok(true) => self.established(key, turn),
+                Ok(false) if *until <= turn.now => self.failed(key, Errno::TIMEDOUT.into(), turn.now),
+                Ok(false) => {
+                    let until = *until;
+                    self.set_alarm(key, until);
+                    Dialed::Begun
+                }
+                Err(error) => self.failed(key, error, turn.now),
+            },
+        }
+    }
+
+    fn next(&mut self, now: Moment) -> Option<usize> {
+        self.ready.pop().or_else(|| self.alarms.due(now).map(|key| key as usize))
+    }
+
+    fn set_alarm(&mut self, key: usize, due: Moment) {
+        if self.alarms.reserve_for(self.lines.capacity()).is_ok() {
+            self.alarms.set(key as u32, due);
+        } else {
+            self.ready.push(key); // `add` made room for it; without a pause, but nothing is lost
+        }
+    }
+
+    fn established(&mut self, key: usize, turn: &Turn<'_>) -> Dialed {
+        self.alarms.cancel(key as u32);
+        let line = &mut self.lines[key];
+        let (address, label) = (line.connect.address, line.connect.label);
+        let State::Connecting { mut stream, .. } = std::mem::replace(&mut line.state, State::Connected(turn.now))
+        else {
+            return Dialed::Begun;
+        };
+        if line.connect.backoff.is_none() {
+            self.lines.remove(key);
+        }
+        // From now on it is registered as a peer.
+        match turn.registry.deregister(&mut stream) {
+            Ok(()) => Dialed::Peer { key, stream, address, label },
+            Err(error) => self.failed(key, error, turn.now),
+        }
+    }
+
+    fn failed(&mut self, key: usize, error: io::Error, now: Moment) -> Dialed {
+        self.alarms.cancel(key as u32);
+        let Some(line) = self.lines.get_mut(key) else { return Dialed::Begun };
+        let Connect { address, label, backoff, .. } = line.connect;
+        line.failures = line.failures.saturating_add(1);
+        line.state = State::Waiting; // its socket is closed
+        let failures = line.failures;
+        let next = backoff.map(|backoff| now + backoff.pause(failures, chance(now, key)));
+        debug!("cannot connect to {address}: {error}");
+        match next {
+            Some(next) => self.set_alarm(key, next),
+            None => drop(self.lines.remove(key)),
+        }
+        Dialed::Failed(Failed { address, label, error, failures, next })
+    }
+}
+
+/// Begins to connect. The socket has all its options before, so that the deadline holds from its first byte.
+fn begin(
+    connect: &Connect,
+    keepalive: &mut Keepalive,
+    registry: &Registry,
+    names: Names,
+    key: usize,
+) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(connect.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    listen::apply(keepalive, &SockRef::from(&socket))?;
+    if let Some(from) = connect.from {
+        socket.set_reuse_address(true)?;
+        socket.bind(&from.into())?;
+    }
+    match socket.connect(&connect.address.into()) {
+        Ok(()) => {}
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+        Err(error) => return Err(error),
+    }
+    let mut stream = TcpStream::from_std(socket.into());
+    registry.register(&mut stream, names.token(FIRST_KEY + key), Interest::WRITABLE)?;
+    Ok(stream)
+}
+
+/// Whether the connection is established.
+///
+/// # Errors
+/// The attempt has failed.
+fn is_established(stream: &TcpStream) -> io::Result<bool> {
+    if let Some(error) = stream.take_error()? {
+        return Err(error);
+    }
+    let peer = match stream.peer_addr() {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
+        peer => peer?,
+    };
+    // To a port of this machine that nobody listens on, the kernel may choose that very port for our end: then both SYNs
+    // meet, and the socket is connected to itself (RFC 9293, 3.5, simultaneous open).
+    if stream.local_addr()? == peer {
+        trace!("{peer}: connected to itself");
+        return Err(Errno::CONNREFUSED.into());
+    }
+    Ok(true)
+}
+
+/// A number for the jitter. It differs for each line, and from one process to another by when each was started.
+fn chance(now: Moment, key: usize) -> u64 {
+    scatter(now.units(0) ^ scatter(key as u64))
+}

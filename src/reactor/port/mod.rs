@@ -1,0 +1,280 @@
+//! A port: a listener, the connections that we make ourselves, and the peers that come of both.
+//!
+//! Owns how they come: the acceptor says when to accept, the dialer when to connect, the limits who is admitted. What becomes
+//! of them is the [`Peers`]' own business.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::Registry;
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use crate::keepalive::{Guard, Keepalive};
+use crate::reactor::arriving::acceptor::{Accepted, Acceptor};
+use crate::reactor::arriving::dialer::{Dial, FIRST_KEY, ToConnect};
+use crate::reactor::arriving::listen::{Listen, Listening};
+use crate::reactor::connection::readiness::Readiness;
+use crate::reactor::connection::stream::Stream;
+use crate::reactor::departing::departure::Departure;
+use crate::reactor::departing::tally::Tally;
+use crate::reactor::limits::capacity::Capacity;
+use crate::reactor::limits::memory::{Relief, Sizes};
+use crate::reactor::limits::{Limits, WhenFull};
+use crate::reactor::peers::{Arrival, Peers, REAP_BUDGET};
+use crate::reactor::serving::orders::{Look, Order, Seen};
+use crate::reactor::serving::peer_id::{PeerId, PortId};
+use crate::reactor::serving::saved::{CannotRestore, CannotSave, Carried};
+use crate::reactor::serving::service::Hosted;
+use crate::reactor::source::{Names, Source, Turn};
+use crate::reactor::time::moment::Moment;
+
+/// How many peers are accepted in a turn.
+const ACCEPT_BUDGET: usize = 64;
+/// How many are refused in a turn: closing is expensive.
+const REFUSE_BUDGET: usize = REAP_BUDGET;
+
+/// A listener, and what we connect to; their peers, and the service that they talk to.
+pub struct Port {
+    /// Only if it listens.
+    acceptor: Option<Acceptor>,
+    /// Only if it has ever connected to somebody.
+    dialer: Option<Box<dyn Dial>>,
+    keepalive: Keepalive,
+    peers: Peers<TcpStream>,
+    names: Names,
+    limits: Limits,
+    /// It accepts nobody and connects to nobody any more.
+    is_stopping: bool,
+}
+
+impl Port {
+    /// The key of the listener; a peer's key is its slot, and those of the dialer are below the listener's.
+    const LISTENER: usize = Names::MAX_KEY;
+
+    /// Opens the listener and joins the loop under `names`.
+    ///
+    /// # Errors
+    /// The listener cannot be made or registered.
+    pub(super) fn listen(
+        listen: Listen,
+        service: Box<dyn Hosted>,
+        registry: &Registry,
+        names: Names,
+    ) -> io::Result<Self> {
+        let limits = listen.limits;
+        let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
+        let peers = Peers::new(service, acceptor.keepalive(), limits, names);
+        let keepalive = acceptor.keepalive().clone();
+        Ok(Self { acceptor: Some(acceptor), dialer: None, keepalive, peers, names, limits, is_stopping: false })
+    }
+
+    /// A port that does not listen: all its peers are connected to by us, on these terms.
+    pub(super) fn dial(keepalive: Keepalive, limits: Limits, service: Box<dyn Hosted>, names: Names) -> Self {
+        let peers = Peers::new(service, &keepalive, limits, names);
+        Self { acceptor: None, dialer: None, keepalive, peers, names, limits, is_stopping: false }
+    }
+
+    /// Where it listens, and with which deadline.
+    ///
+    /// # Errors
+    /// The port does not listen, or not any more.
+    pub(super) fn listening(&self) -> io::Result<Listening> {
+        let acceptor = self.acceptor.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Listening { address: acceptor.address()?, keepalive: acceptor.keepalive().clone(), port: self.id() })
+    }
+
+    pub(super) fn id(&self) -> PortId {
+        PortId::of(self.names)
+    }
+
+    fn accept_peers(&mut self, turn: &mut Turn<'_>) {
+        let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_latched()) else { return };
+        let mut refused = 0;
+        for _ in 0..ACCEPT_BUDGET {
+            if acceptor.is_ready(turn.capacity) {
+                if turn.orders.are_many() {
+                    return;
+                }
+                if !self.peers.reserve(turn) {
+                    acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
+                    return;
+                }
+            }
+            match acceptor.accept(turn.now, turn.capacity) {
+                Accepted::Peer(stream, address) => match admit(&mut self.peers, self.limits, address, turn) {
+                    Ok(()) => {
+                        // The first accepted socket may show that `TCP_INFO` reports nothing: then there is nothing to
+                        // look at.
+                        if !matches!(acceptor.keepalive().guard(), Guard::Loop { .. }) {
+                            self.peers.watch_no_more();
+                        }
+                        let Ok(id) = self.peers.arrive(stream, address, Arrival::Accepted, turn) else { continue };
+                        if let Err(error) = self.peers.register(id, turn.registry) {
+                            acceptor.pause(turn.now, turn.capacity, &error);
+                        }
+                    }
+                    Err(departure) => {
+                        self.peers.refuse(stream, address, departure);
+                        refused += 1;
+                    }
+                },
+                Accepted::Lost => self.peers.count_lost(),
+                Accepted::Interrupted => {}
+                Accepted::Nobody => return,
+            }
+            if refused == REFUSE_BUDGET {
+                return;
+            }
+        }
+    }
+
+    /// Takes a peer out, so that it can be served elsewhere. Between two turns only.
+    ///
+    /// # Errors
+    /// The peer cannot be taken out: it stays.
+    pub(super) fn release(&mut self, peer: PeerId, turn: &mut Turn<'_>) -> Result<Carried, CannotSave> {
+        let (mut stream, saved, unsent) = self.peers.release(peer, turn.capacity)?;
+        // The socket stays open elsewhere: without this, its events would go on coming here.
+        let _ = turn.registry.deregister(&mut stream);
+        if let Some(dialer) = &mut self.dialer {
+            dialer.has_departed(peer, turn.now);
+        }
+        Ok(Carried { stream: stream.into(), saved, unsent })
+    }
+
+    /// Takes over a peer that was served elsewhere. Between two turns only.
+    ///
+    /// # Errors
+    /// It cannot: the connection is closed.
+    pub(super) fn adopt(&mut self, carried: Carried, turn: &mut Turn<'_>) -> io::Result<PeerId> {
+        let Carried { stream, saved, unsent } = carried;
+        let address = stream.peer_addr()?;
+        stream.set_nonblocking(true)?;
+        if !self.peers.reserve(turn) {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let restored = self.peers.arrive(TcpStream::from_std(stream), address, Arrival::Restored(&saved), turn);
+        let id = restored.map_err(|error: CannotRestore| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.peers.carry_out(id, Order::Send(&unsent), turn);
+        self.peers.register(id, turn.registry)?;
+        Ok(id)
+    }
+}
+
+/// Whether this newcomer is admitted; another peer may be evicted to make room for it.
+fn admit<S: Stream>(
+    peers: &mut Peers<S>,
+    limits: Limits,
+    address: SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Result<(), Departure> {
+    if !turn.capacity.admits(address) {
+        return Err(Departure::TooManyFromAddress);
+    }
+    let evicts = limits.when_full() == WhenFull::EvictOldestIdle;
+    if turn.capacity.has_room() || evicts && peers.evict(turn) { Ok(()) } else { Err(Departure::Full) }
+}
+
+impl Source for Port {
+    fn latch(&mut self, key: usize, event: &Event) {
+        match u32::try_from(key) {
+            Ok(slot) if key < FIRST_KEY => self.peers.latch(slot, Readiness::of(event)),
+            _ if key == Self::LISTENER => self.acceptor.iter_mut().for_each(Acceptor::latch),
+            _ => self.dialer.iter_mut().for_each(|dialer| dialer.latch(key)),
+        }
+    }
+
+    fn drive(&mut self, turn: &mut Turn<'_>) {
+        self.peers.drive(turn);
+    }
+
+    fn accept(&mut self, turn: &mut Turn<'_>) {
+        self.peers.call_service(turn);
+        self.accept_peers(turn);
+        if let Some(dialer) = &mut self.dialer {
+            dialer.dial(&mut self.peers, turn, self.names);
+        }
+    }
+
+    fn carry_out(&mut self, peer: PeerId, order: Order<'_>, turn: &mut Turn<'_>) {
+        self.peers.carry_out(peer, order, turn);
+    }
+
+    fn look(&mut self, peer: PeerId) -> Option<Seen> {
+        self.peers.look_at(peer)
+    }
+
+    fn looked(&mut self, look: &Look, turn: &mut Turn<'_>) {
+        self.peers.looked(look, turn);
+    }
+
+    fn connect(&mut self, to: ToConnect) {
+        if !self.is_stopping {
+            self.dialer.get_or_insert_with(|| (to.dialer)(self.keepalive.clone())).add(to.connect);
+        }
+    }
+
+    fn expire(&mut self, turn: &mut Turn<'_>) {
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.expire(turn.heard);
+        }
+        self.peers.expire(turn);
+    }
+
+    fn reap(&mut self, turn: &mut Turn<'_>) {
+        let budget = if turn.crowded { 1 } else { REAP_BUDGET };
+        for _ in 0..budget {
+            let Some(id) = self.peers.reap(turn) else { break };
+            if let Some(dialer) = &mut self.dialer {
+                dialer.has_departed(id, turn.now);
+            }
+        }
+        self.peers.report(turn.now);
+    }
+
+    fn is_runnable(&self, capacity: &Capacity) -> bool {
+        let accepts = self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(capacity));
+        self.peers.has_work() || accepts || self.dialer.as_ref().is_some_and(|dialer| dialer.is_ready())
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        let accepts = self.acceptor.as_ref().map_or(Moment::NEVER, Acceptor::deadline);
+        let dials = self.dialer.as_ref().map_or(Moment::NEVER, |dialer| dialer.deadline());
+        self.peers.deadline().min(accepts).min(dials).if_ever()
+    }
+
+    fn stop(&mut self, by: Moment) {
+        self.is_stopping = true;
+        // What waits in the backlog is reset by the kernel.
+        self.acceptor = None;
+        if let Some(dialer) = &mut self.dialer {
+            dialer.stop();
+        }
+        self.peers.stop(by);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.peers.len() > 0
+    }
+
+    fn weigh(&self, sizes: &mut Sizes) {
+        self.peers.weigh(sizes);
+    }
+
+    fn relieve(&mut self, relief: &mut Relief) {
+        self.peers.relieve(relief);
+    }
+
+    fn addresses(&self, tell: &mut dyn FnMut(SocketAddr)) {
+        self.peers.addresses(tell);
+    }
+
+    fn count(&self, total: &mut Tally) {
+        *total += self.peers.tally();
+    }
+
+    fn port(&mut self) -> Option<&mut Port> {
+        Some(self)
+    }
+}

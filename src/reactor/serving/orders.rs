@@ -1,0 +1,391 @@
+//! What is to be done to other peers than the one that is served.
+//!
+//! Owns the orders that wait, their bound, and how many are carried out in a turn. Knows no connection: a port carries
+//! out what concerns its peers. A service is given one peer at a time, because the loop is in the middle of that peer's
+//! input; so what it wants done to others is noted, and done at the end of the turn.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::malloc;
+use crate::reactor::arriving::connect::Connect;
+use crate::reactor::arriving::dialer::ToConnect;
+use crate::reactor::departing::departure::{Departure, Reason};
+use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::source::{Source, Turn};
+use crate::reactor::time::moment::{Clock, Moment};
+use crate::tcp_info::TcpInfo;
+
+/// How many bytes are sent by order in a turn, so that the other peers are served in between.
+const BUDGET: usize = 512 * 1024;
+/// What an order takes from the budget at least for each peer, however few bytes it sends: 128 sends in a turn.
+const LEAST_CHARGE: usize = 4096;
+
+/// Orders: what is to be done to other peers, of any port of the loop.
+///
+/// They are carried out in the order in which they were given, at the end of each turn and within a budget; so an order
+/// for thousands of peers takes several turns, in which the others are served. What a service says to the peer that it
+/// is serving ([`Peer::send`](crate::reactor::Peer::send)) is written at once, ahead of orders that wait.
+///
+/// An order for a peer that has departed does nothing: its id is never used again. A peer for which more waits than its
+/// outbox may hold is let go, as with `Peer::send`.
+#[derive(Debug)]
+pub struct Orders {
+    waiting: VecDeque<Waiting>,
+    /// How much memory they take, in bytes.
+    taken: usize,
+    /// When this turn woke.
+    pub(in crate::reactor) now: Moment,
+    pub(in crate::reactor) clock: Clock,
+    /// The source that gives orders now.
+    pub(in crate::reactor) giver: usize,
+}
+
+/// What is to be done to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order<'a> {
+    /// Send it these bytes.
+    Send(&'a [u8]),
+    /// End the connection in an orderly way, for this reason: see [`Peer::close`](crate::reactor::Peer::close).
+    Close(Departure),
+    /// End it now, for this reason: see [`Peer::let_go`](crate::reactor::Peer::let_go).
+    LetGo(Departure),
+}
+
+/// The answer to [`Orders::look_at`]: one peer, as it is now.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Look {
+    /// Which peer.
+    pub peer: PeerId,
+    /// For whom it was asked.
+    pub asker: Option<PeerId>,
+    /// What was seen; `None`: the peer has departed.
+    pub seen: Option<Seen>,
+    /// How many answers to the same order are still to come.
+    pub left: usize,
+}
+
+/// What is seen of a peer.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Seen {
+    /// The other end.
+    pub address: SocketAddr,
+    /// When it arrived.
+    pub arrived: Moment,
+    /// How many bytes wait in its outbox.
+    pub waiting: usize,
+    /// The kernel's figures; `None` where it has none.
+    pub info: Option<TcpInfo>,
+}
+
+/// An order that waits. It owns its bytes, which are there once, however many peers they are for.
+#[derive(Debug)]
+struct Waiting {
+    what: What,
+    to: Recipients,
+}
+
+#[derive(Debug)]
+enum What {
+    Send(Vec<u8>),
+    Close(Departure),
+    LetGo(Departure),
+    /// Tell this source what is seen.
+    Look {
+        giver: usize,
+        asker: Option<PeerId>,
+    },
+    /// Connect, for this source.
+    Connect(usize, Box<ToConnect>),
+}
+
+#[derive(Debug)]
+enum Recipients {
+    One(PeerId),
+    /// The last one is next: they are in reverse order.
+    Many(Vec<PeerId>),
+    None,
+}
+
+/// An order was not taken: too many wait already, or there is no memory for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom {
+    /// How many bytes the orders that wait would take, this one included.
+    pub wanted: usize,
+}
+
+impl Orders {
+    /// How many bytes the orders that wait may take: what they send, and the ids of those it is for.
+    pub const LIMIT: usize = 16 << 20;
+
+    pub(in crate::reactor) fn new(clock: Clock) -> Self {
+        Self { waiting: VecDeque::new(), taken: 0, now: Moment::default(), clock, giver: 0 }
+    }
+
+    /// Sends these bytes to one peer.
+    ///
+    /// # Errors
+    /// Too many orders wait: nothing will be sent.
+    pub fn send(&mut self, to: PeerId, bytes: &[u8]) -> Result<(), NoRoom> {
+        self.give_bytes(Recipients::One(to), bytes)
+    }
+
+    /// Sends the same bytes to many peers, in this order. They are copied once.
+    ///
+    /// # Errors
+    /// Too many orders wait: nothing will be sent to any of them.
+    pub fn send_to_all(&mut self, to: impl IntoIterator<Item = PeerId>, bytes: &[u8]) -> Result<(), NoRoom> {
+        let to = self.list(to)?;
+        self.give_bytes(to, bytes)
+    }
+
+    /// Ends a connection in an orderly way: see [`Peer::close`](crate::reactor::Peer::close).
+    ///
+    /// # Errors
+    /// Too many orders wait: the peer stays.
+    pub fn close(&mut self, peer: PeerId) -> Result<(), NoRoom> {
+        self.give(Recipients::One(peer), What::Close(Departure::ShutDown))
+    }
+
+    /// The same, for a reason that the service names.
+    ///
+    /// # Errors
+    /// Too many orders wait: the peer stays.
+    pub fn close_for(&mut self, peer: PeerId, reason: Reason) -> Result<(), NoRoom> {
+        self.give(Recipients::One(peer), What::Close(Departure::ByService(reason)))
+    }
+
+    /// Ends a connection now: see [`Peer::let_go`](crate::reactor::Peer::let_go).
+    ///
+    /// # Errors
+    /// Too many orders wait: the peer stays.
+    pub fn let_go(&mut self, peer: PeerId) -> Result<(), NoRoom> {
+        self.give(Recipients::One(peer), What::LetGo(Departure::Unresponsive))
+    }
+
+    /// The same, for a reason that the service names.
+    ///
+    /// # Errors
+    /// Too many orders wait: the peer stays.
+    pub fn let_go_for(&mut self, peer: PeerId, reason: Reason) -> Result<(), NoRoom> {
+        self.give(Recipients::One(peer), What::LetGo(Departure::ByService(reason)))
+    }
+
+    /// Asks what is known of these peers: for each, [`Service::looked`](crate::reactor::Service::looked) of the service that
+    /// gives this order is called (of a source: [`Source::looked`]). The kernel is asked when it is the peer's turn, which
+    /// takes a getsockopt(2) for each, so a look at thousands takes several turns, too. `asker` comes back with each
+    /// answer: it is the peer for whom it is asked, if it is for one.
+    ///
+    /// # Errors
+    /// Too many orders wait: nothing will be asked.
+    pub fn look_at(&mut self, peers: impl IntoIterator<Item = PeerId>, asker: Option<PeerId>) -> Result<(), NoRoom> {
+        let giver = self.giver;
+        let to = self.list(peers)?;
+        self.give(to, What::Look { giver, asker })
+    }
+
+    /// Connects to somebody, who will be a peer of the service that gives this order: see
+    /// [`Service::connected`](crate::reactor::Service::connected).
+    ///
+    /// # Errors
+    /// Too many orders wait: no attempt will be made.
+    pub fn connect(&mut self, connect: Connect) -> Result<(), NoRoom> {
+        self.give(Recipients::None, What::Connect(self.giver, Box::new(ToConnect::new(connect))))
+    }
+
+    /// When this turn woke: for calls that have no peer ([`Peer::now`](crate::reactor::Peer::now)).
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// So many wait that the ports of the loop serve nobody until some are carried out: half of [`Orders::LIMIT`]. A
+    /// source that gives orders should wait, too.
+    pub fn are_many(&self) -> bool {
+        self.taken > Self::LIMIT / 2
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn list(&self, peers: impl IntoIterator<Item = PeerId>) -> Result<Recipients, NoRoom> {
+        let mut ids = Vec::new();
+        for id in peers {
+            if ids.len() == ids.capacity() && malloc::reserve(&mut ids, 1).is_err() {
+                return Err(NoRoom { wanted: self.taken + size_of_val(&ids[..]) });
+            }
+            ids.push(id);
+        }
+        ids.reverse();
+        Ok(Recipients::Many(ids))
+    }
+
+    fn give_bytes(&mut self, to: Recipients, bytes: &[u8]) -> Result<(), NoRoom> {
+        let no_room = NoRoom { wanted: self.taken + bytes.len() };
+        let mut copy = Vec::new();
+        if no_room.wanted > Self::LIMIT || copy.try_reserve_exact(bytes.len()).is_err() {
+            return Err(no_room);
+        }
+        copy.extend_from_slice(bytes);
+        self.give(to, What::Send(copy))
+    }
+
+    fn give(&mut self, to: Recipients, what: What) -> Result<(), NoRoom> {
+        if matches!(&to, Recipients::Many(ids) if ids.is_empty()) {
+            return Ok(());
+        }
+        let order = Waiting { what, to };
+        let wanted = self.taken + order.takes();
+        if wanted > Self::LIMIT || self.waiting.try_reserve(1).is_err() {
+            return Err(NoRoom { wanted });
+        }
+        self.waiting.push_back(order);
+        self.taken = wanted;
+        Ok(())
+    }
+
+    /// Takes out the first order.
+    fn first(&mut self) -> Option<Waiting> {
+        let first = self.waiting.pop_front()?;
+        self.taken -= first.takes();
+        Some(first)
+    }
+
+    /// Puts the order that was taken out last back in front of all others: its place is still there.
+    fn put_back(&mut self, first: Waiting) {
+        self.taken += first.takes();
+        self.waiting.push_front(first);
+    }
+}
+
+impl Waiting {
+    fn takes(&self) -> usize {
+        let sent = match &self.what {
+            What::Send(bytes) => bytes.len(),
+            What::Connect(..) => size_of::<ToConnect>(),
+            _ => 0,
+        };
+        let listed = if let Recipients::Many(ids) = &self.to { ids.capacity() } else { 0 };
+        size_of::<Self>() + sent + listed * size_of::<PeerId>()
+    }
+}
+
+impl Recipients {
+    fn next(&mut self) -> Option<PeerId> {
+        match self {
+            Self::Many(ids) => ids.pop(),
+            Self::One(id) => {
+                let id = *id;
+                *self = Self::None;
+                Some(id)
+            }
+            Self::None => None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Many(ids) => ids.len(),
+            Self::One(_) => 1,
+            Self::None => 0,
+        }
+    }
+}
+
+/// Carries out the orders that wait, within the budget of a turn.
+pub(in crate::reactor) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
+    let mut budget = BUDGET;
+    while budget > 0 {
+        let Some(mut first) = turn.orders.first() else { break };
+        if let What::Connect(giver, connect) = first.what {
+            budget = budget.saturating_sub(LEAST_CHARGE);
+            if let Some(source) = sources.get_mut(giver) {
+                source.connect(*connect);
+            }
+            continue;
+        }
+        while budget > 0 {
+            let Some(id) = first.to.next() else { break };
+            budget = budget.saturating_sub(carry_out_for(id, &first, sources, turn).max(LEAST_CHARGE));
+        }
+        if first.to.len() > 0 {
+            turn.orders.put_back(first);
+        }
+    }
+    if turn.orders.is_empty() {
+        turn.orders.waiting = VecDeque::new(); // an idle loop keeps nothing
+    }
+}
+
+/// Carries out an order for one peer. Returns how many bytes were sent.
+fn carry_out_for(id: PeerId, order: &Waiting, sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) -> usize {
+    // An id of another loop is nobody's here.
+    let source = sources.get_mut(id.source());
+    let order = match &order.what {
+        What::Send(bytes) => Order::Send(bytes),
+        What::Close(departure) => Order::Close(*departure),
+        What::LetGo(departure) => Order::LetGo(*departure),
+        What::Look { giver, asker } => {
+            let look =
+                Look { peer: id, asker: *asker, seen: source.and_then(|source| source.look(id)), left: order.to.len() };
+            if let Some(source) = sources.get_mut(*giver) {
+                turn.orders.giver = *giver;
+                source.looked(&look, turn);
+            }
+            return 0;
+        }
+        What::Connect(..) => return 0,
+    };
+    if let Some(source) = source {
+        source.carry_out(id, order, turn);
+    }
+    if let Order::Send(bytes) = order { bytes.len() } else { 0 }
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wanted, limit) = (self.wanted, Orders::LIMIT);
+        write!(
+            f,
+            "the order was not taken: with it, {wanted} bytes of orders would wait; {limit} is the most, and there must be memory"
+        )
+    }
+}
+
+impl Error for NoRoom {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::serving::peer_id::Stamp;
+
+    #[test]
+    fn what_waits_is_bounded_and_counted() {
+        let mut orders = Orders::new(Clock::start());
+        let peers: Vec<_> = (0..1000).map(|slot| PeerId::new(Stamp::NONE, slot)).collect();
+        orders.send_to_all([], b"to nobody").unwrap();
+        assert!(orders.is_empty());
+        let mut given = 0;
+        let refused = loop {
+            match orders.send_to_all(peers.iter().copied(), &[0; 1000]) {
+                Ok(()) => given += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!((1000..1300).contains(&given) && refused.wanted > Orders::LIMIT && orders.are_many(), "{given}");
+        assert!(refused.to_string().contains("16777216 is the most"));
+        let mut first = orders.first().unwrap();
+        assert_eq!([first.to.next(), first.to.next()], [Some(peers[0]), Some(peers[1])]);
+        orders.put_back(first);
+        assert_eq!(orders.first().unwrap().to.next(), Some(peers[2]), "it goes on where it was");
+        orders.close(peers[0]).unwrap();
+        while orders.first().is_some() {}
+        assert_eq!((orders.taken, orders.is_empty()), (0, true));
+    }
+}

@@ -1,0 +1,195 @@
+//! What is done with the bytes: the trait that a server implements, and what a connection is served with.
+//!
+//! Owns the calls that a service may get. Knows no socket and no table.
+
+use std::collections::TryReserveError;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::reactor::departing::departure::{Departure, Reason};
+use crate::reactor::departing::farewell::Farewell;
+use crate::reactor::serving::orders::{Look, Orders};
+use crate::reactor::serving::peer::Peer;
+use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::serving::saved::{CannotRestore, CannotSave, Saved};
+use crate::reactor::time::moment::Moment;
+use crate::tcp_info::TcpInfo;
+
+/// A service: what the peers of a port talk to.
+///
+/// One service serves all the peers of its port, on one thread, so it needs no locks. It must not
+/// block: while it runs, nobody else is served. Only `arrived` and `received` must be written; the other calls do nothing
+/// by default.
+pub trait Service {
+    /// What the service remembers about each peer. `()` takes no memory.
+    type State;
+
+    /// A peer has connected to us. It may be greeted; nothing was read from it yet.
+    fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Self::State;
+
+    /// We have connected to a peer ([`Connect`](crate::reactor::Connect)). `label` is the one that was given for it.
+    fn connected(&mut self, peer: &mut Peer<'_, ()>, _label: u64) -> Self::State {
+        self.arrived(peer)
+    }
+
+    /// An attempt to connect has failed. It is repeated if there is a [`Backoff`](crate::reactor::Backoff).
+    fn unreachable(&mut self, _attempt: &Attempt<'_>, _orders: &mut Orders) {}
+
+    /// Bytes came, in order, in pieces of any size: TCP is a stream.
+    ///
+    /// Nothing more is received while output waits to be written (backpressure).
+    fn received(&mut self, peer: &mut Peer<'_, Self::State>, bytes: &[u8]);
+
+    /// The peer will send no more (FIN). What is sent now still reaches it; then it departs.
+    fn half_closed(&mut self, _peer: &mut Peer<'_, Self::State>) {}
+
+    /// The moment has come that was set with [`Peer::wake_at`] or [`Peer::wake_after`]. Never early; late by a
+    /// millisecond or so, and by as much as the loop is behind. All input that came by [`Peer::now`] was received before, so
+    /// that silence can be judged.
+    fn woken(&mut self, _peer: &mut Peer<'_, Self::State>) {}
+
+    /// The answer to [`Orders::look_at`], for each of the peers that were asked about.
+    fn looked(&mut self, _look: &Look, _orders: &mut Orders) {}
+
+    /// The connection has ended; the service gets its state back. Called once for each peer that arrived.
+    fn departed(&mut self, _state: Self::State, _farewell: &Farewell<'_>, _orders: &mut Orders) {}
+
+    /// When the service itself wants to be called ([`Service::expired`]); `None`: never. Asked before each wait, so it must
+    /// be cheap.
+    fn deadline(&self) -> Option<Moment> {
+        None
+    }
+
+    /// The moment that [`Service::deadline`] returned has come. Until that returns another one, it is called in each turn.
+    fn expired(&mut self, _now: Moment, _orders: &mut Orders) {}
+
+    /// Somebody has called from outside of the loop ([`Handle::wake`](crate::reactor::Handle::wake), or a message came
+    /// into a [`Mailbox`](crate::reactor::Mailbox)). True: there is more to do, so it is called again in the next turn, when
+    /// the peers have been served in between.
+    fn called(&mut self, _orders: &mut Orders) -> bool {
+        false
+    }
+
+    /// What a reason of its own means ([`Peer::close_for`]), in a few words, for the log.
+    fn reason(&self, _reason: Reason) -> &'static str {
+        "a reason of the service's own"
+    }
+
+    /// Writes down what it remembers of a peer, so that a program that takes over can go on with it
+    /// ([`Reactor::release`](crate::reactor::Reactor::release)).
+    ///
+    /// # Errors
+    /// By default: it cannot.
+    fn save(&self, _state: &Self::State) -> Result<Saved, CannotSave> {
+        Err(CannotSave::NotSupported)
+    }
+
+    /// A peer that another program, or another loop, has served until now
+    /// ([`Reactor::adopt`](crate::reactor::Reactor::adopt)).
+    ///
+    /// # Errors
+    /// By default: it cannot.
+    fn restore(&mut self, _peer: &mut Peer<'_, ()>, _saved: &Saved) -> Result<Self::State, CannotRestore> {
+        Err(CannotRestore::NotSupported)
+    }
+}
+
+/// An attempt to connect that has failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Attempt<'a> {
+    /// Where to.
+    pub address: SocketAddr,
+    /// The label that was given for it.
+    pub label: u64,
+    /// Why: ECONNREFUSED, ETIMEDOUT and the like (connect(2)).
+    pub error: &'a io::Error,
+    /// How many attempts in a row have failed, this one included.
+    pub failures: u32,
+    /// When the next one is made, if there is one.
+    pub next: Option<Moment>,
+}
+
+/// A service as its port sees it: with no state of its own for a peer, because it keeps the states by slot.
+pub(in crate::reactor) trait Hosted: Service<State = ()> {
+    /// Allocates the memory that an arrival in this slot needs.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    fn reserve(&mut self, slot: u32) -> Result<(), TryReserveError>;
+
+    /// The peer in this slot has gone.
+    fn depart(&mut self, slot: u32, farewell: &Farewell<'_>, orders: &mut Orders);
+
+    /// Writes down what is remembered of the peer in this slot.
+    ///
+    /// # Errors
+    /// The service cannot.
+    fn save_slot(&mut self, slot: u32) -> Result<Saved, CannotSave>;
+
+    /// The peer in this slot is served elsewhere from now on.
+    fn forget_slot(&mut self, slot: u32);
+}
+
+/// What a connection is driven with: the service, and what it may use. One value for the whole way down.
+pub(in crate::reactor) struct Serving<'a, V: ?Sized> {
+    pub service: &'a mut V,
+    pub orders: &'a mut Orders,
+    /// The buffer that is read into.
+    pub scratch: &'a mut [u8],
+    pub terms: Terms,
+}
+
+impl<V: Service<State = ()> + ?Sized> Serving<'_, V> {
+    /// Calls the service for the peer at the other end of this line.
+    pub fn call<R>(&mut self, line: &mut dyn Line, act: impl FnOnce(&mut V, &mut Peer<'_, ()>) -> R) -> R {
+        act(self.service, &mut Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms })
+    }
+
+    /// Hands the service the first `count` bytes of the buffer.
+    pub fn receive(&mut self, line: &mut dyn Line, count: usize) {
+        let mut peer = Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms };
+        self.service.received(&mut peer, &self.scratch[..count]);
+    }
+}
+
+/// What holds for a peer while its service runs. Passed to each call, so that it takes no memory per peer.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::reactor) struct Terms {
+    pub now: Moment,
+    /// Where the peer is in its port's table.
+    pub slot: u32,
+    /// How many bytes of output may wait.
+    pub max_output: usize,
+    /// How much memory its outbox may take, given what is left for all peers.
+    pub may_hold: usize,
+    pub alarm: Alarm,
+}
+
+/// What a service has said during a call about when the peer is to be woken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alarm {
+    /// Nothing: the alarm stays as it was.
+    #[default]
+    AsBefore,
+    /// At this moment ([`Peer::wake_at`]).
+    At(Moment),
+    /// Never ([`Peer::let_sleep`]).
+    Never,
+}
+
+/// The part of a connection that does not depend on the kind of stream: what a service writes to.
+pub(in crate::reactor) trait Line {
+    fn send(&mut self, bytes: &[u8], terms: &Terms);
+    fn room(&self, terms: &Terms) -> usize;
+    fn close(&mut self, departure: Departure);
+    fn let_go(&mut self, departure: Departure);
+    fn took_output(&self) -> Option<Duration>;
+    fn address(&self) -> SocketAddr;
+    fn info(&self) -> Option<TcpInfo>;
+    /// How many bytes wait in the outbox.
+    fn waiting(&self) -> usize;
+    /// The id of the peer, whose slot this is.
+    fn id(&self, slot: u32) -> PeerId;
+}

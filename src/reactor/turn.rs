@@ -1,0 +1,177 @@
+//! One turn: wait, latch, drive, accept, expire, carry out, reap.
+//!
+//! Owns the order of these, and when the loop sleeps. Knows nothing of what a source does.
+
+use std::io;
+use std::time::Duration;
+
+use log::{debug, info, trace, warn};
+
+use crate::count::so_many;
+use crate::reactor::serving::orders;
+use crate::reactor::source::{Names, Request, Source, Turn, see_to_memory, total};
+use crate::reactor::time::moment::Moment;
+use crate::reactor::{BATCH, Ending, Reactor};
+
+/// How often in a row `poll` may fail before the loop gives up.
+const POLL_TRIES: u32 = 16;
+
+impl Reactor {
+    /// Turns until it is asked to stop and every peer is gone.
+    ///
+    /// # Errors
+    /// `poll` keeps failing. No error of a connection or a listener ends the loop.
+    pub fn run(&mut self) -> io::Result<Ending> {
+        loop {
+            self.turn()?;
+            if let Some(ending) = self.ending {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// One turn: wait, latch, drive, accept, expire, carry out, reap.
+    ///
+    /// # Errors
+    /// `poll` keeps failing.
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.turn_within(Duration::MAX)
+    }
+
+    /// The same, but it waits no longer than this, for those who drive the loop themselves. With a time of zero it does
+    /// what can be done at once. [`Reactor::ending`] tells when the loop has ended.
+    ///
+    /// # Errors
+    /// `poll` keeps failing.
+    pub fn turn_within(&mut self, most: Duration) -> io::Result<()> {
+        let is_heard = self.wait(most)?;
+        let count = self.latch();
+        if is_heard {
+            self.hearing.hear(count, || total(&self.sources).connected);
+        }
+        let due = self.due;
+        self.with_turn(|sources, turn| {
+            sources.iter_mut().for_each(|source| source.drive(turn));
+            sources.iter_mut().for_each(|source| source.accept(turn));
+            if due <= turn.heard {
+                sources.iter_mut().for_each(|source| source.expire(turn));
+            }
+            if !turn.orders.is_empty() {
+                orders::carry_out(sources, turn);
+            }
+            sources.iter_mut().for_each(|source| source.reap(turn));
+        });
+        let now = self.hearing.now;
+        see_to_memory(&mut self.sources, &mut self.capacity, now);
+        self.obey(now);
+        Ok(())
+    }
+
+    /// The sources, and what they may use.
+    fn with_turn<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
+        (self.orders.now, self.orders.clock) = (self.hearing.now, self.hearing.clock);
+        let mut turn = Turn {
+            now: self.hearing.now,
+            heard: self.hearing.heard,
+            clock: self.hearing.clock,
+            registry: self.poll.registry(),
+            scratch: self.scratch.bytes(),
+            capacity: &mut self.capacity,
+            orders: &mut self.orders,
+            crowded: self.crowded,
+            requests: &mut self.requests,
+            called: false,
+        };
+        act(&mut self.sources, &mut turn)
+    }
+
+    /// The same when no turn is going on: the time is that of the clock.
+    pub(super) fn between_turns<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
+        self.hearing.now = self.hearing.clock.now();
+        self.with_turn(act)
+    }
+
+    /// Sleeps until the kernel announces something or a deadline comes. The only thing that blocks. False if
+    /// the wait failed: then it is not even known whether anything came.
+    fn wait(&mut self, most: Duration) -> io::Result<bool> {
+        let timeout = self.timeout(most);
+        match timeout {
+            Some(Duration::ZERO) => trace!("turn: work is left, so it does not wait"),
+            Some(timeout) => trace!("turn: waits {timeout:?} at most"),
+            None => trace!("turn: waits for an event"),
+        }
+        let before = log::log_enabled!(log::Level::Trace).then(|| self.hearing.clock.now());
+        let result = self.poll.poll(&mut self.events, timeout);
+        if let Some(before) = before {
+            let (waited, count) = (self.hearing.clock.now().since(before), self.events.iter().count());
+            trace!("turn: waited {waited:?}: {}", so_many(count, "event"));
+        }
+        self.hearing.wakes();
+        match result {
+            Ok(()) => {
+                self.failures = 0;
+                return Ok(true);
+            }
+            // SIGCONT ends a wait like this. The next wait returns the events that came meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(error) if self.failures < POLL_TRIES => {
+                self.events.clear();
+                self.failures += 1;
+                warn!("poll failed and is tried again: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(false)
+    }
+
+    /// How long to sleep: not at all while work is left, for ever if nothing is due, and no longer than `most`.
+    pub(super) fn timeout(&mut self, most: Duration) -> Option<Duration> {
+        if !self.orders.is_empty() || self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
+            // The soonest deadline is not computed here, so every source is asked to expire what is due.
+            self.due = Moment::default();
+            self.hearing.does_not_wait();
+            return Some(Duration::ZERO);
+        }
+        let deadlines = self.sources.iter().filter_map(|source| source.deadline());
+        let deadline = deadlines.chain(self.capacity.memory.deadline()).min();
+        self.due = deadline.unwrap_or(Moment::NEVER);
+        self.hearing.waits_until(deadline, most)
+    }
+
+    /// Hands each event to its source, and returns how many there were. Sources only remember them, so no
+    /// event can find a state that another one has changed.
+    pub(super) fn latch(&mut self) -> usize {
+        let mut count = 0;
+        for event in &self.events {
+            let (source, key) = Names::split(event.token());
+            self.sources[source].latch(key, event);
+            count += 1;
+        }
+        self.crowded = count == BATCH;
+        count
+    }
+
+    /// Does what the sources asked for.
+    fn obey(&mut self, now: Moment) {
+        if self.requests.is_empty() && !self.stopping {
+            return;
+        }
+        // Put back below, so that its memory is used again.
+        let mut requests = std::mem::take(&mut self.requests);
+        for request in requests.drain(..) {
+            match request {
+                Request::Stop { grace } => {
+                    self.stopping = true;
+                    self.sources.iter_mut().for_each(|source| source.stop(now + grace));
+                }
+                Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
+                Request::Figures => info!("{}", self.tally()),
+            }
+        }
+        self.requests = requests;
+        if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
+            debug!("the last peer has gone");
+            self.ending = Some(Ending::Orderly);
+        }
+    }
+}
