@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{debug, trace};
@@ -19,7 +18,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use crate::keepalive::{Guard, Keepalive};
 use crate::reactor::arriving::connect::Connect;
 use crate::reactor::arriving::listen;
-use crate::reactor::peers::{Arrival, Peers};
+use crate::reactor::peers::{Arrival, NotArrived, Peers};
 use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::serving::service::Attempt;
 use crate::reactor::source::{Names, Turn};
@@ -74,29 +73,6 @@ pub(in crate::reactor) trait Dial: fmt::Debug {
     fn stop(&mut self);
 }
 
-/// The result of one step.
-enum Dialed {
-    /// There is nothing to do.
-    Nothing,
-    /// An attempt was begun, or put off.
-    Begun,
-    /// A connection is established.
-    Peer { key: usize, stream: TcpStream, address: SocketAddr, label: u64 },
-    /// An attempt has failed.
-    Failed(Failed),
-}
-
-/// An attempt that has failed.
-struct Failed {
-    address: SocketAddr,
-    label: u64,
-    error: io::Error,
-    /// How many have failed in a row.
-    failures: u32,
-    /// When the next one is made, if there is one.
-    next: Option<Moment>,
-}
-
 /// One thing to connect to.
 #[derive(Debug)]
 struct Line {
@@ -121,6 +97,8 @@ enum State {
 pub struct Dialer {
     keepalive: Keepalive,
     lines: Slab<Line>,
+    /// How many are being connected: there must be room for them.
+    connecting: usize,
     /// When each line is to try, or to give up an attempt.
     alarms: Alarms,
     /// Those whose socket was announced, or that are to try at once.
@@ -157,26 +135,14 @@ impl Dial for Dialer {
             if turn.orders.are_many() {
                 return; // so the loop does not sleep
             }
-            if !turn.capacity.has_room() || !peers.reserve(turn) {
+            if !peers.reserve(turn) {
                 return self.put_off(turn.now);
             }
-            match self.step(turn, names) {
-                Dialed::Nothing => return,
-                Dialed::Begun => {}
-                Dialed::Failed(Failed { address, label, error, failures, next }) => {
-                    peers.unreachable(&Attempt { address, label, error: &error, failures, next }, turn);
-                }
-                Dialed::Peer { key, stream, address, label } => {
-                    if !matches!(self.keepalive.guard(), Guard::Loop { .. }) {
-                        peers.watch_no_more();
-                    }
-                    let Ok(id) = peers.arrive(stream, address, Arrival::Connected(label), turn) else { continue };
-                    if self.lines.contains(key) {
-                        self.peers.insert(id, key);
-                    }
-                    // If it cannot be registered, it departs, and that is reported.
-                    let _ = peers.register(id, turn.registry);
-                }
+            let Some(key) = self.next(turn.now) else { return };
+            match self.step(key, turn, names) {
+                Ok(None) => {}
+                Ok(Some(stream)) => self.let_arrive(key, stream, peers, turn),
+                Err(error) => self.fail(key, &error, peers, turn),
             }
         }
     }
@@ -201,43 +167,103 @@ impl Dial for Dialer {
 impl Dialer {
     /// All connections have this keepalive, as far as the kernel supports it.
     pub fn new(keepalive: Keepalive) -> Self {
-        Self { keepalive, lines: Slab::new(), alarms: Alarms::new(), ready: Vec::new(), peers: BTreeMap::new() }
+        Self {
+            keepalive,
+            lines: Slab::new(),
+            connecting: 0,
+            alarms: Alarms::new(),
+            ready: Vec::new(),
+            peers: BTreeMap::new(),
+        }
     }
 
-    /// No peer can arrive now, for want of room or of memory: everything that is to be done waits.
+    /// No peer can arrive now, for want of memory: everything that is to be done waits.
     fn put_off(&mut self, now: Moment) {
         while let Some(key) = self.next(now) {
             self.set_alarm(key, now + NO_ROOM);
         }
     }
 
-    /// One step, for one line.
-    fn step(&mut self, turn: &Turn<'_>, names: Names) -> Dialed {
-        let Some(key) = self.next(turn.now) else { return Dialed::Nothing };
-        let Some(line) = self.lines.get_mut(key) else { return Dialed::Begun };
+    /// One step for one line. Returns the socket if the connection is established.
+    ///
+    /// # Errors
+    /// The attempt has failed.
+    fn step(&mut self, key: usize, turn: &Turn<'_>, names: Names) -> io::Result<Option<TcpStream>> {
+        let Some(line) = self.lines.get_mut(key) else { return Ok(None) };
         match &line.state {
-            State::Connected(_) => Dialed::Begun,
-            State::Waiting => match begin(&line.connect, &mut self.keepalive, turn.registry, names, key) {
-                Ok(stream) => {
-                    debug!("connects to {}", line.connect.address);
-                    // An attempt may take as long as a peer may be silent.
-                    let until = turn.now + self.keepalive.deadline();
-                    line.state = State::Connecting { stream, until };
+            State::Connected(_) => {}
+            State::Waiting if turn.capacity.connected() + self.connecting >= turn.capacity.limit() => {
+                self.set_alarm(key, turn.now + NO_ROOM);
+            }
+            State::Waiting => {
+                let stream = begin(&line.connect, &mut self.keepalive, turn.registry, names, key)?;
+                debug!("connects to {}", line.connect.address);
+                // An attempt may take as long as a peer may be silent.
+                let until = turn.now + self.keepalive.deadline();
+                line.state = State::Connecting { stream, until };
+                self.connecting += 1;
+                self.set_alarm(key, until);
+            }
+            &State::Connecting { ref stream, until } => {
+                if !is_established(stream)? {
+                    if until <= turn.now {
+                        return Err(Errno::TIMEDOUT.into());
+                    }
                     self.set_alarm(key, until);
-                    Dialed::Begun
+                } else if turn.capacity.has_room() {
+                    return Ok(self.take_stream(key, State::Connected(turn.now)));
+                } else {
+                    // Others have taken the room that there was when the attempt began.
+                    self.set_alarm(key, turn.now + NO_ROOM);
                 }
-                Err(error) => self.failed(key, error, turn.now),
-            },
-            State::Connecting { stream, until } => match is_established(stream) {
-                Ok(true) => self.established(key, turn),
-                Ok(false) if *until <= turn.now => self.failed(key, Errno::TIMEDOUT.into(), turn.now),
-                Ok(false) => {
-                    let until = *until;
-                    self.set_alarm(key, until);
-                    Dialed::Begun
-                }
-                Err(error) => self.failed(key, error, turn.now),
-            },
+            }
+        }
+        Ok(None)
+    }
+
+    /// The connection under this key is established: there is a new peer.
+    fn let_arrive(&mut self, key: usize, mut stream: TcpStream, peers: &mut Peers<TcpStream>, turn: &mut Turn<'_>) {
+        let Connect { address, label, backoff, .. } = self.lines[key].connect;
+        if !matches!(self.keepalive.guard(), Guard::Loop { .. }) {
+            peers.watch_no_more();
+        }
+        // From now on it is registered as a peer.
+        if let Err(error) = turn.registry.deregister(&mut stream) {
+            return self.fail(key, &error, peers, turn);
+        }
+        match peers.arrive(stream, address, Arrival::Connected(label), turn) {
+            Ok(peer) if backoff.is_some() => drop(self.peers.insert(peer, key)),
+            Ok(_) => drop(self.lines.remove(key)),
+            Err(NotArrived::Unregistered(error)) => self.fail(key, &error, peers, turn),
+            Err(NotArrived::NotRestored(_)) => {}
+        }
+    }
+
+    /// The attempt under this key has failed. It is repeated after a pause, if it is to be.
+    fn fail(&mut self, key: usize, error: &io::Error, peers: &mut Peers<TcpStream>, turn: &mut Turn<'_>) {
+        drop(self.take_stream(key, State::Waiting));
+        let Some(line) = self.lines.get_mut(key) else { return };
+        let Connect { address, label, backoff, .. } = line.connect;
+        line.failures = line.failures.saturating_add(1);
+        let failures = line.failures;
+        let next = backoff.map(|backoff| turn.now + backoff.pause(failures, chance(turn.now, key)));
+        debug!("cannot connect to {address}: {error}");
+        match next {
+            Some(next) => self.set_alarm(key, next),
+            None => drop(self.lines.remove(key)),
+        }
+        peers.unreachable(&Attempt { address, label, error, failures, next }, turn);
+    }
+
+    /// Ends an attempt, if one is going on: its socket is no longer the dialer's.
+    fn take_stream(&mut self, key: usize, next: State) -> Option<TcpStream> {
+        self.alarms.cancel(key as u32);
+        match std::mem::replace(&mut self.lines.get_mut(key)?.state, next) {
+            State::Connecting { stream, .. } => {
+                self.connecting -= 1;
+                Some(stream)
+            }
+            _ => None,
         }
     }
 
@@ -251,40 +277,6 @@ impl Dialer {
         } else {
             self.ready.push(key); // `add` made room for it; without a pause, but nothing is lost
         }
-    }
-
-    fn established(&mut self, key: usize, turn: &Turn<'_>) -> Dialed {
-        self.alarms.cancel(key as u32);
-        let line = &mut self.lines[key];
-        let (address, label) = (line.connect.address, line.connect.label);
-        let State::Connecting { mut stream, .. } = std::mem::replace(&mut line.state, State::Connected(turn.now))
-        else {
-            return Dialed::Begun;
-        };
-        if line.connect.backoff.is_none() {
-            self.lines.remove(key);
-        }
-        // From now on it is registered as a peer.
-        match turn.registry.deregister(&mut stream) {
-            Ok(()) => Dialed::Peer { key, stream, address, label },
-            Err(error) => self.failed(key, error, turn.now),
-        }
-    }
-
-    fn failed(&mut self, key: usize, error: io::Error, now: Moment) -> Dialed {
-        self.alarms.cancel(key as u32);
-        let Some(line) = self.lines.get_mut(key) else { return Dialed::Begun };
-        let Connect { address, label, backoff, .. } = line.connect;
-        line.failures = line.failures.saturating_add(1);
-        line.state = State::Waiting; // its socket is closed
-        let failures = line.failures;
-        let next = backoff.map(|backoff| now + backoff.pause(failures, chance(now, key)));
-        debug!("cannot connect to {address}: {error}");
-        match next {
-            Some(next) => self.set_alarm(key, next),
-            None => drop(self.lines.remove(key)),
-        }
-        Dialed::Failed(Failed { address, label, error, failures, next })
     }
 }
 

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{LevelFilter, debug, info, trace, warn};
-use mio::Registry;
 
 use crate::keepalive::Keepalive;
 use crate::malloc;
@@ -51,6 +50,14 @@ pub enum Arrival<'a> {
     Connected(u64),
     /// It was served elsewhere until now.
     Restored(&'a Saved),
+}
+
+/// Why a newcomer has not arrived.
+pub enum NotArrived {
+    /// It could not be registered with epoll: it was refused.
+    Unregistered(io::Error),
+    /// The service does not take it over.
+    NotRestored(CannotRestore),
 }
 
 /// What preceded something that was written.
@@ -146,32 +153,40 @@ impl<S: Stream> Peers<S> {
     /// A newcomer, for which memory is reserved.
     ///
     /// # Errors
-    /// The service does not take over this peer: it has not arrived. Returns its stream.
+    /// It has not arrived, and its stream is closed.
     pub fn arrive(
         &mut self,
-        stream: S,
+        mut stream: S,
         address: SocketAddr,
         arrival: Arrival<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<PeerId, CannotRestore> {
+    ) -> Result<PeerId, NotArrived> {
         debug!("{address} arrived");
         let slot = self.table.vacant();
+        if let Err(error) = stream.register(turn.registry, self.names.token(slot as usize)) {
+            warn!("{address} cannot be registered with epoll and is refused: {error}");
+            self.refuse(stream, address, Departure::of(&error, || None));
+            return Err(NotArrived::Unregistered(error));
+        }
         let mut connection = Connection::new(stream, address, turn.capacity.stamp(turn.now, self.names.source()));
         let id = connection.id(slot);
+        turn.orders.giver = self.names.source();
         let memory = &mut turn.capacity.memory;
         let terms = Terms { now: turn.now, slot, may_hold: memory.left(), ..self.terms };
         let mut serving = Serving { service: &mut *self.service, orders: turn.orders, scratch: &mut [], terms };
-        serving.call(&mut connection, |service, peer| match arrival {
-            Arrival::Accepted => {
-                service.arrived(peer);
-                Ok(())
-            }
-            Arrival::Connected(label) => {
-                service.connected(peer, label);
-                Ok(())
-            }
-            Arrival::Restored(saved) => service.restore(peer, saved),
-        })?;
+        serving
+            .call(&mut connection, |service, peer| match arrival {
+                Arrival::Accepted => {
+                    service.arrived(peer);
+                    Ok(())
+                }
+                Arrival::Connected(label) => {
+                    service.connected(peer, label);
+                    Ok(())
+                }
+                Arrival::Restored(saved) => service.restore(peer, saved),
+            })
+            .map_err(NotArrived::NotRestored)?;
         let alarm = serving.terms.alarm;
         memory.changed(0, connection.holds());
         self.table.insert(connection);
@@ -182,22 +197,6 @@ impl<S: Stream> Peers<S> {
         }
         self.settle(slot, Preceded::Nothing, alarm, turn);
         Ok(id)
-    }
-
-    /// Registers a newcomer with epoll.
-    ///
-    /// # Errors
-    /// Those of epoll_ctl(2): the peer is let go.
-    pub fn register(&mut self, id: PeerId, registry: &Registry) -> io::Result<()> {
-        let token = self.names.token(id.slot() as usize);
-        let Some(connection) = self.table.get_mut(id.slot()) else { return Ok(()) };
-        let registered = connection.stream_mut().register(registry, token);
-        if let Err(error) = &registered {
-            warn!("{} cannot be registered with epoll and is let go: {error}", connection.address());
-            connection.let_go(Departure::of(error, || None));
-            self.table.schedule(id.slot());
-        }
-        registered
     }
 
     /// A newcomer that is refused. The service never hears of it.
@@ -403,6 +402,12 @@ impl<S: Stream> Peers<S> {
 
     pub fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// The peer in the lowest slot.
+    #[cfg(test)]
+    pub fn first(&self) -> Option<PeerId> {
+        self.table.slots().find_map(|slot| self.table.get(slot).map(|connection| connection.id(slot)))
     }
 
     /// Ends a connection for a reason of ours.

@@ -21,10 +21,10 @@ use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::limits::{Limits, WhenFull};
-use crate::reactor::peers::{Arrival, Peers, REAP_BUDGET};
+use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
 use crate::reactor::serving::orders::{Look, Order, Seen};
 use crate::reactor::serving::peer_id::{PeerId, PortId};
-use crate::reactor::serving::saved::{CannotRestore, CannotSave, Carried};
+use crate::reactor::serving::saved::{CannotSave, Carried};
 use crate::reactor::serving::service::Hosted;
 use crate::reactor::source::{Names, Source, Turn};
 use crate::reactor::time::moment::Moment;
@@ -84,6 +84,12 @@ impl Port {
         Ok(Listening { address: acceptor.address()?, keepalive: acceptor.keepalive().clone(), port: self.id() })
     }
 
+    /// The peer in the lowest slot.
+    #[cfg(test)]
+    pub(super) fn first_peer(&self) -> Option<PeerId> {
+        self.peers.first()
+    }
+
     pub(super) fn id(&self) -> PortId {
         PortId::of(self.names)
     }
@@ -109,8 +115,8 @@ impl Port {
                         if !matches!(acceptor.keepalive().guard(), Guard::Loop { .. }) {
                             self.peers.watch_no_more();
                         }
-                        let Ok(id) = self.peers.arrive(stream, address, Arrival::Accepted, turn) else { continue };
-                        if let Err(error) = self.peers.register(id, turn.registry) {
+                        let arrived = self.peers.arrive(stream, address, Arrival::Accepted, turn);
+                        if let Err(NotArrived::Unregistered(error)) = arrived {
                             acceptor.pause(turn.now, turn.capacity, &error);
                         }
                     }
@@ -155,9 +161,11 @@ impl Port {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         let restored = self.peers.arrive(TcpStream::from_std(stream), address, Arrival::Restored(&saved), turn);
-        let id = restored.map_err(|error: CannotRestore| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let id = restored.map_err(|not_arrived| match not_arrived {
+            NotArrived::Unregistered(error) => error,
+            NotArrived::NotRestored(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+        })?;
         self.peers.carry_out(id, Order::Send(&unsent), turn);
-        self.peers.register(id, turn.registry)?;
         Ok(id)
     }
 }

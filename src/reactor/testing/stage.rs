@@ -23,7 +23,7 @@ use crate::reactor::departing::departure::Departure;
 use crate::reactor::limits::Limits;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::Memory;
-use crate::reactor::peers::{Arrival, Peers};
+use crate::reactor::peers::{Arrival, NotArrived, Peers};
 use crate::reactor::scratch::SCRATCH;
 use crate::reactor::serving::host::Host;
 use crate::reactor::serving::orders::{self, Look, Order, Orders, Seen};
@@ -137,7 +137,12 @@ impl<V: Service + 'static> Stage<V> {
             let mut peers = peers.borrow_mut();
             assert!(peers.reserve(turn), "there is no memory for another peer");
             peers.arrive(wire.clone(), address, arrival, turn)
-        })?;
+        });
+        let arrived = match arrived {
+            Ok(id) => id,
+            Err(NotArrived::NotRestored(why)) => return Err(why),
+            Err(NotArrived::Unregistered(error)) => panic!("a scripted peer needs no epoll: {error}"),
+        };
         self.wires.insert(arrived, wire);
         self.play();
         Ok(arrived)

@@ -10,7 +10,11 @@ use super::*;
 use crate::keepalive::Keepalive;
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
+mod alarms;
+mod connecting;
+mod handing_over;
 mod orders;
+mod outside;
 
 fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();
@@ -34,12 +38,29 @@ fn connect(reactor: &mut Reactor, address: SocketAddr, count: usize) -> Vec<TcpS
     peers
 }
 
-fn turn_until(reactor: &mut Reactor, holds: impl Fn(&Reactor) -> bool) {
+fn turn_until(reactor: &mut Reactor, mut holds: impl FnMut(&Reactor) -> bool) {
     let started = Instant::now();
     while !holds(reactor) {
         assert!(started.elapsed() < Duration::from_secs(30), "not in time; {}", reactor.tally());
         reactor.turn().unwrap();
     }
+}
+
+/// Turns until this peer has received these bytes, and no others.
+fn read(reactor: &mut Reactor, peer: &mut TcpStream, wanted: &[u8]) {
+    peer.set_nonblocking(true).unwrap();
+    let (mut got, started) = (Vec::new(), Instant::now());
+    while got.len() < wanted.len() {
+        assert!(started.elapsed() < Duration::from_secs(30), "not in time");
+        let mut piece = vec![0; wanted.len() - got.len()];
+        match peer.read(&mut piece) {
+            Ok(0) => panic!("closed after {got:?}"),
+            Ok(count) => got.extend(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => reactor.turn_within(Duration::ZERO).unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(wanted));
 }
 
 /// Turns as long as there is work, so that the next wait would sleep.

@@ -32,22 +32,6 @@ impl Service for Chat {
     }
 }
 
-fn read(reactor: &mut Reactor, peer: &mut TcpStream, wanted: &[u8]) {
-    peer.set_nonblocking(true).unwrap();
-    let (mut got, started) = (Vec::new(), Instant::now());
-    while got.len() < wanted.len() {
-        assert!(started.elapsed() < Duration::from_secs(30), "not in time");
-        let mut piece = vec![0; wanted.len() - got.len()];
-        match peer.read(&mut piece) {
-            Ok(0) => panic!("closed after {got:?}"),
-            Ok(count) => got.extend(&piece[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => reactor.turn_within(Duration::ZERO).unwrap(),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(wanted));
-}
-
 #[test]
 fn what_one_says_all_others_hear_in_the_order_in_which_it_was_said() {
     let (mut reactor, address) = listening(Chat::default());
@@ -200,4 +184,79 @@ fn others_are_served_while_an_order_is_carried_out() {
     last.set_nonblocking(false).unwrap();
     last.read_exact(&mut told[got..]).unwrap();
     assert_eq!(&told, b"ping      0\n", "the answer does not wait for its place in the order");
+}
+
+/// Any peer of any port can be looked at, in the order in which it was asked, also one that has departed.
+#[test]
+fn who_is_there_is_told_with_what_the_kernel_knows() {
+    #[derive(Default)]
+    struct Board {
+        here: Vec<PeerId>,
+    }
+    impl Service for Board {
+        type State = PeerId;
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> PeerId {
+            self.here.push(peer.id());
+            peer.id()
+        }
+        fn received(&mut self, peer: &mut Peer<'_, PeerId>, _bytes: &[u8]) {
+            let asker = peer.id();
+            peer.orders().look_at(self.here.iter().copied(), Some(asker)).unwrap();
+            assert!(peer.silent().unwrap() < Duration::from_secs(20) && peer.info().is_some());
+        }
+        fn looked(&mut self, look: &Look, orders: &mut Orders) {
+            let told = match &look.seen {
+                Some(seen) => {
+                    let info = seen.info.expect("figures");
+                    assert!(info.silent < Duration::from_secs(20) && seen.waiting == 0);
+                    format!("{} left={};", seen.address.ip(), look.left)
+                }
+                None => format!("gone left={};", look.left),
+            };
+            orders.send(look.asker.unwrap(), told.as_bytes()).unwrap();
+        }
+    }
+    let (mut reactor, address) = listening(Board::default());
+    let mut peers = connect(&mut reactor, address, 3);
+    drop(peers.remove(0));
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 2);
+    peers[1].write_all(b"WHO").unwrap();
+    read(&mut reactor, &mut peers[1], b"gone left=2;127.0.0.1 left=1;127.0.0.1 left=0;");
+}
+
+/// A reason of the service's own is counted as one, and is the same in the farewell whatever the log's level.
+#[test]
+fn a_service_ends_a_peer_for_a_reason_that_it_names() {
+    #[derive(Default)]
+    struct Strict {
+        told: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
+    }
+    impl Service for Strict {
+        type State = ();
+        fn arrived(&mut self, _peer: &mut Peer<'_, ()>) {}
+        fn received(&mut self, peer: &mut Peer<'_, ()>, bytes: &[u8]) {
+            match bytes {
+                b"bye" => peer.close_for(Reason(1)),
+                _ => peer.let_go_for(Reason(2)),
+            }
+        }
+        fn reason(&self, reason: Reason) -> &'static str {
+            if reason == Reason(1) { "said goodbye" } else { "broke the protocol" }
+        }
+        fn departed(&mut self, (): (), farewell: &Farewell<'_>, _orders: &mut Orders) {
+            assert!(farewell.id.is_some() && farewell.info().is_some(), "always the same");
+            let Departure::ByService(_) = farewell.departure else { panic!("{farewell}") };
+            self.told.borrow_mut().push(farewell.reason.unwrap().to_string());
+        }
+    }
+    let told = std::rc::Rc::default();
+    let (mut reactor, address) = listening(Strict { told: std::rc::Rc::clone(&told) });
+    let mut peers = connect(&mut reactor, address, 2);
+    peers[0].write_all(b"bye").unwrap();
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 1);
+    assert_eq!(peers[0].read(&mut [0]).unwrap(), 0, "a FIN");
+    peers[1].write_all(b"nonsense").unwrap();
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 0);
+    assert_eq!(*told.borrow(), ["said goodbye", "broke the protocol"]);
+    assert_eq!(reactor.tally().departures.of(Departure::ByService(Reason(0))), 2);
 }
