@@ -53,7 +53,9 @@ check:
 	@dist/needs.sh cargo cc
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --features serve -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	dist/library-alone.sh
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 
 format:
@@ -77,15 +79,15 @@ lab:
 
 footprint:
 	@dist/needs.sh cargo cc
-	$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
+	$(CARGO) bench --locked --no-default-features --features serve --target-dir target/alone --bench footprint
 	dist/static.sh
 	STILLTHERE_BINARY=target/static/stillthere \
-		$(CARGO) bench --locked --no-default-features --target-dir target/alone --bench footprint
+		$(CARGO) bench --locked --no-default-features --features serve --target-dir target/alone --bench footprint
 
 # Five rounds take about a quarter of an hour. Leave the machine alone meanwhile.
 bench:
 	@dist/needs.sh cargo cc -- strace redis-server memcached mosquitto nginx haproxy
-	$(CARGO) build --release --locked --no-default-features --target-dir target/alone
+	$(CARGO) build --release --locked --no-default-features --features serve --target-dir target/alone
 	STILLTHERE_BINARY=$(CURDIR)/target/alone/release/stillthere $(CARGO) bench --locked --bench side_by_side -- $(ARGS)
 
 # Callgrind counts nearly the same each time, whatever else the machine does. ARGS=record records anew.

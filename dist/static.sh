@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 want=${STATIC_LIBC:-any} out=target/static libc=musl
 file=$out/stillthere${1:+-$1}
-build=(cargo build --release --no-default-features ${1:+--features "$1"})
+build=(cargo build --release --no-default-features --features "serve${1:+,$1}")
 musl=$(uname -m)-unknown-linux-musl gnu=$(uname -m)-unknown-linux-gnu
 
 say() { echo "static: $*" >&2; }

@@ -5,10 +5,10 @@ use std::fmt;
 
 /// A number, and the singular of what it counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Count(u64, &'static str);
+pub(crate) struct Count(u64, &'static str);
 
 /// This many of `one`, which is the singular.
-pub fn so_many(number: impl TryInto<u64>, one: &'static str) -> Count {
+pub(crate) fn so_many(number: impl TryInto<u64>, one: &'static str) -> Count {
     Count(number.try_into().unwrap_or(u64::MAX), one)
 }
 

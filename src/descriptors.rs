@@ -16,7 +16,7 @@ const NR_OPEN: u64 = 1 << 20;
 
 /// The result of [`raise`].
 #[derive(Debug)]
-pub struct Descriptors {
+pub(crate) struct Descriptors {
     /// This many may be open.
     pub allowed: usize,
     /// What was asked for and not given, and why.
@@ -25,7 +25,7 @@ pub struct Descriptors {
 
 /// Raises the soft limit as far as it goes. If the kernel refuses, the result says so, and the limit stays
 /// what it was.
-pub fn raise() -> Descriptors {
+pub(crate) fn raise() -> Descriptors {
     let limit = getrlimit(Resource::Nofile);
     let most = most(limit.maximum, sysctl::number("fs/nr_open"));
     let refused = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).err();

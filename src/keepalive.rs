@@ -37,7 +37,7 @@
 //!   retransmission time-out), and 0.45 s where a loss probe is sent first, on a path whose round
 //!   trip is short ([`Keepalive::predict`]; `tests/dead_peer.rs` measures it).
 //! - So the loop keeps the deadline itself where it can: `TCP_INFO` says when the last ACK came, and the
-//!   kernel is made to try often enough for a living peer to answer in time ([`owing`]).
+//!   kernel is made to try often enough for a living peer to answer in time (`owing.rs`).
 //! - A kernel timer is never early, and late by up to the grain of the timer wheel
 //!   ([`TimerWheel::grain`]). So a prediction is an interval, not a number.
 #![forbid(unsafe_code)]
@@ -54,12 +54,13 @@ pub use self::timer_wheel::TimerWheel;
 pub use self::unfit::Unfit;
 pub(crate) use self::unfit::unfit;
 use self::unfit::{MOST_SECONDS, whole_seconds};
+use crate::seconds::InWords;
 use crate::sockopt;
 use crate::tcp_info::TcpInfo;
 
 #[cfg(any(feature = "lab", feature = "plan"))]
-pub mod odds;
-pub mod owing;
+pub(crate) mod odds;
+pub(crate) mod owing;
 mod prediction;
 mod timer_wheel;
 mod unfit;
@@ -88,9 +89,12 @@ pub enum UserTimeout {
 /// What keeps the deadline while output is outstanding, when keepalive stands aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The loop: it looks for a sign of life of a peer that it has written to ([`owing`]). The kernel
+    /// The loop: it looks for a sign of life of a peer that it has written to (`owing.rs`). The kernel
     /// lets at most `rto_max` pass between two tries; `None` where it has no such option.
-    Loop { rto_max: Option<Duration> },
+    Loop {
+        /// The longest retransmission time-out (`TCP_RTO_MAX_MS`), where the kernel has that option.
+        rto_max: Option<Duration>,
+    },
     /// The kernel, by `TCP_USER_TIMEOUT`.
     UserTimeout(Duration),
     /// Nothing: the kernel tries for 15 minutes and more.
@@ -142,11 +146,11 @@ impl Keepalive {
     /// A part of a second, or less than 3 s: with one probe, one lost packet would end a living
     /// peer, which RFC 9293 (MUST-29) forbids. More than what the kernel's ranges allow.
     pub fn with_deadline(deadline: Duration) -> Result<Self, Unfit> {
-        let given = || humantime::format_duration(deadline).to_string();
+        let given = || InWords(deadline).to_string();
         let seconds = deadline.as_secs();
         if deadline.subsec_nanos() != 0 {
             // The whole seconds below and above; or only the least, if that is above.
-            let would_do = |seconds| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+            let would_do = |seconds| InWords(Duration::from_secs(seconds)).to_string();
             let below = if seconds < 3 { String::new() } else { would_do(seconds) + " or " };
             let because =
                 format!("the kernel counts in whole seconds; {below}{} would do", would_do((seconds + 1).max(3)));
@@ -164,7 +168,7 @@ impl Keepalive {
         let interval = (seconds / 7).max(1);
         let idle = seconds - interval * u64::from(count);
         if interval > MOST_SECONDS || idle > MOST_SECONDS {
-            let most = humantime::format_duration(Duration::from_secs(MOST_SECONDS * 7));
+            let most = InWords(Duration::from_secs(MOST_SECONDS * 7));
             let because = format!("longer than the kernel's timers reach; {most} is the most");
             return Err(unfit("deadline", given(), because));
         }
@@ -182,8 +186,8 @@ impl Keepalive {
             UserTimeout::Off => Guard::Nobody,
             UserTimeout::Fixed(timeout) => {
                 if !(1..=i32::MAX as u128).contains(&timeout.as_millis()) || timeout.subsec_nanos() % 1_000_000 != 0 {
-                    let given = humantime::format_duration(timeout).to_string();
-                    let most = humantime::format_duration(Duration::from_millis(i32::MAX as u64));
+                    let given = InWords(timeout).to_string();
+                    let most = InWords(Duration::from_millis(i32::MAX as u64));
                     let because = format!("the kernel takes whole milliseconds, 1ms to {most}; \"off\" sets none");
                     return Err(unfit("user-timeout", given, because));
                 }
@@ -247,14 +251,17 @@ impl Keepalive {
         self.tick(self.count)
     }
 
+    /// How long the peer must be silent before the first probe (`TCP_KEEPIDLE`).
     pub fn idle(&self) -> Duration {
         self.idle
     }
 
+    /// How long after an unanswered probe the next one follows (`TCP_KEEPINTVL`).
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
+    /// How many probes may stay unanswered (`TCP_KEEPCNT`).
     pub fn count(&self) -> u32 {
         self.count
     }

@@ -1,33 +1,29 @@
 //! A TCP server that always knows who is still there: one thread, one loop, one cache line a peer,
 //! and no dead peer past the deadline that you set.
 //!
-//! # One turn
+//! # A server in ten lines
 //!
-//! ```text
-//!   wait ──▶ latch ──▶ drive ──▶ accept ──▶ expire ──▶ carry out ──▶ reap ──▶ again
-//!    │         │         │          │          │           │           │
-//!    │         │         │          │          │           │           └ free what has ended; a few, closing is expensive
-//!    │         │         │          │          │           └ what services ordered for other peers; a part of it
-//!    │         │         │          │          └ user-space deadlines: which peers were silent?
-//!    │         │         │          └ after I/O, because slots may have come free
-//!    │         │         └ every peer that can make progress, each within its budget
-//!    │         └ remember what the kernel announced; nothing is done yet
-//!    └ the only thing that blocks
+//! ```no_run
+//! use std::time::Duration;
+//! use stillthere::keepalive::Keepalive;
+//! use stillthere::reactor::{Listen, Reactor};
+//! use stillthere::service::Echo;
+//!
+//! let mut reactor = Reactor::new(10_000)?; // connections at most; the descriptor limit is raised
+//! let keepalive = Keepalive::with_deadline(Duration::from_secs(10))?; // a silent peer is gone after this
+//! let listen = Listen::on("127.0.0.1:7007".parse()?).keepalive(keepalive);
+//! println!("listening on {}", reactor.listen(listen, Echo)?.address);
+//! reactor.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # How to read the source
+//! The deadline holds in every state of TCP, also with data unacknowledged or the window shut, where keepalive sends no
+//! probes: the loop sees to that.
 //!
-//! 1. [`reactor`]: `Reactor::turn` is the diagram above. Then its `source.rs`: what a turn drives.
-//! 2. `reactor/port.rs`: a listener, its peers and their service; `acceptor.rs`: what each error of
-//!    accept(2) means.
-//! 3. `reactor/connection.rs`: one peer; `readiness.rs`: the latch; `departure.rs`: why it ended.
-//! 4. [`keepalive`]: the deadline's arithmetic, and `reactor/watch.rs`: the deadline while output is
-//!    outstanding, when keepalive stands aside.
-//! 5. [`service`]: what to do with the bytes, and with silence: heartbeats. [`serve`], [`cli`]: from
-//!    a command line to a loop.
-//! 6. `plan.rs`: what a deadline costs and risks; `keepalive/odds.rs`: the odds behind that.
+//! # A service of your own
 //!
-//! # Your own server
+//! What is done with the bytes is a [`Service`](reactor::Service). One value serves all peers of a port on one thread, so it
+//! needs no locks; what it remembers of each peer is its `State`.
 //!
 //! ```
 //! use stillthere::reactor::{Listen, Peer, Reactor, Service};
@@ -50,44 +46,129 @@
 //!     }
 //! }
 //!
-//! let mut reactor = Reactor::new(1000)?; // connections at most
+//! let mut reactor = Reactor::new(1000)?;
 //! let listening = reactor.listen(Listen::on("127.0.0.1:0".parse()?), Count)?;
-//! println!("listening on {}", listening.address);
-//! // reactor.run()?; // until a signal, if obey_signals() was called; else for ever
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A service that reaches other peers names them by their [`PeerId`](reactor::PeerId) and gives
-//! [`Orders`](reactor::Orders): `examples/chat.rs` is one, in 77 lines.
+//! | what you want | where it is | example |
+//! |---|---|---|
+//! | reach other peers: send, close, look at | [`Peer::id`](reactor::Peer::id), [`Orders`](reactor::Orders) | `chat.rs` |
+//! | know how long a peer's kernel has been silent | [`Peer::silent`](reactor::Peer::silent), [`Orders::look_at`](reactor::Orders::look_at) | `presence.rs` |
+//! | a time-out for each peer | [`Peer::wake_at`](reactor::Peer::wake_at), [`Service::woken`](reactor::Service::woken) | `timeouts.rs` |
+//! | a timer of the service | [`Service::deadline`](reactor::Service::deadline), [`Service::expired`](reactor::Service::expired) | |
+//! | end a peer for a reason of your own | [`Reason`](reactor::Reason), [`Peer::let_go_for`](reactor::Peer::let_go_for) | `timeouts.rs` |
+//! | connect to an upstream | [`Connect`](reactor::Connect), [`Orders::connect`](reactor::Orders::connect), [`Reactor::connect`](reactor::Reactor::connect) | `forward.rs` |
+//! | call the loop from another thread | [`Handle`](reactor::Handle), [`Mailbox`](reactor::Mailbox) | |
+//! | own the loop yourself | [`Reactor::turn_within`](reactor::Reactor::turn_within) | |
+//! | wait for something that is no stream | [`Source`](reactor::Source) | |
+//! | hand a peer over to another loop | [`Reactor::release`](reactor::Reactor::release), [`Service::save`](reactor::Service::save) | |
+//! | test a service without a socket | [`testing::Stage`] | `tested.rs` |
+//!
+//! # Features
+//!
+//! Without any, the crate is the library alone. `signals`: SIGTERM and SIGINT stop the loop ([`Signals`](reactor), on by
+//! `Reactor::obey_signals`). `serve`, `lab`, `load`, `plan` add the program `stillthere`, which is no part of the library's
+//! interface; they are on by default.
+//!
+//! # What to know about the loop
+//!
+//! ```text
+//!   wait ──▶ latch ──▶ drive ──▶ accept ──▶ expire ──▶ carry out ──▶ reap ──▶ again
+//!    │         │         │          │          │           │           │
+//!    │         │         │          │          │           │           └ free what has ended; a few, closing is expensive
+//!    │         │         │          │          │           └ what services ordered for other peers; a part of it
+//!    │         │         │          │          └ deadlines that the loop keeps: which peers were silent?
+//!    │         │         │          └ after I/O, because slots may have come free
+//!    │         │         └ every peer that can make progress, each within its budget
+//!    │         └ remember what the kernel announced; nothing is done yet
+//!    └ the only thing that blocks
+//! ```
+//!
+//! - **Edge-triggered.** mio registers with `EPOLLET`: the kernel announces a change once. It saves a system call for each
+//!   peer that has more input than one turn may read, and asks for care: what was announced is latched
+//!   ([`Readiness`](reactor::Readiness)) until a system call has shown that it is used up.
+//! - **`now` and `clock`.** [`Turn::now`](reactor::Turn::now) is when the turn woke; all decisions of a turn use one time, and
+//!   reading the clock costs. [`Turn::heard`](reactor::Turn::heard) is the moment up to which everything that came was read:
+//!   silence is judged by it, so that a loop that was stopped drops nobody whom it has not heard yet.
+//!   [`Turn::clock`](reactor::Turn::clock) is read where the middle of a turn matters.
+//! - **`arrived` comes before anything was read.** The peer may have sent its first bytes already; they come in `received`.
+//! - **Backpressure.** While output waits for a peer, nothing more is read from it.
+//!
+//! # How to read the source
+//!
+//! | pattern | file |
+//! |---|---|
+//! | one turn of an event loop | `reactor/turn.rs` |
+//! | accept until EAGAIN; what each error of accept(2) means | `reactor/arriving/acceptor.rs` |
+//! | non-blocking connect, back-off, jitter | `reactor/arriving/dialer.rs`, `connect.rs` |
+//! | a readiness latch for edge-triggered epoll | `reactor/connection/readiness.rs` |
+//! | a state machine for one connection | `reactor/connection/mod.rs` |
+//! | bounded output, partial writes | `reactor/connection/writing.rs`, `outbox.rs` |
+//! | a slab with ids that are never used again | `reactor/peers/table.rs`, `reactor/serving/peer_id.rs` |
+//! | an intrusive queue | `reactor/peers/queue.rs` |
+//! | timers at any distance in constant time (radix heap) | `reactor/time/agenda.rs` |
+//! | the deadline while output is outstanding | `reactor/time/watch.rs`, `keepalive/owing.rs` |
+//! | the arithmetic of keepalive | [`keepalive`] |
+//! | waking a loop from other threads, coalesced | `reactor/handle.rs` |
+//! | limits: peers, addresses, memory | `reactor/limits/` |
+//! | a service with heartbeats | [`service`] |
+#![warn(missing_docs, unreachable_pub)]
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
-pub mod cli;
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "stillthere is for Linux: it relies on epoll(7), on TCP_INFO, and on how Linux keeps the deadline (TCP_USER_TIMEOUT, \
+     TCP_RTO_MAX_MS). On another system, run it in a virtual machine or a container with a Linux kernel."
+);
+
+pub use self::reactor::testing;
+// Types of these crates are in the interface: a source registers with mio's `Registry`, and `Keepalive::apply` takes a
+// `SockRef`.
+pub use {mio, socket2};
+
+pub mod keepalive;
+pub mod reactor;
+pub mod service;
+pub mod tcp_info;
+
 mod count;
 mod descriptors;
-pub mod keepalive;
-#[cfg(feature = "lab")]
-pub mod lab;
-#[cfg(feature = "load")]
-pub mod load;
 mod machine;
 mod malloc;
-#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
-pub mod markup;
-pub mod observe;
-pub mod place;
-#[cfg(feature = "plan")]
-pub mod plan;
-pub mod reactor;
 mod scatter;
 mod seconds;
-pub mod serve;
-pub mod service;
 mod sockopt;
-#[cfg(any(feature = "lab", feature = "load"))]
-pub mod speak;
 mod sysctl;
-pub mod tcp_info;
-pub use self::reactor::testing;
+
+// The rooms of the program. They are public for `main.rs` and the tests, and no part of the library's interface.
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod cli;
+#[cfg(feature = "lab")]
+#[doc(hidden)]
+pub mod lab;
+#[cfg(feature = "load")]
+#[doc(hidden)]
+pub mod load;
+#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+#[doc(hidden)]
+pub mod markup;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod observe;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod place;
+#[cfg(feature = "plan")]
+#[doc(hidden)]
+pub mod plan;
+#[cfg(feature = "serve")]
+#[doc(hidden)]
+pub mod serve;
+#[cfg(any(feature = "lab", feature = "load"))]
+#[doc(hidden)]
+pub mod speak;
 
 /// The README's examples are compiled, too.
 #[cfg(doctest)]

@@ -42,7 +42,7 @@ const VERSIONS: [Version; 2] = [
 
 /// The memory that there is, in bytes.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The smallest of all limits and of the machine's own memory.
     pub memory: usize,
     /// Of the cgroup with the smallest limit, where there is one.
@@ -52,7 +52,7 @@ pub struct Machine {
 impl Machine {
     /// Reads the machine's memory, the limits of each cgroup up to the root, RLIMIT_AS and
     /// RLIMIT_DATA. What cannot be read limits nothing.
-    pub fn look() -> Self {
+    pub(crate) fn look() -> Self {
         let mut buffer = [0; MOST];
         let total = open("/proc/meminfo").as_ref().and_then(|file| field(text(file, &mut buffer)?, "MemTotal:"));
         let mut memory = total.map_or(usize::MAX, |kibibytes| kibibytes.saturating_mul(1024));
@@ -67,7 +67,7 @@ impl Machine {
 /// Measures how much memory a cgroup uses. The kernel's share is included: sockets, and in cgroup v2 what
 /// waits in them.
 #[derive(Debug)]
-pub struct Gauge {
+pub(crate) struct Gauge {
     limit: usize,
     usage: File,
     stat: File,
@@ -105,13 +105,13 @@ impl Gauge {
         Some(Self { limit: smallest, usage: open(version.usage)?, stat: open("memory.stat")?, cache: version.cache })
     }
 
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
     /// How much may still be used, in bytes: two system calls at most. `None` if the kernel's
     /// figures cannot be read.
-    pub fn free(&self) -> Option<usize> {
+    pub(crate) fn free(&self) -> Option<usize> {
         let mut used = number(&self.usage)?;
         if used > self.limit / 2 {
             let mut buffer = [0; MOST];

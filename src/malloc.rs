@@ -5,10 +5,9 @@
 //! would end up in the heap, and stay there after its peers have gone. Once it is set explicitly, the
 //! threshold stays; and a mapped table that grows is moved by the kernel instead of copied.
 //!
-//! The threshold is the size of the loop's scratch buffer: mapped memory is zero already, while in the
-//! heap calloc(3) would clear it, which dirties sixteen pages of which most servers use one. glibc uses
-//! free room in the heap before it maps, so the free top of the heap is given back first; the buffer is
-//! allocated right after.
+//! The program sets the threshold to the size of the loop's scratch buffer: mapped memory is zero already, while in the heap
+//! calloc(3) would clear it, which dirties sixteen pages of which most servers use one. glibc uses free room in the heap
+//! before it maps, so the free top of the heap is given back first; the buffer is allocated right after.
 //!
 //! Smaller allocations stay in the heap when they are freed, for the next ones, and those below something
 //! that is still in use stay for ever. So when a crowd has gone, the loop has all free memory given back:
@@ -18,16 +17,12 @@
 
 use std::collections::TryReserveError;
 
-/// An allocation of this size or more is mapped.
-#[cfg(target_env = "gnu")]
-const LARGE: usize = crate::reactor::SCRATCH;
-
 /// Small allocations are needed all the time: for a log line, or the text of an error. They cannot fail: without
 /// memory for them the program aborts. So code that allocates for longer leaves this much free.
 const SPARE: usize = 4096;
 
 /// Whether there is still room for those. To be called while the larger allocation is held.
-pub fn leaves_room() -> bool {
+pub(crate) fn leaves_room() -> bool {
     let mut spare = Vec::<u8>::new();
     let granted = spare.try_reserve_exact(SPARE).is_ok();
     // The compiler may optimize away an allocation that is never used.
@@ -39,7 +34,7 @@ pub fn leaves_room() -> bool {
 ///
 /// # Errors
 /// There is no memory.
-pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), TryReserveError> {
+pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), TryReserveError> {
     if list.capacity() - list.len() >= more {
         return Ok(());
     }
@@ -53,7 +48,7 @@ pub fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), TryReserveError>
 }
 
 /// Gives the heap's free memory back to the system. musl does so by itself.
-pub fn give_back() {
+pub(crate) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim touches only what is free, and takes the heap's own lock.
     unsafe {
@@ -61,12 +56,15 @@ pub fn give_back() {
     }
 }
 
-/// From now on, large tables go back to the system when they are freed. Call it before there are any.
-pub fn give_back_large_tables() {
+/// From now on, tables of this many bytes or more go back to the system when they are freed. Call it before there are any.
+#[cfg(feature = "serve")]
+pub(crate) fn give_back_large_tables(large: usize) {
+    #[cfg(not(target_env = "gnu"))]
+    let _ = large;
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt sets one number, malloc_trim touches only what is free, and no other thread runs yet.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE as libc::c_int);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::try_from(large).unwrap_or(libc::c_int::MAX));
         libc::malloc_trim(0);
     }
 }

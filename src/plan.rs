@@ -19,6 +19,7 @@ use crate::keepalive::odds::{Outlook, Path, Round};
 use crate::keepalive::{Guard, Keepalive, TimerWheel};
 use crate::markup::file;
 use crate::observe::stdout;
+use crate::seconds::InWords;
 
 mod budget;
 mod curve;
@@ -273,7 +274,7 @@ impl Plan {
         search::shortest(Wish { limit, ..free }, few).ok_or_else(|| {
             let because = format!(
                 "bursts of {} that take {} of the packets last too long, or the loss of {} is too high",
-                humantime::format_duration(question.burst),
+                InWords(question.burst),
                 told::percent(question.burst_loss),
                 told::percent(question.loss),
             );
@@ -287,7 +288,7 @@ impl Plan {
                 ),
                 _ => format!(
                     "no deadline up to {} drops as few living peers as {budget}: {because}",
-                    humantime::format_duration(Duration::from_secs(search::LONGEST)),
+                    InWords(Duration::from_secs(search::LONGEST)),
                 ),
             }
         })

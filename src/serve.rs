@@ -6,24 +6,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use log::Level;
-use rustix::time::{ClockId, clock_getres};
 use socket2::{Domain, Socket, Type};
 
 use crate::count::so_many;
-use crate::keepalive::{Guard, Keepalive, State, TimerWheel};
+use crate::keepalive::{Guard, Keepalive, State};
 use crate::observe::log::Levels;
 use crate::place::Place;
-use crate::reactor::{Ending, Limits, Listening, Reactor, WhenFull};
-use crate::seconds::Seconds;
+use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
+use crate::seconds::{InWords, Seconds};
 use crate::serve::listening::listen_everywhere;
 use crate::tcp_info::TcpInfo;
-use crate::{descriptors, malloc, sysctl};
+use crate::{malloc, sysctl};
 
 mod listening;
-
-/// Descriptors that are not for peers: the standard three, epoll, the signals' pipe, listeners, and
-/// some to spare.
-const RESERVE: usize = 32;
 
 /// No machine has the memory for more connections: what allows more sets no limit.
 const NO_LIMIT: usize = 1 << 24;
@@ -117,8 +112,8 @@ impl Default for Settings {
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
 pub fn run(settings: &Settings) -> Result<Ending, String> {
-    malloc::give_back_large_tables();
-    let (limit, within_reach) = connection_limit(settings.max_connections);
+    malloc::give_back_large_tables(SCRATCH);
+    let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
@@ -126,7 +121,7 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
-    announce(settings, &bound, within_reach);
+    announce(settings, &bound, reactor.within_reach());
     let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
@@ -151,24 +146,24 @@ fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
         info!(
             "a silent peer is gone {idle} after its last sign of life: {}, the first after {}, then every {}",
             so_many(keepalive.count(), "probe"),
-            humantime::format_duration(keepalive.idle()),
-            humantime::format_duration(keepalive.interval()),
+            InWords(keepalive.idle()),
+            InWords(keepalive.interval()),
         );
     }
     match (keepalive.guard(), keepalive.predict(State::InFlight)) {
         (Guard::Loop { rto_max }, Some(prediction)) => info!(
             "the same with data unacknowledged or its window shut: {prediction} (the kernel asks every {} at least, by \
              {})",
-            humantime::format_duration(keepalive.pace()),
+            InWords(keepalive.pace()),
             if rto_max.is_some() { "TCP_RTO_MAX_MS" } else { "a user timeout that slides" }
         ),
         (Guard::UserTimeout(timeout), Some(prediction)) => info!(
             "with data unacknowledged or its window shut it is gone {prediction} after that began (user timeout {})",
-            humantime::format_duration(timeout)
+            InWords(timeout)
         ),
         _ => {}
     }
-    let in_words = humantime::format_duration;
+    let in_words = InWords;
     if settings.service == ServiceName::Heartbeat {
         let Beats { after, timeout } = settings.heartbeat;
         info!(
@@ -222,38 +217,6 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Raises the descriptor limit. How many connections there may be, and how many of those it allows.
-fn connection_limit(wanted: Option<usize>) -> (usize, usize) {
-    let descriptors::Descriptors { allowed: descriptors, refused } = descriptors::raise();
-    if let Some((limit, error)) = refused {
-        warn!("the descriptor limit cannot be raised to {limit}, and stays at {descriptors}: {error}");
-    }
-    let allowed = descriptors - RESERVE.min(descriptors / 2);
-    match wanted {
-        None => (allowed.min(NO_LIMIT), allowed),
-        Some(wanted) => {
-            if wanted > allowed {
-                warn!(
-                    "--max-connections {wanted}: the limit of {descriptors} descriptors allows {allowed}; \
-                     `ulimit -n {}` before the start raises it",
-                    wanted.saturating_add(RESERVE)
-                );
-            }
-            (wanted, wanted.min(allowed))
-        }
-    }
-}
-
-/// The timer wheel of the running kernel. A coarse clock's resolution is its tick, 1/HZ
-/// (clock_getres(2)).
-pub fn timer_wheel() -> TimerWheel {
-    let tick = clock_getres(ClockId::MonotonicCoarse);
-    match Duration::try_from(tick) {
-        Ok(tick) if (1..=20).contains(&tick.as_millis()) => TimerWheel::with_tick(tick),
-        _ => TimerWheel::default(),
-    }
-}
-
 /// Whether this kernel says anything of a connection. A sandboxed one may answer and tell nothing.
 fn is_tcp_info_told() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| TcpInfo::is_told(&socket))
@@ -268,6 +231,5 @@ mod tests {
         let told = [1, 19_968, NO_LIMIT, usize::MAX].map(|limit| Limit(limit).to_string());
         let all = "as many connections as there is memory for";
         assert_eq!(told, ["1 connection at most", "19968 connections at most", all, all]);
-        assert_eq!(connection_limit(Some(3)), (3, 3));
     }
 }

@@ -16,7 +16,7 @@ const TCP_RTO_MAX_MS: libc::c_int = 44;
 ///
 /// # Errors
 /// What getsockopt(2) says.
-pub fn tcp_info(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn tcp_info(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     get(socket, libc::TCP_INFO, buffer)
 }
 
@@ -25,7 +25,7 @@ pub fn tcp_info(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 ///
 /// # Errors
 /// `ENOPROTOOPT` before Linux 6.15; else what setsockopt(2) says.
-pub fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
+pub(crate) fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
     set(socket, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, most.as_millis() as libc::c_int)
 }
 
@@ -35,7 +35,7 @@ pub fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
 /// # Errors
 /// What setsockopt(2) says.
 #[cfg(feature = "load")]
-pub fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
@@ -50,7 +50,7 @@ const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
 /// # Errors
 /// `ENOPROTOOPT` before Linux 6.3; else what setsockopt(2) says.
 #[cfg(feature = "load")]
-pub fn set_any_local_port(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn set_any_local_port(socket: &impl AsFd) -> io::Result<()> {
     let (low, high) = (1, u32::from(u16::MAX));
     set(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, (high << 16 | low) as libc::c_int)
 }
@@ -59,7 +59,7 @@ pub fn set_any_local_port(socket: &impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of [`set_rto_max`].
-pub fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
+pub(crate) fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
     let mut value = [0; 4];
     get(socket, TCP_RTO_MAX_MS, &mut value)?;
     Ok(Duration::from_millis(u32::from_ne_bytes(value).into()))

@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use socket2::SockRef;
-use stillthere::keepalive::{Keepalive, State, UserTimeout};
+use stillthere::keepalive::{Keepalive, State, TimerWheel, UserTimeout};
 use stillthere::lab::on_this_kernel;
-use stillthere::serve::timer_wheel;
 use stillthere::tcp_info::TcpInfo;
 
 use self::common::PATIENCE;
@@ -171,7 +170,7 @@ fn idle_after_an_answered_probe() {
 /// more than the count says. So nothing that we derive is like that, and we warn of what is.
 fn idle_with_a_long_interval() {
     let keepalive = Keepalive::new(Duration::from_secs(1), Duration::from_secs(3), 2).expect("the kernel takes it");
-    let keepalive = on_this_kernel(keepalive.on_wheel(timer_wheel()));
+    let keepalive = on_this_kernel(keepalive.on_wheel(TimerWheel::of_this_kernel()));
     let options = ["--idle", "1s", "--interval", "3s", "--count", "2"];
     let mut scene = Scene::of("idle with a long interval", keepalive, &options);
     let _client = scene.arrive(None);
@@ -293,7 +292,7 @@ fn window_shrunk(what: &'static str, user_timeout: UserTimeout) {
 /// `tcp_rtx_probe0_timed_out` gives such a peer up after twice TCP_RTO_MAX_MS, which is not to be before the deadline.
 fn shrunk_with_a_longer_deadline() {
     let keepalive = Keepalive::with_deadline(Duration::from_secs(10)).expect("a deadline");
-    let keepalive = on_this_kernel(keepalive.on_wheel(timer_wheel()));
+    let keepalive = on_this_kernel(keepalive.on_wheel(TimerWheel::of_this_kernel()));
     let mut scene = Scene::of("window shrunk, 10 s", keepalive, &["--deadline", "10s"]);
     let _client = shrink(&mut scene);
     let origin = Instant::now();

@@ -126,7 +126,7 @@ pub fn write(contestants: &[Contestant], measured: &Measured, rounds: usize, pee
              other; a figure is the median of the rounds. In brackets: its ratio to the C server of the same round, \
              median and (least–highest). The C server is `benches/limit/epoll_echo.c`, edge-triggered, with nothing \
              but what an echo needs; its variant puts a budget on closing. \
-             `stillthere` is the server alone (`--no-default-features`); the load generator is the whole program. Proxies hold two connections a peer, and \
+             `stillthere` is the server alone (`--no-default-features --features serve`); the load generator is the whole program. Proxies hold two connections a peer, and \
              so half as many peers. “Accepted a second” and “round trips a second” are bounded by the client, too: the CPU \
              figures are the server's alone. To cut all others in one instant, the server is stopped while their ends are \
              closed, and goes on with a ping already waiting. Where there is much to do all contestants run side by side, and \

@@ -15,14 +15,14 @@ use crate::cli::Usage;
 use crate::cli::nearest::nearest;
 
 /// Looks up a variable of the environment. Passed in, so that a test can have its own.
-pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+pub(super) type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// The options of a command, and under which names the environment has them.
 ///
 /// Each is `STILLTHERE_COMMAND_OPTION`, and so means one thing. An option of `serve` is `STILLTHERE_OPTION` as
 /// well; and what of those the other commands ask for in the same sense is taken from there: see [`SHARED`].
 #[derive(Clone, Copy)]
-pub struct Options {
+pub(super) struct Options {
     pub command: &'static str,
     pub own: &'static [Opt],
     /// Those of `serve`.
@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// An option, as it is read and as the help shows it.
-pub struct Opt {
+pub(super) struct Opt {
     pub group: &'static str,
     pub name: &'static str,
     /// What stands behind it in the help; empty for a switch.
@@ -67,7 +67,7 @@ struct Value {
 
 /// What was given.
 #[derive(Debug)]
-pub enum Arguments {
+pub(super) enum Arguments {
     Help,
     Version,
     Given(Given),
@@ -75,21 +75,21 @@ pub enum Arguments {
 
 /// The options that were given, each once, and the words that are not options.
 #[derive(Debug, Default)]
-pub struct Given {
+pub(super) struct Given {
     values: Vec<Value>,
     pub words: Vec<String>,
 }
 
 /// What the server is set to, and other commands ask for in the same sense: the deadline of `plan` and `lab` is
 /// that of `serve`. An option that only has the same name, such as the grace of `load`, is not among them.
-pub const SHARED: [&str; 7] =
+pub(super) const SHARED: [&str; 7] =
     ["deadline", "idle", "interval", "count", "user-timeout", "heartbeat", "heartbeat-timeout"];
 
 /// All our variables begin with it.
-pub const PREFIX: &str = "STILLTHERE_";
+pub(super) const PREFIX: &str = "STILLTHERE_";
 
 /// An option's name in the environment's spelling.
-pub fn shout(name: &str) -> String {
+pub(super) fn shout(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
 }
 
@@ -127,7 +127,7 @@ impl Options {
 
 impl Arguments {
     /// The command line is read first: what it says, the environment cannot change.
-    pub fn read(
+    pub(super) fn read(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &Environment<'_>,
         options: Options,
@@ -174,7 +174,7 @@ impl Arguments {
 
 impl Given {
     /// Where no words were given, those of a variable of the environment count.
-    pub fn words_from(
+    pub(super) fn words_from(
         &mut self,
         name: &'static str,
         options: Options,
@@ -205,7 +205,7 @@ impl Given {
         self.values.push(value);
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
@@ -215,25 +215,25 @@ impl Given {
 
     /// These options may stand for one another. Some may have been set for the whole machine, and others for
     /// one command: those are forgotten that count less than another one which was given.
-    pub fn command_line_first(&self, names: &[&str]) -> Self {
+    pub(super) fn command_line_first(&self, names: &[&str]) -> Self {
         let values = self.values.iter().filter(|value| names.contains(&value.name));
         let most = values.clone().map(|value| value.origin).max();
         Self { values: values.filter(|value| Some(value.origin) == most).cloned().collect(), words: Vec::new() }
     }
 
     /// The first of these options that is on the command line.
-    pub fn on_command_line<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+    pub(super) fn on_command_line<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
         let is_there = |name: &str| self.find(name).is_some_and(|value| value.origin == Origin::CommandLine);
         names.iter().copied().find(|name| is_there(name))
     }
 
     /// A complaint about an option, with its name and the value that it was given.
-    pub fn complaint(&self, name: &str, because: impl Display) -> Usage {
+    pub(super) fn complaint(&self, name: &str, because: impl Display) -> Usage {
         let place = self.find(name).map_or_else(|| format!("--{name}"), |value| value.place.clone());
         Usage(format!("{place}: {because}"))
     }
 
-    pub fn switch(&self, name: &str) -> Result<bool, Usage> {
+    pub(super) fn switch(&self, name: &str) -> Result<bool, Usage> {
         match self.text(name) {
             Some("yes" | "true" | "1" | "on") => Ok(true),
             None | Some("no" | "false" | "0" | "off" | "") => Ok(false),
@@ -243,28 +243,33 @@ impl Given {
 
     /// All that an option was given which may be given more than once, with the blanks round it.
     #[cfg(feature = "lab")]
-    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values.iter().filter(move |value| value.name == name).map(|value| value.text.as_str())
     }
 
     /// With the blanks round it: they may be meant.
     #[cfg(feature = "lab")]
-    pub fn verbatim(&self, name: &str) -> Option<&str> {
+    pub(super) fn verbatim(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| value.text.as_str())
     }
 
     /// Without the blanks round it.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| value.text.trim())
     }
 
     /// A file's name may begin and end with blanks.
     #[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.find(name).map(|value| (&value.text).into())
     }
 
-    pub fn number<T: FromStr + PartialOrd + Display>(&self, name: &str, least: T, most: T) -> Result<Option<T>, Usage> {
+    pub(super) fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        least: T,
+        most: T,
+    ) -> Result<Option<T>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse() {
             Ok(number) if number >= least && number <= most => Ok(Some(number)),
@@ -272,7 +277,7 @@ impl Given {
         }
     }
 
-    pub fn duration(&self, name: &str) -> Result<Option<Duration>, Usage> {
+    pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let duration = humantime::parse_duration(text);
         duration.map(Some).map_err(|_| self.complaint(name, "a duration such as 500ms, 5s, 2m or 1h is wanted"))

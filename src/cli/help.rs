@@ -6,7 +6,7 @@ use crate::cli::arguments::Opt;
 use crate::cli::serve_options;
 
 /// The commands, for the guess at what was meant.
-pub const COMMANDS: &[&str] = &[
+pub(super) const COMMANDS: &[&str] = &[
     "serve",
     #[cfg(feature = "load")]
     "load",
@@ -18,7 +18,7 @@ pub const COMMANDS: &[&str] = &[
 ];
 
 /// Which commands there are.
-pub fn overview() -> String {
+pub(super) fn overview() -> String {
     let mut text = "stillthere: a TCP server that always knows who is still there\n\n".to_string();
     let mut row = |command: &str, words: &str| {
         let _ = writeln!(text, "  stillthere {command:<33} {words}"); // a string takes all
@@ -38,7 +38,7 @@ pub fn overview() -> String {
 }
 
 /// The options of `serve`, in their groups. Fits a screen of 80 by 24.
-pub fn of_serve() -> String {
+pub(super) fn of_serve() -> String {
     let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]      by default 127.0.0.1:7007\n");
     list(&mut text, serve_options::OPTIONS);
     text += "Also -h, -V. Environment: STILLTHERE_GRACE=500ms STILLTHERE_LISTEN=\"[::]:7007\"";
@@ -47,7 +47,7 @@ pub fn of_serve() -> String {
 
 /// What the lab does, and its options.
 #[cfg(feature = "lab")]
-pub fn of_lab() -> String {
+pub(super) fn of_lab() -> String {
     let mut text = String::from(
         "stillthere lab run STATE/FAULT [options]      play a scene, and see the packets
 stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
@@ -62,7 +62,7 @@ stillthere lab list | lab compare DIRECTORY ... what there is; matrices compared
 
 /// What a plan is made of.
 #[cfg(feature = "plan")]
-pub fn of_plan() -> String {
+pub(super) fn of_plan() -> String {
     let mut text = String::from("stillthere plan [options]      what a deadline costs, and whom it drops falsely\n");
     list(&mut text, crate::cli::plan_options::OPTIONS);
     text += "Any subset will do; or STILLTHERE_PLAN_LOSS=2%. docs/plan.md has the formulas.";
@@ -71,7 +71,7 @@ pub fn of_plan() -> String {
 
 /// The options of `load`.
 #[cfg(feature = "load")]
-pub fn of_load() -> String {
+pub(super) fn of_load() -> String {
     let mut text = String::from("stillthere load ADDR:PORT [options]             a client for any TCP server\n");
     list(&mut text, crate::cli::load_options::OPTIONS);
     text += "Figures of --fail-if: pN, mean, max; connect-pN, lateness-pN and so on; errors,\n";

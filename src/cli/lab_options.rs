@@ -5,14 +5,14 @@ use std::time::Duration;
 use crate::cli::arguments::{Given, Opt};
 use crate::cli::nearest::nearest;
 use crate::cli::{Usage, serve_options};
-use crate::keepalive::{Keepalive, UserTimeout};
+use crate::keepalive::{Keepalive, TimerWheel, UserTimeout};
 use crate::lab::language::{Language, bytes};
 use crate::lab::network::Family;
 use crate::lab::preset::PRESETS;
 use crate::lab::program::{File, WORDS};
 use crate::lab::scene::{Fault, NoScene, Scene, State};
 use crate::lab::{Command, Line, Matrix, Run, Settings, Whose, on_this_kernel};
-use crate::serve::timer_wheel;
+use crate::seconds::InWords;
 use crate::speak::Speak;
 
 const SERVER: &str = "Server under test";
@@ -25,7 +25,7 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// A living peer is watched for as many deadlines.
 const KEPT_FOR: u32 = 4;
 
-pub const OPTIONS: &[Opt] = &[
+pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: SERVER, name: "preset", value: "NAME", help: "one of those below, several with commas, or all" },
     Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port} and more are filled in" },
     Opt {
@@ -66,7 +66,7 @@ const ONLY_RUN: [&str; 2] = ["pcap", "svg"];
 const ONLY_MATRIX: [&str; 5] = ["jobs", "at-once", "json", "html", "markdown"];
 
 /// Reads `run`, `matrix`, `compare` or `list`, whose options were `given`.
-pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
+pub(super) fn command(name: &str, given: &Given) -> Result<Command, Usage> {
     // In the environment they may stand for both commands.
     let misplaced = |options: &[&'static str], other: &str| match given.on_command_line(options) {
         Some(option) => Err(given.complaint(option, format!("it belongs to `stillthere lab {other}`"))),
@@ -129,7 +129,7 @@ pub fn command(name: &str, given: &Given) -> Result<Command, Usage> {
 }
 
 /// The processes that the lab starts for itself: `client` and `textbook`.
-pub fn own_process(words: &[String]) -> Option<Command> {
+pub(super) fn own_process(words: &[String]) -> Option<Command> {
     match words {
         [name, server, speak, keepalive, language] if name == "client" => Some(Command::Client {
             server: server.parse().ok()?,
@@ -276,7 +276,7 @@ fn in_braces(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The names that `--preset` takes.
-pub fn presets() -> Vec<&'static str> {
+pub(super) fn presets() -> Vec<&'static str> {
     ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name)).collect()
 }
 
@@ -292,12 +292,12 @@ fn settings(given: &Given) -> Result<Settings, Usage> {
         options.extend(text.map(|text| option(name, text)).into_iter().flatten());
     }
     if names.iter().all(|name| !chosen.has(name)) {
-        options.extend(option("deadline", &humantime::format_duration(DEFAULT_DEADLINE).to_string()));
+        options.extend(option("deadline", &InWords(DEFAULT_DEADLINE).to_string()));
     }
     options.extend(option("log", "debug,stillthere::reactor::connection=trace"));
     Ok(Settings {
         options,
-        wheel: timer_wheel(),
+        wheel: TimerWheel::of_this_kernel(),
         cap: given.duration("cap")?.unwrap_or(Duration::from_secs(60)),
         keep: given.duration("keep")?.unwrap_or(keepalive.deadline() * KEPT_FOR),
         keepalive,

@@ -14,7 +14,7 @@ const CONNECTIONS: &str = "Connections";
 const EXCHANGES: &str = "Exchanges";
 const REPORT: &str = "Report";
 
-pub const OPTIONS: &[Opt] = &[
+pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many are opened and held (default 1000)" },
     Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened in a second, at most (default 5000)" },
     Opt { group: CONNECTIONS, name: "patience", value: "DURATION", help: "to be connected and greeted (default 10s)" },
@@ -37,7 +37,7 @@ pub const OPTIONS: &[Opt] = &[
 ];
 
 /// Checks what was given, and fills in the defaults.
-pub fn settings(given: &Given) -> Result<Settings, Usage> {
+pub(super) fn settings(given: &Given) -> Result<Settings, Usage> {
     let pid = pid(given)?; // before the words: what stands among them may be the second of two
     let target = match given.words.as_slice() {
         [one] => serve_options::place(one)?,

@@ -10,10 +10,10 @@ const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
 /// No options: that the lab was started again by itself, and which program the benchmarks are to run.
 const OTHERS: [&str; 2] = ["LAB_INSIDE", "BINARY"];
 /// Stands for the words of `serve`.
-pub const LISTEN: &str = "listen";
+pub(super) const LISTEN: &str = "listen";
 
 /// A sentence for each variable that was given a value and is no option's.
-pub fn misspelt(options: Options, variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
+pub(super) fn misspelt(options: Options, variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
     let mut sentences = Vec::new();
     for (variable, value) in variables {
         let Some(rest) = variable.to_str().and_then(|variable| variable.strip_prefix(PREFIX)) else { continue };

@@ -1,7 +1,7 @@
 //! What may have been meant: the name that is nearest to one that is unknown.
 
 /// "; did you mean …?" if one of the names is near. `dashes` are what an option begins with.
-pub fn nearest<'a>(given: &str, dashes: &str, names: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn nearest<'a>(given: &str, dashes: &str, names: impl Iterator<Item = &'a str>) -> String {
     let likeness = |name: &str| strsim::jaro_winkler(given, name);
     match names.max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
         Some(name) if likeness(name) > 0.7 => format!("; did you mean {dashes}{name}?"),

@@ -5,16 +5,16 @@ use std::time::Duration;
 use crate::cli::arguments::{Given, Opt};
 use crate::cli::nearest::nearest;
 use crate::cli::{Usage, serve_options};
-use crate::keepalive::{Keepalive, UserTimeout};
+use crate::keepalive::{Keepalive, TimerWheel, UserTimeout};
 use crate::plan::{MIDDLEBOXES, Middlebox, Question, Wanted, few_wake_ups};
-use crate::serve::timer_wheel;
+use crate::seconds::InWords;
 
 const DEADLINE: &str = "Deadline of a silent peer";
 const KNOWN: &str = "What is known";
 const HEARTBEATS: &str = "Heartbeats, to compare";
 const ANSWER: &str = "Answer";
 
-pub const OPTIONS: &[Opt] = &[
+pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next" },
@@ -41,7 +41,7 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const SETTINGS: [&str; 4] = ["deadline", "idle", "interval", "count"];
 
 /// Checks what was given, and fills in what is not known.
-pub fn question(given: &Given) -> Result<Question, Usage> {
+pub(super) fn question(given: &Given) -> Result<Question, Usage> {
     if let Some(word) = given.words.first() {
         return Err(Usage(format!(
             "{word:?}: `stillthere plan` takes options only; `stillthere plan --help` lists them"
@@ -71,7 +71,7 @@ pub fn question(given: &Given) -> Result<Question, Usage> {
     Ok(Question {
         wanted: wanted(given, battery, round_trip, burst)?,
         behind: behind(given)?,
-        wheel: timer_wheel(),
+        wheel: TimerWheel::of_this_kernel(),
         peers: given.number("peers", 1, 1_000_000_000_000)?.unwrap_or(1),
         loss,
         round_trip,
@@ -112,7 +112,7 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
         Some(_) => UserTimeout::Fixed(given.duration("user-timeout")?.unwrap_or_default()),
     };
     let split = few_wake_ups(keepalive.deadline(), round_trip, burst)
-        .and_then(|split| split.on_wheel(timer_wheel()).with_user_timeout(guard));
+        .and_then(|split| split.on_wheel(TimerWheel::of_this_kernel()).with_user_timeout(guard));
     let usual = split.map_err(|unfit| given.complaint(unfit.setting, unfit.because))?;
     Ok(Wanted::Deadline { usual, given: deadline_given })
 }
@@ -126,7 +126,7 @@ fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
             let nearest = nearest(&name.to_ascii_lowercase(), "", MIDDLEBOXES.iter().map(|one| one.key));
             let all: Vec<String> = MIDDLEBOXES
                 .iter()
-                .map(|one| format!("  {:<18}{:<32}{}", one.key, one.name, humantime::format_duration(one.limit)))
+                .map(|one| format!("  {:<18}{:<32}{}", one.key, one.name, InWords(one.limit)))
                 .collect();
             let because = format!(
                 "{name:?} is not listed{nearest}\nThere are, with what they forget after by default (for any other: \

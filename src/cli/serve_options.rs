@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt};
-use crate::keepalive::{Keepalive, Unfit, UserTimeout};
+use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
-use crate::serve::{Beats, ServiceName, Settings, timer_wheel};
+use crate::serve::{Beats, ServiceName, Settings};
 
 const LISTENING: &str = "Listening, and running";
 const DEADLINE: &str = "Deadline of a silent peer";
 const HEARTBEATS: &str = "Heartbeats, and limits";
 
-pub const OPTIONS: &[Opt] = &[
+pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
     Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default 4096)" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "by default what the descriptor limit allows" },
@@ -70,7 +70,7 @@ pub const OPTIONS: &[Opt] = &[
 const MOST_PEERS: usize = 1_000_000_000;
 
 /// Checks what was given, and fills in the defaults.
-pub fn settings(given: &Given) -> Result<Settings, Usage> {
+pub(super) fn settings(given: &Given) -> Result<Settings, Usage> {
     let default = Settings::default();
     let service = match given.text("service") {
         None => default.service,
@@ -167,12 +167,12 @@ fn places(words: &[String], default: Vec<Place>) -> Result<Vec<Place>, Usage> {
 }
 
 /// Reads an address and a port, or a name and a port.
-pub fn place(word: &str) -> Result<Place, Usage> {
+pub(super) fn place(word: &str) -> Result<Place, Usage> {
     Place::read(word).map_err(Usage)
 }
 
 /// Reads the four settings and the user timeout; what was not given is as in `default`.
-pub fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, Usage> {
+pub(super) fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, Usage> {
     let names = ["deadline", "idle", "interval", "count"];
     let chosen = given.command_line_first(&names);
     match names[1..].iter().find(|name| chosen.has(name)) {
@@ -207,5 +207,5 @@ pub fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, Usage> 
             }
         },
     };
-    keepalive.on_wheel(timer_wheel()).with_user_timeout(user_timeout).map_err(refused)
+    keepalive.on_wheel(TimerWheel::of_this_kernel()).with_user_timeout(user_timeout).map_err(refused)
 }

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use self::path::STATES;
-pub use self::path::{Matrix, Path, Way};
+pub(crate) use self::path::{Matrix, Path, Way};
 use crate::keepalive::prediction::first_probe;
 use crate::keepalive::{Guard, Keepalive};
 

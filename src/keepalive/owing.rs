@@ -45,7 +45,7 @@ use crate::tcp_info::TcpInfo;
 /// How long after a write a peer is first looked at. By then a peer that hears us has acknowledged, on nearly every
 /// path, and is forgotten: so the loop is quiet half a second after the last exchange. And if the peer has not, the
 /// kernel has tried no more than twice yet.
-pub const FIRST_LOOK: Duration = Duration::from_millis(500);
+pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long the answer to a try may take. Two tries are more than a round trip apart anyway.
 pub(super) const ANSWER: Duration = Duration::from_millis(500);
 /// Two figures for the same moment, in ticks of up to 10 ms, differ by less than this many milliseconds.

@@ -50,7 +50,9 @@ pub enum State {
 /// machine takes to run a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prediction {
+    /// The earliest.
     pub from: Duration,
+    /// The latest.
     pub to: Duration,
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_getres};
+
 /// The kernel's timer wheel (`kernel/time/timer.c`): the further away a timer, the coarser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerWheel {
@@ -12,6 +14,15 @@ impl TimerWheel {
     /// A wheel that turns once a `tick`: 4 ms where the kernel was built with `HZ=250`.
     pub const fn with_tick(tick: Duration) -> Self {
         Self { tick }
+    }
+
+    /// The wheel of the running kernel. A coarse clock's resolution is its tick, 1/HZ (clock_getres(2)).
+    pub fn of_this_kernel() -> Self {
+        let tick = clock_getres(ClockId::MonotonicCoarse);
+        match Duration::try_from(tick) {
+            Ok(tick) if (1..=20).contains(&tick.as_millis()) => Self::with_tick(tick),
+            _ => Self::default(),
+        }
     }
 
     /// How late a timer may fire that was set `ahead`. The wheel has levels of 64 buckets, each

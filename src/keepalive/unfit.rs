@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::keepalive::prediction::{MARGIN, first_probe};
 use crate::keepalive::{Guard, Keepalive};
-use crate::seconds::Seconds;
+use crate::seconds::{InWords, Seconds};
 
 /// The longest idle time and interval that Linux takes, in seconds (`MAX_TCP_KEEPIDLE`).
 pub(super) const MOST_SECONDS: u64 = 32767;
@@ -48,11 +48,11 @@ impl Keepalive {
             let because = format!(
                 "longer than idle ({}): a peer that has answered a probe is next asked an interval later, and so may \
                  be kept for {} s and not {}; an interval of no more than idle keeps the deadline",
-                humantime::format_duration(self.idle),
+                InWords(self.idle),
                 Seconds(self.interval * (self.count + 1)),
                 Seconds(self.deadline())
             );
-            warnings.push(unfit("interval", humantime::format_duration(self.interval).to_string(), because));
+            warnings.push(unfit("interval", InWords(self.interval).to_string(), because));
         }
         match self.guard {
             Guard::Nobody => {
@@ -87,7 +87,7 @@ impl Keepalive {
 
     fn warning_of(&self, timeout: Duration) -> Option<Unfit> {
         let probes = first_probe(|k| self.late_tick(k) >= timeout);
-        let right = format!("{} would do, or \"auto\"", humantime::format_duration(self.longest_user_timeout()));
+        let right = format!("{} would do, or \"auto\"", InWords(self.longest_user_timeout()));
         let because = if probes < self.count {
             let fatal = if probes == 1 {
                 "one lost packet ends a living peer".to_string()
@@ -105,7 +105,7 @@ impl Keepalive {
         } else {
             return None;
         };
-        Some(unfit("user-timeout", humantime::format_duration(timeout).to_string(), because))
+        Some(unfit("user-timeout", InWords(timeout).to_string(), because))
     }
 }
 
@@ -113,8 +113,8 @@ pub(super) fn whole_seconds(setting: &'static str, value: Duration) -> Result<()
     if value.subsec_nanos() == 0 && (1..=MOST_SECONDS).contains(&value.as_secs()) {
         return Ok(());
     }
-    let given = humantime::format_duration(value).to_string();
-    let most = humantime::format_duration(Duration::from_secs(MOST_SECONDS));
+    let given = InWords(value).to_string();
+    let most = InWords(Duration::from_secs(MOST_SECONDS));
     Err(unfit(setting, given, format!("the kernel takes whole seconds, 1s to {MOST_SECONDS}s ({most})")))
 }
 

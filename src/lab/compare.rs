@@ -13,7 +13,7 @@ use crate::lab::report::columns::{self, Column, Run};
 ///
 /// # Errors
 /// A sentence: the file, and what is wrong with it.
-pub fn print(directories: &[PathBuf]) -> Result<(), String> {
+pub(super) fn print(directories: &[PathBuf]) -> Result<(), String> {
     let columns = directories.iter().map(|directory| column(directory)).collect::<Result<Vec<_>, _>>()?;
     let said = columns::write(&columns);
     io::stdout().write_all(said.as_bytes()).map_err(|error| format!("cannot write the comparison: {error}"))

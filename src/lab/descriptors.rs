@@ -19,7 +19,7 @@ use crate::lab::namespaces::Namespace;
 
 /// A descriptor of a process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Descriptor {
+pub(super) struct Descriptor {
     pid: u32,
     /// The directory that it was found in: the process's, or that of a thread with descriptors of its own.
     directory: String,
@@ -28,7 +28,7 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// Whether it still leads to this socket: one system call.
-    pub fn leads_to(&self, inode: u64) -> bool {
+    pub(super) fn leads_to(&self, inode: u64) -> bool {
         socket(&format!("{}/{}", self.directory, self.number)) == Some(inode)
     }
 }
@@ -43,20 +43,20 @@ impl fmt::Display for Descriptor {
 
 /// The processes that may have a socket of a network namespace.
 #[derive(Debug)]
-pub struct Processes {
+pub(super) struct Processes {
     network: u64,
 }
 
 impl Processes {
     /// # Errors
     /// The namespace is not there.
-    pub fn of(namespace: &Namespace) -> io::Result<Self> {
+    pub(super) fn of(namespace: &Namespace) -> io::Result<Self> {
         Ok(Self { network: fs::metadata(namespace.path())?.ino() })
     }
 
     /// Those of the network that this process is in itself.
     #[cfg(test)]
-    pub fn here() -> Self {
+    pub(super) fn here() -> Self {
         Self { network: fs::metadata("/proc/self/ns/net").unwrap().ino() }
     }
 
@@ -64,7 +64,7 @@ impl Processes {
     /// first. A thread may have descriptors of its own, and a child may have left the namespace with
     /// one: where something is missing yet, those are asked too. Nobody else is: a busy machine has
     /// millions of descriptors that are none of the lab's business.
-    pub fn find(&self, inodes: &BTreeSet<u64>) -> BTreeMap<u64, Descriptor> {
+    pub(super) fn find(&self, inodes: &BTreeSet<u64>) -> BTreeMap<u64, Descriptor> {
         let mut found = BTreeMap::new();
         let (inside, outside): (Vec<_>, Vec<_>) = processes().partition(|pid| self.is_inside(*pid));
         let threads = inside.iter().flat_map(|pid| threads_of(*pid));
@@ -81,12 +81,12 @@ impl Processes {
     }
 
     /// All that are in the namespace now, whatever process group or parent they have.
-    pub fn members(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn members(&self) -> impl Iterator<Item = u32> + '_ {
         processes().filter(|pid| self.is_inside(*pid))
     }
 
     /// All sockets of the namespace's processes.
-    pub fn sockets(&self) -> BTreeMap<u64, Descriptor> {
+    pub(super) fn sockets(&self) -> BTreeMap<u64, Descriptor> {
         self.members().flat_map(|pid| sockets_in(pid, &directory_of(pid))).collect()
     }
 
@@ -104,7 +104,7 @@ impl Processes {
 ///
 /// # Errors
 /// The kernel does not let us have it.
-pub fn is_connection_of(descriptor: &Descriptor, port: u16) -> io::Result<bool> {
+pub(super) fn is_connection_of(descriptor: &Descriptor, port: u16) -> io::Result<bool> {
     let Some(pid) = Pid::from_raw(descriptor.pid.try_into().unwrap_or_default()) else { return Ok(false) };
     let ours = pidfd_open(pid, PidfdFlags::empty())
         .and_then(|process| pidfd_getfd(process, descriptor.number, PidfdGetfdFlags::empty()));
@@ -135,7 +135,7 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 /// The entries of a directory that are numbers.
-pub fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
+pub(super) fn numbers(directory: &str) -> impl Iterator<Item = u32> + use<> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }

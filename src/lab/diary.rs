@@ -19,7 +19,7 @@ const HELD_BACK: Duration = Duration::from_millis(60);
 /// A log line and the glance at the table that tell of the same departure are so near.
 const SAME: Duration = Duration::from_millis(250);
 
-pub struct Diary<'a> {
+pub(super) struct Diary<'a> {
     capture: Capture,
     decoder: Option<Decoder>,
     server: SocketAddr,
@@ -44,7 +44,7 @@ impl<'a> Diary<'a> {
     ///
     /// # Errors
     /// A sentence: why it cannot.
-    pub fn open(
+    pub(super) fn open(
         network: &Network,
         server: SocketAddr,
         probes: u32,
@@ -77,7 +77,7 @@ impl<'a> Diary<'a> {
         self.pending.push(Entry { at, who, what });
     }
 
-    pub fn note(&mut self, words: &str) {
+    pub(super) fn note(&mut self, words: &str) {
         self.enter(SystemTime::now(), Who::Lab, What::Note(words.to_string()));
     }
 
@@ -85,7 +85,7 @@ impl<'a> Diary<'a> {
     ///
     /// # Errors
     /// The capture broke.
-    pub fn reached(&mut self, at: SystemTime, state: State, port: Option<u16>) -> Result<(), String> {
+    pub(super) fn reached(&mut self, at: SystemTime, state: State, port: Option<u16>) -> Result<(), String> {
         self.client.set_port(port.unwrap_or_default());
         self.keep()?;
         if state.has_shut_window() {
@@ -95,18 +95,18 @@ impl<'a> Diary<'a> {
         Ok(())
     }
 
-    pub fn fault(&mut self, at: SystemTime, words: String) {
+    pub(super) fn fault(&mut self, at: SystemTime, words: String) {
         self.fault = Some(at);
         self.enter(at, Who::Lab, What::Fault(words));
     }
 
     /// What will be unacknowledged is being sent.
-    pub fn sent(&mut self) {
+    pub(super) fn sent(&mut self) {
         self.sent = Some(SystemTime::now());
     }
 
     /// The server's own transmit queue takes packets again.
-    pub fn queue_moves(&mut self) {
+    pub(super) fn queue_moves(&mut self) {
         self.queue_moved = Some(SystemTime::now());
         self.note("the server's transmit queue takes packets again");
     }
@@ -115,7 +115,7 @@ impl<'a> Diary<'a> {
     ///
     /// # Errors
     /// The capture broke.
-    pub fn keep(&mut self) -> Result<(), String> {
+    pub(super) fn keep(&mut self) -> Result<(), String> {
         let (server, probes, client) = (self.server, self.probes, self.client);
         let decoder = self.decoder.get_or_insert_with(|| {
             let decoder = Decoder::new(server, Some(probes));
@@ -130,7 +130,7 @@ impl<'a> Diary<'a> {
     ///
     /// # Errors
     /// The capture broke.
-    pub fn look(&mut self, server: &Server) -> Result<(), String> {
+    pub(super) fn look(&mut self, server: &Server) -> Result<(), String> {
         self.keep()?;
         for (at, line) in server.news(&mut self.lines_seen) {
             self.read_log(at, &line);
@@ -176,7 +176,7 @@ impl<'a> Diary<'a> {
 
     /// The table and the descriptors say that the peer is gone, and no log of the server does. What the
     /// kernel still has to finish with the socket is an orphan.
-    pub fn gone(&mut self, at: SystemTime, orphans: &[&str]) {
+    pub(super) fn gone(&mut self, at: SystemTime, orphans: &[&str]) {
         if !self.reads_log {
             let words = match orphans.first() {
                 None => "its socket and its descriptor are gone".to_string(),
@@ -188,7 +188,7 @@ impl<'a> Diary<'a> {
 
     /// When the peer departed, the errno, and who said so. The log is nearer to the event than a
     /// glance at the table; where there is none, or it tells of another moment, the table counts.
-    pub fn departure(&self, measured: Duration) -> (Duration, String, String) {
+    pub(super) fn departure(&self, measured: Duration) -> (Duration, String, String) {
         let Some((logged, reason)) = &self.departed else {
             return (measured, String::new(), "the socket table and the descriptors".to_string());
         };
@@ -199,7 +199,7 @@ impl<'a> Diary<'a> {
 
     /// Whether the server sent a FIN, and the client none before it, nor a RST: the program closed. A kernel
     /// whose probes are not answered sends a RST, or nothing.
-    pub fn closed_by_itself(&self) -> bool {
+    pub(super) fn closed_by_itself(&self) -> bool {
         let mut ends = self.entries.iter().chain(&self.pending).filter_map(|entry| match &entry.what {
             What::Packet { frame, .. } => {
                 flags(frame).filter(|flags| flags & (FIN | RST) != 0).map(|flags| (entry, flags))
@@ -211,7 +211,7 @@ impl<'a> Diary<'a> {
     }
 
     /// The last packet of the client said that its window is shut.
-    pub fn is_window_shut(&self) -> bool {
+    pub(super) fn is_window_shut(&self) -> bool {
         self.shut_since().is_some()
     }
 
@@ -231,7 +231,7 @@ impl<'a> Diary<'a> {
     }
 
     /// The moments from which intervals are counted.
-    pub fn moments(&self) -> Moments {
+    pub(super) fn moments(&self) -> Moments {
         let Some(fault) = self.fault else { return Moments::default() };
         let before = |at: SystemTime| fault.duration_since(at).unwrap_or_default();
         let after = |at: Option<SystemTime>| at.and_then(|at| at.duration_since(fault).ok()).unwrap_or_default();
@@ -275,7 +275,7 @@ impl<'a> Diary<'a> {
     }
 
     /// The timeline, complete. Where no fault came, it counts from `end`.
-    pub fn close(mut self, end: SystemTime) -> Timeline {
+    pub(super) fn close(mut self, end: SystemTime) -> Timeline {
         let origin = *self.fault.get_or_insert(end);
         self.tell(SystemTime::now() + HELD_BACK);
         self.entries.sort_by_key(|entry| entry.at);

@@ -17,13 +17,13 @@ use crate::lab::scene::Fault;
 const CROSSING: Duration = Duration::from_millis(50);
 
 /// What was done, in words, and when.
-pub struct Struck {
+pub(super) struct Struck {
     pub at: SystemTime,
     pub words: String,
 }
 
 /// Why a fault cannot be done on this machine; `None` where it can.
-pub fn is_missing(fault: Fault, family: Family) -> Option<String> {
+pub(super) fn is_missing(fault: Fault, family: Family) -> Option<String> {
     if fault == Fault::QueueFull && installed("tc").is_none() {
         return Some("filling a transmit queue wants `tc`, which is not installed; `apt install iproute2`".to_string());
     }
@@ -40,7 +40,7 @@ pub fn is_missing(fault: Fault, family: Family) -> Option<String> {
 ///
 /// # Errors
 /// A sentence: what could not be done, and why.
-pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Result<Struck, String> {
+pub(super) fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Result<Struck, String> {
     let (client, server) = (network.client_address, network.server_address);
     let route = |kind: &str, to| format!("route add {kind} {to}");
     let middle = |lines: &[String]| ip(Some(&network.middle), lines);
@@ -114,7 +114,7 @@ pub fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Re
 ///
 /// # Errors
 /// A sentence: what `tc` said.
-pub fn unstick(network: &Network) -> Result<(), String> {
+pub(super) fn unstick(network: &Network) -> Result<(), String> {
     queue(network, "delete", "")
 }
 

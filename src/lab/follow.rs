@@ -18,7 +18,7 @@ const MISSED: u32 = 2;
 
 /// What a server holds of its peers at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Holding {
+pub(super) struct Holding {
     /// Sockets of peers that stand in the table, accepted or waiting to be.
     pub sockets: Vec<Row>,
     /// Sockets that the kernel has given up, and a process has open still.
@@ -30,7 +30,7 @@ pub struct Holding {
 }
 
 impl Holding {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.seems_empty() && self.doubtful == 0
     }
 
@@ -39,7 +39,7 @@ impl Holding {
     }
 
     /// How many peers.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.sockets.len() + self.descriptors.len() + self.doubtful
     }
 }
@@ -57,7 +57,7 @@ struct Followed {
 
 /// The client's sockets at the server.
 #[derive(Debug)]
-pub struct Following {
+pub(super) struct Following {
     client: IpAddr,
     port: u16,
     table: SocketTable,
@@ -74,7 +74,7 @@ impl Following {
     ///
     /// # Errors
     /// A sentence: why the table cannot be read.
-    pub fn begin(server: &Namespace, client: IpAddr, port: u16) -> Result<Self, String> {
+    pub(super) fn begin(server: &Namespace, client: IpAddr, port: u16) -> Result<Self, String> {
         let table = SocketTable::of(server).map_err(|error| format!("cannot read the socket table: {error}"))?;
         let processes =
             Processes::of(server).map_err(|error| format!("cannot find the server's processes: {error}"))?;
@@ -90,7 +90,7 @@ impl Following {
     ///
     /// # Errors
     /// A sentence: what cannot be read.
-    pub fn look(&mut self) -> Result<Holding, String> {
+    pub(super) fn look(&mut self) -> Result<Holding, String> {
         let at = Instant::now();
         let rows = self.table.rows().map_err(|error| format!("cannot read the socket table: {error}"))?;
         let ours = rows.iter().filter(|row| row.port == self.port);
@@ -105,7 +105,7 @@ impl Following {
     }
 
     /// Since when nothing has been held without a break.
-    pub fn empty_since(&self) -> Option<Instant> {
+    pub(super) fn empty_since(&self) -> Option<Instant> {
         self.empty_since
     }
 
@@ -113,7 +113,7 @@ impl Following {
     ///
     /// # Errors
     /// A sentence: the table cannot be read.
-    pub fn orphans(&mut self) -> Result<Vec<&'static str>, String> {
+    pub(super) fn orphans(&mut self) -> Result<Vec<&'static str>, String> {
         let rows = self.table.rows().map_err(|error| format!("cannot read the socket table: {error}"))?;
         let ours = rows.iter().filter(|row| (row.port, row.peer) == (self.port, self.client));
         Ok(ours.filter(|row| !row.is_held() && row.state != tcp::TIME_WAIT).map(|row| tcp::name(row.state)).collect())
@@ -121,7 +121,7 @@ impl Following {
 
     /// Where the peers are that are held, in words: the state of the first one's socket, and who has it
     /// open.
-    pub fn whereabouts(&self, holding: &Holding) -> String {
+    pub(super) fn whereabouts(&self, holding: &Holding) -> String {
         let more = match holding.count() {
             0 | 1 => String::new(),
             count => format!("; and {} more", count - 1),

@@ -11,12 +11,12 @@ use etherparse::{
 use crate::lab::decode::Decoder;
 use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
 
-pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-pub const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
+pub(super) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// What a segment carries besides its addresses.
 #[derive(Clone, Debug, Default)]
-pub struct Tcp {
+pub(super) struct Tcp {
     pub seq: u32,
     pub ack: Option<u32>,
     pub syn: bool,
@@ -28,23 +28,23 @@ pub struct Tcp {
     pub scale: Option<u8>,
 }
 
-pub fn server4() -> SocketAddr {
+pub(super) fn server4() -> SocketAddr {
     "10.0.2.2:7000".parse().unwrap()
 }
 
-pub fn client4() -> SocketAddr {
+pub(super) fn client4() -> SocketAddr {
     "10.0.1.2:40000".parse().unwrap()
 }
 
-pub fn server6() -> SocketAddr {
+pub(super) fn server6() -> SocketAddr {
     "[fd00:2::2]:7000".parse().unwrap()
 }
 
-pub fn client6() -> SocketAddr {
+pub(super) fn client6() -> SocketAddr {
     "[fd00:1::2]:40000".parse().unwrap()
 }
 
-pub fn ip(source: IpAddr, destination: IpAddr, number: IpNumber, length: usize) -> IpHeaders {
+pub(super) fn ip(source: IpAddr, destination: IpAddr, number: IpNumber, length: usize) -> IpHeaders {
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let mut header = Ipv4Header::new(length as u16, 64, number, source.octets(), destination.octets()).unwrap();
@@ -66,7 +66,7 @@ pub fn ip(source: IpAddr, destination: IpAddr, number: IpNumber, length: usize) 
     }
 }
 
-pub fn tcp_frame(source: SocketAddr, destination: SocketAddr, tcp: &Tcp) -> Vec<u8> {
+pub(super) fn tcp_frame(source: SocketAddr, destination: SocketAddr, tcp: &Tcp) -> Vec<u8> {
     let mut header = TcpHeader::new(source.port(), destination.port(), tcp.seq, tcp.window);
     (header.syn, header.fin, header.rst) = (tcp.syn, tcp.fin, tcp.rst);
     if let Some(ack) = tcp.ack {
@@ -85,7 +85,7 @@ pub fn tcp_frame(source: SocketAddr, destination: SocketAddr, tcp: &Tcp) -> Vec<
 }
 
 /// An ICMP message, about the head of another frame.
-pub fn icmp_frame(router: IpAddr, server: IpAddr, kind: u8, code: u8, about: &[u8]) -> Vec<u8> {
+pub(super) fn icmp_frame(router: IpAddr, server: IpAddr, kind: u8, code: u8, about: &[u8]) -> Vec<u8> {
     let about = &about[14..];
     let builder = PacketBuilder::ethernet2(CLIENT_MAC, SERVER_MAC);
     let mut frame;
@@ -101,7 +101,7 @@ pub fn icmp_frame(router: IpAddr, server: IpAddr, kind: u8, code: u8, about: &[u
     frame
 }
 
-pub fn arp_frame(operation: ArpOperation, sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
+pub(super) fn arp_frame(operation: ArpOperation, sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
     let arp =
         ArpPacket::new(ArpHardwareId::ETHERNET, EtherType::IPV4, operation, &SERVER_MAC, &sender, &CLIENT_MAC, &target)
             .unwrap();
@@ -112,7 +112,7 @@ pub fn arp_frame(operation: ArpOperation, sender: [u8; 4], target: [u8; 4]) -> V
 }
 
 /// Two ends that talk, and the decoder that listens to them.
-pub struct Talk {
+pub(super) struct Talk {
     pub decoder: Decoder,
     pub client: SocketAddr,
     pub server: SocketAddr,
@@ -121,18 +121,18 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub fn new(client: SocketAddr, server: SocketAddr) -> Self {
+    pub(super) fn new(client: SocketAddr, server: SocketAddr) -> Self {
         let decoder = Decoder::new(server, Some(3)).of_client(client);
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
         Self { decoder, client, server, now, entries: Vec::new() }
     }
 
-    pub fn after(&mut self, milliseconds: u64) -> &mut Self {
+    pub(super) fn after(&mut self, milliseconds: u64) -> &mut Self {
         self.now += Duration::from_millis(milliseconds);
         self
     }
 
-    pub fn frame(&mut self, frame: &[u8]) -> Option<String> {
+    pub(super) fn frame(&mut self, frame: &[u8]) -> Option<String> {
         let entry = self.decoder.read(self.now, frame)?;
         self.entries.push(entry.clone());
         match entry.what {
@@ -141,31 +141,31 @@ impl Talk {
         }
     }
 
-    pub fn client(&mut self, tcp: Tcp) -> String {
+    pub(super) fn client(&mut self, tcp: Tcp) -> String {
         let frame = tcp_frame(self.client, self.server, &tcp);
         self.frame(&frame).unwrap()
     }
 
-    pub fn server(&mut self, tcp: Tcp) -> String {
+    pub(super) fn server(&mut self, tcp: Tcp) -> String {
         let frame = tcp_frame(self.server, self.client, &tcp);
         self.frame(&frame).unwrap()
     }
 
     /// Client at 1001, server at 5001 (close to the wrap if `wrap`), both with scale 7.
-    pub fn shake_hands(&mut self, c: u32, s: u32) -> [String; 3] {
+    pub(super) fn shake_hands(&mut self, c: u32, s: u32) -> [String; 3] {
         let syn = Tcp { seq: c, syn: true, window: 64240, scale: Some(7), ..Tcp::default() };
         let syn_ack = Tcp { seq: s, ack: Some(c.wrapping_add(1)), ..syn.clone() };
         let ack = Tcp { seq: c.wrapping_add(1), ack: Some(s.wrapping_add(1)), window: 502, ..Tcp::default() };
         [self.client(syn), self.server(syn_ack), self.client(ack)]
     }
 
-    pub fn say(&mut self, who: Who, what: What) {
+    pub(super) fn say(&mut self, who: Who, what: What) {
         self.entries.push(Entry { at: self.now, who, what });
     }
 }
 
 /// An idle peer behind a cut cable: idle 2, interval 1, count 3.
-pub fn cut_cable() -> Timeline {
+pub(super) fn cut_cable() -> Timeline {
     let mut talk = Talk::new(client4(), server4());
     talk.shake_hands(1000, 5000);
     talk.after(3).client(Tcp { seq: 1001, ack: Some(5001), window: 502, bytes: 4, ..Tcp::default() });
@@ -185,7 +185,7 @@ pub fn cut_cable() -> Timeline {
 }
 
 /// How [`cut_cable`] ended.
-pub fn verdict() -> Verdict {
+pub(super) fn verdict() -> Verdict {
     Verdict {
         scene: "idle/black-hole".to_string(),
         predicted: Some((Duration::from_secs(4), Duration::from_millis(4300))),

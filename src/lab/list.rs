@@ -2,17 +2,16 @@
 
 use std::fmt::Write;
 
-use crate::keepalive::Keepalive;
+use crate::keepalive::{Keepalive, TimerWheel};
 use crate::lab::expectation::{Expectation, expect};
 use crate::lab::preset::PRESETS;
 use crate::lab::scene::{Fault, Scene, State};
 use crate::observe::stdout;
-use crate::serve::timer_wheel;
 use crate::speak::Speak;
 
 /// # Errors
 /// Standard output cannot be written.
-pub fn print() -> Result<(), String> {
+pub(super) fn print() -> Result<(), String> {
     stdout::tell(&text())
 }
 
@@ -27,7 +26,9 @@ fn text() -> String {
     }
     text += "\nWhat cannot be:\n";
     for scene in Scene::all() {
-        if let Expectation::CannotBe(why) = expect(scene, &Keepalive::default(), timer_wheel(), Speak::Echo) {
+        if let Expectation::CannotBe(why) =
+            expect(scene, &Keepalive::default(), TimerWheel::of_this_kernel(), Speak::Echo)
+        {
             let _ = writeln!(text, "  {scene}: {why}");
         }
     }

@@ -21,6 +21,7 @@ use crate::lab::timeline::Verdict;
 use crate::lab::{Matrix, Promise, Settings};
 use crate::markup::file::{self, ReportFile};
 use crate::observe::stdout;
+use crate::seconds::InWords;
 
 /// What became of one scene with one server.
 struct Done {
@@ -34,7 +35,7 @@ struct Done {
 ///
 /// # Errors
 /// A sentence: no server could be tested, it was interrupted, or a file cannot be written.
-pub fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
+pub(super) fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
     let reports = file::prepare([matrix.json.as_ref(), matrix.html.as_ref(), matrix.markdown.as_ref()])?;
     let mut programs = Vec::new();
     for whose in &matrix.whose {
@@ -187,9 +188,9 @@ fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
         version: program.version.clone(),
         settings: format!(
             "deadline {}: idle {}, interval {}, count {}",
-            humantime::format_duration(keepalive.deadline()),
-            humantime::format_duration(keepalive.idle()),
-            humantime::format_duration(keepalive.interval()),
+            InWords(keepalive.deadline()),
+            InWords(keepalive.idle()),
+            InWords(keepalive.interval()),
             keepalive.count()
         ),
         told: program.told(keepalive),

@@ -9,16 +9,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::lab::namespaces::Namespace;
 
 /// States of a socket, as the kernel numbers them.
-pub mod tcp {
-    pub const ESTABLISHED: u8 = 1;
-    pub const SYN_RECEIVED: u8 = 3;
-    pub const TIME_WAIT: u8 = 6;
-    pub const CLOSE: u8 = 7;
-    pub const CLOSE_WAIT: u8 = 8;
-    pub const LISTEN: u8 = 10;
+pub(super) mod tcp {
+    pub(crate) const ESTABLISHED: u8 = 1;
+    pub(crate) const SYN_RECEIVED: u8 = 3;
+    pub(crate) const TIME_WAIT: u8 = 6;
+    pub(crate) const CLOSE: u8 = 7;
+    pub(crate) const CLOSE_WAIT: u8 = 8;
+    pub(crate) const LISTEN: u8 = 10;
 
     /// In the words of RFC 9293.
-    pub fn name(state: u8) -> &'static str {
+    pub(crate) fn name(state: u8) -> &'static str {
         const NAMES: [&str; 13] = [
             "unknown",
             "ESTABLISHED",
@@ -39,14 +39,14 @@ pub mod tcp {
 }
 
 /// The timer that runs for a socket, as the table numbers them.
-pub mod timer {
-    pub const RETRANSMISSION: u8 = 1;
-    pub const WINDOW_PROBE: u8 = 4;
+pub(super) mod timer {
+    pub(crate) const RETRANSMISSION: u8 = 1;
+    pub(crate) const WINDOW_PROBE: u8 = 4;
 }
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub(super) struct Row {
     pub port: u16,
     pub peer: IpAddr,
     pub peer_port: u16,
@@ -63,19 +63,19 @@ pub struct Row {
 impl Row {
     /// A server program still answers for it, or will when it accepts. An orphan, which the program
     /// has closed and the kernel still wants to finish, is let go.
-    pub fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         self.inode != 0 || matches!(self.state, tcp::ESTABLISHED | tcp::SYN_RECEIVED | tcp::CLOSE_WAIT | tcp::CLOSE)
     }
 }
 
 /// The socket table of a namespace, open.
 #[derive(Debug)]
-pub struct SocketTable(Vec<File>);
+pub(super) struct SocketTable(Vec<File>);
 
 impl SocketTable {
     /// # Errors
     /// The namespace cannot be entered, or its table not be opened.
-    pub fn of(namespace: &Namespace) -> io::Result<Self> {
+    pub(super) fn of(namespace: &Namespace) -> io::Result<Self> {
         // An open table stays that of the namespace in which it was opened.
         namespace.within(|| {
             let files = ["tcp", "tcp6"].map(|name| File::open(format!("/proc/thread-self/net/{name}")));
@@ -86,13 +86,13 @@ impl SocketTable {
 
     /// That of the network that this process is in itself.
     #[cfg(test)]
-    pub fn here() -> io::Result<Self> {
+    pub(super) fn here() -> io::Result<Self> {
         Ok(Self(vec![File::open("/proc/thread-self/net/tcp")?]))
     }
 
     /// # Errors
     /// The table cannot be read.
-    pub fn rows(&mut self) -> io::Result<Vec<Row>> {
+    pub(super) fn rows(&mut self) -> io::Result<Vec<Row>> {
         let mut text = String::new();
         for file in &mut self.0 {
             file.rewind()?;

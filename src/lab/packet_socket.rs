@@ -27,7 +27,7 @@ impl PacketSocket {
     /// nothing of another interface.
     ///
     /// [`receive`]: Self::receive
-    pub fn open(interface: &str, patience: Duration) -> io::Result<Self> {
+    pub(super) fn open(interface: &str, patience: Duration) -> io::Result<Self> {
         let name = CString::new(interface)?;
         // SAFETY: `name` ends with a zero and outlives the call.
         let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -61,7 +61,7 @@ impl PacketSocket {
 
     /// Waits for a frame and writes as much of it to `buffer` as fits: how much that is, and when
     /// the kernel saw it.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SystemTime)> {
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SystemTime)> {
         let mut control = [0u64; 16]; // aligned as a cmsghdr must be
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // SAFETY: all zeroes is a valid msghdr: no address, no parts, no control data.
@@ -82,7 +82,7 @@ impl PacketSocket {
     }
 
     /// Frames that were lost for want of room since this was asked last.
-    pub fn dropped(&self) -> io::Result<u64> {
+    pub(super) fn dropped(&self) -> io::Result<u64> {
         // SAFETY: all zeroes is a valid tpacket_stats, which is plain numbers.
         let mut statistics: libc::tpacket_stats = unsafe { mem::zeroed() };
         let mut length = mem::size_of_val(&statistics) as libc::socklen_t;

@@ -21,7 +21,7 @@ use crate::speak::Speak;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     child: Child,
     commands: ChildStdin,
     answers: Receiver<String>,
@@ -31,7 +31,7 @@ pub struct Peer {
 impl Peer {
     /// # Errors
     /// A sentence: why the process cannot be started.
-    pub fn start(
+    pub(super) fn start(
         namespace: &Namespace,
         server: SocketAddr,
         (speak, language): (Speak, &Language),
@@ -62,7 +62,7 @@ impl Peer {
     ///
     /// # Errors
     /// A sentence: which one, and why not.
-    pub fn tell(&mut self, command: &str) -> Result<(), String> {
+    pub(super) fn tell(&mut self, command: &str) -> Result<(), String> {
         self.begin(command)?;
         let failed = |why: &str| Err(format!("the client cannot {command}: {why}"));
         let until = Instant::now() + PATIENCE;
@@ -82,17 +82,17 @@ impl Peer {
     ///
     /// # Errors
     /// A sentence: which one, and why not.
-    pub fn begin(&mut self, command: &str) -> Result<(), String> {
+    pub(super) fn begin(&mut self, command: &str) -> Result<(), String> {
         writeln!(self.commands, "{command}").map_err(|error| format!("the client cannot {command}: {error}"))
     }
 
     /// Stops the process; its kernel still answers.
-    pub fn freeze(&self) {
+    pub(super) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
     /// Ends the process at once.
-    pub fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
     }

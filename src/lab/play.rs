@@ -34,7 +34,7 @@ const CROWD: usize = 50;
 
 /// What is to be played, and against whom.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(super) struct Part {
     pub scene: Scene,
     pub program: Program,
     pub keepalive: Keepalive,
@@ -52,14 +52,14 @@ pub struct Part {
 
 /// What came of it.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub(super) enum Outcome {
     Judged(Verdict),
     /// It makes no sense, cannot be done here, or the server does not let it come about.
     CannotBe(String),
 }
 
 #[derive(Debug)]
-pub struct Played {
+pub(super) struct Played {
     pub timeline: Timeline,
     pub outcome: Outcome,
 }
@@ -68,7 +68,7 @@ pub struct Played {
 ///
 /// # Errors
 /// A sentence: what went wrong, or that it was interrupted.
-pub fn play(
+pub(super) fn play(
     part: &Part,
     stage: &Stage,
     interrupt: &Interrupt,

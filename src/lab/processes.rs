@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub(super) struct Listener {
     pub address: SocketAddr,
     pub inode: u64,
 }
 
 impl Listener {
     /// Whether who connects to `wanted` meets it. One for all of IPv6 usually takes IPv4 as well.
-    pub fn is_for(&self, wanted: SocketAddr) -> bool {
+    pub(super) fn is_for(&self, wanted: SocketAddr) -> bool {
         let ip = self.address.ip();
         let takes_all = ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());
         self.address.port() == wanted.port() && (takes_all || ip == wanted.ip())
@@ -35,7 +35,7 @@ impl Listener {
 }
 
 /// All that listen in a namespace.
-pub fn listeners(namespace: &Namespace) -> io::Result<Vec<Listener>> {
+pub(super) fn listeners(namespace: &Namespace) -> io::Result<Vec<Listener>> {
     let text = namespace.within(|| {
         let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/thread-self/net/{name}")));
         let [v4, v6] = tables;
@@ -53,7 +53,7 @@ fn listener(line: &str) -> Option<Listener> {
 }
 
 /// The processes of a namespace. The dead, which nobody has waited for, are not among them.
-pub fn processes(namespace: &Namespace) -> Vec<u32> {
+pub(super) fn processes(namespace: &Namespace) -> Vec<u32> {
     let Ok(inside) = Processes::of(namespace) else { return Vec::new() };
     inside.members().filter(|pid| !is_lab(*pid)).collect()
 }
@@ -64,12 +64,12 @@ fn is_lab(pid: u32) -> bool {
 }
 
 /// Whether a process lives; one that nobody has waited for does not.
-pub fn is_alive(pid: u32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     state_and_group(&format!("/proc/{pid}/stat")).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
 /// Sends SIGSTOP until all of the namespace but a group are stopped.
-pub fn stop_all(namespace: &Namespace, but_group: Option<u32>) {
+pub(super) fn stop_all(namespace: &Namespace, but_group: Option<u32>) {
     let until = Instant::now() + PATIENCE;
     loop {
         let running = members(namespace, but_group).into_iter().filter(|pid| !is_stopped(*pid)).collect::<Vec<_>>();
@@ -82,12 +82,12 @@ pub fn stop_all(namespace: &Namespace, but_group: Option<u32>) {
 }
 
 /// Sends SIGCONT to all of the namespace but a group.
-pub fn continue_all(namespace: &Namespace, but_group: Option<u32>) {
+pub(super) fn continue_all(namespace: &Namespace, but_group: Option<u32>) {
     members(namespace, but_group).into_iter().for_each(|pid| signal(pid, Signal::CONT));
 }
 
 /// Ends all of the namespace.
-pub fn kill_all(namespace: &Namespace) {
+pub(super) fn kill_all(namespace: &Namespace) {
     let until = Instant::now() + PATIENCE;
     loop {
         let alive = processes(namespace);
@@ -100,7 +100,7 @@ pub fn kill_all(namespace: &Namespace) {
 }
 
 /// The processes of a namespace but those of a group.
-pub fn members(namespace: &Namespace, but_group: Option<u32>) -> Vec<u32> {
+pub(super) fn members(namespace: &Namespace, but_group: Option<u32>) -> Vec<u32> {
     let group = |pid: &u32| state_and_group(&format!("/proc/{pid}/stat")).map(|(_, group)| group);
     let is_meant = |pid: &u32| but_group.is_none() || group(pid) != but_group;
     processes(namespace).into_iter().filter(is_meant).collect()

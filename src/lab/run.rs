@@ -14,7 +14,7 @@ use crate::markup::file;
 ///
 /// # Errors
 /// A sentence: what could not be done.
-pub fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
+pub(super) fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
     let [pcap, svg] = file::prepare([run.pcap.as_ref(), run.svg.as_ref()])?;
     let program = run.whose.program(&run.settings)?;
     let part = Part {

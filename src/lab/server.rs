@@ -19,16 +19,17 @@ use crate::lab::interrupt::Interrupt;
 use crate::lab::namespaces::{Directory, Namespace};
 use crate::lab::processes;
 use crate::lab::program::{Program, wants_a_shell};
+use crate::seconds::InWords;
 
 /// How many of its last lines are quoted when it fails.
 const QUOTED: usize = 5;
 
 /// A line that the program printed, and when.
-pub type Line = (SystemTime, String);
+pub(super) type Line = (SystemTime, String);
 
 /// What is to be started, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Start<'a> {
+pub(super) struct Start<'a> {
     pub program: &'a Program,
     pub keepalive: &'a Keepalive,
     /// Where it must listen.
@@ -40,7 +41,7 @@ pub struct Start<'a> {
 }
 
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     /// The program's own part in the sentences that are told.
     name: String,
     namespace: Arc<Namespace>,
@@ -60,7 +61,7 @@ impl Server {
     ///
     /// # Errors
     /// A sentence: it does not start, ends early, listens elsewhere or never, and what it said last.
-    pub fn start(start: Start<'_>, namespace: &Arc<Namespace>, interrupt: &Interrupt) -> Result<Self, String> {
+    pub(super) fn start(start: Start<'_>, namespace: &Arc<Namespace>, interrupt: &Interrupt) -> Result<Self, String> {
         let Start { program, address, .. } = start;
         let directory = Directory::make(start.number)?;
         let filling = program.filling(start.keepalive, address, &directory.path().display().to_string());
@@ -110,7 +111,7 @@ impl Server {
                 return Err("interrupted".to_string());
             }
             let (name, address, patience) =
-                (&self.name, start.address, humantime::format_duration(start.patience).to_string());
+                (&self.name, start.address, InWords(start.patience).to_string());
             // The server behind a proxy is ours.
             let elsewhere = elsewhere.iter().filter(|_| self.backend.is_none()).map(SocketAddr::to_string);
             let elsewhere = match elsewhere.collect::<Vec<_>>() {
@@ -129,7 +130,7 @@ impl Server {
 
     /// A sentence if the program has ended. One that ends well and leaves processes behind has gone to
     /// the background.
-    pub fn has_ended(&mut self) -> Option<String> {
+    pub(super) fn has_ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
         if status.success() && self.lives_on() {
             return None;
@@ -166,7 +167,7 @@ impl Server {
     }
 
     /// What it said last, as a sentence.
-    pub fn last_words(&self) -> String {
+    pub(super) fn last_words(&self) -> String {
         let output = self.lines();
         let last = output.iter().rev().take(QUOTED).rev().map(|(_, line)| line.trim()).collect::<Vec<_>>();
         if last.is_empty() { "It said nothing.".to_string() } else { format!("It said: {:?}.", last.join("; ")) }
@@ -177,7 +178,7 @@ impl Server {
     }
 
     /// What it printed since this was asked the last time.
-    pub fn news(&self, seen: &mut usize) -> Vec<Line> {
+    pub(super) fn news(&self, seen: &mut usize) -> Vec<Line> {
         let output = self.lines();
         let news = output[(*seen).min(output.len())..].to_vec();
         *seen = output.len();
@@ -185,11 +186,11 @@ impl Server {
     }
 
     /// Stops its processes, and waits until they are; its kernel goes on.
-    pub fn freeze(&self) {
+    pub(super) fn freeze(&self) {
         processes::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 
-    pub fn thaw(&self) {
+    pub(super) fn thaw(&self) {
         processes::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 }

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(800);
 
 /// It reads until this is dropped, or its connection ends.
 #[derive(Debug)]
-pub struct SlowReader {
+pub(super) struct SlowReader {
     /// Nothing is ever sent here: the thread ends when this does.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -28,7 +28,7 @@ impl SlowReader {
     ///
     /// # Errors
     /// What dup(2) says.
-    pub fn begin(stream: &TcpStream, questions: Vec<u8>) -> io::Result<Self> {
+    pub(super) fn begin(stream: &TcpStream, questions: Vec<u8>) -> io::Result<Self> {
         let stream = stream.try_clone()?;
         let (stop, stopped) = channel::<()>();
         let thread = thread::spawn(move || {

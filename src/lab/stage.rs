@@ -6,22 +6,22 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
-pub struct Stage {
+pub(super) struct Stage {
     free: Mutex<usize>,
     left: Condvar,
 }
 
 /// A place on the stage. It is free again when this is dropped.
 #[derive(Debug)]
-pub struct Place<'a>(&'a Stage);
+pub(super) struct Place<'a>(&'a Stage);
 
 impl Stage {
-    pub fn new(places: usize) -> Self {
+    pub(super) fn new(places: usize) -> Self {
         Self { free: Mutex::new(places), left: Condvar::new() }
     }
 
     /// Waits until a place is free.
-    pub fn enter(&self) -> Place<'_> {
+    pub(super) fn enter(&self) -> Place<'_> {
         let free = self.left.wait_while(self.free(), |free| *free == 0);
         *free.unwrap_or_else(PoisonError::into_inner) -= 1;
         Place(self)

@@ -13,12 +13,12 @@ use rustix::time::{
 
 /// A timer whose event wakes the loop.
 #[derive(Debug)]
-pub struct Alarm(OwnedFd);
+pub(super) struct Alarm(OwnedFd);
 
 impl Alarm {
     /// # Errors
     /// timerfd_create(2) and epoll_ctl(2) say why.
-    pub fn open(registry: &Registry, token: Token) -> io::Result<Self> {
+    pub(super) fn open(registry: &Registry, token: Token) -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
         Ok(Self(timer))
@@ -26,7 +26,7 @@ impl Alarm {
 
     /// Wakes the loop after `time`; what was set before no longer counts. The timer is never read: setting
     /// it again clears its event.
-    pub fn set(&self, time: Duration) {
+    pub(super) fn set(&self, time: Duration) {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Zero would disarm it.
         let time = time.max(Duration::from_nanos(1));

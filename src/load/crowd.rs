@@ -26,6 +26,7 @@ use crate::load::report::Report;
 use crate::load::schedule::Schedule;
 use crate::load::trouble::{Kind, Trouble};
 use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Tally, Turn};
+use crate::seconds::InWords;
 use crate::speak::Speak;
 
 /// Descriptors that are not for connections: the standard three, epoll, the signals' pipe, the timer,
@@ -79,7 +80,7 @@ impl Crowd {
     ///
     /// # Errors
     /// The timer cannot be made or registered.
-    pub fn open(
+    pub(super) fn open(
         settings: Settings,
         target: SocketAddr,
         family: Option<Family>,
@@ -150,7 +151,7 @@ impl Crowd {
         }
     }
 
-    pub fn drive_peer(&mut self, key: usize, turn: &mut Turn<'_>) {
+    pub(super) fn drive_peer(&mut self, key: usize, turn: &mut Turn<'_>) {
         loop {
             let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.phase != Of::Lost) else { return };
             let languageless = self.settings.speak == Speak::None;
@@ -201,12 +202,12 @@ impl Crowd {
     }
 
     /// Connections that were made and not lost, as far as our kernel knows.
-    pub fn living(&self) -> u64 {
+    pub(super) fn living(&self) -> u64 {
         self.report.connected - self.report.lost
     }
 
     /// Whether it is still connecting or being greeted.
-    pub fn is_early(peer: &Peer) -> bool {
+    pub(super) fn is_early(peer: &Peer) -> bool {
         matches!(peer.phase, Of::Connecting | Of::Greeting)
     }
 
@@ -232,7 +233,7 @@ impl Crowd {
     }
 
     /// Adds the figures of a peer that is done to the report.
-    pub fn account(&mut self, peer: &Peer) {
+    pub(super) fn account(&mut self, peer: &Peer) {
         self.report.unasked += peer.unasked;
         self.report.heard += u64::from(peer.heard);
     }
@@ -246,7 +247,7 @@ impl Crowd {
                 Some(peer) => {
                     let what =
                         if peer.phase == Of::Connecting { "not connected" } else { "connected, but not greeted" };
-                    let patience = humantime::format_duration(self.settings.patience);
+                    let patience = InWords(self.settings.patience);
                     self.lose(key, &Trouble::new(Kind::NoAnswer, format!("{what} after {patience}")));
                 }
                 None => {}

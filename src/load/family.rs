@@ -11,7 +11,7 @@ use crate::load::memory::{self, Footprint};
 /// A process and its descendants. Children that come later are found at the next look; a child whose parent
 /// ended stays in the family if it was seen before.
 #[derive(Clone, Debug)]
-pub struct Family {
+pub(super) struct Family {
     /// The one that was named.
     pid: u32,
     members: Vec<Member>,
@@ -33,7 +33,7 @@ struct Member {
 
 /// CPU time that the members had used up at one moment.
 #[derive(Clone, Debug)]
-pub struct Spent {
+pub(super) struct Spent {
     time: Duration,
     members: Vec<Member>,
 }
@@ -49,7 +49,7 @@ pub struct Used {
 impl Family {
     /// # Errors
     /// A sentence: there is no such process, or its memory is not ours to read.
-    pub fn of(pid: u32) -> Result<Self, String> {
+    pub(super) fn of(pid: u32) -> Result<Self, String> {
         let path = format!("/proc/{pid}");
         let Some(first) = Member::of(pid) else {
             return Err(format!("--pid {pid}: there is no such process; `pgrep -o NAME` prints the oldest of a name"));
@@ -65,7 +65,7 @@ impl Family {
     ///
     /// # Errors
     /// A sentence: which of them cannot be read, and why.
-    pub fn footprint(&mut self) -> Result<Footprint, String> {
+    pub(super) fn footprint(&mut self) -> Result<Footprint, String> {
         self.look()?;
         let mut sum = Footprint { private: 0, slab: memory::slab()? };
         let alone = self.members.len() == 1;
@@ -81,19 +81,19 @@ impl Family {
     }
 
     /// What all of them have used up so far; `None`: it cannot be read.
-    pub fn spent(&mut self) -> Option<Spent> {
+    pub(super) fn spent(&mut self) -> Option<Spent> {
         self.look().ok()?;
         // What ended children used is in their parent's account, once it has waited for them.
         let time = |member: &Member| Some(memory::cpu(member.pid)? + memory::of_ended_children(member.pid)?);
         Some(Spent { time: self.members.iter().filter_map(time).sum(), members: self.members.clone() })
     }
 
-    pub fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         self.most
     }
 
     /// Whether children, if there are any, are left out.
-    pub fn is_blind_to_children(&self) -> bool {
+    pub(super) fn is_blind_to_children(&self) -> bool {
         self.childless
     }
 
@@ -121,7 +121,7 @@ impl Family {
 impl Spent {
     /// What was used since `before`. `None` if the sum has shrunk: the time of members that ended, and that nobody
     /// waited for, is missing from it.
-    pub fn since(&self, before: &Self) -> Option<Used> {
+    pub(super) fn since(&self, before: &Self) -> Option<Used> {
         let gone = |member: &&Member| !self.members.contains(member);
         let ended = before.members.iter().filter(gone).count();
         Some(Used { time: self.time.checked_sub(before.time)?, ended })

@@ -19,7 +19,7 @@ const SLACK: Duration = Duration::from_millis(10);
 
 /// Opens connections from our addresses, at a limited pace.
 #[derive(Debug)]
-pub struct Opening {
+pub(super) struct Opening {
     target: SocketAddr,
     sources: Sources,
     /// Addresses that a connection has come from.
@@ -76,7 +76,7 @@ impl Sources {
 
 impl Opening {
     /// At most `rate` a second, from `sources`; if there are none, the kernel chooses.
-    pub fn new(target: SocketAddr, sources: Vec<IpAddr>, rate: u32) -> Self {
+    pub(super) fn new(target: SocketAddr, sources: Vec<IpAddr>, rate: u32) -> Self {
         let sources = match sources.is_empty() {
             true => Sources::Kernel { more: None },
             false => Sources::Given { left: sources, next: 0 },
@@ -86,12 +86,12 @@ impl Opening {
     }
 
     /// How many addresses connections have come from.
-    pub fn sources(&self) -> usize {
+    pub(super) fn sources(&self) -> usize {
         self.used.len()
     }
 
     /// When the next connection may be opened.
-    pub fn next(&self) -> Moment {
+    pub(super) fn next(&self) -> Moment {
         self.next
     }
 
@@ -100,7 +100,7 @@ impl Opening {
     ///
     /// # Errors
     /// What socket(2), bind(2) and connect(2) say.
-    pub fn open(&mut self, now: Moment, clock: Clock) -> Result<(TcpStream, Moment), Trouble> {
+    pub(super) fn open(&mut self, now: Moment, clock: Clock) -> Result<(TcpStream, Moment), Trouble> {
         if self.next == Moment::default() || now.since(self.next) > SLACK {
             self.next = now;
         }

@@ -8,14 +8,14 @@ const PLACES: u64 = 65_521;
 
 /// Pseudo-random characters, of which each payload is a slice.
 #[derive(Debug)]
-pub struct Noise {
+pub(super) struct Noise {
     bytes: Vec<u8>,
     size: usize,
 }
 
 impl Noise {
     /// For payloads of `size` bytes.
-    pub fn new(size: usize) -> Self {
+    pub(super) fn new(size: usize) -> Self {
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
         // Printable characters: a person reads what goes wrong.
         let letter = |_| {
@@ -28,7 +28,7 @@ impl Noise {
     }
 
     /// What connection `number` sends in its `nth` exchange.
-    pub fn of(&self, number: usize, nth: u64) -> &[u8] {
+    pub(super) fn of(&self, number: usize, nth: u64) -> &[u8] {
         let place = (number as u64).wrapping_mul(7919).wrapping_add(nth.wrapping_mul(104_729)) % PLACES;
         &self.bytes[place as usize..][..self.size]
     }

@@ -15,7 +15,7 @@ use crate::tcp_info::TcpInfo;
 
 /// One connection, from connect(2) to its end.
 #[derive(Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     stream: TcpStream,
     /// Which of the connections it is, in the order of opening.
     pub number: usize,
@@ -31,7 +31,7 @@ pub struct Peer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     Connecting,
     /// It waits for the answer to its hello, or to the preparation for its questions.
     Greeting,
@@ -43,7 +43,7 @@ pub enum Phase {
 
 /// A question on its way, and its answer.
 #[derive(Debug, Default)]
-pub struct Talk {
+pub(super) struct Talk {
     pub said: Verbatim,
     written: usize,
     read: usize,
@@ -56,7 +56,7 @@ pub struct Talk {
 
 /// What came of [`Peer::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Nothing more can be done: an edge will resume it.
     Blocked,
     Connected,
@@ -66,18 +66,18 @@ pub enum Step {
 
 impl Talk {
     /// How many bytes of the question our kernel has taken.
-    pub fn written(&self) -> usize {
+    pub(super) fn written(&self) -> usize {
         self.written
     }
 }
 
 impl Peer {
-    pub fn new(stream: TcpStream, number: usize, opened: Moment) -> Self {
+    pub(super) fn new(stream: TcpStream, number: usize, opened: Moment) -> Self {
         let ready = Readiness::default();
         Self { stream, number, opened, ready, phase: Phase::Connecting, talk: None, unasked: 0, heard: false }
     }
 
-    pub fn stream_mut(&mut self) -> &mut TcpStream {
+    pub(super) fn stream_mut(&mut self) -> &mut TcpStream {
         &mut self.stream
     }
 
@@ -85,29 +85,29 @@ impl Peer {
     ///
     /// # Errors
     /// What getsockopt(2) says.
-    pub fn figures(&self) -> io::Result<TcpInfo> {
+    pub(super) fn figures(&self) -> io::Result<TcpInfo> {
         TcpInfo::of(&self.stream)
     }
 
     /// Remembers what an event says.
-    pub fn latch(&mut self, news: Readiness) {
+    pub(super) fn latch(&mut self, news: Readiness) {
         self.ready |= news;
     }
 
     /// What it says, to be changed before [`Peer::ask`].
-    pub fn talk(&mut self) -> &mut Talk {
+    pub(super) fn talk(&mut self) -> &mut Talk {
         self.talk.get_or_insert_default()
     }
 
     /// Sends what [`Peer::talk`] holds, at the next step.
-    pub fn ask(&mut self, phase: Phase) {
+    pub(super) fn ask(&mut self, phase: Phase) {
         let talk = self.talk();
         (talk.written, talk.read) = (0, 0);
         self.phase = phase;
     }
 
     /// Makes it idle, with no more to ask: its buffers are freed.
-    pub fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.phase = Phase::Idle;
         self.talk = None;
     }
@@ -116,7 +116,7 @@ impl Peer {
     ///
     /// # Errors
     /// Why the connection is of no more use.
-    pub fn step(&mut self, scratch: &mut [u8], languageless: bool) -> Result<Step, Trouble> {
+    pub(super) fn step(&mut self, scratch: &mut [u8], languageless: bool) -> Result<Step, Trouble> {
         if self.phase == Phase::Connecting {
             return self.connect();
         }

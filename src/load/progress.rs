@@ -6,15 +6,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// The progress bar.
 #[derive(Debug)]
-pub struct Progress(ProgressBar);
+pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(ProgressBar::new(1))
     }
 
     /// Begins a new part of the run, of `of` connections or milliseconds.
-    pub fn begin(&self, what: &'static str, of: u64) {
+    pub(super) fn begin(&self, what: &'static str, of: u64) {
         // The template is ours: if it were wrong, the plain bar would do.
         if let Ok(style) = ProgressStyle::with_template("{prefix:<12} [{bar:40}] {msg}") {
             self.0.set_style(style.progress_chars("=> "));
@@ -24,17 +24,17 @@ impl Progress {
         self.0.set_position(0);
     }
 
-    pub fn show(&self, position: u64, words: String) {
+    pub(super) fn show(&self, position: u64, words: String) {
         self.0.set_position(position);
         self.0.set_message(words);
     }
 
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.0.finish_and_clear();
     }
 }
 
 /// A length of time as the bar counts it.
-pub fn ticks(time: Duration) -> u64 {
+pub(super) fn ticks(time: Duration) -> u64 {
     time.as_millis() as u64
 }

@@ -16,7 +16,7 @@ const BACK: usize = 40;
 
 /// Where an answer differs from the expected one: at byte `at` of it, and at `place` of what `came`. `wanted` is
 /// empty if nothing was expected.
-pub fn difference(at: usize, wanted: &[u8], came: &[u8], place: usize) -> Trouble {
+pub(super) fn difference(at: usize, wanted: &[u8], came: &[u8], place: usize) -> Trouble {
     let begin = came[..place].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let begin = if place - begin <= BACK { begin } else { place };
     let came = quote(line(&came[begin..]), LINE);

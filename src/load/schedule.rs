@@ -10,7 +10,7 @@ use crate::reactor::Moment;
 
 /// `rate` questions a second in all, from `from` on, taken in turns by `askers`.
 #[derive(Clone, Copy, Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     from: Moment,
     rate: f64,
     askers: u64,
@@ -19,7 +19,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(from: Moment, rate: f64, askers: usize) -> Self {
+    pub(super) fn new(from: Moment, rate: f64, askers: usize) -> Self {
         Self { from, rate, askers: askers.max(1) as u64, next: 0 }
     }
 
@@ -28,12 +28,12 @@ impl Schedule {
     }
 
     /// When the next question is due.
-    pub fn due(&self) -> Moment {
+    pub(super) fn due(&self) -> Moment {
         self.moment(self.next)
     }
 
     /// The asker of the next question, if that is due.
-    pub fn take(&mut self, now: Moment) -> Option<usize> {
+    pub(super) fn take(&mut self, now: Moment) -> Option<usize> {
         if self.due() > now {
             return None;
         }
@@ -42,7 +42,7 @@ impl Schedule {
     }
 
     /// When `asker` was to ask for the `nth` time, counted from 0.
-    pub fn meant(&self, asker: usize, nth: u64) -> Moment {
+    pub(super) fn meant(&self, asker: usize, nth: u64) -> Moment {
         self.moment(nth * self.askers + asker as u64)
     }
 }

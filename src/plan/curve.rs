@@ -11,7 +11,7 @@ use crate::plan::{DAY, Plan, Price, YEAR};
 /// One deadline, in seconds, and what it comes to: the false drops a year of all peers, their packets and
 /// bytes a second, and the wake-ups a day of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub(super) struct Point {
     pub deadline: f64,
     pub independent: f64,
     pub bursts: f64,
@@ -46,7 +46,7 @@ impl Point {
 
 /// Both axes, from the least to the most that is shown.
 #[derive(Clone, Debug)]
-pub struct Curve {
+pub(super) struct Curve {
     pub points: Vec<Point>,
     pub deadlines: (f64, f64),
     /// Powers of ten.
@@ -66,7 +66,7 @@ const DECADES: i32 = 24;
 const SHORTEST: f64 = 3.0;
 
 impl Curve {
-    pub fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan) -> Self {
         let own = Self::own(plan);
         let longest = (own.deadline * 4.0).max(60.0).round();
         let mut seconds: Vec<u64> = (0..COLUMNS)
@@ -99,7 +99,7 @@ impl Curve {
     }
 
     /// The plan beside shorter and longer deadlines, each with what it comes to.
-    pub fn choices(plan: &Plan) -> Vec<(Duration, Option<Point>)> {
+    pub(super) fn choices(plan: &Plan) -> Vec<(Duration, Option<Point>)> {
         let own = plan.keepalive.deadline();
         let deadlines = [own / 4, own / 2, own, own * 2, own * 4, own * 8];
         let mut seconds = deadlines.map(|deadline| deadline.as_secs().max(SHORTEST as u64)).to_vec();
@@ -112,27 +112,27 @@ impl Curve {
     }
 
     /// From 0, the shortest deadline, to 1.
-    pub fn across(&self, deadline: f64) -> f64 {
+    pub(super) fn across(&self, deadline: f64) -> f64 {
         (deadline / self.deadlines.0).ln() / (self.deadlines.1 / self.deadlines.0).ln()
     }
 
     /// From 0, the fewest drops, to 1; `None` below.
-    pub fn up(&self, drops: f64) -> Option<f64> {
+    pub(super) fn up(&self, drops: f64) -> Option<f64> {
         height(drops, self.drops)
     }
 
     /// From 0, the least traffic, to 1.
-    pub fn up_in_traffic(&self, packets: f64) -> Option<f64> {
+    pub(super) fn up_in_traffic(&self, packets: f64) -> Option<f64> {
         height(packets, self.traffic)
     }
 
     /// Round deadlines for the axis.
-    pub fn ticks(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(super) fn ticks(&self) -> impl Iterator<Item = u64> + '_ {
         let round = [3, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400, 259_200];
         round.into_iter().filter(|seconds| (self.deadlines.0..=self.deadlines.1).contains(&(*seconds as f64)))
     }
 
-    pub fn plot(&self) -> String {
+    pub(super) fn plot(&self) -> String {
         let mut grid = vec![vec![' '; COLUMNS]; ROWS];
         let column = |deadline: f64| ((self.across(deadline) * (COLUMNS - 1) as f64).round() as usize).min(COLUMNS - 1);
         let height = |drops: f64| self.up(drops).map(|up| ROWS - 1 - (up * (ROWS - 1) as f64).round() as usize);
@@ -177,7 +177,7 @@ fn height(value: f64, decades: (i32, i32)) -> Option<f64> {
 }
 
 /// `1000`, `0.01`, `1e-9`.
-pub fn power(decade: i32) -> String {
+pub(super) fn power(decade: i32) -> String {
     match decade {
         0..6 => format!("{}", 10i64.pow(decade as u32)),
         -3..0 => format!("{:.*}", -decade as usize, 10f64.powi(decade)),

@@ -28,7 +28,7 @@ fn legend(n: usize) -> (f64, f64) {
 /// One of a point's figures, by which it stands high or low.
 type Drops = fn(&Point) -> f64;
 
-pub fn draw(plan: &Plan) -> String {
+pub(super) fn draw(plan: &Plan) -> String {
     let curve = Curve::of(plan);
     let x = |deadline: f64| LEFT + (RIGHT - LEFT) * curve.across(deadline);
     let y = |drops: f64| curve.up(drops).map(|up| BOTTOM - (BOTTOM - TOP) * up);

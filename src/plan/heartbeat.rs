@@ -10,7 +10,7 @@ use crate::keepalive::odds::{End, Path, Round, Way};
 /// The least that Linux waits beyond a round trip before it sends again (`TCP_RTO_MIN`).
 const LEAST_WAIT: Duration = Duration::from_millis(200);
 /// Without `TCP_RTO_MAX_MS` two tries are at most this far apart (`TCP_RTO_MAX`).
-pub const RTO_MAX: Duration = Duration::from_secs(120);
+pub(super) const RTO_MAX: Duration = Duration::from_secs(120);
 
 /// A ping after so much silence; no pong for so long, and the peer is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ const MOST_TRIES: usize = 17;
 /// When TCP sends something that nobody acknowledges, counted from the first time, as far as
 /// `within`: a loss probe after the retransmission time-out, then retransmissions, each after twice the
 /// wait of the one before, and none later than `rto_max`; until it gives up.
-pub fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<Duration> {
+pub(super) fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<Duration> {
     let mut wait = (round_trip + LEAST_WAIT).min(rto_max);
     let mut tries = vec![Duration::ZERO];
     let mut at = wait; // the loss probe, which does not back off
@@ -80,6 +80,6 @@ pub fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<D
 }
 
 /// How often a packet is sent until it passes, on average, if that is how often it is.
-pub fn sendings(loss: f64) -> f64 {
+pub(super) fn sendings(loss: f64) -> f64 {
     1.0 / (1.0 - loss)
 }

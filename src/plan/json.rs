@@ -11,7 +11,7 @@ use crate::plan::curve::Curve;
 use crate::plan::middlebox::Fate;
 use crate::plan::{DAY, Kind, Plan, Price, YEAR};
 
-pub fn write(plan: &Plan) -> String {
+pub(super) fn write(plan: &Plan) -> String {
     let question = &plan.question;
     object(&[
         ("peers", question.peers.to_string()),

@@ -11,7 +11,7 @@ use crate::keepalive::{Keepalive, TimerWheel, Unfit};
 /// More probes than this in a row tell nothing new: the path is dead, or the peer.
 const MOST_PROBES: u64 = 24;
 /// The longest deadline that is looked at.
-pub const LONGEST: u64 = 4 * 60 * 60;
+pub(super) const LONGEST: u64 = 4 * 60 * 60;
 /// The shortest: [`Keepalive::with_deadline`] takes no less.
 const SHORTEST: u64 = 3;
 
@@ -32,14 +32,14 @@ pub fn few_wake_ups(deadline: Duration, round_trip: Duration, burst: Duration) -
 }
 
 /// Whether an idle connection is never silent as long as `limit`, though all probes but the last be lost.
-pub fn keeps(keepalive: &Keepalive, limit: Duration) -> bool {
+pub(super) fn keeps(keepalive: &Keepalive, limit: Duration) -> bool {
     keepalive.silences().last().is_some_and(|silence| *silence < limit)
 }
 
 /// These settings; or if they are silent for too long, the split of the same deadline that is nearest to
 /// them and is not: fewer probes, further apart, because the last interval is the only one that need not
 /// be bridged. Two probes at least: one must not be fatal.
-pub fn kept(usual: Keepalive, limit: Duration) -> Option<Keepalive> {
+pub(super) fn kept(usual: Keepalive, limit: Duration) -> Option<Keepalive> {
     if keeps(&usual, limit) {
         return Some(usual);
     }
@@ -57,7 +57,7 @@ pub fn kept(usual: Keepalive, limit: Duration) -> Option<Keepalive> {
 }
 
 /// The longest deadline that keeps below `limit`, from what is usual for a deadline, but less than `below`.
-pub fn longest_kept(
+pub(super) fn longest_kept(
     below: Duration,
     limit: Duration,
     usual: impl Fn(Duration) -> Option<Keepalive>,
@@ -74,7 +74,7 @@ fn reach(limit: Duration) -> u64 {
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish {
+pub(super) struct Wish {
     /// Idle is at least half of the deadline.
     pub few_wake_ups: bool,
     /// What an idle connection's silence must stay below, see [`keeps`].
@@ -84,7 +84,7 @@ pub struct Wish {
 
 /// The shortest deadline, and the best way to split it, which is `good`. Of the splits of one deadline the
 /// one with the longest idle time is taken, because it costs least.
-pub fn shortest(wish: Wish, good: impl Fn(&Keepalive) -> bool) -> Option<Keepalive> {
+pub(super) fn shortest(wish: Wish, good: impl Fn(&Keepalive) -> bool) -> Option<Keepalive> {
     let free = Wish { limit: None, ..wish };
     let split = |deadline: u64| best_split(deadline, free, &good);
     // A longer deadline is never worse, so it is looked for by halves. Double first: most answers are

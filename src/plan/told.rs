@@ -9,13 +9,14 @@ use crate::keepalive::{Guard, State};
 use crate::plan::curve::Curve;
 use crate::plan::middlebox::Fate;
 use crate::plan::{DAY, Kind, Plan, Price, Question, Wanted, YEAR};
+use crate::seconds::InWords;
 
 /// Sentences are broken after about so many characters.
 const WIDTH: usize = 96;
 /// The longest that a radio of the third generation stays awake after a packet.
 const RADIO_TAIL: f64 = 15.0;
 
-pub fn tell(plan: &Plan) -> String {
+pub(super) fn tell(plan: &Plan) -> String {
     let mut text = String::new();
     question(&mut text, plan);
     settings(&mut text, plan);
@@ -66,7 +67,7 @@ fn question(text: &mut String, plan: &Plan) {
 }
 
 /// `, behind Azure Load Balancer and Cloudflare to the client`.
-pub fn behind(question: &Question) -> String {
+pub(super) fn behind(question: &Question) -> String {
     let names: Vec<&str> = question.behind.iter().map(|one| one.name).collect();
     if names.is_empty() { String::new() } else { format!(", behind {}", names.join(" and ")) }
 }
@@ -76,8 +77,8 @@ fn settings(text: &mut String, plan: &Plan) {
     let _ = writeln!(
         text,
         "\nSettings:  --idle {} --interval {} --count {}",
-        humantime::format_duration(keepalive.idle()),
-        humantime::format_duration(keepalive.interval()),
+        InWords(keepalive.idle()),
+        InWords(keepalive.interval()),
         keepalive.count()
     );
     let guard = match keepalive.guard() {
@@ -242,20 +243,20 @@ fn peers(count: u64) -> String {
 }
 
 /// `5m 50s`; below a second `200ms`; parts of a millisecond are left out.
-pub fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis() as u64;
     // Beyond some seconds their thousandths tell nothing.
     let millis = if millis > 10_000 { (millis + 50) / 100 * 100 } else { millis };
-    humantime::format_duration(Duration::from_millis(millis)).to_string()
+    InWords(Duration::from_millis(millis)).to_string()
 }
 
-pub fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     let text = format!("{:.3}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Three digits that count.
-pub fn amount(number: f64) -> String {
+pub(super) fn amount(number: f64) -> String {
     let (scaled, unit) = match number {
         n if n >= 1e9 => (n / 1e9, " G"),
         n if n >= 1e6 => (n / 1e6, " M"),
@@ -271,7 +272,7 @@ pub fn amount(number: f64) -> String {
 }
 
 /// A chance: `12.3 %`, or `1 in 4.56 M`.
-pub fn share(chance: f64) -> String {
+pub(super) fn share(chance: f64) -> String {
     match chance {
         c if c <= 0.0 => "never".to_string(),
         c if c >= 0.999_95 => "certain".to_string(),
@@ -282,7 +283,7 @@ pub fn share(chance: f64) -> String {
 }
 
 /// How often, of a rate a second: `3.20 a day`, `one in 12.0 years`.
-pub fn per(rate: f64) -> String {
+pub(super) fn per(rate: f64) -> String {
     let periods = [("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", DAY), ("a year", YEAR)];
     if rate <= 0.0 {
         return "none".to_string();

@@ -19,7 +19,7 @@ const MANY: u64 = 1000;
 /// A burst that lasts through all probes as often as this is worth a warning.
 const OFTEN: f64 = 0.01;
 
-pub fn warnings(plan: &Plan) -> Vec<String> {
+pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings: Vec<String> = plan.keepalive.warnings().iter().map(ToString::to_string).collect();
     let keepalive = &plan.keepalive;
     let question = &plan.question;

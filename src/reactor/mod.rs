@@ -18,7 +18,6 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::time::Duration;
 
 use log::warn;
 use mio::{Events, Poll, Registry};
@@ -38,7 +37,7 @@ use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
 use self::port::Port;
-#[cfg(target_env = "gnu")]
+#[cfg(feature = "serve")]
 pub(crate) use self::scratch::SCRATCH;
 use self::scratch::Scratch;
 use self::serving::host::Host;
@@ -48,6 +47,7 @@ pub use self::serving::peer_id::{PeerId, PortId};
 pub use self::serving::saved::{CannotRestore, CannotSave, Carried, Saved};
 use self::serving::service::Hosted;
 pub use self::serving::service::{Alarm, Attempt, Service};
+#[cfg(feature = "signals")]
 pub use self::signals::Signals;
 #[cfg(feature = "lab")]
 pub(crate) use self::signals::unblock;
@@ -69,6 +69,7 @@ mod peers;
 mod port;
 mod scratch;
 mod serving;
+#[cfg(feature = "signals")]
 mod signals;
 mod source;
 pub mod testing;
@@ -255,7 +256,8 @@ impl Reactor {
     ///
     /// # Errors
     /// The signal handlers cannot be installed.
-    pub fn obey_signals(&mut self, grace: Duration) -> io::Result<()> {
+    #[cfg(feature = "signals")]
+    pub fn obey_signals(&mut self, grace: std::time::Duration) -> io::Result<()> {
         self.add(|registry, names| Signals::open_and_outlive_the_others(grace, registry, names))
     }
 

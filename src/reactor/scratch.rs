@@ -18,13 +18,13 @@ const PAGE: usize = 4096;
 const INTO_PAGE: usize = 64;
 
 /// The buffer for all reads.
-pub struct Scratch {
+pub(super) struct Scratch {
     bytes: Box<[u8]>,
     begin: usize,
 }
 
 impl Scratch {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         // It is mapped, and pages that are never touched take no memory.
         let bytes: Box<[u8]> = vec![0; SCRATCH + PAGE].into();
         let begin = INTO_PAGE.wrapping_sub(bytes.as_ptr().addr()) % PAGE;
@@ -32,7 +32,7 @@ impl Scratch {
     }
 
     #[inline(always)]
-    pub fn bytes(&mut self) -> &mut [u8] {
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
         // The range always exists. `get_mut` takes half of the instructions of an index, in every turn.
         self.bytes.get_mut(self.begin..self.begin + SCRATCH).unwrap_or_default()
     }

@@ -15,6 +15,7 @@ use signal_hook::consts::{
 };
 
 use crate::reactor::source::{Names, Request, Source, Turn};
+use crate::seconds::InWords;
 
 /// Signals that end a process by default (signal(7)) and are sent by habit: when a terminal goes away or a
 /// log is rotated, to reload, by an inherited timer. They are logged and otherwise ignored.
@@ -27,7 +28,7 @@ const OBEYED: [c_int; 3] = [SIGTERM, SIGINT, SIGUSR1];
 ///
 /// # Errors
 /// Those of sigprocmask(2).
-pub fn unblock(signals: &[c_int]) -> io::Result<()> {
+pub(crate) fn unblock(signals: &[c_int]) -> io::Result<()> {
     let signals: SigSet = signals.iter().filter_map(|&signal| Signal::try_from(signal).ok()).collect();
     Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&signals), None)?)
 }
@@ -97,7 +98,7 @@ impl Source for Signals {
                     Request::Abort
                 }
                 _ => {
-                    info!("{name}: stops; peers have {} to take their output", humantime::format_duration(self.grace));
+                    info!("{name}: stops; peers have {} to take their output", InWords(self.grace));
                     self.stopping = true;
                     Request::Stop { grace: self.grace }
                 }

@@ -129,9 +129,11 @@ pub struct Turn<'a> {
     pub heard: Moment,
     /// For what needs the time in the middle of a turn.
     pub clock: Clock,
+    /// Where a source registers more sockets, and removes them.
     pub registry: &'a Registry,
     /// One buffer for all reads: an idle peer owns none.
     pub scratch: &'a mut [u8],
+    /// How many connections there are and may be, over all ports.
     pub capacity: &'a mut Capacity,
     /// What is to be done to peers, of any port.
     pub orders: &'a mut Orders,
@@ -147,7 +149,10 @@ pub struct Turn<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// End in an orderly way within this time.
-    Stop { grace: Duration },
+    Stop {
+        /// How long peers have to take what waits for them.
+        grace: Duration,
+    },
     /// End now.
     Abort,
     /// Log one line of figures.

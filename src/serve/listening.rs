@@ -15,7 +15,7 @@ use crate::sysctl;
 
 /// Listens on each address of each place. Names are resolved now, and never again. A name may have
 /// addresses that this machine has no use for, such as the IPv6 one of `localhost`: one that works will do.
-pub fn listen_everywhere(reactor: &mut Reactor, settings: &Settings) -> Result<Vec<Listening>, String> {
+pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &Settings) -> Result<Vec<Listening>, String> {
     let mut places = Vec::new();
     for place in &settings.places {
         places.push((place, place.addresses()?));

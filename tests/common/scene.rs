@@ -9,9 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
-use stillthere::keepalive::{Guard, Keepalive, Prediction, State, UserTimeout};
+use stillthere::keepalive::{Guard, Keepalive, Prediction, State, TimerWheel, UserTimeout};
 use stillthere::lab::on_this_kernel;
-use stillthere::serve::timer_wheel;
 
 use crate::common::{PATIENCE, Server};
 use crate::netns::{Cut, Network};
@@ -155,7 +154,10 @@ impl Scene {
 pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
     let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline");
     on_this_kernel(
-        keepalive.on_wheel(timer_wheel()).with_user_timeout(user_timeout).expect("it is in the kernel's range"),
+        keepalive
+            .on_wheel(TimerWheel::of_this_kernel())
+            .with_user_timeout(user_timeout)
+            .expect("it is in the kernel's range"),
     )
 }
 

@@ -74,12 +74,12 @@ fn after(a: u32, b: u32) -> bool {
 }
 
 impl Conversation {
-    pub fn new(probes: Option<u32>) -> Self {
+    pub(super) fn new(probes: Option<u32>) -> Self {
         Self { client: End::default(), server: End::default(), probes }
     }
 
     /// Takes note of a segment and says what it is.
-    pub fn hear(&mut self, segment: &Segment) -> String {
+    pub(super) fn hear(&mut self, segment: &Segment) -> String {
         let is_first_try = self.client.first != Some(segment.seq);
         if segment.syn && !segment.from_server && segment.ack.is_none() && is_first_try {
             *self = Self::new(self.probes); // a new connection from the same port

@@ -3,7 +3,7 @@
 //! Owns the measures. Knows nothing of what is drawn.
 
 /// Horizontal positions, in points from the left edge.
-pub struct Columns {
+pub(super) struct Columns {
     pub axis: f64,
     /// Remarks beside the axis.
     pub remarks: f64,
@@ -21,12 +21,12 @@ pub struct Columns {
 }
 
 impl Columns {
-    pub fn middle(&self) -> f64 {
+    pub(super) fn middle(&self) -> f64 {
         (self.client + self.server) / 2.0
     }
 }
 
-pub const WIDE: Columns = Columns {
+pub(super) const WIDE: Columns = Columns {
     axis: 62.0,
     remarks: 80.0,
     client: 206.0,
@@ -39,7 +39,7 @@ pub const WIDE: Columns = Columns {
 };
 
 /// For a phone: 330 points are left of a screen of 360.
-pub const NARROW: Columns = Columns {
+pub(super) const NARROW: Columns = Columns {
     axis: 40.0,
     remarks: 48.0,
     client: 54.0,

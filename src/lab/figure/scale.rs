@@ -43,7 +43,7 @@ pub(super) struct Scale {
 
 impl Scale {
     /// Places `moments`, which are in order, from `top` downwards.
-    pub fn new(moments: &[Moment], top: f64, per_second: f64) -> Self {
+    pub(super) fn new(moments: &[Moment], top: f64, per_second: f64) -> Self {
         let mut stretches: Vec<Stretch> = Vec::new();
         let mut places = Vec::with_capacity(moments.len());
         let (mut y, mut room_from, mut before) = (top, top, None);
@@ -74,7 +74,7 @@ impl Scale {
     }
 
     /// Where a time is; one that lies outside the axis is at the nearer end.
-    pub fn y(&self, seconds: f64) -> f64 {
+    pub(super) fn y(&self, seconds: f64) -> f64 {
         let Some(first) = self.stretches.first() else {
             return self.places.first().copied().unwrap_or_default();
         };
@@ -86,7 +86,7 @@ impl Scale {
 
     /// Round times to be written at the axis, each with its place; none within a shortened silence,
     /// and none too close to another.
-    pub fn ticks(&self) -> Vec<(f64, f64)> {
+    pub(super) fn ticks(&self) -> Vec<(f64, f64)> {
         let steps = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
         let step = steps.into_iter().find(|step| step * self.per_second >= 36.0).unwrap_or(500.0);
         let (Some(first), Some(last)) = (self.stretches.first(), self.stretches.last()) else {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::lab::timeline::{Timeline, Verdict};
+use crate::seconds::InWords;
 
 pub mod columns;
 pub mod json;
@@ -112,7 +113,7 @@ pub(super) fn legend(servers: &[Matrix]) -> String {
     let has = |is_there: &dyn Fn(&Verdict) -> bool| {
         servers.iter().flat_map(|server| &server.cells).any(|cell| is_there(&cell.verdict))
     };
-    let (cap, keep) = (first.cap.as_secs_f64(), humantime::format_duration(first.keep));
+    let (cap, keep) = (first.cap.as_secs_f64(), InWords(first.keep));
     let mut words = format!(
         "Seconds from the fault until the server let the peer go: until no process had its descriptor, and the kernel \
          its socket no more. “kept”: still there at the end, {keep} or more after the fault, as it must be; “> {cap:.0}”: \

@@ -15,7 +15,7 @@ const ENOUGH: u64 = 100;
 
 /// The 99th percentile in nanoseconds, if each asker had asked on at its usual pace while it waited. `None`: at a
 /// fixed rate, which measures it; with too few answers; or where it makes little difference.
-pub fn p99_asked_on(report: &Report) -> Option<u64> {
+pub(super) fn p99_asked_on(report: &Report) -> Option<u64> {
     let all = &report.exchange;
     if report.settings.rate.is_some() || all.len() < ENOUGH || report.answered() == 0 {
         return None;

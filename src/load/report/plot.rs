@@ -13,18 +13,18 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 44.0;
 
-pub type Line<'a> = (&'static str, &'a str, Vec<(f64, f64)>);
+pub(super) type Line<'a> = (&'static str, &'a str, Vec<(f64, f64)>);
 
 /// The vertical scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
+pub(super) enum Scale {
     /// Linear, for what is counted: no tick lies between 0 and 1.
     Whole,
     Logarithmic,
 }
 
 /// What is plotted.
-pub struct Plot<'a> {
+pub(super) struct Plot<'a> {
     pub title: &'a str,
     /// The words below the axis.
     pub across: &'a str,
@@ -39,7 +39,7 @@ pub struct Plot<'a> {
 
 impl Plot<'_> {
     /// Draws it; empty if there is nothing to see.
-    pub fn draw(&self) -> String {
+    pub(super) fn draw(&self) -> String {
         let points = || self.lines.iter().flat_map(|(_, _, points)| points);
         let (Some(first), Some(last)) = (self.ticks.first(), self.ticks.last()) else { return String::new() };
         if points().count() < 2 || last.0 <= first.0 {
@@ -108,7 +108,7 @@ fn decades(least: f64, highest: f64) -> Vec<f64> {
 }
 
 /// Ticks for an axis of seconds.
-pub fn seconds(length: f64) -> Vec<(f64, String)> {
+pub(super) fn seconds(length: f64) -> Vec<(f64, String)> {
     // A tenth has no exact binary fraction: 3 × 0.2 is a little more than 0.6.
     let name = |second: f64| format!("{}", (second * 1e3).round() / 1e3);
     let mut ticks: Vec<_> = steps(length.max(1e-3), 0.0).into_iter().map(|second| (second, name(second))).collect();

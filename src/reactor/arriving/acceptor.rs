@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_secs(10);
 const MOST_OVER: usize = 16;
 
 /// The result of an attempt to accept.
-pub enum Accepted {
+pub(crate) enum Accepted {
     /// A peer; its options are those of the listener.
     Peer(TcpStream, SocketAddr),
     /// This peer was lost before it was accepted. There may be others.
@@ -80,7 +80,7 @@ impl Refusal {
 }
 
 /// The accepting half of a port.
-pub struct Acceptor {
+pub(crate) struct Acceptor {
     listener: TcpListener,
     listen: Listen,
     /// Connections may wait. Only an empty backlog clears it: after EMFILE no edge would come.
@@ -97,7 +97,7 @@ pub struct Acceptor {
 impl Acceptor {
     /// # Errors
     /// The listener cannot be made or registered.
-    pub fn open(mut listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
+    pub(crate) fn open(mut listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
         let mut listener = listen.open()?;
         registry.register(&mut listener, token, Interest::READABLE)?;
         let spread = Spread::new(&listen.keepalive);
@@ -105,27 +105,27 @@ impl Acceptor {
     }
 
     /// The address that it listens on, with the port that the kernel chose.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// The listener's keepalive, as far as this kernel supports it.
-    pub fn keepalive(&self) -> &Keepalive {
+    pub(crate) fn keepalive(&self) -> &Keepalive {
         &self.listen.keepalive
     }
 
-    pub fn latch(&mut self) {
+    pub(crate) fn latch(&mut self) {
         trace!("{}: peers wait in the backlog", self.listen.address);
         self.latched = true;
     }
 
     /// Peers may be waiting.
-    pub fn is_latched(&self) -> bool {
+    pub(crate) fn is_latched(&self) -> bool {
         self.latched
     }
 
     /// Peers may be waiting, and one can be accepted: the loop must not sleep.
-    pub fn is_ready(&self, capacity: &Capacity) -> bool {
+    pub(crate) fn is_ready(&self, capacity: &Capacity) -> bool {
         if !self.latched {
             return false;
         }
@@ -140,18 +140,18 @@ impl Acceptor {
     }
 
     /// When to try again even if nothing departs.
-    pub fn deadline(&self) -> Moment {
+    pub(crate) fn deadline(&self) -> Moment {
         self.paused.map_or(Moment::NEVER, |(until, _)| until)
     }
 
-    pub fn expire(&mut self, now: Moment) {
+    pub(crate) fn expire(&mut self, now: Moment) {
         if self.paused.is_some_and(|(until, _)| until <= now) {
             self.paused = None;
         }
     }
 
     /// Takes one peer from the backlog: one accept4(2).
-    pub fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
+    pub(crate) fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
         if self.latched && !capacity.has_room() && self.may_tell_full(now) {
             let what = match self.listen.limits.when_full() {
                 WhenFull::Wait => "newcomers wait in the backlog until a peer departs",
@@ -186,7 +186,7 @@ impl Acceptor {
     }
 
     /// Accepts nothing until a peer departs or the pause is over.
-    pub fn pause(&mut self, now: Moment, capacity: &Capacity, error: &io::Error) {
+    pub(crate) fn pause(&mut self, now: Moment, capacity: &Capacity, error: &io::Error) {
         self.paused = Some((now + PAUSE, capacity.departures()));
         if self.may_tell_full(now) {
             warn!("accepting on {} pauses: {error}; newcomers wait in the backlog", self.listen.address);

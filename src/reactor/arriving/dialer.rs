@@ -27,7 +27,7 @@ use crate::reactor::time::moment::Moment;
 use crate::scatter::scatter;
 
 /// The keys of sockets that are being connected begin here, and end below that of a listener.
-pub const FIRST_KEY: usize = Names::MAX_KEY / 2 + 1;
+pub(crate) const FIRST_KEY: usize = Names::MAX_KEY / 2 + 1;
 /// How long to wait when there is no room or no memory for one more peer.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
@@ -94,7 +94,7 @@ enum State {
 
 /// The connecting half of a port.
 #[derive(Debug)]
-pub struct Dialer {
+pub(crate) struct Dialer {
     keepalive: Keepalive,
     lines: Slab<Line>,
     /// How many are being connected: there must be room for them.
@@ -166,7 +166,7 @@ impl Dial for Dialer {
 
 impl Dialer {
     /// All connections have this keepalive, as far as the kernel supports it.
-    pub fn new(keepalive: Keepalive) -> Self {
+    pub(crate) fn new(keepalive: Keepalive) -> Self {
         Self {
             keepalive,
             lines: Slab::new(),

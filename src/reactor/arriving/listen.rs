@@ -63,10 +63,12 @@ impl Listen {
         Self { only_v6, ..self }
     }
 
+    /// The keepalive of every peer that is accepted: the deadline.
     pub fn keepalive(self, keepalive: Keepalive) -> Self {
         Self { keepalive, ..self }
     }
 
+    /// The limits of every peer that is accepted.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }

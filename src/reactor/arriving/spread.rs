@@ -19,7 +19,7 @@ const CROWD: Duration = Duration::from_secs(1);
 
 /// Which split of the deadline the listener has, and when it gets the next one.
 #[derive(Debug)]
-pub struct Spread {
+pub(super) struct Spread {
     /// The first is the one that was configured, and the only one if there is no choice.
     splits: Vec<Keepalive>,
     current: usize,
@@ -29,12 +29,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    pub fn new(keepalive: &Keepalive) -> Self {
+    pub(super) fn new(keepalive: &Keepalive) -> Self {
         Self { splits: keepalive.splits(), current: 0, count: 0, since: Moment::default() }
     }
 
     /// A peer has arrived. Returns what the listener is to have from now on, if that changes.
-    pub fn arrived(&mut self, now: Moment) -> Option<&Keepalive> {
+    pub(super) fn arrived(&mut self, now: Moment) -> Option<&Keepalive> {
         self.count += 1;
         if self.count < CHUNK || self.splits.len() < 2 {
             return None;

@@ -20,7 +20,7 @@ const STUCK: Duration = Duration::from_secs(1);
 
 /// What [`Connection::look`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// The peer has acknowledged everything: it need not be watched.
     Acknowledged,
     /// It owes an ACK, and is to be looked at again this long from now. `owing` is to be remembered until then: it is
@@ -32,7 +32,7 @@ pub enum Sign {
 
 /// What [`Connection::look_at_output`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// Nothing waits, or the connection is over: it need not be looked at.
     Gone,
     /// Output waits, and is to be looked at again this long from now.
@@ -43,7 +43,7 @@ pub enum Output {
 
 impl<S: Stream> Connection<S> {
     /// True, once, after something was written to a peer that is not watched yet.
-    pub fn take_wish_to_be_watched(&mut self) -> bool {
+    pub(crate) fn take_wish_to_be_watched(&mut self) -> bool {
         let wants = self.watched == Watched::Wanted;
         if wants {
             self.watched = Watched::Yes;
@@ -53,7 +53,7 @@ impl<S: Stream> Connection<S> {
 
     /// Looks for a sign of life of a watched peer; `before` is what was remembered from the last look. After
     /// [`Sign::None`] the connection must be driven.
-    pub fn look(&mut self, asking: &Asking, before: Option<Owing>, now: Moment) -> Sign {
+    pub(crate) fn look(&mut self, asking: &Asking, before: Option<Owing>, now: Moment) -> Sign {
         if self.watched != Watched::Yes || self.is_ending() {
             return Sign::Acknowledged;
         }
@@ -83,7 +83,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// True, once, after something was written to a peer whose output is not looked at yet.
-    pub fn take_chance_of_a_stall(&mut self) -> bool {
+    pub(crate) fn take_chance_of_a_stall(&mut self) -> bool {
         let may = self.readiness.has(Readiness::MAY_STALL);
         if may {
             self.readiness.clear(Readiness::MAY_STALL);
@@ -93,13 +93,13 @@ impl<S: Stream> Connection<S> {
     }
 
     /// None of its output has been sent for a while. To be asked only where output waits.
-    pub fn is_stuck(&self) -> bool {
+    pub(crate) fn is_stuck(&self) -> bool {
         self.stream.info().is_some_and(|info| info.sent >= STUCK)
     }
 
     /// Checks whether output has waited and not moved for `limit`, though the peer lives. After
     /// [`Output::Stalled`] the peer is to be let go.
-    pub fn look_at_output(&mut self, limit: Duration) -> Output {
+    pub(crate) fn look_at_output(&mut self, limit: Duration) -> Output {
         let over = self.is_ending() || self.lingers();
         let looks = self.readiness.has(Readiness::STALLS_ARE_LOOKED_FOR) && !over;
         let info = if looks { self.stream.info() } else { None };

@@ -52,7 +52,7 @@ const LEAST_CHARGE: usize = 4096;
 
 /// Why [`Connection::drive`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub(super) enum Flow {
     /// Nothing more can be done: an edge will resume it.
     Blocked,
     /// Its budget is spent: it goes on in the next turn.
@@ -100,7 +100,7 @@ enum Watched {
 
 /// One connection. What its service remembers about the peer is kept beside the table.
 #[derive(Debug)]
-pub struct Connection<S> {
+pub(super) struct Connection<S> {
     stream: S,
     /// Output that waits; none most of the time.
     outbox: Option<Outbox>,
@@ -116,7 +116,7 @@ pub struct Connection<S> {
 
 impl<S: Stream> Connection<S> {
     /// A peer that has just arrived. Nothing was read yet.
-    pub fn new(stream: S, peer: SocketAddr, stamp: Stamp) -> Self {
+    pub(super) fn new(stream: S, peer: SocketAddr, stamp: Stamp) -> Self {
         Self {
             stream,
             outbox: None,
@@ -131,14 +131,14 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Remembers what the kernel announced. True: the connection must be put in a queue.
-    pub fn latch(&mut self, news: Readiness) -> bool {
+    pub(super) fn latch(&mut self, news: Readiness) -> bool {
         trace!("{}: {news:?}", self.peer);
         self.readiness |= news;
         self.take_place()
     }
 
     /// True if the connection must be put in a queue now: it has not departed, and is in no queue yet.
-    pub fn take_place(&mut self) -> bool {
+    pub(super) fn take_place(&mut self) -> bool {
         !matches!(self.phase, Phase::Departed(_)) && self.place.take()
     }
 
@@ -147,7 +147,10 @@ impl<S: Stream> Connection<S> {
     /// # Errors
     /// The connection is over, for this reason. It is returned once: the connection must not be driven
     /// again, and must be put in the queue of those that have departed.
-    pub fn drive(&mut self, serving: &mut Serving<'_, impl Service<State = ()> + ?Sized>) -> Result<Flow, Departure> {
+    pub(super) fn drive(
+        &mut self,
+        serving: &mut Serving<'_, impl Service<State = ()> + ?Sized>,
+    ) -> Result<Flow, Departure> {
         debug_assert!(!matches!(self.phase, Phase::Departed(_)), "driven after its departure was reported");
         self.work(serving).inspect_err(|departure| {
             self.phase = Phase::Departed(*departure);
@@ -236,40 +239,40 @@ impl<S: Stream> Connection<S> {
     }
 
     /// It is queued to be driven, or the kernel had no memory for the read: input may be waiting unread.
-    pub fn may_hold_input(&self) -> bool {
+    pub(super) fn may_hold_input(&self) -> bool {
         self.place.is_taken() || self.outbox.is_none() && self.readiness.has(Readiness::READABLE)
     }
 
     /// It is open in both directions. A peer that has sent its FIN will send no more, and one that we are closing has
     /// deadlines of its own: neither has alarms.
-    pub fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
     /// It is dead or over, and only its departure is left.
-    pub fn is_ending(&self) -> bool {
+    pub(super) fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Dying(_) | Phase::Over(_) | Phase::Departed(_))
     }
 
     /// Its end is decided, and no event of the peer will bring it about: it must be driven.
-    pub fn has_to_end(&self) -> bool {
+    pub(super) fn has_to_end(&self) -> bool {
         self.is_ending() || matches!(self.phase, Phase::Closing(_))
     }
 
     /// Our FIN is sent, and the peer's has not come yet. No edge announces that ours was acknowledged, so
     /// the table asks [`Connection::has_delivered`] from time to time.
-    pub fn lingers(&self) -> bool {
+    pub(super) fn lingers(&self) -> bool {
         matches!(self.phase, Phase::Lingering(_))
     }
 
     /// Whether nothing waits, and the kernel has nothing more to deliver. We do not wait for a peer that has everything
     /// and does not close.
-    pub fn has_delivered(&self) -> bool {
+    pub(super) fn has_delivered(&self) -> bool {
         self.outbox.is_none() && self.stream.info().is_none_or(|info| !info.owes())
     }
 
     /// Ends a connection whose time to linger is over. The kernel goes on delivering what it has.
-    pub fn stop_lingering(&mut self) {
+    pub(super) fn stop_lingering(&mut self) {
         if let Phase::Lingering(departure) = self.phase {
             self.phase = Phase::Over(departure);
         }
@@ -277,7 +280,7 @@ impl<S: Stream> Connection<S> {
 
     /// True, once, when output has to wait for the first time: epoll must be asked to announce when the
     /// socket can be written to. If it already can by then, epoll announces it at once: no edge is lost.
-    pub fn take_wish_for_room(&mut self) -> bool {
+    pub(super) fn take_wish_for_room(&mut self) -> bool {
         let waits = self.outbox.is_some() && !self.is_ending();
         let wants = waits && !self.readiness.has(Readiness::ROOM_IS_ANNOUNCED);
         if wants {
@@ -287,38 +290,38 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Why it is over, once [`Connection::drive`] has returned that.
-    pub fn departure(&self) -> Option<Departure> {
+    pub(super) fn departure(&self) -> Option<Departure> {
         if let Phase::Departed(departure) = self.phase { Some(departure) } else { None }
     }
 
     /// How much memory its outbox takes, in bytes.
-    pub fn holds(&self) -> usize {
+    pub(super) fn holds(&self) -> usize {
         self.outbox.as_ref().map_or(0, Outbox::footprint)
     }
 
     /// Notes that there was no memory to remember one of its deadlines.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.readiness |= Readiness::FORGOTTEN;
     }
 
     /// True, once, after [`Connection::forget`].
-    pub fn take_forgotten(&mut self) -> bool {
+    pub(super) fn take_forgotten(&mut self) -> bool {
         let was = self.readiness.has(Readiness::FORGOTTEN);
         self.readiness.clear(Readiness::FORGOTTEN);
         was
     }
 
-    pub fn arrival(&self) -> Moment {
+    pub(super) fn arrival(&self) -> Moment {
         self.stamp.moment()
     }
 
     /// The peer's id, in this slot.
-    pub fn id(&self, slot: u32) -> PeerId {
+    pub(super) fn id(&self, slot: u32) -> PeerId {
         PeerId::new(self.stamp, slot)
     }
 
     /// Whether it is the connection of this peer.
-    pub fn is_of(&self, id: PeerId) -> bool {
+    pub(super) fn is_of(&self, id: PeerId) -> bool {
         self.stamp == id.stamp()
     }
 
@@ -326,7 +329,7 @@ impl<S: Stream> Connection<S> {
     ///
     /// # Errors
     /// It cannot.
-    pub fn check_releasable(&self) -> Result<(), CannotSave> {
+    pub(super) fn check_releasable(&self) -> Result<(), CannotSave> {
         match self.phase {
             Phase::Open if self.place.is_taken() => Err(CannotSave::Busy),
             Phase::Open => Ok(()),
@@ -335,13 +338,13 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Its stream, and the output that waits.
-    pub fn take_apart(self) -> (S, Vec<u8>) {
+    pub(super) fn take_apart(self) -> (S, Vec<u8>) {
         let unsent = self.outbox.map_or(Vec::new(), |outbox| outbox.waiting().to_vec());
         (self.stream, unsent)
     }
 
     /// The socket, to be registered.
-    pub fn stream_mut(&mut self) -> &mut S {
+    pub(super) fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 }

@@ -15,7 +15,7 @@ const HEAD: usize = 16;
 /// Bytes that wait. It exists only while some do, and takes eight bytes of the peer's slot: a boxed array of
 /// one, because that can be allocated in a way that may fail.
 #[derive(Debug)]
-pub struct Outbox(Box<[Waiting; 1]>);
+pub(crate) struct Outbox(Box<[Waiting; 1]>);
 
 #[derive(Debug)]
 struct Waiting {
@@ -26,7 +26,7 @@ struct Waiting {
 impl Outbox {
     /// # Errors
     /// There is no memory.
-    pub fn holding(bytes: &[u8]) -> Result<Self, NoMemory> {
+    pub(crate) fn holding(bytes: &[u8]) -> Result<Self, NoMemory> {
         let mut one = Vec::new();
         one.try_reserve_exact(1).map_err(|_| NoMemory)?;
         one.push(Waiting { bytes: Vec::new(), written: 0 });
@@ -37,7 +37,7 @@ impl Outbox {
 
     /// # Errors
     /// There is no memory; nothing was added.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), NoMemory> {
         let [waiting] = &mut *self.0;
         if waiting.bytes.capacity() - waiting.bytes.len() < bytes.len() {
             // Written bytes are dropped before more memory is asked for.
@@ -53,26 +53,26 @@ impl Outbox {
         Ok(())
     }
 
-    pub fn waiting(&self) -> &[u8] {
+    pub(crate) fn waiting(&self) -> &[u8] {
         &self.0[0].bytes[self.0[0].written..]
     }
 
-    pub fn advance(&mut self, count: usize) {
+    pub(crate) fn advance(&mut self, count: usize) {
         self.0[0].written += count;
     }
 
     /// How much memory it takes, in bytes.
-    pub fn footprint(&self) -> usize {
+    pub(crate) fn footprint(&self) -> usize {
         footprint_of(self.0[0].bytes.capacity())
     }
 
     /// How many bytes of output fit in this much memory at least.
-    pub fn fits_in(memory: usize) -> usize {
+    pub(crate) fn fits_in(memory: usize) -> usize {
         memory.saturating_sub(footprint_of(PAGE))
     }
 
     /// How much memory `outbox` would take at most after this many bytes more.
-    pub fn footprint_with(outbox: Option<&Self>, more: usize) -> usize {
+    pub(crate) fn footprint_with(outbox: Option<&Self>, more: usize) -> usize {
         let had = outbox.map_or(0, |outbox| outbox.0[0].bytes.capacity());
         let waiting = outbox.map_or(0, |outbox| outbox.waiting().len());
         footprint_of(had.max(capacity_for(waiting + more)))
@@ -81,7 +81,7 @@ impl Outbox {
 
 /// There is no memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemory;
+pub(crate) struct NoMemory;
 
 fn capacity_for(bytes: usize) -> usize {
     let step = if bytes < PAGE { STEP } else { PAGE };

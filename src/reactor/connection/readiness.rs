@@ -48,10 +48,12 @@ impl Readiness {
         news
     }
 
+    /// Whether all of these bits are set.
     pub fn has(self, bits: Self) -> bool {
         self.0 & bits.0 == bits.0
     }
 
+    /// Clears these bits.
     pub fn clear(&mut self, bits: Self) {
         self.0 &= !bits.0;
     }

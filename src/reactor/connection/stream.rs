@@ -17,7 +17,7 @@ use crate::tcp_info::TcpInfo;
 const INPUT: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
 /// A stream that never blocks: a call that would have to wait fails with `WouldBlock`.
-pub trait Stream: Read + Write {
+pub(crate) trait Stream: Read + Write {
     /// Ends our half: a FIN follows what was written. Input may still come.
     ///
     /// # Errors

@@ -15,14 +15,17 @@ const PACE: Duration = Duration::from_secs(1);
 pub struct Departures([u64; Departure::REASONS]);
 
 impl Departures {
+    /// One more for this reason.
     pub fn count(&mut self, departure: Departure) {
         self.0[departure.index()] += 1;
     }
 
+    /// How many departed for this reason. All reasons of a service count as one.
     pub fn of(&self, departure: Departure) -> u64 {
         self.0[departure.index()]
     }
 
+    /// How many departed in all.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
@@ -42,10 +45,13 @@ impl fmt::Display for Departures {
 /// The figures of a port, or of several.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
+    /// How many peers are connected now.
     pub connected: usize,
+    /// How many have arrived, those that we connected to and those that were refused included.
     pub accepted: u64,
     /// Peers that were lost while they waited to be accepted.
     pub lost: u64,
+    /// How many have departed, by reason.
     pub departures: Departures,
 }
 
@@ -73,7 +79,7 @@ impl fmt::Display for Tally {
 /// Departures that were not logged yet. When thousands go in one instant, or peers come and go without
 /// end, they are logged in one line a second; a single one is logged at once.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub(crate) struct Summary {
     untold: Departures,
     /// There are some.
     any: bool,
@@ -81,14 +87,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn count(&mut self, departure: Departure) {
+    pub(crate) fn count(&mut self, departure: Departure) {
         self.untold.count(departure);
         self.any = true;
     }
 
     /// What is to be logged now, if anything is. If `more` departures are waiting to be reaped, it is put
     /// off for a while, so that what happens in one instant is logged in one line.
-    pub fn due(&mut self, now: Moment, more: bool) -> Option<Departures> {
+    pub(crate) fn due(&mut self, now: Moment, more: bool) -> Option<Departures> {
         if !self.any || now < self.not_before + if more { PACE } else { Duration::ZERO } {
             return None;
         }
@@ -97,7 +103,7 @@ impl Summary {
         Some(std::mem::take(&mut self.untold))
     }
 
-    pub fn deadline(&self) -> Moment {
+    pub(crate) fn deadline(&self) -> Moment {
         if self.any { self.not_before } else { Moment::NEVER }
     }
 }

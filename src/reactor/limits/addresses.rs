@@ -9,7 +9,7 @@ use crate::reactor::connection::address::{Network, PeerAddress};
 /// How many connections each address has: an IPv4 address, or the /64 of an IPv6 address, because one
 /// machine may well have a whole /64.
 #[derive(Clone, Debug, Default)]
-pub struct Addresses(Option<Counts>);
+pub(crate) struct Addresses(Option<Counts>);
 
 #[derive(Clone, Debug)]
 struct Counts {
@@ -24,7 +24,7 @@ impl Addresses {
     ///
     /// # Errors
     /// The limit is 0, so no peer could ever connect.
-    pub fn limited(most: Option<usize>) -> Result<Self, Unfit> {
+    pub(crate) fn limited(most: Option<usize>) -> Result<Self, Unfit> {
         if most == Some(0) {
             let because = "nobody could ever come; 1 is the least".to_string();
             return Err(unfit("max-per-address", "0".to_string(), because));
@@ -34,22 +34,22 @@ impl Addresses {
 
     /// # Errors
     /// There is no memory for one more address.
-    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
         self.0.as_mut().map_or(Ok(()), |counts| counts.connected.try_reserve(1))
     }
 
-    pub fn admits(&self, address: SocketAddr) -> bool {
+    pub(crate) fn admits(&self, address: SocketAddr) -> bool {
         let Some(Counts { most, connected }) = &self.0 else { return true };
         connected.get(&network(address)).is_none_or(|count| count < most)
     }
 
-    pub fn arrive(&mut self, address: SocketAddr) {
+    pub(crate) fn arrive(&mut self, address: SocketAddr) {
         if let Some(Counts { connected, .. }) = &mut self.0 {
             *connected.entry(network(address)).or_default() += 1;
         }
     }
 
-    pub fn depart(&mut self, address: SocketAddr) {
+    pub(crate) fn depart(&mut self, address: SocketAddr) {
         let Some(Counts { connected, .. }) = &mut self.0 else { return };
         let network = network(address);
         match connected.get_mut(&network) {

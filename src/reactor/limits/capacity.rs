@@ -25,10 +25,12 @@ impl Capacity {
         Self { limit, connected: 0, departures: 0, last: Stamp::NONE, addresses: Addresses::default(), memory }
     }
 
+    /// How many connections there may be.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
+    /// How many connections there are.
     pub fn connected(&self) -> usize {
         self.connected
     }
@@ -38,6 +40,7 @@ impl Capacity {
         self.departures
     }
 
+    /// Whether there may be one more connection.
     pub fn has_room(&self) -> bool {
         self.connected < self.limit
     }
@@ -64,11 +67,13 @@ impl Capacity {
         self.last
     }
 
+    /// Counts a connection from or to this address.
     pub fn arrive(&mut self, address: SocketAddr) {
         self.connected += 1;
         self.addresses.arrive(address);
     }
 
+    /// A connection from or to this address is closed.
     pub fn depart(&mut self, address: SocketAddr) {
         self.addresses.depart(address);
         self.connected -= 1;

@@ -39,7 +39,7 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// The memory that all outboxes together take, and its bound.
 #[derive(Debug)]
-pub struct Memory {
+pub(crate) struct Memory {
     limit: usize,
     /// The limit, or less if the cgroup has less left.
     bound: usize,
@@ -58,7 +58,7 @@ pub struct Memory {
 
 impl Memory {
     /// A quarter of what the machine, the cgroup and the limits of the process allow.
-    pub fn of(machine: Machine) -> Self {
+    pub(crate) fn of(machine: Machine) -> Self {
         let limit = (machine.memory / 4).max(LEAST);
         Self {
             limit,
@@ -76,7 +76,7 @@ impl Memory {
 
     /// # Errors
     /// Less than 1 MiB.
-    pub fn set_limit(&mut self, bytes: usize) -> Result<(), Unfit> {
+    pub(crate) fn set_limit(&mut self, bytes: usize) -> Result<(), Unfit> {
         if bytes < LEAST {
             let because = "1M or more is wanted: bytes, or with K, M or G behind them";
             return Err(unfit("max-memory", bytes.to_string(), because.to_string()));
@@ -86,24 +86,24 @@ impl Memory {
         Ok(())
     }
 
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
     /// By how much outboxes may still grow.
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.bound.saturating_sub(self.held)
     }
 
     /// How much may be read from a peer at once.
-    pub fn portion(&self) -> usize {
+    pub(crate) fn portion(&self) -> usize {
         let full = self.bound / 8 * 3;
         let left = self.left().saturating_sub(self.bound / 8);
         if left >= full { SCRATCH } else { (left / (full / SCRATCH).max(1)).clamp(LEAST_PORTION, SCRATCH) }
     }
 
     /// An outbox that took `before` takes `after` bytes now.
-    pub fn changed(&mut self, before: usize, after: usize) {
+    pub(crate) fn changed(&mut self, before: usize, after: usize) {
         self.held = self.held - before + after;
         self.peak = self.peak.max(self.held);
         if after > before {
@@ -115,7 +115,7 @@ impl Memory {
     }
 
     /// Whether one more peer can be accepted: its socket counts against the cgroup, too.
-    pub fn has_room_for_a_peer(&mut self) -> bool {
+    pub(crate) fn has_room_for_a_peer(&mut self) -> bool {
         self.arrived += 1;
         if self.short || self.arrived >= ARRIVALS {
             self.ask_cgroup();
@@ -134,13 +134,13 @@ impl Memory {
     }
 
     /// How much the largest outboxes must give up; usually nothing.
-    pub fn excess(&self) -> usize {
+    pub(crate) fn excess(&self) -> usize {
         let bound = self.bound;
         if self.held > bound - bound / 8 { self.held - (bound - bound / 4) } else { 0 }
     }
 
     /// Logs that this many peers were let go for it.
-    pub fn relieved(&mut self, now: Moment, count: usize) {
+    pub(crate) fn relieved(&mut self, now: Moment, count: usize) {
         if count > 0 && self.told.is_none_or(|told| now.since(told) >= QUIET) {
             self.told = Some(now);
             let (held, bound) = (self.held >> 10, self.bound >> 10);
@@ -152,13 +152,13 @@ impl Memory {
     }
 
     /// When memory is to be given back to the system.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub(crate) fn deadline(&self) -> Option<Moment> {
         self.give_back_at
     }
 
     /// The C library keeps freed memory for the next allocations. After a crowd has gone there are none, so
     /// what has lain idle for a while is given back to the system.
-    pub fn give_back(&mut self, now: Moment) {
+    pub(crate) fn give_back(&mut self, now: Moment) {
         if self.held > self.peak / 2 || self.peak - self.held < WORTH_GIVING_BACK {
             self.give_back_at = None;
         } else if *self.give_back_at.get_or_insert(now + IDLE) <= now {
@@ -183,6 +183,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    /// Counts a peer whose outbox takes this many bytes, and whether it is ending anyway.
     pub fn add(&mut self, held: usize, is_going: bool) {
         if is_going {
             self.going += held;
@@ -201,6 +202,7 @@ pub struct Relief {
     pub excess: usize,
     /// Only peers whose output has not moved for a while are let go.
     pub only_stuck: bool,
+    /// How many peers were let go.
     pub count: usize,
 }
 

@@ -48,14 +48,17 @@ impl Limits {
         Self { when_full, ..self }
     }
 
+    /// How many bytes of output may wait for one peer.
     pub fn max_output(&self) -> usize {
         self.max_output
     }
 
+    /// How long the output of a living peer may wait without moving.
     pub fn stalled(&self) -> Option<Duration> {
         self.stalled
     }
 
+    /// What happens to a newcomer when there is no room.
     pub fn when_full(&self) -> WhenFull {
         self.when_full
     }

@@ -16,10 +16,10 @@ use crate::reactor::time::watch::Watch;
 /// How often a lingering connection is asked whether its peer has everything.
 const LINGER_CHECK: Duration = Duration::from_millis(50);
 /// How long a connection waits before it is tried again after the kernel had no memory for it.
-pub const STARVED_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const STARVED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The times of a port's peers.
-pub struct Deadlines {
+pub(super) struct Deadlines {
     pub lingering: Timers,
     pub starved: Timers,
     /// The peers that were written to, and the terms on which they are looked at; `None` if the kernel keeps their
@@ -38,7 +38,7 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    pub fn new(keepalive: &Keepalive, stalled: Option<Duration>, evicts: bool) -> Self {
+    pub(super) fn new(keepalive: &Keepalive, stalled: Option<Duration>, evicts: bool) -> Self {
         Self {
             lingering: Timers::new(LINGER_CHECK),
             starved: Timers::new(STARVED_PAUSE),
@@ -56,7 +56,7 @@ impl Deadlines {
     ///
     /// # Errors
     /// There is no memory.
-    pub fn reserve_for(&mut self, slots: usize) -> Result<(), TryReserveError> {
+    pub(super) fn reserve_for(&mut self, slots: usize) -> Result<(), TryReserveError> {
         self.alarms.reserve_for(slots)?;
         if let Some(idle) = &mut self.idle {
             idle.reserve_for(slots)?;
@@ -68,7 +68,7 @@ impl Deadlines {
     }
 
     /// The peer in this slot has departed.
-    pub fn depart(&mut self, slot: u32) {
+    pub(super) fn depart(&mut self, slot: u32) {
         self.alarms.cancel(slot);
         if let Some(idle) = &mut self.idle {
             idle.cancel(slot);
@@ -76,7 +76,7 @@ impl Deadlines {
     }
 
     /// No peer is left: the memory is given back.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.alarms.clear();
         if let Some(idle) = &mut self.idle {
             idle.clear();
@@ -90,7 +90,7 @@ impl Deadlines {
     }
 
     /// When the loop must wake for the next of these.
-    pub fn next(&self) -> Moment {
+    pub(super) fn next(&self) -> Moment {
         let watch = self.watch.as_ref().map_or(Moment::NEVER, |(_, watch)| watch.next());
         let stall = self.stall.as_ref().map_or(Moment::NEVER, |(_, watch)| watch.next());
         let service = self.alarms.next().min(self.look_through).min(self.stop_by);

@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(10);
 
 impl<S: Stream> Peers<S> {
     /// Does everything that is due at `turn.heard`, the moment up to which all peers have been heard.
-    pub fn expire(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn expire(&mut self, turn: &mut Turn<'_>) {
         let now = turn.heard;
         while let Some(timer) = self.deadlines.lingering.expired(now) {
             self.check_lingering(timer, now);

@@ -19,7 +19,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 impl<S: Stream> Peers<S> {
     /// Lets go of the peer that has moved no data for the longest time, if there is one that is idle.
-    pub fn evict(&mut self, turn: &Turn<'_>) -> bool {
+    pub(crate) fn evict(&mut self, turn: &Turn<'_>) -> bool {
         let Some(slot) = self.take_most_idle(turn) else { return false };
         self.let_go(slot, Departure::Evicted);
         true

@@ -39,11 +39,11 @@ mod table;
 const LEAVING_BUDGET: usize = 64;
 /// How many sockets are closed in a turn, because closing is the most expensive thing that a turn does; one, if more events
 /// wait.
-pub const REAP_BUDGET: usize = 16;
+pub(super) const REAP_BUDGET: usize = 16;
 
 /// How a peer came.
 #[derive(Clone, Copy)]
-pub enum Arrival<'a> {
+pub(super) enum Arrival<'a> {
     /// It connected to us.
     Accepted,
     /// We connected to it, under this label.
@@ -53,7 +53,7 @@ pub enum Arrival<'a> {
 }
 
 /// Why a newcomer has not arrived.
-pub enum NotArrived {
+pub(super) enum NotArrived {
     /// It could not be registered with epoll: it was refused.
     Unregistered(io::Error),
     /// The service does not take it over.
@@ -73,7 +73,7 @@ enum Preceded {
 }
 
 /// The peers of a port.
-pub struct Peers<S> {
+pub(super) struct Peers<S> {
     service: Box<dyn Hosted>,
     table: Table<S>,
     deadlines: Deadlines,
@@ -89,7 +89,7 @@ pub struct Peers<S> {
 }
 
 impl<S: Stream> Peers<S> {
-    pub fn new(service: Box<dyn Hosted>, keepalive: &Keepalive, limits: Limits, names: Names) -> Self {
+    pub(super) fn new(service: Box<dyn Hosted>, keepalive: &Keepalive, limits: Limits, names: Names) -> Self {
         let evicts = limits.when_full() == WhenFull::EvictOldestIdle;
         let (now, may_hold) = (Moment::default(), 0);
         Self {
@@ -107,30 +107,30 @@ impl<S: Stream> Peers<S> {
     }
 
     /// The kernel has no figures after all: there is nothing to look at, and a user timeout keeps the deadline.
-    pub fn watch_no_more(&mut self) {
+    pub(super) fn watch_no_more(&mut self) {
         self.deadlines.watch = None;
     }
 
     /// A peer was lost while it waited to be accepted.
-    pub fn count_lost(&mut self) {
+    pub(super) fn count_lost(&mut self) {
         self.tally.lost += 1;
     }
 
     /// An attempt to connect has failed.
-    pub fn unreachable(&mut self, attempt: &Attempt<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn unreachable(&mut self, attempt: &Attempt<'_>, turn: &mut Turn<'_>) {
         turn.orders.giver = self.names.source();
         self.service.unreachable(attempt, turn.orders);
     }
 
     /// The service gets the answer to a look that it has asked for.
-    pub fn looked(&mut self, look: &Look, turn: &mut Turn<'_>) {
+    pub(super) fn looked(&mut self, look: &Look, turn: &mut Turn<'_>) {
         turn.orders.giver = self.names.source();
         self.service.looked(look, turn.orders);
     }
 
     /// A table that cannot grow aborts the program, which would cut off every peer. So what it is going to
     /// allocate is allocated here first, in a way that may fail, and freed again. False: there is no memory for one more.
-    pub fn reserve(&mut self, turn: &mut Turn<'_>) -> bool {
+    pub(super) fn reserve(&mut self, turn: &mut Turn<'_>) -> bool {
         let slot = self.table.vacant();
         if !turn.capacity.memory.has_room_for_a_peer()
             || self.service.reserve(slot).is_err()
@@ -154,7 +154,7 @@ impl<S: Stream> Peers<S> {
     ///
     /// # Errors
     /// It has not arrived, and its stream is closed.
-    pub fn arrive(
+    pub(super) fn arrive(
         &mut self,
         mut stream: S,
         address: SocketAddr,
@@ -200,7 +200,7 @@ impl<S: Stream> Peers<S> {
     }
 
     /// A newcomer that is refused. The service never hears of it.
-    pub fn refuse(&mut self, mut stream: S, peer: SocketAddr, departure: Departure) {
+    pub(super) fn refuse(&mut self, mut stream: S, peer: SocketAddr, departure: Departure) {
         // The peer knows at once, and nothing is left in the kernel.
         stream.reset_on_close();
         self.tally.accepted += 1;
@@ -218,12 +218,12 @@ impl<S: Stream> Peers<S> {
     }
 
     /// Remembers what the kernel announced for the peer in this slot.
-    pub fn latch(&mut self, slot: u32, news: Readiness) {
+    pub(super) fn latch(&mut self, slot: u32, news: Readiness) {
         self.table.latch(slot, news);
     }
 
     /// Drives every peer that can make progress, each within its budget.
-    pub fn drive(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn drive(&mut self, turn: &mut Turn<'_>) {
         // A peer that yields is driven in the next turn.
         let mut running = self.table.take_runnable();
         while let Some(slot) = self.table.next_of(&mut running) {
@@ -310,7 +310,7 @@ impl<S: Stream> Peers<S> {
     }
 
     /// Carries out an order.
-    pub fn carry_out(&mut self, peer: PeerId, order: Order<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn carry_out(&mut self, peer: PeerId, order: Order<'_>, turn: &mut Turn<'_>) {
         if !self.table.has(peer) {
             return;
         }
@@ -324,7 +324,7 @@ impl<S: Stream> Peers<S> {
     }
 
     /// What can be seen of a peer.
-    pub fn look_at(&mut self, peer: PeerId) -> Option<Seen> {
+    pub(super) fn look_at(&mut self, peer: PeerId) -> Option<Seen> {
         let connection = self.table.of(peer)?;
         Some(Seen {
             address: connection.address(),
@@ -335,7 +335,7 @@ impl<S: Stream> Peers<S> {
     }
 
     /// Tells the service that somebody has called, or that it wanted to go on.
-    pub fn call_service(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn call_service(&mut self, turn: &mut Turn<'_>) {
         self.has_more_to_do |= turn.called;
         if self.has_more_to_do && !turn.orders.are_many() {
             turn.orders.giver = self.names.source();
@@ -344,7 +344,7 @@ impl<S: Stream> Peers<S> {
     }
 
     /// Frees the slot of the next peer that has departed, and reports its departure.
-    pub fn reap(&mut self, turn: &mut Turn<'_>) -> Option<PeerId> {
+    pub(super) fn reap(&mut self, turn: &mut Turn<'_>) -> Option<PeerId> {
         let (slot, connection) = self.table.take_departed()?;
         if self.table.give_back() {
             self.deadlines.clear();
@@ -372,25 +372,25 @@ impl<S: Stream> Peers<S> {
     }
 
     /// After reaping: the departures are logged.
-    pub fn report(&mut self, now: Moment) {
+    pub(super) fn report(&mut self, now: Moment) {
         if let Some(departures) = self.summary.due(now, self.table.has_departed()) {
             info!("{departures}; {} connected", self.table.len());
         }
     }
 
     /// There is work that no event will announce.
-    pub fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         self.table.has_work() || self.has_more_to_do
     }
 
     /// When the loop must wake for the next deadline.
-    pub fn deadline(&self) -> Moment {
+    pub(super) fn deadline(&self) -> Moment {
         let service = self.service.deadline().unwrap_or(Moment::NEVER);
         self.deadlines.next().min(self.summary.deadline()).min(service)
     }
 
     /// Ends all of them in an orderly way, until `by` at the latest.
-    pub fn stop(&mut self, by: Moment) {
+    pub(super) fn stop(&mut self, by: Moment) {
         (self.is_stopping, self.deadlines.stop_by) = (true, by);
         for slot in self.table.slots() {
             if let Some(connection) = self.table.get_mut(slot) {
@@ -400,13 +400,13 @@ impl<S: Stream> Peers<S> {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.table.len()
     }
 
     /// The peer in the lowest slot.
     #[cfg(test)]
-    pub fn first(&self) -> Option<PeerId> {
+    pub(super) fn first(&self) -> Option<PeerId> {
         self.table.slots().find_map(|slot| self.table.get(slot).map(|connection| connection.id(slot)))
     }
 
@@ -417,11 +417,11 @@ impl<S: Stream> Peers<S> {
         self.table.schedule(slot);
     }
 
-    pub fn weigh(&self, sizes: &mut Sizes) {
+    pub(super) fn weigh(&self, sizes: &mut Sizes) {
         self.table.iter().for_each(|connection| sizes.add(connection.holds(), connection.is_ending()));
     }
 
-    pub fn relieve(&mut self, relief: &mut Relief) {
+    pub(super) fn relieve(&mut self, relief: &mut Relief) {
         for slot in self.table.slots() {
             if relief.excess == 0 {
                 return;
@@ -436,11 +436,11 @@ impl<S: Stream> Peers<S> {
         }
     }
 
-    pub fn addresses(&self, tell: &mut dyn FnMut(SocketAddr)) {
+    pub(super) fn addresses(&self, tell: &mut dyn FnMut(SocketAddr)) {
         self.table.iter().for_each(|connection| tell(connection.address()));
     }
 
-    pub fn tally(&self) -> Tally {
+    pub(super) fn tally(&self) -> Tally {
         Tally { connected: self.table.len(), ..self.tally }
     }
 
@@ -449,7 +449,7 @@ impl<S: Stream> Peers<S> {
     ///
     /// # Errors
     /// See [`CannotSave`]; the peer stays.
-    pub fn release(&mut self, peer: PeerId, capacity: &mut Capacity) -> Result<(S, Saved, Vec<u8>), CannotSave> {
+    pub(super) fn release(&mut self, peer: PeerId, capacity: &mut Capacity) -> Result<(S, Saved, Vec<u8>), CannotSave> {
         let connection = self.table.of(peer).ok_or(CannotSave::Gone)?;
         connection.check_releasable()?;
         let saved = self.service.save_slot(peer.slot())?;

@@ -12,17 +12,17 @@ const OUT: u32 = u32::MAX - 1;
 
 /// A peer's place in a queue: which peer is behind it, if it is in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(u32);
+pub(crate) struct Place(u32);
 
 impl Place {
-    pub const OUT: Self = Self(OUT);
+    pub(crate) const OUT: Self = Self(OUT);
 
-    pub fn is_taken(self) -> bool {
+    pub(crate) fn is_taken(self) -> bool {
         self != Self::OUT
     }
 
     /// Takes the place. True if it was free: then the peer must be pushed into a queue.
-    pub fn take(&mut self) -> bool {
+    pub(crate) fn take(&mut self) -> bool {
         let was_out = *self == Self::OUT;
         if was_out {
             self.0 = LAST;
@@ -32,13 +32,13 @@ impl Place {
 }
 
 /// What can be in a queue.
-pub trait Queued {
+pub(crate) trait Queued {
     fn place(&mut self) -> &mut Place;
 }
 
 /// The two ends of a queue. First come, first served.
 #[derive(Debug, Default)]
-pub struct Queue(Option<Ends>);
+pub(crate) struct Queue(Option<Ends>);
 
 #[derive(Clone, Copy, Debug)]
 struct Ends {
@@ -47,12 +47,12 @@ struct Ends {
 }
 
 impl Queue {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// Appends a peer whose place has been taken for this ([`Place::take`]).
-    pub fn push<T: Queued>(&mut self, peers: &mut Slab<T>, key: u32) {
+    pub(crate) fn push<T: Queued>(&mut self, peers: &mut Slab<T>, key: u32) {
         match &mut self.0 {
             None => self.0 = Some(Ends { first: key, last: key }),
             Some(ends) => {
@@ -65,7 +65,7 @@ impl Queue {
     }
 
     /// Removes the first peer; its place is free again.
-    pub fn pop<T: Queued>(&mut self, peers: &mut Slab<T>) -> Option<u32> {
+    pub(crate) fn pop<T: Queued>(&mut self, peers: &mut Slab<T>) -> Option<u32> {
         let Ends { first, last } = self.0?;
         let behind = peers.get_mut(first as usize).map_or(LAST, |peer| std::mem::replace(peer.place(), Place::OUT).0);
         self.0 = (behind < OUT).then_some(Ends { first: behind, last });

@@ -16,7 +16,7 @@ use crate::reactor::serving::peer_id::PeerId;
 const KEPT_SLOTS: usize = 1024;
 
 /// The connections of a port, by slot.
-pub struct Table<S> {
+pub(super) struct Table<S> {
     slots: Slab<Connection<S>>,
     /// Those that may make progress.
     runnable: Queue,
@@ -28,61 +28,61 @@ pub struct Table<S> {
 }
 
 impl<S: Stream> Table<S> {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let queue = Queue::default;
         Self { slots: Slab::new(), runnable: queue(), leaving: queue(), departed: queue() }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    pub fn get(&self, slot: u32) -> Option<&Connection<S>> {
+    pub(super) fn get(&self, slot: u32) -> Option<&Connection<S>> {
         self.slots.get(slot as usize)
     }
 
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Connection<S>> {
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Connection<S>> {
         self.slots.get_mut(slot as usize)
     }
 
     /// The connection of this peer, if it is still there.
-    pub fn of(&mut self, id: PeerId) -> Option<&mut Connection<S>> {
+    pub(super) fn of(&mut self, id: PeerId) -> Option<&mut Connection<S>> {
         self.get_mut(id.slot()).filter(|owner| owner.is_of(id))
     }
 
     /// Whether this peer is still there.
-    pub fn has(&self, id: PeerId) -> bool {
+    pub(super) fn has(&self, id: PeerId) -> bool {
         self.get(id.slot()).is_some_and(|owner| owner.is_of(id))
     }
 
     /// All slots, whether there is a peer in them or not.
-    pub fn slots(&self) -> std::ops::Range<u32> {
+    pub(super) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.capacity() as u32
     }
 
     /// All connections.
-    pub fn iter(&self) -> impl Iterator<Item = &Connection<S>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection<S>> {
         self.slots.iter().map(|(_, connection)| connection)
     }
 
     /// The slot that the next newcomer gets.
-    pub fn vacant(&self) -> u32 {
+    pub(super) fn vacant(&self) -> u32 {
         self.slots.vacant_key() as u32
     }
 
     /// How many more slots a newcomer makes it allocate; usually none.
-    pub fn growth(&self) -> usize {
+    pub(super) fn growth(&self) -> usize {
         let slots = self.slots.capacity();
         if self.slots.len() < slots { 0 } else { slots.max(2) * 2 }
     }
 
     /// Puts a newcomer in the vacant slot.
-    pub fn insert(&mut self, connection: Connection<S>) -> u32 {
+    pub(super) fn insert(&mut self, connection: Connection<S>) -> u32 {
         self.slots.insert(connection) as u32
     }
 
     /// Remembers what the kernel announced for the peer in this slot.
-    pub fn latch(&mut self, slot: u32, news: Readiness) {
+    pub(super) fn latch(&mut self, slot: u32, news: Readiness) {
         let Some(connection) = self.get_mut(slot) else { return };
         if connection.latch(news) {
             let queue = if news.has(Readiness::MORE_THAN_DATA) { &mut self.leaving } else { &mut self.runnable };
@@ -91,60 +91,60 @@ impl<S: Stream> Table<S> {
     }
 
     /// Has the peer in this slot driven, if it is in no queue.
-    pub fn schedule(&mut self, slot: u32) {
+    pub(super) fn schedule(&mut self, slot: u32) {
         if self.get_mut(slot).is_some_and(Connection::take_place) {
             self.runnable.push(&mut self.slots, slot);
         }
     }
 
     /// Has a peer driven again that has yielded.
-    pub fn go_on(&mut self, slot: u32) {
+    pub(super) fn go_on(&mut self, slot: u32) {
         self.runnable.push(&mut self.slots, slot);
     }
 
     /// Has a peer reaped that has departed.
-    pub fn depart(&mut self, slot: u32) {
+    pub(super) fn depart(&mut self, slot: u32) {
         self.departed.push(&mut self.slots, slot);
     }
 
     /// Those that may make progress now. A peer that is scheduled from now on waits for the next turn.
-    pub fn take_runnable(&mut self) -> Queue {
+    pub(super) fn take_runnable(&mut self) -> Queue {
         std::mem::take(&mut self.runnable)
     }
 
     /// The next one of those.
-    pub fn next_of(&mut self, queue: &mut Queue) -> Option<u32> {
+    pub(super) fn next_of(&mut self, queue: &mut Queue) -> Option<u32> {
         queue.pop(&mut self.slots)
     }
 
     /// The next one of those that may have ended.
-    pub fn next_leaving(&mut self) -> Option<u32> {
+    pub(super) fn next_leaving(&mut self) -> Option<u32> {
         self.leaving.pop(&mut self.slots)
     }
 
     /// Takes the next one that has departed out of the table. The only place where a slot comes free.
-    pub fn take_departed(&mut self) -> Option<(u32, Connection<S>)> {
+    pub(super) fn take_departed(&mut self) -> Option<(u32, Connection<S>)> {
         let slot = self.departed.pop(&mut self.slots)?;
         Some((slot, self.slots.remove(slot as usize)))
     }
 
     /// Takes a connection out of the table that is in no queue: another loop serves it from now on. Between two turns only.
-    pub fn take(&mut self, slot: u32) -> Option<Connection<S>> {
+    pub(super) fn take(&mut self, slot: u32) -> Option<Connection<S>> {
         self.slots.try_remove(slot as usize)
     }
 
     /// Some have departed, and are still to be reaped.
-    pub fn has_departed(&self) -> bool {
+    pub(super) fn has_departed(&self) -> bool {
         !self.departed.is_empty()
     }
 
     /// Some may make progress, or are to be reaped.
-    pub fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         !self.runnable.is_empty() || !self.leaving.is_empty() || self.has_departed()
     }
 
     /// Gives the memory of an empty table back to the system, if it is much. True if it did.
-    pub fn give_back(&mut self) -> bool {
+    pub(super) fn give_back(&mut self) -> bool {
         let is_worth_it = self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS;
         if is_worth_it {
             self.slots = Slab::new();

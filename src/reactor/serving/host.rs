@@ -18,13 +18,13 @@ use crate::reactor::time::moment::Moment;
 const KEPT_STATES: usize = 1024;
 
 /// A service, with the states of its peers. The terms of each call carry the peer's slot.
-pub struct Host<V: Service> {
+pub(crate) struct Host<V: Service> {
     service: V,
     states: States<V::State>,
 }
 
 impl<V: Service> Host<V> {
-    pub fn new(service: V) -> Self {
+    pub(crate) fn new(service: V) -> Self {
         Self { service, states: States { by_slot: Vec::new(), alike: Vec::new(), count: 0 } }
     }
 

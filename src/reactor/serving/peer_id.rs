@@ -24,22 +24,22 @@ pub struct PeerId {
 /// The upper 56 bits count the time since the loop was made, in units of 64 ns (which lasts for 146 years); the lower 8
 /// bits are the number of the port among the sources of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stamp(u64);
+pub(crate) struct Stamp(u64);
 
 impl Stamp {
     /// Before any peer has arrived.
-    pub const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
     const PORT_BITS: u32 = 8;
     const UNIT_BITS: u32 = 6;
 
     /// The stamp of a peer that arrives now, after the one that got the stamp `last`.
-    pub fn after(last: Self, now: Moment, port: usize) -> Self {
+    pub(crate) fn after(last: Self, now: Moment, port: usize) -> Self {
         let units = now.units(Self::UNIT_BITS).max((last.0 >> Self::PORT_BITS) + 1);
         Self(units << Self::PORT_BITS | port as u64)
     }
 
     /// When the peer arrived.
-    pub fn moment(self) -> Moment {
+    pub(crate) fn moment(self) -> Moment {
         Moment::of_units(self.0 >> Self::PORT_BITS, Self::UNIT_BITS)
     }
 }

@@ -143,12 +143,12 @@ pub(in crate::reactor) struct Serving<'a, V: ?Sized> {
 
 impl<V: Service<State = ()> + ?Sized> Serving<'_, V> {
     /// Calls the service for the peer at the other end of this line.
-    pub fn call<R>(&mut self, line: &mut dyn Line, act: impl FnOnce(&mut V, &mut Peer<'_, ()>) -> R) -> R {
+    pub(crate) fn call<R>(&mut self, line: &mut dyn Line, act: impl FnOnce(&mut V, &mut Peer<'_, ()>) -> R) -> R {
         act(self.service, &mut Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms })
     }
 
     /// Hands the service the first `count` bytes of the buffer.
-    pub fn receive(&mut self, line: &mut dyn Line, count: usize) {
+    pub(crate) fn receive(&mut self, line: &mut dyn Line, count: usize) {
         let mut peer = Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms };
         self.service.received(&mut peer, &self.scratch[..count]);
     }

@@ -52,7 +52,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub fn new(now: &Rc<Cell<Moment>>) -> Self {
+    pub(super) fn new(now: &Rc<Cell<Moment>>) -> Self {
         let kernel = Kernel {
             input: VecDeque::new(),
             fin: false,
@@ -71,7 +71,7 @@ impl Wire {
     }
 
     /// The peer takes this many bytes from now on.
-    pub fn set_room(&self, room: usize) {
+    pub(super) fn set_room(&self, room: usize) {
         let kernel = &mut *self.kernel.borrow_mut();
         if kernel.room == 0 && room > 0 && kernel.announces_room {
             kernel.news |= Readiness::WRITABLE;
@@ -80,7 +80,7 @@ impl Wire {
     }
 
     /// The connection dies.
-    pub fn fail(&self, errno: Errno) {
+    pub(super) fn fail(&self, errno: Errno) {
         let kernel = &mut *self.kernel.borrow_mut();
         (kernel.dead, kernel.error) = (true, Some(errno));
         kernel.news |= Readiness::READABLE | Readiness::MORE_THAN_DATA | Readiness::HUNG_UP;

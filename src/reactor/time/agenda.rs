@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::keepalive::{Unfit, unfit};
 use crate::malloc;
 use crate::reactor::time::moment::Moment;
+use crate::seconds::InWords;
 
 /// The time is counted in units of 2^20 ns, about a millisecond, and rounded up: what is due in the
 /// same unit wakes the loop once.
@@ -44,11 +45,11 @@ const SOONEST: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// It is shorter than 10 ms, or longer than 40 days.
-pub fn waiting_time(setting: &'static str, time: Duration) -> Result<Duration, Unfit> {
+pub(crate) fn waiting_time(setting: &'static str, time: Duration) -> Result<Duration, Unfit> {
     if (SOONEST..=FARTHEST).contains(&time) {
         return Ok(time);
     }
-    Err(unfit(setting, humantime::format_duration(time).to_string(), "10ms to 40days is wanted".to_string()))
+    Err(unfit(setting, InWords(time).to_string(), "10ms to 40days is wanted".to_string()))
 }
 
 /// 20 bytes for a slot's number.
@@ -70,7 +71,7 @@ impl<T> Entry<T> {
 
 /// Deadlines in the order in which they come due. Each entry holds a peer, or a peer and what is remembered with it.
 #[derive(Debug)]
-pub struct Agenda<T> {
+pub(crate) struct Agenda<T> {
     entries: Vec<Entry<T>>,
     /// Places in `entries` that are free, as a list.
     free: u32,
@@ -82,11 +83,11 @@ pub struct Agenda<T> {
 }
 
 impl<T: Copy> Agenda<T> {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { entries: Vec::new(), free: NOBODY, heads: [NOBODY; LISTS], soonest: [0; LISTS], floor: 0, count: 0 }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
@@ -94,7 +95,7 @@ impl<T: Copy> Agenda<T> {
     ///
     /// # Errors
     /// There is no memory for one more.
-    pub fn reserve(&mut self) -> Result<(), TryReserveError> {
+    pub(crate) fn reserve(&mut self) -> Result<(), TryReserveError> {
         if self.free == NOBODY { malloc::reserve(&mut self.entries, 1) } else { Ok(()) }
     }
 
@@ -102,7 +103,7 @@ impl<T: Copy> Agenda<T> {
     ///
     /// # Errors
     /// There is no memory for them.
-    pub fn reserve_for(&mut self, entries: usize) -> Result<(), TryReserveError> {
+    pub(crate) fn reserve_for(&mut self, entries: usize) -> Result<(), TryReserveError> {
         if self.entries.capacity() >= entries {
             return Ok(());
         }
@@ -114,7 +115,7 @@ impl<T: Copy> Agenda<T> {
     ///
     /// # Errors
     /// There is no memory for one more. A place that came free, or was reserved, needs none.
-    pub fn arm(&mut self, due: Moment, item: T) -> Result<u32, TryReserveError> {
+    pub(crate) fn arm(&mut self, due: Moment, item: T) -> Result<u32, TryReserveError> {
         self.reserve()?;
         let due = due.in_units(UNIT).max(self.floor);
         let entry = Entry { item, due: [due as u32, (due >> 32) as u32], next: NOBODY, before: NOBODY };
@@ -133,7 +134,7 @@ impl<T: Copy> Agenda<T> {
     }
 
     /// Takes out the entry in this place, which has not come due yet.
-    pub fn cancel(&mut self, place: u32) {
+    pub(crate) fn cancel(&mut self, place: u32) {
         let Entry { next, before, .. } = self.entries[place as usize];
         match before {
             NOBODY => {
@@ -149,24 +150,24 @@ impl<T: Copy> Agenda<T> {
     }
 
     /// Gives the memory back to the system. Nothing is on the agenda any more.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self { floor: self.floor, ..Self::new() };
     }
 
     /// Gives the memory of an empty agenda back to the system, if it is much.
-    pub fn give_back(&mut self) {
+    pub(crate) fn give_back(&mut self) {
         if self.is_empty() && self.entries.capacity() > KEPT_PLACES {
             self.clear();
         }
     }
 
     /// When the loop must wake.
-    pub fn next(&self) -> Moment {
+    pub(crate) fn next(&self) -> Moment {
         self.lowest().map_or(Moment::NEVER, |list| Moment::of_units(self.soonest[list], UNIT))
     }
 
     /// The next one that is due, never early. In no order among those that are due in the same unit.
-    pub fn due(&mut self, now: Moment) -> Option<T> {
+    pub(crate) fn due(&mut self, now: Moment) -> Option<T> {
         loop {
             let list = self.lowest()?;
             if Moment::of_units(self.soonest[list], UNIT) > now {
@@ -183,7 +184,7 @@ impl<T: Copy> Agenda<T> {
     }
 
     /// Forgets those for which this does not hold, and frees their places.
-    pub fn retain(&mut self, holds: impl Fn(T) -> bool) {
+    pub(crate) fn retain(&mut self, holds: impl Fn(T) -> bool) {
         for list in 0..LISTS {
             let mut place = self.heads[list];
             while place != NOBODY {

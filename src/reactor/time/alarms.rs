@@ -14,19 +14,19 @@ const NONE: u32 = u32::MAX;
 
 /// Deadlines by slot: 24 bytes for each peer that has one, and none if none ever had.
 #[derive(Debug)]
-pub struct Alarms {
+pub(crate) struct Alarms {
     agenda: Agenda<u32>,
     /// Where the deadline of each slot is on the agenda; shorter than the table of peers if the last ones never had one.
     places: Vec<u32>,
 }
 
 impl Alarms {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { agenda: Agenda::new(), places: Vec::new() }
     }
 
     /// No peer has a deadline.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.agenda.is_empty()
     }
 
@@ -35,14 +35,14 @@ impl Alarms {
     ///
     /// # Errors
     /// There is no memory for them.
-    pub fn reserve_for(&mut self, slots: usize) -> Result<(), TryReserveError> {
+    pub(crate) fn reserve_for(&mut self, slots: usize) -> Result<(), TryReserveError> {
         self.agenda.reserve_for(slots)?;
         let more = slots.saturating_sub(self.places.len());
         malloc::reserve(&mut self.places, more)
     }
 
     /// Sets the deadline of the peer in this slot, in place of the one that it had.
-    pub fn set(&mut self, slot: u32, due: Moment) {
+    pub(crate) fn set(&mut self, slot: u32, due: Moment) {
         self.cancel(slot);
         let slots = slot as usize + 1;
         if self.places.len() < slots {
@@ -54,7 +54,7 @@ impl Alarms {
     }
 
     /// The peer in this slot has no deadline any more.
-    pub fn cancel(&mut self, slot: u32) {
+    pub(crate) fn cancel(&mut self, slot: u32) {
         let Some(place) = self.places.get_mut(slot as usize) else { return };
         if *place != NONE {
             self.agenda.cancel(std::mem::replace(place, NONE));
@@ -62,18 +62,18 @@ impl Alarms {
     }
 
     /// No peer is left: all memory is given up.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.agenda.clear();
         self.places = Vec::new();
     }
 
     /// When the loop must wake.
-    pub fn next(&self) -> Moment {
+    pub(crate) fn next(&self) -> Moment {
         self.agenda.next()
     }
 
     /// The slot of the next peer whose deadline has come, never early. It has none any more.
-    pub fn due(&mut self, now: Moment) -> Option<u32> {
+    pub(crate) fn due(&mut self, now: Moment) -> Option<u32> {
         let slot = self.agenda.due(now)?;
         self.places[slot as usize] = NONE;
         Some(slot)

@@ -18,7 +18,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 
 /// The loop's clock, and the moment up to which all peers were heard.
 #[derive(Debug)]
-pub struct Hearing {
+pub(crate) struct Hearing {
     pub clock: Clock,
     /// When this turn woke.
     pub now: Moment,
@@ -34,7 +34,7 @@ pub struct Hearing {
 }
 
 impl Hearing {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let never = Moment::default();
         Self {
             clock: Clock::start(),
@@ -48,12 +48,12 @@ impl Hearing {
     }
 
     /// The loop will not wait: work is left.
-    pub fn does_not_wait(&mut self) {
+    pub(crate) fn does_not_wait(&mut self) {
         (self.asked, self.until) = (self.now, self.now);
     }
 
     /// How long the loop is to wait: until `deadline`, if there is one, and no longer than `most`.
-    pub fn waits_until(&mut self, deadline: Option<Moment>, most: Duration) -> Option<Duration> {
+    pub(crate) fn waits_until(&mut self, deadline: Option<Moment>, most: Duration) -> Option<Duration> {
         (self.asked, self.until) = (self.now, Moment::NEVER);
         if deadline.is_none() && most == Duration::MAX {
             return None;
@@ -65,12 +65,12 @@ impl Hearing {
     }
 
     /// The loop wakes.
-    pub fn wakes(&mut self) {
+    pub(crate) fn wakes(&mut self) {
         self.now = self.look_at_the_clock(self.until);
     }
 
     /// A wait has returned `count` events, which were latched; there are `connected` peers.
-    pub fn hear(&mut self, count: usize, connected: impl FnOnce() -> usize) {
+    pub(crate) fn hear(&mut self, count: usize, connected: impl FnOnce() -> usize) {
         let mut heard = self.asked;
         if count == BATCH {
             // The kernel reports ready peers in rotation: a peer that was ready at the start is reported

@@ -11,14 +11,14 @@ use crate::reactor::time::moment::Moment;
 ///
 /// Nothing is taken out when a connection ends early. Its entry comes due all the same, and then its id is nobody's.
 #[derive(Debug)]
-pub struct Timers {
+pub(crate) struct Timers {
     ahead: Duration,
     queue: VecDeque<Timer>,
 }
 
 /// A deadline of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timer {
+pub(crate) struct Timer {
     pub id: PeerId,
     /// When it was first armed.
     pub since: Moment,
@@ -26,13 +26,13 @@ pub struct Timer {
 }
 
 impl Timers {
-    pub const fn new(ahead: Duration) -> Self {
+    pub(crate) const fn new(ahead: Duration) -> Self {
         Self { ahead, queue: VecDeque::new() }
     }
 
     /// # Errors
     /// There is no memory to remember it with.
-    pub fn arm(&mut self, now: Moment, id: PeerId) -> Result<(), TryReserveError> {
+    pub(crate) fn arm(&mut self, now: Moment, id: PeerId) -> Result<(), TryReserveError> {
         self.rearm(now, Timer { id, since: now, due: now })
     }
 
@@ -40,19 +40,19 @@ impl Timers {
     ///
     /// # Errors
     /// There is no memory to remember it with.
-    pub fn rearm(&mut self, now: Moment, timer: Timer) -> Result<(), TryReserveError> {
+    pub(crate) fn rearm(&mut self, now: Moment, timer: Timer) -> Result<(), TryReserveError> {
         self.queue.try_reserve(1)?;
         self.queue.push_back(Timer { due: now + self.ahead, ..timer });
         Ok(())
     }
 
     /// When the loop must wake for these.
-    pub fn next(&self) -> Moment {
+    pub(crate) fn next(&self) -> Moment {
         self.queue.front().map_or(Moment::NEVER, |timer| timer.due)
     }
 
     /// Takes out the next one that is due, never early.
-    pub fn expired(&mut self, now: Moment) -> Option<Timer> {
+    pub(crate) fn expired(&mut self, now: Moment) -> Option<Timer> {
         if self.next() <= now { self.queue.pop_front() } else { None }
     }
 }

@@ -26,7 +26,7 @@ use crate::reactor::time::moment::Moment;
 
 /// When each peer that was written to is looked at. `T` is what is remembered of a suspect from one look to the next.
 #[derive(Debug)]
-pub struct Watch<T> {
+pub(crate) struct Watch<T> {
     /// How long after its first write a batch is looked at.
     first: Duration,
     /// Peers that were written to since `batch_due` was set; 12 bytes each.
@@ -37,7 +37,7 @@ pub struct Watch<T> {
 }
 
 impl<T: Copy> Watch<T> {
-    pub const fn new(first: Duration) -> Self {
+    pub(crate) const fn new(first: Duration) -> Self {
         Self { first, batch: Vec::new(), batch_due: Moment::NEVER, suspects: Agenda::new() }
     }
 
@@ -45,7 +45,7 @@ impl<T: Copy> Watch<T> {
     ///
     /// # Errors
     /// There is no memory to remember it with.
-    pub fn add(&mut self, now: Moment, id: PeerId) -> Result<(), TryReserveError> {
+    pub(crate) fn add(&mut self, now: Moment, id: PeerId) -> Result<(), TryReserveError> {
         malloc::reserve(&mut self.batch, 1)?;
         self.batch.push(id);
         if self.batch_due == Moment::NEVER {
@@ -58,7 +58,7 @@ impl<T: Copy> Watch<T> {
     ///
     /// # Errors
     /// There is no memory for them.
-    pub fn reserve_for(&mut self, peers: usize) -> Result<(), TryReserveError> {
+    pub(crate) fn reserve_for(&mut self, peers: usize) -> Result<(), TryReserveError> {
         self.suspects.reserve_for(peers)
     }
 
@@ -66,7 +66,7 @@ impl<T: Copy> Watch<T> {
     ///
     /// # Errors
     /// There is no memory to remember it with; never if places were allocated for all peers.
-    pub fn suspect(
+    pub(crate) fn suspect(
         &mut self,
         now: Moment,
         id: PeerId,
@@ -81,17 +81,17 @@ impl<T: Copy> Watch<T> {
     }
 
     /// No peer is left: all memory is given up.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::new(self.first);
     }
 
     /// When the loop must wake.
-    pub fn next(&self) -> Moment {
+    pub(crate) fn next(&self) -> Moment {
         self.suspects.next().min(self.batch_due)
     }
 
     /// Takes out the next peer of the batch, if the batch is due.
-    pub fn due_in_batch(&mut self, now: Moment) -> Option<PeerId> {
+    pub(crate) fn due_in_batch(&mut self, now: Moment) -> Option<PeerId> {
         if self.batch_due > now {
             return None;
         }
@@ -103,7 +103,7 @@ impl<T: Copy> Watch<T> {
     }
 
     /// Takes out the next suspect that is due.
-    pub fn due_suspect(&mut self, now: Moment) -> Option<(PeerId, T)> {
+    pub(crate) fn due_suspect(&mut self, now: Moment) -> Option<(PeerId, T)> {
         let due = self.suspects.due(now);
         self.suspects.give_back();
         due
