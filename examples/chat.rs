@@ -1,5 +1,4 @@
-//! A chat: each line that a peer sends reaches all others, and who leaves is said to have left, for whatever reason. A
-//! peer whose cable is pulled has left after the deadline.
+//! A chat: each line of a peer reaches all others, who are told who leaves. A peer whose cable is pulled has left at the deadline.
 //!
 //! `cargo run --example chat -- 127.0.0.1:7200`, then `telnet 127.0.0.1 7200` in two terminals.
 
@@ -7,10 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stillthere::keepalive::Keepalive;
-use stillthere::reactor::{Farewell, Listen, Orders, Peer, PeerId, Reactor, Service};
+use stillthere::reactor::{Farewell, Listen, Orders, Peer, PeerId, Reactor, Reason, Service};
+use stillthere::service::LineBuffer;
 
-/// The longest line. What is longer is not kept: the peer is closed.
-const LONGEST: usize = 4096;
+const LINE_TOO_LONG: Reason = Reason(1);
 
 #[derive(Default)]
 struct Chat {
@@ -20,16 +19,14 @@ struct Chat {
 
 /// What is remembered of a peer.
 struct Guest {
-    id: PeerId,
     number: u64,
-    /// The beginning of a line whose end has not come yet.
-    begun: Vec<u8>,
+    lines: LineBuffer,
 }
 
 impl Chat {
-    /// Says this to all but one.
-    fn say(&self, except: PeerId, line: &[u8], orders: &mut Orders) -> bool {
-        orders.send_to_all(self.here.iter().copied().filter(|id| *id != except), line).is_ok()
+    /// Sends this to all but one. False: too much waits to be sent, and nobody gets it.
+    fn say(&self, except: Option<PeerId>, line: &str, orders: &mut Orders) -> bool {
+        orders.send_to_all(self.here.iter().copied().filter(|id| Some(*id) != except), line.as_bytes()).is_ok()
     }
 }
 
@@ -38,30 +35,33 @@ impl Service for Chat {
 
     fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Guest {
         self.arrived += 1;
-        let guest = Guest { id: peer.id(), number: self.arrived, begun: Vec::new() };
-        peer.send(format!("you are {}; {} others are here\n", guest.number, self.here.len()).as_bytes());
-        self.here.insert(guest.id);
-        self.say(guest.id, format!("* {} came\n", guest.number).as_bytes(), peer.orders());
-        guest
+        peer.send(format!("you are {}; {} others are here\n", self.arrived, self.here.len()).as_bytes());
+        self.say(None, &format!("* {} came\n", self.arrived), peer.orders());
+        self.here.insert(peer.id());
+        Guest { number: self.arrived, lines: LineBuffer::with_longest(4096) }
     }
 
     fn received(&mut self, peer: &mut Peer<'_, Guest>, bytes: &[u8]) {
-        peer.state.begun.extend_from_slice(bytes);
-        while let Some(end) = peer.state.begun.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = peer.state.begun.drain(..=end).collect();
-            let said = [format!("{}: ", peer.state.number).as_bytes(), &line].concat();
-            if !self.say(peer.state.id, &said, peer.orders()) {
+        if peer.state.lines.add(bytes).is_err() {
+            return peer.close_for(LINE_TOO_LONG);
+        }
+        let id = peer.id();
+        while let Some(line) = peer.state.lines.next_line() {
+            let said = format!("{}: {line}\n", peer.state.number);
+            if !self.say(Some(id), &said, peer.orders()) {
                 peer.send(b"* too much is being said: your line was not\n");
             }
-        }
-        if peer.state.begun.len() > LONGEST {
-            peer.close();
         }
     }
 
     fn departed(&mut self, guest: Guest, farewell: &Farewell<'_>, orders: &mut Orders) {
-        self.here.remove(&guest.id);
-        self.say(guest.id, format!("* {} left: {}\n", guest.number, farewell.departure).as_bytes(), orders);
+        self.here.retain(|id| Some(*id) != farewell.id);
+        let why = farewell.reason.map_or(farewell.departure.to_string(), str::to_string);
+        self.say(None, &format!("* {} left: {why}\n", guest.number), orders);
+    }
+
+    fn reason(&self, _reason: Reason) -> &'static str {
+        "its line was too long"
     }
 }
 
@@ -70,8 +70,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut reactor = Reactor::new(10_000)?;
     reactor.obey_signals(Duration::from_secs(1))?;
     let keepalive = Keepalive::with_deadline(Duration::from_secs(10))?;
-    let listening = reactor.listen(Listen::on(address.parse()?).keepalive(keepalive), Chat::default())?;
-    println!("listening on {}", listening.address);
+    println!(
+        "listening on {}",
+        reactor.listen(Listen::on(address.parse()?).keepalive(keepalive), Chat::default())?.address
+    );
     reactor.run()?;
     Ok(())
 }

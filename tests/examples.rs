@@ -1,9 +1,9 @@
 //! Each example as a whole program, and somebody who talks to it.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -15,12 +15,16 @@ struct Example {
 
 impl Example {
     fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    fn start_with(name: &str, more: &[&str]) -> Self {
         // Cargo builds the examples beside the tests: target/debug/examples and target/debug/deps.
         let mut path = std::env::current_exe().expect("a test is a file");
         path.pop();
         path.pop();
         let mut command = Command::new(path.join("examples").join(name));
-        let child = command.arg("127.0.0.1:0").stdout(Stdio::piped()).spawn();
+        let child = command.arg("127.0.0.1:0").args(more).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("`cargo test` builds the examples; for one test alone, `cargo build --examples`");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("it says where it listens");
@@ -75,5 +79,103 @@ fn chat() {
     hears(&mut second, "* 3 left: closed by the peer");
     // A line without an end is not kept for ever.
     second.get_mut().write_all(&[b'x'; 5000]).unwrap();
-    hears(&mut first, "* 2 left: shut down by us");
+    hears(&mut first, "* 2 left: its line was too long");
+}
+
+#[test]
+fn presence() {
+    let presence = Example::start("presence");
+    let [mut first, mut second] = [presence.connect(), presence.connect()];
+    first.get_mut().write_all(b"NAME Ada\n").unwrap();
+    second.get_mut().write_all(b"WHAT\nNAME Grace\n").unwrap();
+    hears(&mut second, "NAME x or WHO");
+    // Both have spoken just now; their kernels' silence is a time with one decimal.
+    first.get_mut().write_all(b"WHO\n").unwrap();
+    let mut said = Vec::new();
+    loop {
+        let mut line = String::new();
+        first.read_line(&mut line).expect("a line comes in time");
+        if line == "end\n" {
+            break;
+        }
+        let (name, silence) = line.trim_end().split_once(" silent ").expect("a name and a silence");
+        let seconds: f64 = silence.strip_suffix(" s").and_then(|seconds| seconds.parse().ok()).expect("seconds");
+        assert!(seconds < 10.0, "{line}");
+        said.push(name.to_string());
+    }
+    assert_eq!(said, ["Ada", "Grace"]);
+    drop(second);
+    let started = Instant::now();
+    loop {
+        first.get_mut().write_all(b"WHO\n").unwrap();
+        let mut line = String::new();
+        first.read_line(&mut line).unwrap();
+        assert!(line.starts_with("Ada"), "{line}");
+        line.clear();
+        first.read_line(&mut line).unwrap();
+        if line == "end\n" {
+            return;
+        }
+        first.read_line(&mut line).unwrap();
+        assert!(started.elapsed() < PATIENCE, "still there: {line}");
+    }
+}
+
+/// The very thing that was wrong: a time-out that is set after the arrival, to less than the one at the arrival.
+#[test]
+fn timeouts() {
+    let timeouts = Example::start("timeouts");
+    let mut peer = timeouts.connect();
+    let started = Instant::now();
+    peer.get_mut().write_all(b"CONNECT 2\n").unwrap();
+    hears(&mut peer, "OK");
+    let ended = peer.read(&mut [0]);
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    let kept = started.elapsed();
+    assert!(kept >= Duration::from_secs(3) && kept < Duration::from_secs(6), "let go after {kept:?} instead of 3 s");
+}
+
+#[test]
+fn forward() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = upstream.local_addr().unwrap().to_string();
+    let redis = std::thread::spawn(move || {
+        for stream in upstream.incoming().take(2) {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while stream.read_line(&mut line).is_ok_and(|count| count > 0) {
+                stream
+                    .get_mut()
+                    .write_all(format!("+{}\r\n", line.trim_end().replace("PING", "PONG")).as_bytes())
+                    .unwrap();
+                line.clear();
+            }
+        }
+    });
+    let forward = Example::start_with("forward", &[&to]);
+    for n in 0..2 {
+        let mut peer = forward.connect();
+        // It is sent before the upstream is connected.
+        peer.get_mut().write_all(format!("PING {n}\r\nPING again\r\n").as_bytes()).unwrap();
+        hears(&mut peer, &format!("+PONG {n}\r"));
+        hears(&mut peer, "+PONG again\r");
+    }
+    redis.join().expect("each upstream connection was closed with its peer");
+    // Nobody listens there any more.
+    let mut peer = forward.connect();
+    let ended = peer.read(&mut [0]);
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}
+
+#[test]
+fn tested() {
+    let tested = Example::start("tested");
+    let [mut first, mut second] = [tested.connect(), tested.connect()];
+    second.get_mut().write_all(b"x\n").unwrap();
+    hears(&mut second, "ADD n is wanted");
+    hears(&mut second, "0");
+    first.get_mut().write_all(b"ADD 2\n").unwrap();
+    hears(&mut first, "0");
+    hears(&mut first, "2");
+    hears(&mut second, "2");
 }

@@ -5,10 +5,12 @@ pub use self::discard::Discard;
 pub use self::echo::Echo;
 pub use self::expect::{Expect, Heard};
 pub use self::heartbeat::{Ask, Heartbeat, Pulse};
+pub use self::line_buffer::{LineBuffer, LineTooLong};
 pub use self::ping::{Line, Ping};
 
 mod discard;
 mod echo;
 mod expect;
 mod heartbeat;
+mod line_buffer;
 mod ping;
