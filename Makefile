@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench instructions two-ways million kernels lab clean
+.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make static     one static file, target/static/stillthere'
 	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
 	@echo 'make bench      beside a server in C and what people run today: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
+	@echo 'make broadcast  64 bytes to 19 000 peers, beside a loop of send(2) in C: docs/broadcast.md'
 	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
 	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
 	@echo 'make million    a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
@@ -89,6 +90,12 @@ bench:
 	@dist/needs.sh cargo cc -- strace redis-server memcached mosquitto nginx haproxy
 	$(CARGO) build --release --locked --no-default-features --features serve --target-dir target/alone
 	STILLTHERE_BINARY=$(CURDIR)/target/alone/release/stillthere $(CARGO) bench --locked --bench side_by_side -- $(ARGS)
+	$(CARGO) bench --locked --bench broadcast
+
+# Two minutes. Part of `make bench`.
+broadcast:
+	@dist/needs.sh cargo cc
+	$(CARGO) bench --locked --bench broadcast -- $(ARGS)
 
 # Callgrind counts nearly the same each time, whatever else the machine does. ARGS=record records anew.
 instructions:

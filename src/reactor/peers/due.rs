@@ -20,7 +20,7 @@ use crate::reactor::time::moment::Moment;
 use crate::reactor::time::timers::Timer;
 
 /// How many peers are looked at for a sign of life in a turn, and how many for a stall.
-const LOOK_BUDGET: usize = 1024;
+const LOOK_BUDGET: usize = 256;
 /// How many peers are woken in a turn. The service may write to each, which is
 /// expensive: about half a millisecond in all.
 const WAKE_BUDGET: usize = 64;
