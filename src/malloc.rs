@@ -21,6 +21,10 @@ use std::collections::TryReserveError;
 /// memory for them the program aborts. So code that allocates for longer leaves this much free.
 const SPARE: usize = 4096;
 
+/// An empty table keeps room for this many entries; a larger one is given back to the system. A crowd that comes and goes again
+/// within the moment costs no system call then, and one that has gone leaves nothing behind.
+pub(crate) const KEPT_ENTRIES: usize = 1024;
+
 /// Whether there is still room for those. To be called while the larger allocation is held.
 pub(crate) fn leaves_room() -> bool {
     let mut spare = Vec::<u8>::new();

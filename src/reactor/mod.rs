@@ -25,7 +25,6 @@ use mio::{Events, Poll, Registry};
 pub use self::arriving::connect::{Backoff, Connect};
 pub use self::arriving::dialer::ToConnect;
 pub use self::arriving::listen::{Listen, Listening};
-pub use self::connection::outbox::OUTBOX_LIMIT;
 pub use self::connection::readiness::Readiness;
 pub use self::departing::departure::{Cause, Departure, Reason};
 pub use self::departing::farewell::Farewell;

@@ -8,11 +8,9 @@
 //! at offset 16, so a read of 16 KiB took twice as long as it had to. At an offset of one cache line the buffer is
 //! clear of both ranges, also when it is copied to an outbox that is mapped.
 
-use crate::reactor::connection::outbox::OUTBOX_LIMIT;
-
-/// How many bytes are read at once at most. No more than an outbox holds by default, so that an echo always fits.
+/// How many bytes are read at once at most. (No more than half of what an outbox may hold is, so that an echo always fits:
+/// see [`Limits::with_max_output`](crate::reactor::Limits::with_max_output).)
 pub(crate) const SCRATCH: usize = 64 * 1024;
-const _: () = assert!(SCRATCH <= OUTBOX_LIMIT);
 const PAGE: usize = 4096;
 /// How far into a page it begins: one cache line.
 const INTO_PAGE: usize = 64;

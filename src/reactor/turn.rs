@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
-use crate::reactor::serving::orders;
+use crate::reactor::serving::carry_out::carry_out;
 use crate::reactor::source::{Names, Request, Source, Turn, see_to_memory, total};
 use crate::reactor::time::moment::Moment;
 use crate::reactor::{BATCH, Ending, Reactor};
@@ -57,7 +57,7 @@ impl Reactor {
                 sources.iter_mut().for_each(|source| source.expire(turn));
             }
             if !turn.orders.is_empty() {
-                orders::carry_out(sources, turn);
+                carry_out(sources, turn);
             }
             sources.iter_mut().for_each(|source| source.reap(turn));
         });

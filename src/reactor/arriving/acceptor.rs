@@ -18,6 +18,7 @@ use crate::reactor::arriving::listen::Listen;
 use crate::reactor::arriving::spread::Spread;
 use crate::reactor::limits::WhenFull;
 use crate::reactor::limits::capacity::Capacity;
+use crate::reactor::peers::REAP_BUDGET;
 use crate::reactor::time::moment::Moment;
 
 /// How long to wait for descriptors or memory that only other processes can free. A departure of one
@@ -26,8 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a warning that there is no room is not repeated, so that a busy limit does not flood the log.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How many evicted peers may wait to be reaped while newcomers have already taken their places.
-const MOST_OVER: usize = 16;
+/// How many evicted peers may wait to be reaped while newcomers have already taken their places: as many as the next turn reaps.
+const MOST_OVER: usize = REAP_BUDGET;
 
 /// The result of an attempt to accept.
 pub(crate) enum Accepted {

@@ -2,10 +2,6 @@
 
 use crate::malloc;
 
-/// How many bytes may wait for one peer by default. More than the loop's scratch buffer, so that a
-/// service whose answers are no longer than its input can never fill it.
-pub const OUTBOX_LIMIT: usize = 256 * 1024;
-
 /// Memory is allocated in these steps, so that output that comes in small pieces is not moved for each of them.
 const STEP: usize = 64;
 const PAGE: usize = 4096;

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::keepalive::{Unfit, unfit};
-use crate::reactor::connection::outbox::OUTBOX_LIMIT;
 use crate::reactor::time::agenda::waiting_time;
 
 pub(in crate::reactor) mod addresses;
@@ -22,7 +21,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many bytes of output may wait for one peer; 256 KiB by default. No more than half of it is read
+    /// How many bytes of output may wait for one peer by default.
+    pub const MAX_OUTPUT: usize = 256 * 1024;
+
+    /// How many bytes of output may wait for one peer; [`Limits::MAX_OUTPUT`] by default. No more than half of it is read
     /// at once, so that an answer that is no longer than the input always fits.
     ///
     /// # Errors
@@ -66,7 +68,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_output: OUTBOX_LIMIT, stalled: None, when_full: WhenFull::Wait }
+        Self { max_output: Self::MAX_OUTPUT, stalled: None, when_full: WhenFull::Wait }
     }
 }
 

@@ -6,14 +6,12 @@
 
 use slab::Slab;
 
+use crate::malloc::KEPT_ENTRIES;
 use crate::reactor::connection::Connection;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::peers::queue::Queue;
 use crate::reactor::serving::peer_id::PeerId;
-
-/// How many slots an empty table keeps; a larger one is given back to the system.
-const KEPT_SLOTS: usize = 1024;
 
 /// The connections of a port, by slot.
 pub(super) struct Table<S> {
@@ -145,7 +143,7 @@ impl<S: Stream> Table<S> {
 
     /// Gives the memory of an empty table back to the system, if it is much. True if it did.
     pub(super) fn give_back(&mut self) -> bool {
-        let is_worth_it = self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS;
+        let is_worth_it = self.slots.is_empty() && self.slots.capacity() > KEPT_ENTRIES;
         if is_worth_it {
             self.slots = Slab::new();
         }

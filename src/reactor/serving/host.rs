@@ -5,7 +5,7 @@
 
 use std::collections::TryReserveError;
 
-use crate::malloc;
+use crate::malloc::{self, KEPT_ENTRIES};
 use crate::reactor::departing::departure::Reason;
 use crate::reactor::departing::farewell::Farewell;
 use crate::reactor::serving::orders::{Look, Orders};
@@ -13,9 +13,6 @@ use crate::reactor::serving::peer::Peer;
 use crate::reactor::serving::saved::{CannotRestore, CannotSave, Saved};
 use crate::reactor::serving::service::{Attempt, Hosted, Service};
 use crate::reactor::time::moment::Moment;
-
-/// An empty table of more states than this is given back to the system.
-const KEPT_STATES: usize = 1024;
 
 /// A service, with the states of its peers. The terms of each call carry the peer's slot.
 pub(crate) struct Host<V: Service> {
@@ -152,7 +149,7 @@ impl<T> States<T> {
         }
         let state = self.by_slot.get_mut(slot as usize)?.take()?;
         self.count -= 1;
-        if self.count == 0 && self.by_slot.len() > KEPT_STATES {
+        if self.count == 0 && self.by_slot.len() > KEPT_ENTRIES {
             self.by_slot = Vec::new();
         }
         Some(state)

@@ -1,5 +1,6 @@
 //! What a service is, and what it may do: with the peer that it serves, and with all the others.
 
+pub(in crate::reactor) mod carry_out;
 pub(in crate::reactor) mod host;
 pub(in crate::reactor) mod orders;
 pub(in crate::reactor) mod peer;

@@ -1,7 +1,7 @@
 //! What is to be done to other peers than the one that is served.
 //!
-//! Owns the orders that wait, their bound, and how many are carried out in a turn. Knows no connection: a port carries
-//! out what concerns its peers. A service is given one peer at a time, because the loop is in the middle of that peer's
+//! Owns the orders that wait, and their bound. Knows neither connections nor sources: `carry_out.rs` hands each order to the
+//! port of its peer. A service is given one peer at a time, because the loop is in the middle of that peer's
 //! input; so what it wants done to others is noted, and done at the end of the turn.
 
 use std::collections::VecDeque;
@@ -14,14 +14,8 @@ use crate::reactor::arriving::connect::Connect;
 use crate::reactor::arriving::dialer::ToConnect;
 use crate::reactor::departing::departure::{Departure, Reason};
 use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::source::{Source, Turn};
 use crate::reactor::time::moment::{Clock, Moment};
 use crate::tcp_info::TcpInfo;
-
-/// How many bytes are sent by order in a turn, so that the other peers are served in between.
-const BUDGET: usize = 512 * 1024;
-/// What an order takes from the budget at least for each peer, however few bytes it sends: 128 sends in a turn.
-const LEAST_CHARGE: usize = 4096;
 
 /// Orders: what is to be done to other peers, of any port of the loop.
 ///
@@ -33,7 +27,7 @@ const LEAST_CHARGE: usize = 4096;
 /// outbox may hold is let go, as with `Peer::send`.
 #[derive(Debug)]
 pub struct Orders {
-    waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
     /// How much memory they take, in bytes.
     taken: usize,
     /// When this turn woke.
@@ -41,6 +35,8 @@ pub struct Orders {
     pub(in crate::reactor) clock: Clock,
     /// The source that gives orders now.
     pub(in crate::reactor) giver: usize,
+    /// The order that is carried out now is for one peer only.
+    pub(in crate::reactor) is_for_one: bool,
 }
 
 /// What is to be done to a peer.
@@ -85,13 +81,13 @@ pub struct Seen {
 
 /// An order that waits. It owns its bytes, which are there once, however many peers they are for.
 #[derive(Debug)]
-struct Waiting {
-    what: What,
-    to: Recipients,
+pub(super) struct Waiting {
+    pub(super) what: What,
+    pub(super) to: Recipients,
 }
 
 #[derive(Debug)]
-enum What {
+pub(super) enum What {
     Send(Vec<u8>),
     Close(Departure),
     LetGo(Departure),
@@ -105,7 +101,7 @@ enum What {
 }
 
 #[derive(Debug)]
-enum Recipients {
+pub(super) enum Recipients {
     One(PeerId),
     /// The last one is next: they are in reverse order.
     Many(Vec<PeerId>),
@@ -124,7 +120,7 @@ impl Orders {
     pub const LIMIT: usize = 16 << 20;
 
     pub(in crate::reactor) fn new(clock: Clock) -> Self {
-        Self { waiting: VecDeque::new(), taken: 0, now: Moment::default(), clock, giver: 0 }
+        Self { waiting: VecDeque::new(), taken: 0, now: Moment::default(), clock, giver: 0, is_for_one: false }
     }
 
     /// Sends these bytes to one peer.
@@ -251,14 +247,14 @@ impl Orders {
     }
 
     /// Takes out the first order.
-    fn first(&mut self) -> Option<Waiting> {
+    pub(super) fn first(&mut self) -> Option<Waiting> {
         let first = self.waiting.pop_front()?;
         self.taken -= first.takes();
         Some(first)
     }
 
     /// Puts the order that was taken out last back in front of all others: its place is still there.
-    fn put_back(&mut self, first: Waiting) {
+    pub(super) fn put_back(&mut self, first: Waiting) {
         self.taken += first.takes();
         self.waiting.push_front(first);
     }
@@ -277,7 +273,7 @@ impl Waiting {
 }
 
 impl Recipients {
-    fn next(&mut self) -> Option<PeerId> {
+    pub(super) fn next(&mut self) -> Option<PeerId> {
         match self {
             Self::Many(ids) => ids.pop(),
             Self::One(id) => {
@@ -289,63 +285,13 @@ impl Recipients {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::Many(ids) => ids.len(),
             Self::One(_) => 1,
             Self::None => 0,
         }
     }
-}
-
-/// Carries out the orders that wait, within the budget of a turn.
-pub(in crate::reactor) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
-    let mut budget = BUDGET;
-    while budget > 0 {
-        let Some(mut first) = turn.orders.first() else { break };
-        if let What::Connect(giver, connect) = first.what {
-            budget = budget.saturating_sub(LEAST_CHARGE);
-            if let Some(source) = sources.get_mut(giver) {
-                source.connect(*connect);
-            }
-            continue;
-        }
-        while budget > 0 {
-            let Some(id) = first.to.next() else { break };
-            budget = budget.saturating_sub(carry_out_for(id, &first, sources, turn).max(LEAST_CHARGE));
-        }
-        if first.to.len() > 0 {
-            turn.orders.put_back(first);
-        }
-    }
-    if turn.orders.is_empty() {
-        turn.orders.waiting = VecDeque::new(); // an idle loop keeps nothing
-    }
-}
-
-/// Carries out an order for one peer. Returns how many bytes were sent.
-fn carry_out_for(id: PeerId, order: &Waiting, sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) -> usize {
-    // An id of another loop is nobody's here.
-    let source = sources.get_mut(id.source());
-    let order = match &order.what {
-        What::Send(bytes) => Order::Send(bytes),
-        What::Close(departure) => Order::Close(*departure),
-        What::LetGo(departure) => Order::LetGo(*departure),
-        What::Look { giver, asker } => {
-            let look =
-                Look { peer: id, asker: *asker, seen: source.and_then(|source| source.look(id)), left: order.to.len() };
-            if let Some(source) = sources.get_mut(*giver) {
-                turn.orders.giver = *giver;
-                source.looked(&look, turn);
-            }
-            return 0;
-        }
-        What::Connect(..) => return 0,
-    };
-    if let Some(source) = source {
-        source.carry_out(id, order, turn);
-    }
-    if let Order::Send(bytes) = order { bytes.len() } else { 0 }
 }
 
 impl fmt::Display for NoRoom {

@@ -41,6 +41,7 @@ pub use self::running::Running;
 pub use self::stage::Stage;
 
 mod running;
+mod scripted_port;
 mod shared;
 mod stage;
 mod wire;

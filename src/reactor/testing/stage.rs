@@ -11,13 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mio::Poll;
-use mio::event::Event;
 use rustix::io::Errno;
 
 use crate::keepalive::Keepalive;
 use crate::machine::Machine;
-use crate::reactor::arriving::connect::Connect;
-use crate::reactor::arriving::dialer::ToConnect;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::limits::Limits;
@@ -25,12 +22,14 @@ use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::Memory;
 use crate::reactor::peers::{Arrival, NotArrived, Peers};
 use crate::reactor::scratch::SCRATCH;
+use crate::reactor::serving::carry_out::carry_out;
 use crate::reactor::serving::host::Host;
-use crate::reactor::serving::orders::{self, Look, Order, Orders, Seen};
+use crate::reactor::serving::orders::Orders;
 use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::serving::saved::{CannotRestore, CannotSave, Saved};
 use crate::reactor::serving::service::{Attempt, Service};
 use crate::reactor::source::{Names, Request, Source, Turn};
+use crate::reactor::testing::scripted_port::ScriptedPort;
 use crate::reactor::testing::shared::Shared;
 use crate::reactor::testing::wire::Wire;
 use crate::reactor::time::moment::{Clock, Moment};
@@ -314,7 +313,7 @@ impl<V: Service + 'static> Stage<V> {
                 sources.iter_mut().for_each(|source| source.drive(turn));
                 sources.iter_mut().for_each(|source| source.accept(turn));
                 sources.iter_mut().for_each(|source| source.expire(turn));
-                orders::carry_out(sources, turn);
+                carry_out(sources, turn);
                 sources.iter_mut().for_each(|source| source.reap(turn));
             });
             let has_news = |wire: &Wire| wire.kernel.borrow().news != Readiness::default();
@@ -348,50 +347,5 @@ impl<V: Service + 'static> Stage<V> {
 impl<V> fmt::Debug for Stage<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stage").field("now", &self.now).field("peers", &self.wires.len()).finish_non_exhaustive()
-    }
-}
-
-/// A port whose peers are scripted, among the sources of a turn.
-#[derive(Clone)]
-struct ScriptedPort {
-    peers: Rc<RefCell<Peers<Wire>>>,
-    connects: Rc<RefCell<Vec<Connect>>>,
-}
-
-impl Source for ScriptedPort {
-    fn latch(&mut self, _key: usize, _event: &Event) {}
-
-    fn drive(&mut self, turn: &mut Turn<'_>) {
-        self.peers.borrow_mut().drive(turn);
-    }
-
-    fn accept(&mut self, turn: &mut Turn<'_>) {
-        self.peers.borrow_mut().call_service(turn);
-    }
-
-    fn expire(&mut self, turn: &mut Turn<'_>) {
-        self.peers.borrow_mut().expire(turn);
-    }
-
-    fn carry_out(&mut self, peer: PeerId, order: Order<'_>, turn: &mut Turn<'_>) {
-        self.peers.borrow_mut().carry_out(peer, order, turn);
-    }
-
-    fn look(&mut self, peer: PeerId) -> Option<Seen> {
-        self.peers.borrow_mut().look_at(peer)
-    }
-
-    fn looked(&mut self, look: &Look, turn: &mut Turn<'_>) {
-        self.peers.borrow_mut().looked(look, turn);
-    }
-
-    fn connect(&mut self, to: ToConnect) {
-        self.connects.borrow_mut().push(to.connect);
-    }
-
-    fn reap(&mut self, turn: &mut Turn<'_>) {
-        let mut peers = self.peers.borrow_mut();
-        while peers.reap(turn).is_some() {}
-        peers.report(turn.now);
     }
 }

@@ -23,7 +23,7 @@ use std::collections::TryReserveError;
 use std::time::Duration;
 
 use crate::keepalive::{Unfit, unfit};
-use crate::malloc;
+use crate::malloc::{self, KEPT_ENTRIES};
 use crate::reactor::time::moment::Moment;
 use crate::seconds::InWords;
 
@@ -32,8 +32,6 @@ use crate::seconds::InWords;
 const UNIT: u32 = 20;
 /// One for each bit of a `Moment` in these units, one more because it is rounded up, and list 0.
 const LISTS: usize = 64 - UNIT as usize + 2;
-/// An empty agenda of no more places than this keeps them.
-const KEPT_PLACES: usize = 1024;
 /// The end of a list.
 const NOBODY: u32 = u32::MAX;
 /// No setting may be longer. (A deadline itself may lie at any distance.)
@@ -156,7 +154,7 @@ impl<T: Copy> Agenda<T> {
 
     /// Gives the memory of an empty agenda back to the system, if it is much.
     pub(crate) fn give_back(&mut self) {
-        if self.is_empty() && self.entries.capacity() > KEPT_PLACES {
+        if self.is_empty() && self.entries.capacity() > KEPT_ENTRIES {
             self.clear();
         }
     }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::*;
 use crate::keepalive::owing::{Asking, Setting};
 use crate::reactor::connection::looking::{Output, Sign};
-use crate::reactor::connection::outbox::OUTBOX_LIMIT;
+use crate::reactor::limits::Limits;
 use crate::reactor::serving::orders::Orders;
 use crate::reactor::serving::peer::Peer;
 use crate::reactor::serving::service::{Alarm, Line, Terms};
@@ -24,7 +24,7 @@ mod scripted;
 const TERMS: Terms = Terms {
     now: Moment::after(Duration::ZERO),
     slot: 0,
-    max_output: OUTBOX_LIMIT,
+    max_output: Limits::MAX_OUTPUT,
     may_hold: usize::MAX,
     alarm: Alarm::AsBefore,
 };

@@ -170,8 +170,8 @@ fn the_outbox_is_bounded() {
     impl Service for Flood {
         type State = ();
         fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
-            assert_eq!(peer.room(), OUTBOX_LIMIT);
-            peer.send(&vec![0; OUTBOX_LIMIT]);
+            assert_eq!(peer.room(), Limits::MAX_OUTPUT);
+            peer.send(&vec![0; Limits::MAX_OUTPUT]);
             assert_eq!(peer.room(), 0);
         }
         fn received(&mut self, peer: &mut Peer<'_, ()>, bytes: &[u8]) {

@@ -1,0 +1,69 @@
+//! Carries out the orders that wait, within the budget of a turn.
+//!
+//! Owns that budget, and the order in which it is spent. What concerns a peer is done by its port.
+
+use std::collections::VecDeque;
+
+use crate::reactor::serving::orders::{Look, Order, Recipients, Waiting, What};
+use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::source::{Source, Turn};
+
+/// How many bytes are sent by order in a turn, so that the other peers are served in between.
+const BUDGET: usize = 512 * 1024;
+/// What an order takes from the budget at least for each peer, however few bytes it sends: 128 sends in a turn.
+const LEAST_CHARGE: usize = 4096;
+
+/// Carries out the orders that wait, within the budget of a turn.
+pub(in crate::reactor) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
+    let mut budget = BUDGET;
+    while budget > 0 {
+        let Some(mut first) = turn.orders.first() else { break };
+        if let What::Connect(giver, connect) = first.what {
+            budget = budget.saturating_sub(LEAST_CHARGE);
+            if let Some(source) = sources.get_mut(giver) {
+                source.connect(*connect);
+            }
+            continue;
+        }
+        while budget > 0 {
+            let Some(id) = first.to.next() else { break };
+            budget = budget.saturating_sub(carry_out_for(id, &first, sources, turn).max(LEAST_CHARGE));
+        }
+        if first.to.len() > 0 {
+            turn.orders.put_back(first);
+        }
+    }
+    if turn.orders.is_empty() {
+        turn.orders.waiting = VecDeque::new(); // an idle loop keeps nothing
+    }
+}
+
+/// Carries out an order for one peer. Returns how many bytes were sent.
+fn carry_out_for(id: PeerId, waiting: &Waiting, sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) -> usize {
+    // An id of another loop is nobody's here.
+    let source = sources.get_mut(id.source());
+    let order = match &waiting.what {
+        What::Send(bytes) => Order::Send(bytes),
+        What::Close(departure) => Order::Close(*departure),
+        What::LetGo(departure) => Order::LetGo(*departure),
+        What::Look { giver, asker } => {
+            let look = Look {
+                peer: id,
+                asker: *asker,
+                seen: source.and_then(|source| source.look(id)),
+                left: waiting.to.len(),
+            };
+            if let Some(source) = sources.get_mut(*giver) {
+                turn.orders.giver = *giver;
+                source.looked(&look, turn);
+            }
+            return 0;
+        }
+        What::Connect(..) => return 0,
+    };
+    turn.orders.is_for_one = matches!(waiting.to, Recipients::None);
+    if let Some(source) = source {
+        source.carry_out(id, order, turn);
+    }
+    if let Order::Send(bytes) = order { bytes.len() } else { 0 }
+}
