@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
-use stillthere::lab::preset::PRESETS;
+use stillthere::lab::cast::preset::PRESETS;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
-use stillthere::lab::programs::installed;
+use stillthere::lab::stage::programs::installed;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use stillthere::lab::namespaces::Namespace;
+use stillthere::lab::stage::namespaces::Namespace;
 
 /// What the peers say.
 #[derive(Clone, Copy, PartialEq)]

@@ -19,8 +19,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{Server, raise_descriptor_limit, status};
-use stillthere::lab::namespaces::{Namespace, ip};
-use stillthere::lab::privilege;
+use stillthere::lab::stage::namespaces::{Namespace, ip};
+use stillthere::lab::stage::privilege;
 
 use self::crowd::{Crowd, Speaks};
 

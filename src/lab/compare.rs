@@ -6,14 +6,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::lab::report::columns::{self, Column, Run};
+use crate::lab::show::report::columns::{self, Column, Run};
 
 /// Writes the comparison to standard output. Each directory is a column with its own name: the matrices are its
 /// `*.json`, in the order of their names; `facts.tsv` has a line for each fact, what it is and its value.
 ///
 /// # Errors
 /// A sentence: the file, and what is wrong with it.
-pub(super) fn print(directories: &[PathBuf]) -> Result<(), String> {
+pub(in crate::lab) fn print(directories: &[PathBuf]) -> Result<(), String> {
     let columns = directories.iter().map(|directory| column(directory)).collect::<Result<Vec<_>, _>>()?;
     let said = columns::write(&columns);
     io::stdout().write_all(said.as_bytes()).map_err(|error| format!("cannot write the comparison: {error}"))

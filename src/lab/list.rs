@@ -3,15 +3,15 @@
 use std::fmt::Write;
 
 use crate::keepalive::{Keepalive, TimerWheel};
-use crate::lab::expectation::{Expectation, expect};
-use crate::lab::preset::PRESETS;
-use crate::lab::scene::{Fault, Scene, State};
+use crate::lab::cast::preset::PRESETS;
+use crate::lab::play::expectation::{Expectation, expect};
+use crate::lab::play::scene::{Fault, Scene, State};
 use crate::observe::stdout;
 use crate::speak::Speak;
 
 /// # Errors
 /// Standard output cannot be written.
-pub(super) fn print() -> Result<(), String> {
+pub(in crate::lab) fn print() -> Result<(), String> {
     stdout::tell(&text())
 }
 

@@ -10,13 +10,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::SystemTime;
 
-use crate::lab::interrupt::Interrupt;
-use crate::lab::play::{Outcome, Part, Played, play};
-use crate::lab::program::Program;
-use crate::lab::report::{self, Cell, page, table};
-use crate::lab::scene::{Fault, Scene, State};
-use crate::lab::stage::Stage;
-use crate::lab::terminal::{wants_colours, width};
+use crate::lab::cast::program::Program;
+use crate::lab::play::play::{Outcome, Part, Played, play};
+use crate::lab::play::scene::{Fault, Scene, State};
+use crate::lab::show::report::{self, Cell, page, table};
+use crate::lab::show::terminal::{wants_colours, width};
+use crate::lab::stage::interrupt::Interrupt;
+use crate::lab::stage::places::Stage;
 use crate::lab::timeline::Verdict;
 use crate::lab::{Matrix, Promise, Settings};
 use crate::markup::file::{self, ReportFile};
@@ -35,7 +35,7 @@ struct Done {
 ///
 /// # Errors
 /// A sentence: no server could be tested, it was interrupted, or a file cannot be written.
-pub(super) fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
+pub(in crate::lab) fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
     let reports = file::prepare([matrix.json.as_ref(), matrix.html.as_ref(), matrix.markdown.as_ref()])?;
     let mut programs = Vec::new();
     for whose in &matrix.whose {

@@ -23,52 +23,25 @@ use std::time::Duration;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::keepalive::{Keepalive, TimerWheel};
-use crate::lab::interrupt::Interrupt;
-use crate::lab::language::Language;
-use crate::lab::network::Family;
-use crate::lab::program::File;
-use crate::lab::scene::Scene;
+use crate::lab::cast::language::Language;
+use crate::lab::cast::program::File;
+use crate::lab::cast::{client, preset, program, textbook};
+use crate::lab::play::scene::Scene;
+use crate::lab::stage::interrupt::Interrupt;
+use crate::lab::stage::network::Family;
+use crate::lab::stage::{namespaces, privilege};
 use crate::speak::Speak;
 
-pub mod capture;
-pub mod client;
+pub mod cast;
 mod compare;
-pub mod decode;
-mod descriptors;
-mod diary;
-pub mod excerpt;
-pub mod expectation;
-mod fault;
-pub mod figure;
-mod follow;
-#[cfg(test)]
-mod frames;
-pub mod interrupt;
-pub mod language;
+pub mod ears;
 mod list;
 mod matrix;
-mod measure;
-pub mod namespaces;
-pub mod network;
-mod packet_socket;
-pub mod pcapng;
-mod peer;
-mod play;
-pub mod preset;
-pub mod privilege;
-mod processes;
-pub mod program;
-pub mod programs;
-pub mod report;
+pub mod play;
 mod run;
-pub mod scene;
-mod server;
-mod slow_reader;
-mod stage;
-pub mod terminal;
-pub mod textbook;
+pub mod show;
+pub mod stage;
 pub mod timeline;
-pub mod verdict;
 
 /// What the lab was asked to do.
 #[derive(Clone, Debug)]
@@ -223,7 +196,7 @@ impl Whose {
     /// # Errors
     /// A sentence: it is not installed.
     fn program(&self, settings: &Settings) -> Result<program::Program, String> {
-        use program::Program;
+        use crate::lab::cast::program::Program;
         match self {
             Self::Ours => Ok(Program::ours(&settings.options)),
             Self::Textbook => Ok(Program::textbook()),

@@ -2,19 +2,20 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::lab::interrupt::Interrupt;
-use crate::lab::network::INTERFACE;
-use crate::lab::play::{Outcome, Part, play};
-use crate::lab::stage::Stage;
-use crate::lab::terminal::{Printer, wants_colours};
-use crate::lab::{Promise, Run, figure, pcapng};
+use crate::lab::play::play::{Outcome, Part, play};
+use crate::lab::show::terminal::{Printer, wants_colours};
+use crate::lab::show::{figure, pcapng};
+use crate::lab::stage::interrupt::Interrupt;
+use crate::lab::stage::network::INTERFACE;
+use crate::lab::stage::places::Stage;
+use crate::lab::{Promise, Run};
 use crate::markup::file;
 
 /// Plays the scene and prints its timeline.
 ///
 /// # Errors
 /// A sentence: what could not be done.
-pub(super) fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
+pub(in crate::lab) fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
     let [pcap, svg] = file::prepare([run.pcap.as_ref(), run.svg.as_ref()])?;
     let program = run.whose.program(&run.settings)?;
     let part = Part {

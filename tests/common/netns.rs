@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stillthere::lab::namespaces::{ip, sweep};
-use stillthere::lab::network::{self, Between, Family};
-use stillthere::lab::privilege;
-use stillthere::lab::programs::installed;
+use stillthere::lab::stage::namespaces::{ip, sweep};
+use stillthere::lab::stage::network::{self, Between, Family};
+use stillthere::lab::stage::privilege;
+use stillthere::lab::stage::programs::installed;
 
 /// What a router can do with packets that it will not forward.
 #[derive(Clone, Copy)]

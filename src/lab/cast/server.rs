@@ -1,0 +1,251 @@
+//! The server under test: a program of its own in the server's namespace.
+//!
+//! Owns its processes, its files and what it says. Knows no scene, and nothing of what the program
+//! is, beyond what [`Program`] says.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::keepalive::Keepalive;
+use crate::lab::cast::program::{Program, wants_a_shell};
+use crate::lab::ears::processes;
+use crate::lab::stage::interrupt::Interrupt;
+use crate::lab::stage::namespaces::{Directory, Namespace};
+use crate::seconds::InWords;
+
+/// How many of its last lines are quoted when it fails.
+const QUOTED: usize = 5;
+
+/// A line that the program printed, and when.
+pub(in crate::lab) type Line = (SystemTime, String);
+
+/// What is to be started, and how.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::lab) struct Start<'a> {
+    pub program: &'a Program,
+    pub keepalive: &'a Keepalive,
+    /// Where it must listen.
+    pub address: SocketAddr,
+    /// How long it may take until it does.
+    pub patience: Duration,
+    /// Tells its files from those of the other scenes.
+    pub number: usize,
+}
+
+#[derive(Debug)]
+pub(in crate::lab) struct Server {
+    /// The program's own part in the sentences that are told.
+    name: String,
+    namespace: Arc<Namespace>,
+    child: Child,
+    backend: Option<Child>,
+    /// Processes that live on where the one that was started has ended well: a daemon.
+    daemon: Vec<u32>,
+    /// Whether there was more than the one that was started when it listened. A daemon may end before
+    /// its parent is seen to have ended.
+    has_others: bool,
+    output: Arc<Mutex<Vec<Line>>>,
+    _directory: Directory,
+}
+
+impl Server {
+    /// Starts the program, and waits until it listens.
+    ///
+    /// # Errors
+    /// A sentence: it does not start, ends early, listens elsewhere or never, and what it said last.
+    pub(in crate::lab) fn start(
+        start: Start<'_>,
+        namespace: &Arc<Namespace>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, String> {
+        let Start { program, address, .. } = start;
+        let directory = Directory::make(start.number)?;
+        let filling = program.filling(start.keepalive, address, &directory.path().display().to_string());
+        for file in &program.files {
+            let path = directory.path().join(&file.name);
+            fs::write(&path, filling.fill_in(&file.template))
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        let output = Arc::default();
+        let backend = match program.backend() {
+            None => None,
+            Some(line) => Some(spawn(&line, namespace, &Arc::default())?),
+        };
+        let line = filling.fill_in(&program.line);
+        let child = spawn(&line, namespace, &output)?;
+        let mut server = Self {
+            name: program.name.clone(),
+            namespace: Arc::clone(namespace),
+            child,
+            backend,
+            daemon: Vec::new(),
+            has_others: false,
+            output,
+            _directory: directory,
+        };
+        server.wait_until_it_listens(start, &line, interrupt)?;
+        server.has_others = server.processes().iter().any(|pid| *pid != server.child.id());
+        Ok(server)
+    }
+
+    fn wait_until_it_listens(&mut self, start: Start<'_>, line: &str, interrupt: &Interrupt) -> Result<(), String> {
+        let namespace = Arc::clone(&self.namespace);
+        let mut elsewhere = Vec::new();
+        let found = interrupt.wait_for(start.patience, || {
+            if let Some(sentence) = self.has_ended() {
+                return Some(Err(format!("{sentence} It was started as: {line}")));
+            }
+            let listeners = match processes::listeners(&namespace) {
+                Ok(listeners) => listeners,
+                Err(error) => return Some(Err(format!("cannot read the socket table: {error}"))),
+            };
+            elsewhere = listeners.iter().map(|listener| listener.address).collect();
+            listeners.iter().any(|listener| listener.is_for(start.address)).then_some(Ok(()))
+        });
+        found.unwrap_or_else(|| {
+            if interrupt.is_asked() {
+                return Err("interrupted".to_string());
+            }
+            let (name, address, patience) =
+                (&self.name, start.address, InWords(start.patience).to_string());
+            // The server behind a proxy is ours.
+            let elsewhere = elsewhere.iter().filter(|_| self.backend.is_none()).map(SocketAddr::to_string);
+            let elsewhere = match elsewhere.collect::<Vec<_>>() {
+                none if none.is_empty() => String::new(),
+                some => format!(" It listens on {}.", some.join(" and ")),
+            };
+            let said = self.last_words();
+            Err(format!(
+                "{name} never listened on {address}, port {}: {patience} were not enough (--start-patience).{elsewhere} \
+                 {said} It was started as: {line}. The address and the port to listen on must be given to it as {{addr}} \
+                 and {{port}}",
+                address.port(),
+            ))
+        })
+    }
+
+    /// A sentence if the program has ended. One that ends well and leaves processes behind has gone to
+    /// the background.
+    pub(in crate::lab) fn has_ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok()??;
+        if status.success() && self.lives_on() {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(50)); // its last line may be on the way
+        Some(self.obituary(status))
+    }
+
+    fn obituary(&self, status: ExitStatus) -> String {
+        let how = if !self.daemon.is_empty() {
+            "went to the background, and has ended there by itself".to_string()
+        } else if self.has_others && status.success() {
+            format!("has ended by itself ({status}), and so have the processes that it had in the background")
+        } else {
+            format!("has ended by itself ({status})")
+        };
+        format!("{} {how}. {}", self.name, self.last_words())
+    }
+
+    fn lives_on(&mut self) -> bool {
+        if !self.daemon.iter().any(|pid| processes::is_alive(*pid)) {
+            let found = self.processes();
+            if found.is_empty() {
+                return false;
+            }
+            self.daemon = found;
+        }
+        true
+    }
+
+    /// All of it, wherever it went; without the server behind a proxy.
+    fn processes(&self) -> Vec<u32> {
+        processes::members(&self.namespace, self.backend.as_ref().map(Child::id))
+    }
+
+    /// What it said last, as a sentence.
+    pub(in crate::lab) fn last_words(&self) -> String {
+        let output = self.lines();
+        let last = output.iter().rev().take(QUOTED).rev().map(|(_, line)| line.trim()).collect::<Vec<_>>();
+        if last.is_empty() { "It said nothing.".to_string() } else { format!("It said: {:?}.", last.join("; ")) }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it printed since this was asked the last time.
+    pub(in crate::lab) fn news(&self, seen: &mut usize) -> Vec<Line> {
+        let output = self.lines();
+        let news = output[(*seen).min(output.len())..].to_vec();
+        *seen = output.len();
+        news
+    }
+
+    /// Stops its processes, and waits until they are; its kernel goes on.
+    pub(in crate::lab) fn freeze(&self) {
+        processes::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
+    }
+
+    pub(in crate::lab) fn thaw(&self) {
+        processes::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for child in [Some(&mut self.child), self.backend.as_mut()].into_iter().flatten() {
+            // It can fail only if all of its processes have ended.
+            let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+            let _ = child.wait();
+        }
+        processes::kill_all(&self.namespace); // those that left the group
+    }
+}
+
+/// Runs a line of the shell in a process group of its own, and collects what it prints.
+fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<Line>>>) -> Result<Child, String> {
+    let start = || {
+        let mut command = Command::new("sh");
+        // Where the line is one program, it takes the place of the shell.
+        let exec = if wants_a_shell(line) { "" } else { "exec " };
+        command.args(["-c", &format!("{exec}{line}")]).process_group(0); // Ctrl-C is for the lab alone
+        for (name, _) in std::env::vars_os() {
+            // What was set for the lab is not meant for a server that it tests.
+            if name.to_string_lossy().starts_with("STILLTHERE_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("PATH", search_path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    };
+    let mut child = namespace.within(start).map_err(|error| format!("cannot run `sh -c {line:?}`: {error}"))?;
+    if let Some(stdout) = child.stdout.take() {
+        collect(stdout, output);
+    }
+    if let Some(stderr) = child.stderr.take() {
+        collect(stderr, output);
+    }
+    Ok(child)
+}
+
+/// Servers live in directories that an ordinary user's PATH leaves out.
+fn search_path() -> String {
+    format!("{}:/usr/local/sbin:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
+fn collect(stream: impl Read + Send + 'static, output: &Arc<Mutex<Vec<Line>>>) {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            output.lock().unwrap_or_else(PoisonError::into_inner).push((SystemTime::now(), line));
+        }
+    });
+}

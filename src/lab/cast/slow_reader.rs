@@ -1,0 +1,114 @@
+//! A client that reads slowly, and sends as much as the server takes: its window opens and shuts all the time.
+//!
+//! Owns the thread that does it. Knows no protocol beyond the questions that it is given.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::TcpStream;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+/// So much is read at a time, and so long after the last time.
+const SIP: usize = 8192;
+const PAUSE: Duration = Duration::from_millis(800);
+
+/// It reads until this is dropped, or its connection ends.
+#[derive(Debug)]
+pub(in crate::lab) struct SlowReader {
+    /// Nothing is ever sent here: the thread ends when this does.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SlowReader {
+    /// Begins with the first of these questions, which are asked over and over.
+    ///
+    /// # Errors
+    /// What dup(2) says.
+    pub(in crate::lab) fn begin(stream: &TcpStream, questions: Vec<u8>) -> io::Result<Self> {
+        let stream = stream.try_clone()?;
+        let (stop, stopped) = channel::<()>();
+        let thread = thread::spawn(move || {
+            let mut sent = 0;
+            while send(&stream, &questions, &mut sent).is_ok()
+                && stopped.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout)
+                && sip(&stream).is_ok()
+            {}
+        });
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for SlowReader {
+    fn drop(&mut self) {
+        self.stop = None;
+        // It has its own descriptor of the connection, which must be closed before anybody can reset that.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// As much as is taken. One that has sent its FIN says nothing more, and reads on.
+fn send(stream: &TcpStream, questions: &[u8], sent: &mut usize) -> io::Result<()> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    loop {
+        match SockRef::from(stream).send_with_flags(&questions[*sent % questions.len()..], flags) {
+            Ok(count) => *sent += count,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::BrokenPipe => return Ok(()),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+fn sip(stream: &TcpStream) -> io::Result<()> {
+    match SockRef::from(stream).recv_with_flags(&mut [MaybeUninit::uninit(); SIP], libc::MSG_DONTWAIT) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    /// It asks whole questions, one after the other, and takes no more than a sip at a time.
+    #[test]
+    fn it_speaks_in_order_and_reads_by_sips() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(&[1; 3 * SIP]).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let reader = SlowReader::begin(&client, b"abc".to_vec()).unwrap();
+        let mut heard = [0; 3000];
+        server.read_exact(&mut heard).unwrap();
+        assert_eq!(heard.to_vec(), b"abc".repeat(1000));
+        let waits = |stream: &TcpStream| SockRef::from(stream).peek(&mut [MaybeUninit::uninit(); 4 * SIP]).unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        while waits(&client) > 2 * SIP {
+            assert!(Instant::now() < until, "it does not read");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(waits(&client) >= SIP);
+        // Where it has ended, its descriptor is closed, and the connection can be reset.
+        drop(reader);
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        let end = loop {
+            match server.read(&mut [0; 1 << 16]) {
+                Ok(count) if count > 0 => {}
+                end => break end,
+            }
+        };
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}

@@ -1,0 +1,170 @@
+//! What the kernel says of a server's connections: the socket table of its namespace.
+//!
+//! Owns the reading of `/proc/net/tcp`. Knows no process and no scene.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::lab::stage::namespaces::Namespace;
+
+/// States of a socket, as the kernel numbers them.
+pub(in crate::lab) mod tcp {
+    pub(crate) const ESTABLISHED: u8 = 1;
+    pub(crate) const SYN_RECEIVED: u8 = 3;
+    pub(crate) const TIME_WAIT: u8 = 6;
+    pub(crate) const CLOSE: u8 = 7;
+    pub(crate) const CLOSE_WAIT: u8 = 8;
+    pub(crate) const LISTEN: u8 = 10;
+
+    /// In the words of RFC 9293.
+    pub(crate) fn name(state: u8) -> &'static str {
+        const NAMES: [&str; 13] = [
+            "unknown",
+            "ESTABLISHED",
+            "SYN-SENT",
+            "SYN-RECEIVED",
+            "FIN-WAIT-1",
+            "FIN-WAIT-2",
+            "TIME-WAIT",
+            "CLOSED",
+            "CLOSE-WAIT",
+            "LAST-ACK",
+            "LISTEN",
+            "CLOSING",
+            "SYN-RECEIVED",
+        ];
+        NAMES.get(usize::from(state)).unwrap_or(&NAMES[0])
+    }
+}
+
+/// The timer that runs for a socket, as the table numbers them.
+pub(in crate::lab) mod timer {
+    pub(crate) const RETRANSMISSION: u8 = 1;
+    pub(crate) const WINDOW_PROBE: u8 = 4;
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::lab) struct Row {
+    pub port: u16,
+    pub peer: IpAddr,
+    pub peer_port: u16,
+    pub state: u8,
+    /// Bytes that were not acknowledged yet, those that were not sent among them.
+    pub unacknowledged: u32,
+    /// Bytes that were not read yet; of a listener, the connections that were not accepted.
+    pub unread: u32,
+    pub timer: u8,
+    /// Zero where no program holds the socket: it waits to be accepted, or is an orphan.
+    pub inode: u64,
+}
+
+impl Row {
+    /// A server program still answers for it, or will when it accepts. An orphan, which the program
+    /// has closed and the kernel still wants to finish, is let go.
+    pub(in crate::lab) fn is_held(&self) -> bool {
+        self.inode != 0 || matches!(self.state, tcp::ESTABLISHED | tcp::SYN_RECEIVED | tcp::CLOSE_WAIT | tcp::CLOSE)
+    }
+}
+
+/// The socket table of a namespace, open.
+#[derive(Debug)]
+pub(in crate::lab) struct SocketTable(Vec<File>);
+
+impl SocketTable {
+    /// # Errors
+    /// The namespace cannot be entered, or its table not be opened.
+    pub(in crate::lab) fn of(namespace: &Namespace) -> io::Result<Self> {
+        // An open table stays that of the namespace in which it was opened.
+        namespace.within(|| {
+            let files = ["tcp", "tcp6"].map(|name| File::open(format!("/proc/thread-self/net/{name}")));
+            let [v4, v6] = files;
+            Ok(Self([Some(v4?), v6.ok()].into_iter().flatten().collect()))
+        })
+    }
+
+    /// That of the network that this process is in itself.
+    #[cfg(test)]
+    pub(in crate::lab) fn here() -> io::Result<Self> {
+        Ok(Self(vec![File::open("/proc/thread-self/net/tcp")?]))
+    }
+
+    /// # Errors
+    /// The table cannot be read.
+    pub(in crate::lab) fn rows(&mut self) -> io::Result<Vec<Row>> {
+        let mut text = String::new();
+        for file in &mut self.0 {
+            file.rewind()?;
+            file.read_to_string(&mut text)?;
+        }
+        Ok(text.lines().filter_map(row).collect())
+    }
+}
+
+fn row(line: &str) -> Option<Row> {
+    let fields = line.split_whitespace().collect::<Vec<_>>();
+    let [_, local, remote, state, queues, timer, _, _, _, inode, ..] = fields[..] else { return None };
+    let ((_, port), (peer, peer_port)) = (endpoint(local)?, endpoint(remote)?);
+    let (unacknowledged, unread) = queues.split_once(':')?;
+    Some(Row {
+        port,
+        peer,
+        peer_port,
+        state: u8::from_str_radix(state, 16).ok()?,
+        unacknowledged: u32::from_str_radix(unacknowledged, 16).ok()?,
+        unread: u32::from_str_radix(unread, 16).ok()?,
+        timer: u8::from_str_radix(timer.split_once(':')?.0, 16).ok()?,
+        inode: inode.parse().ok()?,
+    })
+}
+
+/// Addresses are written as 32-bit words in the machine's byte order.
+pub(in crate::lab) fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let words = address.as_bytes().chunks(8).map(|word| {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    });
+    let bytes = words.collect::<Option<Vec<_>>>()?.concat();
+    let address = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(v4) => IpAddr::V4(Ipv4Addr::from(v4)),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?).to_canonical(),
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1B5F 00000000:0000 0A 00000000:00000002 00:00000000 00000000     0        0 4711 1 0000000000000000 100 0 0 10 0
+   1: 027100CB:1B5F 026433C6:D431 01 00000010:00000003 04:00000018 00000002     0        0 815 3 0000000000000000 21 4 28 10 -1
+   2: 027100CB:1B5F 026433C6:D432 09 00000000:00000000 01:00000018 00000002     0        0 0 3 0000000000000000 21 4 28 10 -1
+   3: 0000000000000000FFFF0000027100CB:1B5F 0000000000000000FFFF0000026433C6:D433 01 00000000:00000000 00:00000000 00000000 0 0 0 1 0 20 4 0 10 -1
+";
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn the_table_is_read_as_the_kernel_writes_it() {
+        let rows = TABLE.lines().filter_map(row).collect::<Vec<_>>();
+        assert_eq!(rows.len(), 4);
+        let client = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
+        let expected = Row {
+            port: 7007,
+            peer: client,
+            peer_port: 0xd431,
+            state: tcp::ESTABLISHED,
+            unacknowledged: 16,
+            unread: 3,
+            timer: timer::WINDOW_PROBE,
+            inode: 815,
+        };
+        assert_eq!(rows[1], expected);
+        let held = rows.iter().filter(|row| row.peer == client && row.is_held());
+        let ports = held.map(|row| row.peer_port).collect::<Vec<_>>();
+        assert_eq!(ports, [0xd431, 0xd433], "an orphan is let go, one that waits is not");
+        assert_eq!((rows[0].state, rows[0].unread), (tcp::LISTEN, 2), "two are in the queue");
+    }
+}

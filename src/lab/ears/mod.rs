@@ -1,0 +1,13 @@
+//! The ears: what is seen of packets, sockets and processes.
+//!
+//! Owns the looking, which changes nothing. Knows not what was expected.
+
+pub mod capture;
+pub mod decode;
+pub mod descriptors;
+pub mod follow;
+#[cfg(test)]
+pub mod frames;
+pub mod measure;
+pub mod packet_socket;
+pub mod processes;

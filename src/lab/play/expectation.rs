@@ -1,0 +1,237 @@
+//! What must become of the peer in each scene.
+//!
+//! Owns the one table of promises: gone within an interval, kept, or a scene that cannot be. The
+//! arithmetic of the deadline is [`Keepalive::predict`]'s. Knows no namespace and no clock.
+
+use std::time::Duration;
+
+use crate::keepalive::{Guard, Keepalive, Prediction, State as Doing, TimerWheel};
+use crate::lab::play::scene::{Fault, Scene, State};
+use crate::speak::Speak;
+
+/// How long the kernels and a server take to say goodbye when nothing keeps them.
+const AT_ONCE: Duration = Duration::from_millis(300);
+/// How long the kernel tries to send data that its own queue refuses: `tcp_retries2` times, half a second apart.
+const REFUSED: Duration = Duration::from_millis(7500);
+/// How long after the deadline a server is left stopped that has not accepted the peer yet.
+const STALL: Duration = Duration::from_secs(3);
+
+/// The moment from which an interval is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// The last packet that the server's kernel heard from the client.
+    LastHeard,
+    /// The data that are unacknowledged were sent.
+    Sent,
+    /// The client's window was shut: the interval begins there. It ends counted from the fault: until
+    /// then window probes may have been answered.
+    Shut,
+    Fault,
+    /// The last packet that shows that the client hears the server: no retransmission.
+    Proved,
+    /// The server's own transmit queue takes packets again.
+    QueueMoved,
+    /// The client's last packet before the server's FIN that is no answer to a probe: by then it has taken all that it
+    /// was owed, which takes as long as the machine needs to move it. The interval ends counted from there.
+    Served,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    Gone {
+        since: Since,
+        from: Duration,
+        to: Duration,
+    },
+    /// A dead peer for which the settings promise nothing: the kernel tries for 15 minutes and more.
+    NoDeadline,
+    /// The client lives, and its kernel answers.
+    Kept,
+    /// Either is right: the client lives, but it may happen that no answer comes through; or only its
+    /// kernel does, and the server has a heartbeat that finds out.
+    Either,
+    /// The scene makes no sense, and why.
+    CannotBe(&'static str),
+}
+
+impl Expectation {
+    /// What may be asked of somebody else's server. When a reboot is noticed depends on when a server says something, by a
+    /// probe or by a heartbeat of its protocol; the deadline is all that it promises.
+    pub fn of_others(self, scene: Scene, keepalive: &Keepalive) -> Self {
+        match self {
+            Self::Gone { since, from, to } if scene.fault == Fault::Rebooted => {
+                Self::Gone { since, from, to: to.max(keepalive.deadline()) }
+            }
+            other => other,
+        }
+    }
+}
+
+/// How long a server is stopped in the scenes of the accept queue, from the fault on.
+pub fn stall(keepalive: &Keepalive) -> Duration {
+    keepalive.deadline() + STALL
+}
+
+/// What a server with these settings promises in a scene.
+pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Speak) -> Expectation {
+    use Fault::*;
+    if let Some(why) = cannot_be(scene, speak) {
+        return Expectation::CannotBe(why);
+    }
+    let at_once = Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: AT_ONCE };
+    // The user timeout has a clock of its own; all else counts from the last sign of life.
+    let clock = |of_user_timeout| match keepalive.guard() {
+        Guard::UserTimeout(_) => of_user_timeout,
+        _ => Since::LastHeard,
+    };
+    let clock_of_the_deaf = match keepalive.guard() {
+        Guard::UserTimeout(_) => Since::Sent,
+        _ => Since::Proved,
+    };
+    let gone = |since, doing| match keepalive.predict(doing) {
+        Some(prediction) => Expectation::Gone { since, from: prediction.from, to: prediction.to },
+        None => Expectation::NoDeadline,
+    };
+    // An idle peer's probes do not count until the queue takes them; everywhere else the loop keeps the deadline.
+    if scene.fault == QueueFull && matches!(scene.state, State::Idle | State::Exchanged | State::AcceptQueue) {
+        return match keepalive.predict(Doing::QueueStuck) {
+            Some(Prediction { from, to }) => Expectation::Gone { since: Since::QueueMoved, from, to: to + AT_ONCE },
+            None => Expectation::NoDeadline,
+        };
+    }
+    if scene.state == State::AcceptQueue && !matches!(scene.fault, Frozen | Nothing | Lossy10 | Lossy30) {
+        let stall = stall(keepalive);
+        return Expectation::Gone { since: Since::Fault, from: stall, to: stall + AT_ONCE };
+    }
+    match (scene.fault, scene.state) {
+        (Frozen, _) if speak.has_a_heartbeat() => Expectation::Either,
+        (Frozen | Nothing, _) => Expectation::Kept,
+        (Lossy10 | Lossy30, _) => Expectation::Either,
+        (Killed | Reset, _) => at_once,
+        // It must first read what it is owed, at the pace of a small window.
+        (Closed, state) if state.has_shut_window() => {
+            Expectation::Gone { since: Since::Served, from: Duration::ZERO, to: AT_ONCE }
+        }
+        (Closed, _) => at_once,
+        // The FIN arrives before the cut, except where it waits behind data that nobody reads.
+        (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), Doing::WindowShut),
+        // Whether the server's window is open at that moment is chance.
+        (HalfCloseThenCut, State::ReadingSlowly) => match gone(clock(Since::Shut), Doing::WindowShut) {
+            Expectation::Gone { to, .. } => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to },
+            other => other,
+        },
+        (HalfCloseThenCut, _) => at_once,
+        // Its kernel answers the next packet, whatever that is, by RST.
+        (Rebooted, State::Idle | State::Exchanged) => {
+            let idle = keepalive.idle();
+            Expectation::Gone { since: Since::LastHeard, from: idle, to: idle + wheel.grain(idle) }
+        }
+        (Rebooted, state) if state.is_in_flight() => at_once,
+        (Rebooted, _) => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: keepalive.deadline() },
+        // Under a user timeout, what never left the machine is timed from when it was sent.
+        // Its own queue refuses the data, so they count as unsent, and the kernel gives up by itself.
+        (QueueFull, state) if state.is_in_flight() => match gone(clock(Since::Sent), Doing::InFlight) {
+            Expectation::Gone { since, from, to } => Expectation::Gone { since, from: from.min(REFUSED), to },
+            _ => Expectation::Gone { since: Since::Sent, from: REFUSED, to: REFUSED + STALL },
+        },
+        (LinkDown | ArpGone, State::InFlight | State::BothInFlight) => {
+            match (gone(clock(Since::Sent), Doing::InFlight), keepalive.guard()) {
+                (Expectation::Gone { since, to, .. }, Guard::UserTimeout(from)) => {
+                    Expectation::Gone { since, from, to }
+                }
+                (other, _) => other,
+            }
+        }
+        // Its retransmissions go on coming, and so the last packet says nothing. Where a router says that it cannot
+        // be reached, nothing comes of it either: that is merely in flight.
+        (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
+        (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
+        // It goes on reading what had come, and tells so.
+        (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, Doing::Deaf),
+        (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
+        (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
+        _ => gone(Since::LastHeard, Doing::Idle),
+    }
+}
+
+fn cannot_be(scene: Scene, speak: Speak) -> Option<&'static str> {
+    let Scene { state, fault } = scene;
+    if speak == Speak::None && !matches!(state, State::Idle | State::AcceptQueue) {
+        return Some("it wants a client that speaks, and --speak is none");
+    }
+    if state == State::HalfClosed && fault == Fault::HalfCloseThenCut {
+        return Some("the client has sent its FIN before");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keepalive::UserTimeout;
+
+    fn of(scene: &str, keepalive: &Keepalive) -> Expectation {
+        expect(scene.parse().unwrap(), keepalive, TimerWheel::default(), Speak::Echo)
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_dead_peer_is_gone_by_the_deadline_and_a_living_one_kept() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        for scene in Scene::all() {
+            let expected = of(&scene.to_string(), &five);
+            let is_alive = matches!(scene.fault, Fault::Nothing | Fault::Frozen);
+            assert_eq!(expected == Expectation::Kept, is_alive, "{scene}");
+            if let Expectation::Gone { since, from, to } = expected {
+                let begins = if since == Since::QueueMoved { stall(&five) } else { Duration::ZERO };
+                let (from, to) = (begins + from, begins + to);
+                // A queue that is stuck past the deadline, and the probes after that.
+                let latest = if scene.fault == Fault::QueueFull { 12 } else { 9 };
+                assert!(from <= to && to <= seconds(latest), "{scene}: {from:?} to {to:?} since {since:?}");
+                assert!(!scene.fault.is_silent() || from >= seconds(4), "{scene}: {from:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_user_timeout_nothing_is_promised_for_data_in_flight() {
+        let textbook = Keepalive::with_deadline(seconds(5)).unwrap().with_user_timeout(UserTimeout::Off).unwrap();
+        assert_eq!(of("in-flight/black-hole", &textbook), Expectation::NoDeadline);
+        assert_eq!(of("window-shut/out-dead", &textbook), Expectation::NoDeadline);
+        assert!(matches!(of("idle/black-hole", &textbook), Expectation::Gone { since: Since::LastHeard, .. }));
+    }
+
+    #[test]
+    fn only_a_client_that_still_sends_is_deaf() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        for fault in ["host-unreachable", "admin-prohibited", "black-hole"] {
+            let both = of(&format!("both-in-flight/{fault}"), &five);
+            assert_eq!(both, of(&format!("in-flight/{fault}"), &five), "{fault}");
+        }
+        assert_ne!(of("both-in-flight/out-dead", &five), of("in-flight/out-dead", &five));
+    }
+
+    /// A broker whose clients beat notices it at their next beat, and not at a probe.
+    #[test]
+    fn others_may_notice_a_reboot_until_the_deadline() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        let rebooted = "idle/rebooted".parse().unwrap();
+        let to = |expectation| if let Expectation::Gone { to, .. } = expectation { to } else { panic!() };
+        let ours = of("idle/rebooted", &five);
+        assert!(to(ours) < seconds(3));
+        assert_eq!(to(ours.of_others(rebooted, &five)), seconds(5));
+        let cut = of("idle/black-hole", &five);
+        assert_eq!(cut.of_others("idle/black-hole".parse().unwrap(), &five), cut);
+    }
+
+    #[test]
+    fn what_makes_no_sense_says_why() {
+        let five = Keepalive::with_deadline(seconds(5)).unwrap();
+        assert!(matches!(of("half-closed/half-close-then-cut", &five), Expectation::CannotBe(_)));
+        let silent = expect("in-flight/reset".parse().unwrap(), &five, TimerWheel::default(), Speak::None);
+        assert!(matches!(silent, Expectation::CannotBe(_)));
+    }
+}

@@ -1,0 +1,9 @@
+//! What is shown of a timeline: text, pictures, captures, pages.
+//!
+//! Owns the forms. Knows no socket, and runs nothing.
+
+pub mod excerpt;
+pub mod figure;
+pub mod pcapng;
+pub mod report;
+pub mod terminal;
