@@ -5,14 +5,14 @@ use std::fmt;
 
 /// A number, and the singular of what it counts.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Count(u64, &'static str);
+pub(crate) struct SoMany(u64, &'static str);
 
 /// This many of `one`, which is the singular.
-pub(crate) fn so_many(number: impl TryInto<u64>, one: &'static str) -> Count {
-    Count(number.try_into().unwrap_or(u64::MAX), one)
+pub(crate) fn so_many(number: impl TryInto<u64>, one: &'static str) -> SoMany {
+    SoMany(number.try_into().unwrap_or(u64::MAX), one)
 }
 
-impl fmt::Display for Count {
+impl fmt::Display for SoMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(number, one) = self;
         write!(f, "{number} {one}{}", if *number == 1 { "" } else { "s" })

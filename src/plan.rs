@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::budget::Budget;
-pub use self::heartbeat::Heartbeat;
+pub use self::heartbeat::HeartbeatPlan;
 use self::middlebox::Fate;
-pub use self::middlebox::{Kind, MIDDLEBOXES, Middlebox};
+pub use self::middlebox::{MIDDLEBOXES, Middlebox, MiddleboxKind};
 use self::search::Wish;
 pub use self::search::few_wake_ups;
 use crate::keepalive::odds::{Outlook, Path, Round};
@@ -99,7 +99,7 @@ impl Price {
 struct Plan {
     question: Question,
     keepalive: Keepalive,
-    heartbeat: Heartbeat,
+    heartbeat: HeartbeatPlan,
     /// When TCP sends a ping that nobody acknowledges, counted from the first time.
     pings: Vec<Duration>,
     probes: Price,
@@ -160,7 +160,7 @@ impl Question {
     }
 
     /// What heartbeats come to, if two tries of TCP are at most `rto_max` apart.
-    fn price_of_beats(&self, heartbeat: &Heartbeat, rto_max: Duration) -> Price {
+    fn price_of_beats(&self, heartbeat: &HeartbeatPlan, rto_max: Duration) -> Price {
         let outlook = |path: Path| heartbeat.round(&path, self.round_trip, rto_max).outlook();
         let [independent, bursts, bursts_each_way] = self.paths().map(outlook);
         // Ping; pong, which acknowledges it; and what acknowledges the pong. What is lost is sent again.
@@ -196,7 +196,7 @@ impl Question {
 
     /// Of what was named, what forgets first and can be kept from it by probes.
     fn strictest(&self) -> Option<&Middlebox> {
-        self.behind.iter().filter(|one| one.kind == Kind::Forwards).min_by_key(|one| one.limit)
+        self.behind.iter().filter(|one| one.kind == MiddleboxKind::Forwards).min_by_key(|one| one.limit)
     }
 
     /// The usual settings, or others with the same deadline; or another deadline if none was given.
@@ -232,7 +232,7 @@ impl Question {
 
     /// Heartbeats to compare with: by default after the idle time, with the rest of the deadline to
     /// answer; but what was forgotten meanwhile cannot answer.
-    fn heartbeat_beside(&self, keepalive: &Keepalive) -> Heartbeat {
+    fn heartbeat_beside(&self, keepalive: &Keepalive) -> HeartbeatPlan {
         let second = Duration::from_secs(1);
         let limit = self.behind.iter().map(|one| one.limit.saturating_sub(second)).min();
         let deadline = limit.map_or(keepalive.deadline(), |limit| limit.min(keepalive.deadline()));
@@ -240,7 +240,7 @@ impl Question {
         let usual = if deadline < keepalive.deadline() { keepalive.idle().min(half) } else { keepalive.idle() };
         let silence = self.heartbeat.unwrap_or(usual);
         let rest = deadline.saturating_sub(silence);
-        Heartbeat { silence, timeout: self.heartbeat_timeout.unwrap_or(rest.max(second)) }
+        HeartbeatPlan { silence, timeout: self.heartbeat_timeout.unwrap_or(rest.max(second)) }
     }
 }
 

@@ -39,7 +39,7 @@ macro_rules! warn {
 
 /// What `serve` was asked for, checked.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ServeSettings {
     pub places: Vec<Place>,
     pub keepalive: Keepalive,
     pub backlog: u32,
@@ -87,7 +87,7 @@ impl Default for Beats {
     }
 }
 
-impl Default for Settings {
+impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             places: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 7007).into()],
@@ -111,7 +111,7 @@ impl Default for Settings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &Settings) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
@@ -133,7 +133,7 @@ pub fn run(settings: &Settings) -> Result<Ending, String> {
 }
 
 /// Says what is listened on, the deadline in words, and what will not be as it was asked for.
-fn announce(settings: &Settings, bound: &[Listening], limit: usize) {
+fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
     let service =
         ServiceName::ALL.iter().find(|(_, service)| *service == settings.service).map_or("", |(name, _)| name);
     for Listening { address, .. } in bound {

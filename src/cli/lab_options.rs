@@ -11,7 +11,7 @@ use crate::lab::cast::preset::PRESETS;
 use crate::lab::cast::program::{File, WORDS};
 use crate::lab::play::scene::{Fault, NoScene, Scene, State};
 use crate::lab::stage::network::Family;
-use crate::lab::{Command, Line, Matrix, Run, Settings, Whose, on_this_kernel};
+use crate::lab::{LabSettings, MatrixRun, OtherServer, SceneRun, Task, Whose, on_this_kernel};
 use crate::seconds::InWords;
 use crate::speak::Speak;
 
@@ -66,7 +66,7 @@ const ONLY_RUN: [&str; 2] = ["pcap", "svg"];
 const ONLY_MATRIX: [&str; 5] = ["jobs", "at-once", "json", "html", "markdown"];
 
 /// Reads `run`, `matrix`, `compare` or `list`, whose options were `given`.
-pub(super) fn command(name: &str, given: &Given) -> Result<Command, Usage> {
+pub(super) fn command(name: &str, given: &Given) -> Result<Task, Usage> {
     // In the environment they may stand for both commands.
     let misplaced = |options: &[&'static str], other: &str| match given.on_command_line(options) {
         Some(option) => Err(given.complaint(option, format!("it belongs to `stillthere lab {other}`"))),
@@ -91,7 +91,7 @@ pub(super) fn command(name: &str, given: &Given) -> Result<Command, Usage> {
                 return Err(given.complaint("preset", "one server at a time; `lab matrix` compares many"));
             }
             let path = |name| given.path(name);
-            Ok(Command::Run(Run {
+            Ok(Task::Run(SceneRun {
                 scene,
                 whose: whose.remove(0),
                 settings: settings(given)?,
@@ -102,7 +102,7 @@ pub(super) fn command(name: &str, given: &Given) -> Result<Command, Usage> {
         "matrix" => {
             misplaced(&ONLY_RUN, "run")?;
             let path = |name| given.path(name);
-            Ok(Command::Matrix(Matrix {
+            Ok(Task::Matrix(MatrixRun {
                 scenes: scenes(&given.words)?,
                 whose: whose(given)?,
                 settings: settings(given)?,
@@ -115,11 +115,11 @@ pub(super) fn command(name: &str, given: &Given) -> Result<Command, Usage> {
         }
         "compare" => match given.words.as_slice() {
             [] => Err(Usage("which directories? Each has the files that `lab matrix --json` wrote".to_string())),
-            words => Ok(Command::Compare(words.iter().map(Into::into).collect())),
+            words => Ok(Task::Compare(words.iter().map(Into::into).collect())),
         },
         "list" => match given.words.first() {
             Some(word) => Err(Usage(format!("{word:?}: `stillthere lab list` takes no names"))),
-            None => Ok(Command::List),
+            None => Ok(Task::List),
         },
         other => {
             let nearest = nearest(other, "", ["run", "matrix", "compare", "list", "help"].into_iter());
@@ -129,9 +129,9 @@ pub(super) fn command(name: &str, given: &Given) -> Result<Command, Usage> {
 }
 
 /// The processes that the lab starts for itself: `client` and `textbook`.
-pub(super) fn own_process(words: &[String]) -> Option<Command> {
+pub(super) fn own_process(words: &[String]) -> Option<Task> {
     match words {
-        [name, server, speak, keepalive, language] if name == "client" => Some(Command::Client {
+        [name, server, speak, keepalive, language] if name == "client" => Some(Task::Client {
             server: server.parse().ok()?,
             speak: speak.parse().ok()?,
             language: Language::from_word(language)?,
@@ -140,7 +140,7 @@ pub(super) fn own_process(words: &[String]) -> Option<Command> {
         [name, address, idle, interval, count] if name == "textbook" => {
             let seconds = |text: &str| Some(Duration::from_secs(text.parse().ok()?));
             let keepalive = Keepalive::new(seconds(idle)?, seconds(interval)?, count.parse().ok()?).ok()?;
-            Some(Command::Textbook {
+            Some(Task::Textbook {
                 address: address.parse().ok()?,
                 keepalive: keepalive.with_user_timeout(UserTimeout::Off).ok()?,
             })
@@ -187,7 +187,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
         if chosen.has("preset") {
             return Err(given.complaint("server", "give it, or --preset, but not both"));
         }
-        return Ok(vec![Whose::Line(server(given, line)?)]);
+        return Ok(vec![Whose::OtherServer(server(given, line)?)]);
     }
     // In the environment they may stand for a server that is not asked for now.
     if let Some(option) = given.on_command_line(&ONLY_SERVER) {
@@ -210,7 +210,7 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
     }
 }
 
-fn server(given: &Given, line: &str) -> Result<Line, Usage> {
+fn server(given: &Given, line: &str) -> Result<OtherServer, Usage> {
     let files = given.texts("file").map(|text| file(given, text)).collect::<Result<Vec<_>, _>>()?;
     let texts = || files.iter().map(|file| file.template.as_str()).chain([line]);
     if !texts().any(|text| ["{port}", "{addr}", "{host}"].iter().any(|word| text.contains(word))) {
@@ -250,7 +250,7 @@ fn server(given: &Given, line: &str) -> Result<Line, Usage> {
     if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.contains(['/', '\n'])) {
         return Err(given.complaint("name", "a word without / is wanted: files may be named after it"));
     }
-    Ok(Line { line: line.to_string(), name, speak, language, files })
+    Ok(OtherServer { line: line.to_string(), name, speak, language, files })
 }
 
 /// `NAME=TEMPLATE`: the template's path. It is read now, so that what is wrong with it is told now.
@@ -280,7 +280,7 @@ pub(super) fn presets() -> Vec<&'static str> {
     ["stillthere", "textbook"].into_iter().chain(PRESETS.iter().map(|preset| preset.name)).collect()
 }
 
-fn settings(given: &Given) -> Result<Settings, Usage> {
+fn settings(given: &Given) -> Result<LabSettings, Usage> {
     let names = ["deadline", "idle", "interval", "count"];
     let chosen = given.command_line_first(&names);
     let default = Keepalive::with_deadline(DEFAULT_DEADLINE).unwrap_or_default();
@@ -295,7 +295,7 @@ fn settings(given: &Given) -> Result<Settings, Usage> {
         options.extend(option("deadline", &InWords(DEFAULT_DEADLINE).to_string()));
     }
     options.extend(option("log", "debug,stillthere::reactor::connection=trace"));
-    Ok(Settings {
+    Ok(LabSettings {
         options,
         wheel: TimerWheel::of_this_kernel(),
         cap: given.duration("cap")?.unwrap_or(Duration::from_secs(60)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::arguments::{Given, Opt};
 use crate::cli::{Usage, serve_options};
-use crate::load::Settings;
+use crate::load::LoadSettings;
 use crate::load::criterion::Criterion;
 use crate::place::Place;
 use crate::speak::Speak;
@@ -37,7 +37,7 @@ pub(super) const OPTIONS: &[Opt] = &[
 ];
 
 /// Checks what was given, and fills in the defaults.
-pub(super) fn settings(given: &Given) -> Result<Settings, Usage> {
+pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
     let pid = pid(given)?; // before the words: what stands among them may be the second of two
     let target = match given.words.as_slice() {
         [one] => serve_options::place(one)?,
@@ -77,7 +77,7 @@ pub(super) fn settings(given: &Given) -> Result<Settings, Usage> {
         return Err(given.complaint("time", "some time is wanted, such as 10s"));
     }
     let sources = given.text("source").map(|list| sources(given, list, &target)).transpose()?;
-    Ok(Settings {
+    Ok(LoadSettings {
         target,
         connections,
         connect_rate: given.number("connect-rate", 1, 10_000_000)?.unwrap_or(5000),

@@ -41,16 +41,16 @@ pub enum Command {
     /// Print this, and be done.
     Tell(String),
     /// Run the server.
-    Serve(Box<serve::Settings>),
+    Serve(Box<serve::ServeSettings>),
     /// Work in the lab.
     #[cfg(feature = "lab")]
-    Lab(Box<crate::lab::Command>),
+    Lab(Box<crate::lab::Task>),
     /// Reckon, and tell.
     #[cfg(feature = "plan")]
     Plan(Box<crate::plan::Question>),
     /// Open very many connections.
     #[cfg(feature = "load")]
-    Load(Box<crate::load::Settings>),
+    Load(Box<crate::load::LoadSettings>),
 }
 
 /// A command line that cannot be obeyed: the sentence says which option, what was given, and what

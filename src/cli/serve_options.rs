@@ -8,7 +8,7 @@ use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
-use crate::serve::{Beats, ServiceName, Settings};
+use crate::serve::{Beats, ServeSettings, ServiceName};
 
 const LISTENING: &str = "Listening, and running";
 const DEADLINE: &str = "Deadline of a silent peer";
@@ -70,8 +70,8 @@ pub(super) const OPTIONS: &[Opt] = &[
 const MOST_PEERS: usize = 1_000_000_000;
 
 /// Checks what was given, and fills in the defaults.
-pub(super) fn settings(given: &Given) -> Result<Settings, Usage> {
-    let default = Settings::default();
+pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
+    let default = ServeSettings::default();
     let service = match given.text("service") {
         None => default.service,
         Some(name) => match ServiceName::ALL.iter().find(|(known, _)| *known == name) {
@@ -88,7 +88,7 @@ pub(super) fn settings(given: &Given) -> Result<Settings, Usage> {
             return Err(given.complaint("log", because));
         }
     };
-    Ok(Settings {
+    Ok(ServeSettings {
         places: places(&given.words, default.places)?,
         keepalive: keepalive(given, Keepalive::default())?,
         backlog: given.number("backlog", 1, i32::MAX as u32)?.unwrap_or(default.backlog),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::keepalive::State;
 use crate::reactor::{Limits, WhenFull};
-use crate::serve::{Beats, ServiceName, Settings};
+use crate::serve::{Beats, ServeSettings, ServiceName};
 
 mod environment;
 #[cfg(feature = "plan")]
@@ -17,7 +17,7 @@ fn read(line: &str, environment: &[(&str, &str)]) -> Result<Command, Usage> {
     Command::read(line.split_whitespace().map(OsString::from), &lookup)
 }
 
-fn settings(line: &str, environment: &[(&str, &str)]) -> Settings {
+fn settings(line: &str, environment: &[(&str, &str)]) -> ServeSettings {
     match read(line, environment) {
         Ok(Command::Serve(settings)) => *settings,
         other => panic!("{line}: {other:?}"),
@@ -239,7 +239,7 @@ fn the_crowd_of_make_kernels_is_understood() {
     let arguments = line.split('<').next().unwrap_or_default().replace("\"$address\"", "127.0.0.1:7007");
     let understood = read(&format!("lab client{arguments}"), &[]);
     assert!(
-        matches!(&understood, Ok(Command::Lab(command)) if matches!(**command, crate::lab::Command::Client { .. })),
+        matches!(&understood, Ok(Command::Lab(command)) if matches!(**command, crate::lab::Task::Client { .. })),
         "{arguments}: {understood:?}"
     );
 }

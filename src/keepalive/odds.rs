@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use self::path::STATES;
-pub(crate) use self::path::{Matrix, Path, Way};
+pub(crate) use self::path::{OddsMatrix, Path, Way};
 use crate::keepalive::prediction::first_probe;
 use crate::keepalive::{Guard, Keepalive};
 
@@ -23,7 +23,7 @@ const STEP: Duration = Duration::from_millis(4);
 pub struct End {
     /// Counted from the last sign of life.
     pub after: Duration,
-    pub odds: Matrix,
+    pub odds: OddsMatrix,
     /// How often the peer was asked until then.
     pub asked: u32,
 }
@@ -116,7 +116,7 @@ impl Round {
     /// The long run. No difference of nearly equal numbers is taken, so that odds of 1 to 10^30 come
     /// out as accurate as those of 1 to 2.
     pub fn outlook(&self) -> Outlook {
-        let next = self.ends().fold(Matrix::default(), |sum, end| sum.or(end.odds));
+        let next = self.ends().fold(OddsMatrix::default(), |sum, end| sum.or(end.odds));
         let start = next.in_the_long_run();
         let mean = |of: fn(&End) -> f64| self.ends().map(|end| end.odds.from(start) * of(end)).sum::<f64>();
         Outlook {

@@ -11,14 +11,14 @@ use std::thread;
 use std::time::SystemTime;
 
 use crate::lab::cast::program::Program;
-use crate::lab::play::play::{Outcome, Part, Played, play};
+use crate::lab::play::performance::{Part, Played, SceneOutcome, play};
 use crate::lab::play::scene::{Fault, Scene, State};
 use crate::lab::show::report::{self, Cell, page, table};
 use crate::lab::show::terminal::{wants_colours, width};
 use crate::lab::stage::interrupt::Interrupt;
-use crate::lab::stage::places::Stage;
+use crate::lab::stage::places::Places;
 use crate::lab::timeline::Verdict;
-use crate::lab::{Matrix, Promise, Settings};
+use crate::lab::{LabSettings, MatrixRun, Promise};
 use crate::markup::file::{self, ReportFile};
 use crate::observe::stdout;
 use crate::seconds::InWords;
@@ -35,7 +35,7 @@ struct Done {
 ///
 /// # Errors
 /// A sentence: no server could be tested, it was interrupted, or a file cannot be written.
-pub(in crate::lab) fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Promise, String> {
+pub(in crate::lab) fn run(matrix: &MatrixRun, interrupt: &Interrupt) -> Result<Promise, String> {
     let reports = file::prepare([matrix.json.as_ref(), matrix.html.as_ref(), matrix.markdown.as_ref()])?;
     let mut programs = Vec::new();
     for whose in &matrix.whose {
@@ -60,7 +60,7 @@ pub(in crate::lab) fn run(matrix: &Matrix, interrupt: &Interrupt) -> Result<Prom
 }
 
 /// Hands the scenes out to threads, one after the other.
-fn play_all(matrix: &Matrix, programs: &[Program], interrupt: &Interrupt) -> Vec<Done> {
+fn play_all(matrix: &MatrixRun, programs: &[Program], interrupt: &Interrupt) -> Vec<Done> {
     let mut parts = Vec::new();
     for (index, program) in programs.iter().enumerate() {
         for scene in &matrix.scenes {
@@ -68,7 +68,7 @@ fn play_all(matrix: &Matrix, programs: &[Program], interrupt: &Interrupt) -> Vec
         }
     }
     let next = AtomicUsize::new(0);
-    let stage = Stage::new(matrix.at_once);
+    let stage = Places::new(matrix.at_once);
     let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..matrix.jobs.min(parts.len()) {
@@ -105,7 +105,7 @@ fn progress(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-fn part(settings: &Settings, program: &Program, scene: Scene, number: usize) -> Part {
+fn part(settings: &LabSettings, program: &Program, scene: Scene, number: usize) -> Part {
     Part {
         scene,
         program: program.clone(),
@@ -121,7 +121,7 @@ fn part(settings: &Settings, program: &Program, scene: Scene, number: usize) -> 
 
 /// The tables on the terminal, and the files.
 fn show(
-    matrix: &Matrix,
+    matrix: &MatrixRun,
     programs: &[Program],
     done: Vec<Done>,
     [json, html, markdown]: [Option<ReportFile>; 3],
@@ -130,7 +130,7 @@ fn show(
     let mut remarks = vec![Vec::new(); programs.len()];
     for Done { program, scene, result, .. } in done {
         let why = match result {
-            Ok(Played { outcome: Outcome::Judged(verdict), timeline }) => {
+            Ok(Played { outcome: SceneOutcome::Judged(verdict), timeline }) => {
                 let report = &mut reports[program];
                 let place = |names: &[String], name: &str| names.iter().position(|known| known == name);
                 let fault = place(&report.faults, scene.fault.name()).unwrap_or_default();
@@ -138,7 +138,7 @@ fn show(
                 report.cells.push(Cell { fault, state, verdict, timeline });
                 continue;
             }
-            Ok(Played { outcome: Outcome::CannotBe(why), .. }) => why,
+            Ok(Played { outcome: SceneOutcome::CannotBe(why), .. }) => why,
             Err(sentence) => format!("could not be played: {sentence}"),
         };
         remarks[program].push((scene, why));
@@ -174,7 +174,7 @@ fn show(
     told
 }
 
-fn empty(matrix: &Matrix, program: &Program) -> report::Matrix {
+fn empty(matrix: &MatrixRun, program: &Program) -> report::Matrix {
     let keepalive = &matrix.settings.keepalive;
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let has = |is_there: &dyn Fn(&Scene) -> bool| matrix.scenes.iter().any(is_there);
@@ -216,7 +216,7 @@ fn gathered(remarks: &[(Scene, String)]) -> Vec<(&str, Vec<String>)> {
 
 fn is_broken(result: &Result<Played, String>) -> bool {
     match result {
-        Ok(Played { outcome: Outcome::Judged(verdict), .. }) => !verdict.kept_its_promise,
+        Ok(Played { outcome: SceneOutcome::Judged(verdict), .. }) => !verdict.kept_its_promise,
         Ok(_) => false,
         Err(_) => true,
     }
@@ -224,8 +224,8 @@ fn is_broken(result: &Result<Played, String>) -> bool {
 
 fn in_words(result: &Result<Played, String>) -> String {
     match result {
-        Ok(Played { outcome: Outcome::Judged(verdict), .. }) => verdict_in_words(verdict),
-        Ok(Played { outcome: Outcome::CannotBe(why), .. }) => format!("– {why}"),
+        Ok(Played { outcome: SceneOutcome::Judged(verdict), .. }) => verdict_in_words(verdict),
+        Ok(Played { outcome: SceneOutcome::CannotBe(why), .. }) => format!("– {why}"),
         Err(sentence) => format!("could not be played: {sentence}"),
     }
 }

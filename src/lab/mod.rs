@@ -45,10 +45,10 @@ pub mod timeline;
 
 /// What the lab was asked to do.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum Task {
     List,
-    Run(Run),
-    Matrix(Matrix),
+    Run(SceneRun),
+    Matrix(MatrixRun),
     /// What was found in several places, each a directory.
     Compare(Vec<PathBuf>),
     /// The scripted peer, which the lab starts for itself.
@@ -65,7 +65,7 @@ pub enum Command {
     },
 }
 
-impl Command {
+impl Task {
     /// A process that the lab starts for itself, once and again: what a person is to be told was said.
     pub fn is_of_a_scene(&self) -> bool {
         matches!(self, Self::Client { .. } | Self::Textbook { .. })
@@ -79,12 +79,12 @@ pub enum Whose {
     Textbook,
     /// One of [`preset::PRESETS`], by its name.
     Preset(&'static str),
-    Line(Line),
+    OtherServer(OtherServer),
 }
 
 /// Any server, by the line that starts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct OtherServer {
     pub line: String,
     /// Its name in what is told; by default that of its program.
     pub name: Option<String>,
@@ -95,7 +95,7 @@ pub struct Line {
 
 /// What all scenes have in common.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LabSettings {
     pub keepalive: Keepalive,
     /// The same, as options of `serve`.
     pub options: Vec<String>,
@@ -111,20 +111,20 @@ pub struct Settings {
 
 /// `stillthere lab run`.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct SceneRun {
     pub scene: Scene,
     pub whose: Whose,
-    pub settings: Settings,
+    pub settings: LabSettings,
     pub pcap: Option<PathBuf>,
     pub svg: Option<PathBuf>,
 }
 
 /// `stillthere lab matrix`.
 #[derive(Clone, Debug)]
-pub struct Matrix {
+pub struct MatrixRun {
     pub scenes: Vec<Scene>,
     pub whose: Vec<Whose>,
-    pub settings: Settings,
+    pub settings: LabSettings,
     pub jobs: usize,
     /// How many of them may set up, or clear away, at a time.
     pub at_once: usize,
@@ -146,16 +146,16 @@ pub enum Promise {
 ///
 /// # Errors
 /// A sentence: what could not be done, why, and what to do about it.
-pub fn obey(command: &Command) -> Result<Promise, String> {
+pub fn obey(command: &Task) -> Result<Promise, String> {
     match command {
-        Command::List => list::print()?,
-        Command::Run(run) => return run::run(run, &enter()?),
-        Command::Matrix(matrix) => return matrix::run(matrix, &enter()?),
-        Command::Compare(directories) => compare::print(directories)?,
-        Command::Client { server, speak, language, keepalive } => {
+        Task::List => list::print()?,
+        Task::Run(run) => return run::run(run, &enter()?),
+        Task::Matrix(matrix) => return matrix::run(matrix, &enter()?),
+        Task::Compare(directories) => compare::print(directories)?,
+        Task::Client { server, speak, language, keepalive } => {
             client::run(*server, *speak, language.clone(), *keepalive);
         }
-        Command::Textbook { address, keepalive } => {
+        Task::Textbook { address, keepalive } => {
             textbook::run(*address, keepalive).map_err(|error| format!("cannot listen on {address}: {error}"))?;
         }
     }
@@ -195,12 +195,12 @@ impl Whose {
     ///
     /// # Errors
     /// A sentence: it is not installed.
-    fn program(&self, settings: &Settings) -> Result<program::Program, String> {
+    fn program(&self, settings: &LabSettings) -> Result<program::Program, String> {
         use crate::lab::cast::program::Program;
         match self {
             Self::Ours => Ok(Program::ours(&settings.options)),
             Self::Textbook => Ok(Program::textbook()),
-            Self::Line(Line { line, name, speak, language, files }) => {
+            Self::OtherServer(OtherServer { line, name, speak, language, files }) => {
                 let name = name.as_deref().unwrap_or_else(|| program::name_of(line));
                 let program = Program::of_line(name, line.clone(), *speak);
                 Ok(Program { language: language.clone(), files: files.clone(), ..program })

@@ -2,20 +2,20 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::lab::play::play::{Outcome, Part, play};
+use crate::lab::play::performance::{Part, SceneOutcome, play};
 use crate::lab::show::terminal::{Printer, wants_colours};
 use crate::lab::show::{figure, pcapng};
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::network::INTERFACE;
-use crate::lab::stage::places::Stage;
-use crate::lab::{Promise, Run};
+use crate::lab::stage::places::Places;
+use crate::lab::{Promise, SceneRun};
 use crate::markup::file;
 
 /// Plays the scene and prints its timeline.
 ///
 /// # Errors
 /// A sentence: what could not be done.
-pub(in crate::lab) fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, String> {
+pub(in crate::lab) fn run(run: &SceneRun, interrupt: &Interrupt) -> Result<Promise, String> {
     let [pcap, svg] = file::prepare([run.pcap.as_ref(), run.svg.as_ref()])?;
     let program = run.whose.program(&run.settings)?;
     let part = Part {
@@ -35,7 +35,7 @@ pub(in crate::lab) fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, S
     let wants_files = run.pcap.is_some() || run.svg.is_some();
     let mut trouble = None;
     let mut has_gone = false;
-    let played = play(&part, &Stage::new(1), interrupt, &mut |origin, entry| {
+    let played = play(&part, &Places::new(1), interrupt, &mut |origin, entry| {
         if !std::mem::replace(&mut opened, true) {
             printer = Printer::new(io::stdout(), colours, Some(origin));
         }
@@ -64,8 +64,8 @@ pub(in crate::lab) fn run(run: &Run, interrupt: &Interrupt) -> Result<Promise, S
         file.write(&packets)?;
     }
     match played.outcome {
-        Outcome::CannotBe(why) => Err(format!("{}: {why}", run.scene)),
-        Outcome::Judged(verdict) => {
+        SceneOutcome::CannotBe(why) => Err(format!("{}: {why}", run.scene)),
+        SceneOutcome::Judged(verdict) => {
             match printer.verdict(&verdict) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                     trouble = Some(format!("cannot write to standard output: {error}"));

@@ -19,7 +19,7 @@ pub enum Who {
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TimelineEntry {
     pub at: SystemTime,
     pub who: Who,
     pub what: What,
@@ -40,14 +40,14 @@ pub enum What {
 /// A scene's entries, and the moment from which a person counts.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TimelineEntry>,
     /// The fault, or where none comes, the end of the preparations.
     pub origin: SystemTime,
 }
 
 impl Timeline {
     /// Seconds from the origin; negative before it.
-    pub fn seconds(&self, entry: &Entry) -> f64 {
+    pub fn seconds(&self, entry: &TimelineEntry) -> f64 {
         match entry.at.duration_since(self.origin) {
             Ok(after) => after.as_secs_f64(),
             Err(before) => -before.duration().as_secs_f64(),

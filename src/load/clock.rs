@@ -13,9 +13,9 @@ use rustix::time::{
 
 /// A timer whose event wakes the loop.
 #[derive(Debug)]
-pub(super) struct Alarm(OwnedFd);
+pub(super) struct TimerFd(OwnedFd);
 
-impl Alarm {
+impl TimerFd {
     /// # Errors
     /// timerfd_create(2) and epoll_ctl(2) say why.
     pub(super) fn open(registry: &Registry, token: Token) -> io::Result<Self> {

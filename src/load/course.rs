@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::count::so_many;
 use crate::load::crowd::Crowd;
-use crate::load::family::Family;
-use crate::load::peer::Phase as Of;
+use crate::load::family::ProcessFamily;
+use crate::load::peer::PeerPhase as Of;
 use crate::load::progress::ticks;
 use crate::load::report::{Held, Report, Sample};
 use crate::reactor::Moment;
@@ -24,7 +24,7 @@ const MOST_SAMPLES: usize = 2000;
 const SETTLE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum PeerPhase {
     Opening,
     Settling { until: Moment },
     Exchanging { until: Moment },
@@ -36,36 +36,36 @@ impl Crowd {
     /// From one phase to the next.
     pub(super) fn proceed(&mut self, now: Moment) {
         match self.phase {
-            Phase::Opening if self.tried == self.settings.connections && self.waiting == 0 => {
+            PeerPhase::Opening if self.tried == self.settings.connections && self.waiting == 0 => {
                 self.report.opening_took = self.elapsed(now);
                 self.early = VecDeque::new();
-                self.phase = Phase::Settling { until: now + SETTLE };
+                self.phase = PeerPhase::Settling { until: now + SETTLE };
             }
-            Phase::Settling { until } if until <= now => {
+            PeerPhase::Settling { until } if until <= now => {
                 self.footprint(now);
                 let living = self.living();
                 self.report.held = Some(Held { at_start: living, least: living, at_end: living });
                 self.report.opened = self.report.memory.last().map(|(_, footprint)| *footprint);
                 self.progress.begin("exchanging", ticks(self.settings.time));
-                self.cpu = self.family.as_mut().and_then(Family::spent);
+                self.cpu = self.family.as_mut().and_then(ProcessFamily::spent);
                 self.report.exchanging_from = self.elapsed(now);
-                self.phase = Phase::Exchanging { until: now + self.settings.time };
+                self.phase = PeerPhase::Exchanging { until: now + self.settings.time };
                 self.begin_exchanges(now);
             }
-            Phase::Exchanging { until } if until <= now => {
+            PeerPhase::Exchanging { until } if until <= now => {
                 self.report.exchanged_for = self.settings.time;
                 self.measure_cpu();
-                self.phase = Phase::Finishing { until: now + self.settings.grace };
+                self.phase = PeerPhase::Finishing { until: now + self.settings.grace };
             }
             _ => {}
         }
         // No connection is left to wait for.
-        let after_opening = !matches!(self.phase, Phase::Opening | Phase::Over);
+        let after_opening = !matches!(self.phase, PeerPhase::Opening | PeerPhase::Over);
         if after_opening && self.living() == 0 {
-            self.report.ended_early = !matches!(self.phase, Phase::Finishing { .. });
+            self.report.ended_early = !matches!(self.phase, PeerPhase::Finishing { .. });
             self.finish(now);
         }
-        if let Phase::Finishing { until } = self.phase {
+        if let PeerPhase::Finishing { until } = self.phase {
             let any_asks = || self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking);
             if until <= now || !any_asks() {
                 self.finish(now);
@@ -74,19 +74,19 @@ impl Crowd {
     }
 
     pub(super) fn measure_cpu(&mut self) {
-        let spent = self.family.as_mut().and_then(Family::spent);
+        let spent = self.family.as_mut().and_then(ProcessFamily::spent);
         self.report.cpu = spent.zip(self.cpu.take()).and_then(|(now, before)| now.since(&before));
     }
 
     pub(super) fn finish(&mut self, now: Moment) {
-        if self.phase == Phase::Over {
+        if self.phase == PeerPhase::Over {
             return;
         }
-        if let Phase::Exchanging { .. } = self.phase {
+        if let PeerPhase::Exchanging { .. } = self.phase {
             self.report.exchanged_for = self.elapsed(now).saturating_sub(self.report.exchanging_from);
             self.measure_cpu();
         }
-        if self.phase == Phase::Opening {
+        if self.phase == PeerPhase::Opening {
             self.report.opening_took = self.elapsed(now);
         }
         self.count_what_is_undone(now);
@@ -104,7 +104,7 @@ impl Crowd {
             self.report.processes = family.most();
             self.report.childless = family.is_blind_to_children();
         }
-        self.phase = Phase::Over;
+        self.phase = PeerPhase::Over;
         self.progress.end();
         let report = mem::replace(&mut self.report, Report::new(&self.settings));
         let _ = self.reports.send(report); // fails only if nobody waits for it
@@ -140,7 +140,7 @@ impl Crowd {
             self.sample_every *= 2;
         }
         match self.phase {
-            Phase::Opening | Phase::Settling { .. } => {
+            PeerPhase::Opening | PeerPhase::Settling { .. } => {
                 let words = format!("{connected} of {}", self.settings.connections);
                 self.progress.show(self.tried as u64, words);
                 if self.next_footprint <= now {

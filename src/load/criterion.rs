@@ -32,7 +32,7 @@ pub struct Criterion {
 
 /// How a condition turned out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judgement {
+pub struct CriterionResult {
     pub criterion: String,
     /// In seconds, or a count; `None`: the run has no such figure.
     pub value: Option<f64>,
@@ -45,21 +45,21 @@ pub struct Judgement {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Figure {
     /// Of one of the three kinds of latency.
-    Latency(Kind, Point),
+    Latency(CriterionKind, CriterionPoint),
     Count(&'static str),
     /// Seconds of the server's CPU for an exchange.
     Cpu,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum CriterionKind {
     Exchange,
     Connect,
     Lateness,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Point {
+enum CriterionPoint {
     Percentile(f64),
     Mean,
     Max,
@@ -125,11 +125,11 @@ impl Criterion {
     }
 
     /// Judges this run. A figure that is not known fails: silence is no success.
-    pub fn judge(&self, report: &Report) -> Judgement {
+    pub fn judge(&self, report: &Report) -> CriterionResult {
         let criterion = self.text.clone();
         let Some(value) = self.figure.of(report) else {
             let sentence = format!("{} is not known in this run, so --fail-if {criterion} fails", self.figure);
-            return Judgement { criterion, value: None, failed: true, sentence };
+            return CriterionResult { criterion, value: None, failed: true, sentence };
         };
         let connections = report.settings.connections as f64;
         let compared = if self.share { value * 100.0 / connections } else { value };
@@ -142,7 +142,7 @@ impl Criterion {
         };
         let end = if failed { "" } else { " does not hold" };
         let sentence = format!("{} is {told}; --fail-if {criterion}{end}", self.figure);
-        Judgement { criterion, value: Some(value), failed, sentence }
+        CriterionResult { criterion, value: Some(value), failed, sentence }
     }
 }
 
@@ -185,17 +185,17 @@ impl Figure {
             return Some(Self::Count(count));
         }
         let (kind, point) = match name.split_once('-') {
-            Some(("connect", point)) => (Kind::Connect, point),
-            Some(("lateness", point)) => (Kind::Lateness, point),
+            Some(("connect", point)) => (CriterionKind::Connect, point),
+            Some(("lateness", point)) => (CriterionKind::Lateness, point),
             Some(_) => return None,
-            None => (Kind::Exchange, name),
+            None => (CriterionKind::Exchange, name),
         };
         let point = match point {
-            "mean" => Point::Mean,
-            "max" => Point::Max,
+            "mean" => CriterionPoint::Mean,
+            "max" => CriterionPoint::Max,
             _ => {
                 let percentile: f64 = point.strip_prefix('p')?.parse().ok()?;
-                Point::Percentile((0.0..=100.0).contains(&percentile).then_some(percentile)?)
+                CriterionPoint::Percentile((0.0..=100.0).contains(&percentile).then_some(percentile)?)
             }
         };
         Some(Self::Latency(kind, point))
@@ -208,9 +208,9 @@ impl Figure {
             Self::Count(name) => COUNTS.iter().find(|(count, _)| *count == name).and_then(|(_, of)| of(report)),
             Self::Latency(kind, point) => {
                 let all = match kind {
-                    Kind::Exchange => &report.exchange,
-                    Kind::Connect => &report.connect,
-                    Kind::Lateness => &report.lateness,
+                    CriterionKind::Exchange => &report.exchange,
+                    CriterionKind::Connect => &report.connect,
+                    CriterionKind::Lateness => &report.lateness,
                 };
                 point.of(all).map(|nanoseconds| nanoseconds / 1e9)
             }
@@ -218,7 +218,7 @@ impl Figure {
     }
 }
 
-impl Point {
+impl CriterionPoint {
     fn of(self, all: &Histogram<u64>) -> Option<f64> {
         (!all.is_empty()).then(|| match self {
             Self::Percentile(percentile) => all.value_at_percentile(percentile) as f64,
@@ -233,14 +233,14 @@ impl fmt::Display for Figure {
         let (kind, point) = match self {
             Self::Cpu => return f.write_str("cpu (an exchange)"),
             Self::Count(name) => return f.write_str(name),
-            Self::Latency(Kind::Exchange, point) => ("", point),
-            Self::Latency(Kind::Connect, point) => ("connect-", point),
-            Self::Latency(Kind::Lateness, point) => ("lateness-", point),
+            Self::Latency(CriterionKind::Exchange, point) => ("", point),
+            Self::Latency(CriterionKind::Connect, point) => ("connect-", point),
+            Self::Latency(CriterionKind::Lateness, point) => ("lateness-", point),
         };
         match point {
-            Point::Percentile(percentile) => write!(f, "{kind}p{percentile}"),
-            Point::Mean => write!(f, "{kind}mean"),
-            Point::Max => write!(f, "{kind}max"),
+            CriterionPoint::Percentile(percentile) => write!(f, "{kind}p{percentile}"),
+            CriterionPoint::Mean => write!(f, "{kind}mean"),
+            CriterionPoint::Max => write!(f, "{kind}max"),
         }
     }
 }

@@ -14,17 +14,17 @@ use mio::{Interest, Registry};
 use rustix::process::{Resource, getrlimit};
 use slab::Slab;
 
-use crate::load::Settings;
-use crate::load::clock::Alarm;
-use crate::load::course::Phase;
-use crate::load::family::{Family, Spent};
+use crate::load::LoadSettings;
+use crate::load::clock::TimerFd;
+use crate::load::course::PeerPhase;
+use crate::load::family::{ProcessFamily, Spent};
 use crate::load::opening::Opening;
 use crate::load::payload::Noise;
-use crate::load::peer::{Peer, Phase as Of, Step};
+use crate::load::peer::{LoadPeer, PeerPhase as Of, PeerStep};
 use crate::load::progress::Progress;
 use crate::load::report::Report;
 use crate::load::schedule::Schedule;
-use crate::load::trouble::{Kind, Trouble};
+use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Tally, Turn};
 use crate::seconds::InWords;
 use crate::speak::Speak;
@@ -41,15 +41,15 @@ const SAMPLE: Duration = Duration::from_millis(100);
 
 /// All connections of a run, and the state of the run.
 pub(super) struct Crowd {
-    pub settings: Settings,
+    pub settings: LoadSettings,
     pub names: Names,
     /// How many connections the limit of descriptors allows.
     pub descriptors: usize,
     pub opening: Opening,
-    pub alarm: Alarm,
-    pub phase: Phase,
+    pub alarm: TimerFd,
+    pub phase: PeerPhase,
     pub began: Option<Moment>,
-    pub peers: Slab<Peer>,
+    pub peers: Slab<LoadPeer>,
     pub runnable: Vec<usize>,
     /// Peers that are connecting or being greeted, in the order of opening: slot and number.
     pub early: VecDeque<(usize, usize)>,
@@ -64,7 +64,7 @@ pub(super) struct Crowd {
     pub next_sample: Moment,
     pub sample_every: Duration,
     /// The server's processes, if they are to be measured.
-    pub family: Option<Family>,
+    pub family: Option<ProcessFamily>,
     pub next_footprint: Moment,
     pub cpu: Option<Spent>,
     pub progress: Progress,
@@ -81,9 +81,9 @@ impl Crowd {
     /// # Errors
     /// The timer cannot be made or registered.
     pub(super) fn open(
-        settings: Settings,
+        settings: LoadSettings,
         target: SocketAddr,
-        family: Option<Family>,
+        family: Option<ProcessFamily>,
         registry: &Registry,
         names: Names,
         reports: Sender<Report>,
@@ -94,14 +94,14 @@ impl Crowd {
         let progress = Progress::new();
         progress.begin("connecting", settings.connections as u64);
         Ok(Self {
-            alarm: Alarm::open(registry, names.token(Self::ALARM))?,
+            alarm: TimerFd::open(registry, names.token(Self::ALARM))?,
             noise: Noise::new(settings.size),
             report: Report::new(&settings),
             settings,
             names,
             descriptors: limit.saturating_sub(RESERVE),
             opening,
-            phase: Phase::Opening,
+            phase: PeerPhase::Opening,
             began: None,
             peers: Slab::new(),
             runnable: Vec::new(),
@@ -128,11 +128,11 @@ impl Crowd {
             self.opening.open(turn.now, turn.clock)
         } else {
             let words = format!("the descriptor limit allows {}, besides {RESERVE} for ourselves", self.descriptors);
-            Err(Trouble::new(Kind::NoDescriptor, words))
+            Err(Trouble::new(TroubleKind::NoDescriptor, words))
         };
         match opened {
             Ok((stream, before)) => {
-                let key = self.peers.insert(Peer::new(stream, number, before));
+                let key = self.peers.insert(LoadPeer::new(stream, number, before));
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 let peer = &mut self.peers[key];
                 self.early.push_back((key, number));
@@ -157,14 +157,14 @@ impl Crowd {
             let languageless = self.settings.speak == Speak::None;
             let phase = peer.phase;
             match peer.step(turn.scratch, languageless) {
-                Ok(Step::Blocked) => return,
-                Ok(Step::Connected) => {
+                Ok(PeerStep::Blocked) => return,
+                Ok(PeerStep::Connected) => {
                     let took = turn.clock.now().since(peer.opened);
                     self.report.connect.saturating_record(took.as_nanos() as u64);
                     self.report.connected += 1;
                     self.greet(key, true);
                 }
-                Ok(Step::Answered) => {
+                Ok(PeerStep::Answered) => {
                     self.report.understood += 1;
                     match phase {
                         Of::Asking => self.answered(key, turn.clock.now()),
@@ -207,7 +207,7 @@ impl Crowd {
     }
 
     /// Whether it is still connecting or being greeted.
-    pub(super) fn is_early(peer: &Peer) -> bool {
+    pub(super) fn is_early(peer: &LoadPeer) -> bool {
         matches!(peer.phase, Of::Connecting | Of::Greeting)
     }
 
@@ -233,7 +233,7 @@ impl Crowd {
     }
 
     /// Adds the figures of a peer that is done to the report.
-    pub(super) fn account(&mut self, peer: &Peer) {
+    pub(super) fn account(&mut self, peer: &LoadPeer) {
         self.report.unasked += peer.unasked;
         self.report.heard += u64::from(peer.heard);
     }
@@ -248,7 +248,7 @@ impl Crowd {
                     let what =
                         if peer.phase == Of::Connecting { "not connected" } else { "connected, but not greeted" };
                     let patience = InWords(self.settings.patience);
-                    self.lose(key, &Trouble::new(Kind::NoAnswer, format!("{what} after {patience}")));
+                    self.lose(key, &Trouble::new(TroubleKind::NoAnswer, format!("{what} after {patience}")));
                 }
                 None => {}
             }
@@ -258,16 +258,16 @@ impl Crowd {
 
     /// Moves the run on: each turn may be the one in which a phase ends.
     fn go_on(&mut self, turn: &mut Turn<'_>) {
-        if self.phase == Phase::Over {
+        if self.phase == PeerPhase::Over {
             return;
         }
         self.lose_patience(turn.heard);
         self.proceed(turn.now);
-        if self.next_sample <= turn.now && self.phase != Phase::Over {
+        if self.next_sample <= turn.now && self.phase != PeerPhase::Over {
             self.sample(turn.now);
             self.next_sample = turn.now + self.sample_every;
         }
-        if self.phase == Phase::Over {
+        if self.phase == PeerPhase::Over {
             turn.requests.push(Request::Stop { grace: Duration::ZERO });
         }
     }
@@ -300,7 +300,7 @@ impl Source for Crowd {
             self.began = Some(turn.now);
             self.sample(turn.now);
         }
-        if self.phase != Phase::Opening {
+        if self.phase != PeerPhase::Opening {
             return;
         }
         for _ in 0..OPEN_BUDGET {
@@ -321,7 +321,7 @@ impl Source for Crowd {
     }
 
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
-        self.phase != Phase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
+        self.phase != PeerPhase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
     }
 
     fn count(&self, total: &mut Tally) {
@@ -330,16 +330,18 @@ impl Source for Crowd {
 
     fn deadline(&self) -> Option<Moment> {
         let next = match self.phase {
-            Phase::Opening if self.tried < self.settings.connections => Some(self.opening.next()),
-            Phase::Settling { until } | Phase::Exchanging { until } | Phase::Finishing { until } => Some(until),
-            Phase::Opening => None,
-            Phase::Over => return None,
+            PeerPhase::Opening if self.tried < self.settings.connections => Some(self.opening.next()),
+            PeerPhase::Settling { until } | PeerPhase::Exchanging { until } | PeerPhase::Finishing { until } => {
+                Some(until)
+            }
+            PeerPhase::Opening => None,
+            PeerPhase::Over => return None,
         };
         next.into_iter().chain([self.next_sample]).min()
     }
 
     fn stop(&mut self, by: Moment) {
-        if self.phase != Phase::Over {
+        if self.phase != PeerPhase::Over {
             self.report.interrupted = true;
             self.finish(by); // the grace is zero, so this is now
         }

@@ -1,16 +1,16 @@
 //! What is still undone at the end of a run: questions without an answer, connections on their way.
 //!
-//! Owns the one rule for all of them. A peer that has waited for [`Settings::grace`] or longer is in trouble, by kind.
+//! Owns the one rule for all of them. A peer that has waited for [`LoadSettings::grace`] or longer is in trouble, by kind.
 //! One that has waited for less was cut off by the end: it is counted, and is nobody's fault. A regular end waits that
 //! long for answers, so every question has waited long enough then.
 //!
-//! [`Settings::grace`]: crate::load::Settings
+//! [`LoadSettings::grace`]: crate::load::Settings
 
 use std::time::Duration;
 
 use crate::load::crowd::Crowd;
-use crate::load::peer::{Peer, Phase as Of};
-use crate::load::trouble::{Kind, Trouble};
+use crate::load::peer::{LoadPeer, PeerPhase as Of};
+use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::Moment;
 use crate::seconds::Seconds;
 use crate::tcp_info::TcpInfo;
@@ -35,7 +35,7 @@ impl Crowd {
                     }
                     let what = if peer.phase == Of::Connecting { "not connected" } else { "not greeted" };
                     let words = format!("{what} after {} s, when it was interrupted", Seconds(waited));
-                    self.report.troubles.count(&Trouble::new(Kind::NoAnswer, words));
+                    self.report.troubles.count(&Trouble::new(TroubleKind::NoAnswer, words));
                 }
                 Of::Asking => {
                     let (number, schedule) = (peer.number, self.schedule);
@@ -59,19 +59,19 @@ impl Crowd {
 }
 
 /// Why a question has no answer, as far as our kernel knows.
-fn unanswered(peer: &mut Peer, waited: Duration, owed: u64) -> Trouble {
+fn unanswered(peer: &mut LoadPeer, waited: Duration, owed: u64) -> Trouble {
     let figures = peer.figures().ok().filter(|figures| *figures != TcpInfo::default());
     let size = peer.talk().said.question.len();
     let asked = format!("{size} {} due {} s ago", if size == 1 { "byte" } else { "bytes" }, Seconds(waited));
     let (kind, why) = match figures {
         Some(figures) if is_unheard(&figures) => {
-            (Kind::Unacknowledged, format!("and nothing was heard for {} s", Seconds(figures.silent)))
+            (TroubleKind::Unacknowledged, format!("and nothing was heard for {} s", Seconds(figures.silent)))
         }
         Some(figures) if figures.not_sent > 0 || peer.talk().written() < size => {
-            (Kind::Unanswered, "which the server does not read: its window is shut".to_string())
+            (TroubleKind::Unanswered, "which the server does not read: its window is shut".to_string())
         }
-        Some(_) => (Kind::Unanswered, "which the server's kernel has acknowledged".to_string()),
-        None => (Kind::Unanswered, "and our kernel does not say whether it was acknowledged".to_string()),
+        Some(_) => (TroubleKind::Unanswered, "which the server's kernel has acknowledged".to_string()),
+        None => (TroubleKind::Unanswered, "and our kernel does not say whether it was acknowledged".to_string()),
     };
     let behind = if owed > 0 { format!("; {owed} more behind it") } else { String::new() };
     Trouble::new(kind, format!("{asked}, {why}{behind}"))

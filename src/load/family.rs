@@ -11,7 +11,7 @@ use crate::load::memory::{self, Footprint};
 /// A process and its descendants. Children that come later are found at the next look; a child whose parent
 /// ended stays in the family if it was seen before.
 #[derive(Clone, Debug)]
-pub(super) struct Family {
+pub(super) struct ProcessFamily {
     /// The one that was named.
     pid: u32,
     members: Vec<Member>,
@@ -46,7 +46,7 @@ pub struct Used {
     pub ended: usize,
 }
 
-impl Family {
+impl ProcessFamily {
     /// # Errors
     /// A sentence: there is no such process, or its memory is not ours to read.
     pub(super) fn of(pid: u32) -> Result<Self, String> {
@@ -178,7 +178,7 @@ mod tests {
         let mut shell = Command::new("sh");
         let mut shell = shell.args(["-c", line]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut say, mut told) = (shell.stdin.take().unwrap(), BufReader::new(shell.stdout.take().unwrap()).lines());
-        let mut family = Family::of(shell.id()).unwrap();
+        let mut family = ProcessFamily::of(shell.id()).unwrap();
         let alone = family.footprint().unwrap().private;
         assert_eq!((family.most(), family.is_blind_to_children()), (1, false));
         std::io::Write::write_all(&mut say, b"\n").unwrap();
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn who_cannot_be_read_is_told_why() {
-        assert!(Family::of(u32::MAX).unwrap_err().contains("there is no such process"));
+        assert!(ProcessFamily::of(u32::MAX).unwrap_err().contains("there is no such process"));
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let said = unreadable(std::process::id(), &denied);
         assert!(said.contains("somebody else's (user ") && said.contains("as root"), "{said}");

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 use crate::descriptors;
 use crate::load::criterion::Criterion;
 use crate::load::crowd::Crowd;
-use crate::load::family::Family;
+use crate::load::family::ProcessFamily;
 use crate::load::report::Report;
 use crate::markup::file;
 use crate::observe::stdout;
@@ -49,7 +49,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// What `load` was asked for, checked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct LoadSettings {
     pub target: Place,
     pub connections: usize,
     /// How many are opened in a second, at most.
@@ -78,12 +78,12 @@ pub struct Settings {
 ///
 /// # Errors
 /// A sentence: it could not be begun, or a report could not be written.
-pub fn run(settings: &Settings) -> Result<bool, String> {
-    let family = settings.pid.map(Family::of).transpose()?; // before anything is done to the server
+pub fn run(settings: &LoadSettings) -> Result<bool, String> {
+    let family = settings.pid.map(ProcessFamily::of).transpose()?; // before anything is done to the server
     let [json, html] = file::prepare([settings.json.as_ref(), settings.html.as_ref()])?;
     descriptors::raise(); // if they run out all the same, that is counted as trouble
     let target = target(settings)?;
-    let report = measure(&Settings { target: target.into(), ..settings.clone() }, target, family)?;
+    let report = measure(&LoadSettings { target: target.into(), ..settings.clone() }, target, family)?;
     // A failure to print does not keep the files from being written.
     let told = stdout::tell(&(report::table::write(&report) + "\n"));
     for (file, text) in [(json, report::json::write(&report)), (html, report::page::write(&report))] {
@@ -96,7 +96,7 @@ pub fn run(settings: &Settings) -> Result<bool, String> {
 
 /// One address of the server. A name may stand for several, and the server may listen on some of them only:
 /// then the first one that accepts a connection is taken, as by any client.
-fn target(settings: &Settings) -> Result<SocketAddr, String> {
+fn target(settings: &LoadSettings) -> Result<SocketAddr, String> {
     let place = &settings.target;
     let mut found = place.addresses()?;
     if let Some(source) = settings.sources.first() {
@@ -116,7 +116,7 @@ fn target(settings: &Settings) -> Result<SocketAddr, String> {
     Ok(chosen)
 }
 
-fn measure(settings: &Settings, target: SocketAddr, family: Option<Family>) -> Result<Report, String> {
+fn measure(settings: &LoadSettings, target: SocketAddr, family: Option<ProcessFamily>) -> Result<Report, String> {
     let mut reactor = Reactor::new(settings.connections).map_err(|error| format!("cannot use epoll: {error}"))?;
     let grace = Duration::ZERO;
     // SIGHUP keeps its default action: a terminal that goes away ends this client, as it does any other.

@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::load::trouble::{Kind, Trouble};
+use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::{Clock, Moment};
 use crate::sockopt;
 
@@ -120,7 +120,7 @@ impl Opening {
             };
             // If a fresh address has no port either, its ports are not used up: another would be no better.
             let in_vain = moved && matches!(self.sources, Sources::Kernel { .. });
-            if trouble.kind != Kind::NoPort || in_vain || !self.sources.exhausted(&self.target) {
+            if trouble.kind != TroubleKind::NoPort || in_vain || !self.sources.exhausted(&self.target) {
                 self.sources.advance();
                 let from = source.map_or(String::new(), |source| format!(" from {source}"));
                 return Err(Trouble { words: format!("{}{from}", trouble.words), ..trouble });
@@ -204,6 +204,6 @@ mod tests {
     fn an_address_that_is_not_ours_is_named() {
         let mut opening = Opening::new("127.0.0.1:9".parse().unwrap(), vec!["192.0.2.1".parse().unwrap()], 1);
         let trouble = opening.open(Moment::default(), Clock::start()).unwrap_err();
-        assert!(trouble.kind == Kind::NoPort && trouble.words.contains("from 192.0.2.1"), "{trouble:?}");
+        assert!(trouble.kind == TroubleKind::NoPort && trouble.words.contains("from 192.0.2.1"), "{trouble:?}");
     }
 }

@@ -8,20 +8,20 @@ use std::io::{self, Read, Write};
 use mio::net::TcpStream;
 
 use crate::load::quotation::difference;
-use crate::load::trouble::{Kind, Trouble};
+use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::{Moment, Readiness};
 use crate::speak::Verbatim;
 use crate::tcp_info::TcpInfo;
 
 /// One connection, from connect(2) to its end.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct LoadPeer {
     stream: TcpStream,
     /// Which of the connections it is, in the order of opening.
     pub number: usize,
     pub opened: Moment,
     ready: Readiness,
-    pub phase: Phase,
+    pub phase: PeerPhase,
     /// What is being said; kept while the peer is one of those that ask.
     talk: Option<Box<Talk>>,
     /// Bytes that came to a peer that speaks no language.
@@ -31,7 +31,7 @@ pub(super) struct Peer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum PeerPhase {
     Connecting,
     /// It waits for the answer to its hello, or to the preparation for its questions.
     Greeting,
@@ -54,9 +54,9 @@ pub(super) struct Talk {
     pub owed: u64,
 }
 
-/// What came of [`Peer::step`].
+/// What came of [`LoadPeer::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PeerStep {
     /// Nothing more can be done: an edge will resume it.
     Blocked,
     Connected,
@@ -71,10 +71,10 @@ impl Talk {
     }
 }
 
-impl Peer {
+impl LoadPeer {
     pub(super) fn new(stream: TcpStream, number: usize, opened: Moment) -> Self {
         let ready = Readiness::default();
-        Self { stream, number, opened, ready, phase: Phase::Connecting, talk: None, unasked: 0, heard: false }
+        Self { stream, number, opened, ready, phase: PeerPhase::Connecting, talk: None, unasked: 0, heard: false }
     }
 
     pub(super) fn stream_mut(&mut self) -> &mut TcpStream {
@@ -94,13 +94,13 @@ impl Peer {
         self.ready |= news;
     }
 
-    /// What it says, to be changed before [`Peer::ask`].
+    /// What it says, to be changed before [`LoadPeer::ask`].
     pub(super) fn talk(&mut self) -> &mut Talk {
         self.talk.get_or_insert_default()
     }
 
-    /// Sends what [`Peer::talk`] holds, at the next step.
-    pub(super) fn ask(&mut self, phase: Phase) {
+    /// Sends what [`LoadPeer::talk`] holds, at the next step.
+    pub(super) fn ask(&mut self, phase: PeerPhase) {
         let talk = self.talk();
         (talk.written, talk.read) = (0, 0);
         self.phase = phase;
@@ -108,7 +108,7 @@ impl Peer {
 
     /// Makes it idle, with no more to ask: its buffers are freed.
     pub(super) fn rest(&mut self) {
-        self.phase = Phase::Idle;
+        self.phase = PeerPhase::Idle;
         self.talk = None;
     }
 
@@ -116,42 +116,42 @@ impl Peer {
     ///
     /// # Errors
     /// Why the connection is of no more use.
-    pub(super) fn step(&mut self, scratch: &mut [u8], languageless: bool) -> Result<Step, Trouble> {
-        if self.phase == Phase::Connecting {
+    pub(super) fn step(&mut self, scratch: &mut [u8], languageless: bool) -> Result<PeerStep, Trouble> {
+        if self.phase == PeerPhase::Connecting {
             return self.connect();
         }
         self.write()?;
         while self.ready.has(Readiness::READABLE) {
             if self.read(scratch, languageless)? {
-                return Ok(Step::Answered);
+                return Ok(PeerStep::Answered);
             }
         }
-        Ok(Step::Blocked)
+        Ok(PeerStep::Blocked)
     }
 
     /// connect(2) is complete when the socket is writable: then there is an error in SO_ERROR, or a peer.
-    fn connect(&mut self) -> Result<Step, Trouble> {
+    fn connect(&mut self) -> Result<PeerStep, Trouble> {
         if !self.ready.has(Readiness::WRITABLE) && !self.ready.has(Readiness::HUNG_UP) {
-            return Ok(Step::Blocked);
+            return Ok(PeerStep::Blocked);
         }
         if let Some(error) = self.stream.take_error().map_err(|error| Trouble::of(&error))? {
             return Err(Trouble::of(&error));
         }
         match self.stream.peer_addr() {
             Ok(_) => {
-                self.phase = Phase::Idle;
-                Ok(Step::Connected)
+                self.phase = PeerPhase::Idle;
+                Ok(PeerStep::Connected)
             }
             Err(error) if error.kind() == io::ErrorKind::NotConnected && !self.ready.has(Readiness::HUNG_UP) => {
                 self.ready.clear(Readiness::WRITABLE);
-                Ok(Step::Blocked)
+                Ok(PeerStep::Blocked)
             }
-            Err(_) => Err(Trouble::new(Kind::Reset, "reset before the first byte")),
+            Err(_) => Err(Trouble::new(TroubleKind::Reset, "reset before the first byte")),
         }
     }
 
     fn write(&mut self) -> Result<(), Trouble> {
-        let (Some(talk), Phase::Greeting | Phase::Asking) = (&mut self.talk, self.phase) else { return Ok(()) };
+        let (Some(talk), PeerPhase::Greeting | PeerPhase::Asking) = (&mut self.talk, self.phase) else { return Ok(()) };
         while talk.written < talk.said.question.len() && self.ready.has(Readiness::WRITABLE) {
             match self.stream.write(&talk.said.question[talk.written..]) {
                 Ok(0) => self.ready.clear(Readiness::WRITABLE),
@@ -160,7 +160,9 @@ impl Peer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What the server sent before it reset the connection is read first: it may be a wrong
                 // answer.
-                Err(error) if Trouble::of(&error).kind == Kind::Reset && self.ready.has(Readiness::READABLE) => break,
+                Err(error) if Trouble::of(&error).kind == TroubleKind::Reset && self.ready.has(Readiness::READABLE) => {
+                    break;
+                }
                 Err(error) => return Err(Trouble::of(&error)),
             }
         }
@@ -170,7 +172,7 @@ impl Peer {
     /// Reads once. True: the answer is complete.
     fn read(&mut self, scratch: &mut [u8], languageless: bool) -> Result<bool, Trouble> {
         let count = match self.stream.read(scratch) {
-            Ok(0) => return Err(Trouble::new(Kind::Closed, self.left_over())),
+            Ok(0) => return Err(Trouble::new(TroubleKind::Closed, self.left_over())),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready.clear(Readiness::READABLE);
@@ -192,7 +194,7 @@ impl Peer {
     }
 
     fn verify(&mut self, came: &[u8]) -> Result<bool, Trouble> {
-        let (Some(talk), Phase::Greeting | Phase::Asking) = (&mut self.talk, self.phase) else {
+        let (Some(talk), PeerPhase::Greeting | PeerPhase::Asking) = (&mut self.talk, self.phase) else {
             return Err(difference(0, &[], came, 0));
         };
         let wanted = &talk.said.answer[talk.read..];
@@ -211,9 +213,9 @@ impl Peer {
     /// The words for an end of the stream, by phase.
     fn left_over(&self) -> &'static str {
         match self.phase {
-            Phase::Asking => "in the middle of an exchange",
-            Phase::Greeting => "while it was greeted",
-            Phase::Connecting | Phase::Idle | Phase::Lost => "while it was idle",
+            PeerPhase::Asking => "in the middle of an exchange",
+            PeerPhase::Greeting => "while it was greeted",
+            PeerPhase::Connecting | PeerPhase::Idle | PeerPhase::Lost => "while it was idle",
         }
     }
 }

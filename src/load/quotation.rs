@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::load::trouble::{Kind, Trouble};
+use crate::load::trouble::{Trouble, TroubleKind};
 
 /// How many bytes of the expected answer are quoted. They are ours, and noise.
 const WANTED: usize = 12;
@@ -24,7 +24,7 @@ pub(super) fn difference(at: usize, wanted: &[u8], came: &[u8], place: usize) ->
         true => format!("{came} came, which nobody had asked for"),
         false => format!("at byte {at}, {} was to come, and {came} came", quote(wanted, WANTED)),
     };
-    Trouble::new(Kind::WrongBytes, words)
+    Trouble::new(TroubleKind::WrongBytes, words)
 }
 
 /// The first line, without its end; or, if it is empty, all.

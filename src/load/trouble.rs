@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TroubleKind {
     /// Nobody listens there (ECONNREFUSED), or the server refused it at once.
     Refused,
     /// The path is closed: no route, or a firewall.
@@ -38,7 +38,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl TroubleKind {
     pub const ALL: [Self; 13] = [
         Self::Refused,
         Self::Unreachable,
@@ -99,26 +99,26 @@ impl Kind {
 /// One connection's trouble, with the words of whatever noticed it first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    pub kind: Kind,
+    pub kind: TroubleKind,
     pub words: String,
 }
 
 impl Trouble {
-    pub fn new(kind: Kind, words: impl Into<String>) -> Self {
+    pub fn new(kind: TroubleKind, words: impl Into<String>) -> Self {
         Self { kind, words: words.into() }
     }
 
     /// Interprets the kernel's error on a socket of ours.
     pub fn of(error: &io::Error) -> Self {
         let kind = match Errno::from_io_error(error) {
-            Some(Errno::CONNREFUSED) => Kind::Refused,
-            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => Kind::Reset,
-            Some(Errno::TIMEDOUT) => Kind::Died,
-            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::ACCESS | Errno::PERM) => Kind::Unreachable,
-            Some(Errno::MFILE | Errno::NFILE) => Kind::NoDescriptor,
-            Some(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) => Kind::NoPort,
-            Some(Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => Kind::NoMemory,
-            _ => Kind::Other,
+            Some(Errno::CONNREFUSED) => TroubleKind::Refused,
+            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => TroubleKind::Reset,
+            Some(Errno::TIMEDOUT) => TroubleKind::Died,
+            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::ACCESS | Errno::PERM) => TroubleKind::Unreachable,
+            Some(Errno::MFILE | Errno::NFILE) => TroubleKind::NoDescriptor,
+            Some(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE) => TroubleKind::NoPort,
+            Some(Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => TroubleKind::NoMemory,
+            _ => TroubleKind::Other,
         };
         Self::new(kind, error.to_string())
     }
@@ -126,7 +126,7 @@ impl Trouble {
 
 /// All troubles of a run: how many of each kind, and what the first of them said.
 #[derive(Clone, Debug, Default)]
-pub struct Troubles([(u64, String); Kind::ALL.len()]);
+pub struct Troubles([(u64, String); TroubleKind::ALL.len()]);
 
 impl Troubles {
     pub fn count(&mut self, trouble: &Trouble) {
@@ -141,7 +141,7 @@ impl Troubles {
         }
     }
 
-    pub fn of(&self, kind: Kind) -> u64 {
+    pub fn of(&self, kind: TroubleKind) -> u64 {
         self.0[kind as usize].0
     }
 
@@ -150,8 +150,8 @@ impl Troubles {
     }
 
     /// The kinds that occurred: the kind, how often, and the first one's words.
-    pub fn each(&self) -> impl Iterator<Item = (Kind, u64, &str)> {
-        let all = Kind::ALL.iter().zip(&self.0);
+    pub fn each(&self) -> impl Iterator<Item = (TroubleKind, u64, &str)> {
+        let all = TroubleKind::ALL.iter().zip(&self.0);
         all.filter(|(_, (count, _))| *count > 0).map(|(kind, (count, first))| (*kind, *count, first.as_str()))
     }
 }
@@ -163,13 +163,13 @@ mod tests {
     #[test]
     fn each_kind_is_counted_at_its_own_place() {
         let mut troubles = Troubles::default();
-        for (nth, kind) in Kind::ALL.into_iter().enumerate() {
+        for (nth, kind) in TroubleKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, nth);
             troubles.count_many(&Trouble::new(kind, "first"), nth as u64);
             troubles.count_many(&Trouble::new(kind, "second"), 1);
             assert_eq!(troubles.of(kind), nth as u64 + 1);
         }
-        let kinds = Kind::ALL.len() as u64;
+        let kinds = TroubleKind::ALL.len() as u64;
         assert_eq!(troubles.total(), kinds * (kinds + 1) / 2);
         assert!(troubles.each().all(|(_, _, first)| first == "first"));
     }
@@ -179,7 +179,7 @@ mod tests {
         let kind = |errno: Errno| Trouble::of(&errno.into()).kind;
         assert_eq!(
             [Errno::CONNREFUSED, Errno::MFILE, Errno::ADDRNOTAVAIL, Errno::CONNRESET].map(kind),
-            [Kind::Refused, Kind::NoDescriptor, Kind::NoPort, Kind::Reset]
+            [TroubleKind::Refused, TroubleKind::NoDescriptor, TroubleKind::NoPort, TroubleKind::Reset]
         );
     }
 }

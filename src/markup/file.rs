@@ -17,11 +17,11 @@ const LINKS: usize = 40;
 pub struct ReportFile {
     /// As it was asked for.
     path: PathBuf,
-    place: Place,
+    place: FilePlace,
 }
 
 #[derive(Debug)]
-enum Place {
+enum FilePlace {
     /// An ordinary file, or none yet: its path with all symbolic links resolved.
     Ordinary(PathBuf),
     /// A file that can only be overwritten: it has another name, too, or, like `/dev/fd/3`, perhaps none any more.
@@ -46,7 +46,7 @@ pub fn prepare<const N: usize>(paths: [Option<&PathBuf>; N]) -> Result<[Option<R
         let Some(path) = path else { continue };
         let file = ReportFile::at(path).map_err(|error| refused(path, &error))?;
         let is_same = |other: &ReportFile| match (&other.place, &file.place) {
-            (Place::Ordinary(other), Place::Ordinary(one)) => other == one,
+            (FilePlace::Ordinary(other), FilePlace::Ordinary(one)) => other == one,
             _ => false,
         };
         if files.iter().flatten().any(is_same) {
@@ -73,13 +73,13 @@ impl ReportFile {
     pub fn write(self, report: &[u8]) -> Result<(), String> {
         let Self { path, place } = self;
         let result = match place {
-            Place::Ordinary(file) => replace(&file, report),
-            Place::Unnamed => overwrite(&path, report),
-            Place::StandardOutput => io::stdout().write_all(report).and_then(|()| io::stdout().flush()),
-            Place::StandardError => io::stderr().write_all(report),
-            Place::Device(mut device) => device.write_all(report),
+            FilePlace::Ordinary(file) => replace(&file, report),
+            FilePlace::Unnamed => overwrite(&path, report),
+            FilePlace::StandardOutput => io::stdout().write_all(report).and_then(|()| io::stdout().flush()),
+            FilePlace::StandardError => io::stderr().write_all(report),
+            FilePlace::Device(mut device) => device.write_all(report),
             // Without a reader, this waits for one.
-            Place::Pipe { _writer } => {
+            FilePlace::Pipe { _writer } => {
                 OpenOptions::new().write(true).open(&path).and_then(|mut pipe| pipe.write_all(report))
             }
         };
@@ -87,42 +87,42 @@ impl ReportFile {
     }
 }
 
-fn place(path: &Path) -> io::Result<Place> {
+fn place(path: &Path) -> io::Result<FilePlace> {
     let file = match fs::metadata(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let end = end_of(path)?;
             drop(Draft::beside(&end)?); // to see that one can be created
-            return Ok(Place::Ordinary(end));
+            return Ok(FilePlace::Ordinary(end));
         }
         Err(error) => return Err(error),
     };
     // What the shell has opened for us is written through that descriptor: a file has its offset there, and a pipe
     // is connected already.
     if is_open_as(&file, io::stdout().as_fd()) {
-        return Ok(Place::StandardOutput);
+        return Ok(FilePlace::StandardOutput);
     }
     if is_open_as(&file, io::stderr().as_fd()) {
-        return Ok(Place::StandardError);
+        return Ok(FilePlace::StandardError);
     }
     let mut options = OpenOptions::new();
     options.write(true);
     if file.file_type().is_fifo() {
         // A blocking open would wait for a reader.
         return match options.custom_flags(libc::O_NONBLOCK).open(path) {
-            Ok(writer) => Ok(Place::Pipe { _writer: Some(writer) }),
-            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(Place::Pipe { _writer: None }),
+            Ok(writer) => Ok(FilePlace::Pipe { _writer: Some(writer) }),
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(FilePlace::Pipe { _writer: None }),
             Err(error) => Err(error),
         };
     }
     let opened = options.open(path)?;
     if !file.is_file() {
-        return Ok(Place::Device(opened));
+        return Ok(FilePlace::Device(opened));
     }
     let end = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let is_there = fs::metadata(&end).is_ok_and(|there| is_same(&there, &file));
     // If the file has another name, a replacement would leave the old report under that one.
-    Ok(if is_there && file.nlink() == 1 { Place::Ordinary(end) } else { Place::Unnamed })
+    Ok(if is_there && file.nlink() == 1 { FilePlace::Ordinary(end) } else { FilePlace::Unnamed })
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
@@ -202,9 +202,9 @@ mod tests {
     use super::*;
 
     /// A directory that is removed with what is in it.
-    struct Scratch(PathBuf);
+    struct ScratchFile(PathBuf);
 
-    impl Scratch {
+    impl ScratchFile {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("stillthere-file-{}-{name}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
@@ -219,7 +219,7 @@ mod tests {
         }
     }
 
-    impl Drop for Scratch {
+    impl Drop for ScratchFile {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_known_before() {
-        let scratch = Scratch::new("refused");
+        let scratch = ScratchFile::new("refused");
         let refused = |path: &Path| prepare_one(path).unwrap_err();
         assert!(refused(&scratch.0.join("none/out.json")).contains("none/out.json: No such file or directory"));
         assert!(refused(&scratch.0).contains("Is a directory"));
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_old_report_stays_until_the_new_one_is_complete() {
-        let scratch = Scratch::new("replaced");
+        let scratch = ScratchFile::new("replaced");
         let (out, link, new) = (scratch.0.join("out"), scratch.0.join("link"), scratch.0.join("new"));
         fs::write(&out, "old").unwrap();
         fs::set_permissions(&out, fs::Permissions::from_mode(0o640)).unwrap();
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn another_name_of_the_file_has_the_new_report_too() {
-        let scratch = Scratch::new("linked");
+        let scratch = ScratchFile::new("linked");
         let (out, other) = (scratch.0.join("out"), scratch.0.join("other"));
         fs::write(&out, "an old and longer one").unwrap();
         fs::hard_link(&out, &other).unwrap();
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_pipe_and_a_device_are_written_to() {
-        let scratch = Scratch::new("pipes");
+        let scratch = ScratchFile::new("pipes");
         let pipe = scratch.0.join("pipe");
         let status = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
         assert!(status.success());

@@ -11,7 +11,7 @@ use crate::plan::{DAY, Plan, Price, YEAR};
 /// One deadline, in seconds, and what it comes to: the false drops a year of all peers, their packets and
 /// bytes a second, and the wake-ups a day of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Point {
+pub(super) struct CurvePoint {
     pub deadline: f64,
     pub independent: f64,
     pub bursts: f64,
@@ -23,7 +23,7 @@ pub(super) struct Point {
     pub at_worst: f64,
 }
 
-impl Point {
+impl CurvePoint {
     fn of(plan: &Plan, keepalive: &Keepalive, price: &Price) -> Self {
         let a_year = |rate: f64| plan.of_all(rate) * YEAR;
         Self {
@@ -47,14 +47,14 @@ impl Point {
 /// Both axes, from the least to the most that is shown.
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
-    pub points: Vec<Point>,
+    pub points: Vec<CurvePoint>,
     pub deadlines: (f64, f64),
     /// Powers of ten.
     pub drops: (i32, i32),
     /// The same for the packets a second.
     pub traffic: (i32, i32),
     /// The settings of the plan.
-    pub own: Point,
+    pub own: CurvePoint,
 }
 
 /// Columns and rows of the terminal's plot.
@@ -73,9 +73,9 @@ impl Curve {
             .map(|n| (SHORTEST * (longest / SHORTEST).powf(n as f64 / (COLUMNS - 1) as f64)).round() as u64)
             .collect();
         seconds.dedup();
-        let points: Vec<Point> =
+        let points: Vec<CurvePoint> =
             seconds.into_iter().filter_map(|seconds| Self::at(plan, Duration::from_secs(seconds))).collect();
-        let values = || points.iter().chain([&own]).flat_map(Point::drops);
+        let values = || points.iter().chain([&own]).flat_map(CurvePoint::drops);
         let decades = values().filter(|drops| *drops > 0.0).map(f64::log10);
         let (least, most) = decades.fold((f64::MAX, f64::MIN), |(least, most), one| (least.min(one), most.max(one)));
         let drops = if least > most { (-1, 1) } else { (least.floor() as i32, most.ceil() as i32) };
@@ -88,18 +88,18 @@ impl Curve {
     }
 
     /// The settings of the plan.
-    fn own(plan: &Plan) -> Point {
-        Point::of(plan, &plan.keepalive, &plan.probes)
+    fn own(plan: &Plan) -> CurvePoint {
+        CurvePoint::of(plan, &plan.keepalive, &plan.probes)
     }
 
     /// What another deadline comes to; `None` where no settings are right for it.
-    fn at(plan: &Plan, deadline: Duration) -> Option<Point> {
+    fn at(plan: &Plan, deadline: Duration) -> Option<CurvePoint> {
         let keepalive = plan.question.settings_for(deadline)?;
-        Some(Point::of(plan, &keepalive, &plan.question.price_of_probes(&keepalive)))
+        Some(CurvePoint::of(plan, &keepalive, &plan.question.price_of_probes(&keepalive)))
     }
 
     /// The plan beside shorter and longer deadlines, each with what it comes to.
-    pub(super) fn choices(plan: &Plan) -> Vec<(Duration, Option<Point>)> {
+    pub(super) fn choices(plan: &Plan) -> Vec<(Duration, Option<CurvePoint>)> {
         let own = plan.keepalive.deadline();
         let deadlines = [own / 4, own / 2, own, own * 2, own * 4, own * 8];
         let mut seconds = deadlines.map(|deadline| deadline.as_secs().max(SHORTEST as u64)).to_vec();

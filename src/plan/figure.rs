@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::count::so_many;
 use crate::markup::svg::{line, text};
 use crate::plan::Plan;
-use crate::plan::curve::{Curve, Point, power};
+use crate::plan::curve::{Curve, CurvePoint, power};
 use crate::plan::told::{self, amount, duration, per, percent};
 
 const STYLE: &str = include_str!("figure.css");
@@ -26,7 +26,7 @@ fn legend(n: usize) -> (f64, f64) {
 }
 
 /// One of a point's figures, by which it stands high or low.
-type Drops = fn(&Point) -> f64;
+type Drops = fn(&CurvePoint) -> f64;
 
 pub(super) fn draw(plan: &Plan) -> String {
     let curve = Curve::of(plan);

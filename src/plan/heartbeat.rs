@@ -14,12 +14,12 @@ pub(super) const RTO_MAX: Duration = Duration::from_secs(120);
 
 /// A ping after so much silence; no pong for so long, and the peer is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heartbeat {
+pub struct HeartbeatPlan {
     pub silence: Duration,
     pub timeout: Duration,
 }
 
-impl Heartbeat {
+impl HeartbeatPlan {
     /// When a peer that falls silent is gone.
     pub fn deadline(&self) -> Duration {
         self.silence + self.timeout

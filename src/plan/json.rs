@@ -9,7 +9,7 @@ use crate::keepalive::{Guard, Keepalive, State};
 use crate::markup::json::{NULL, array, number, object, text};
 use crate::plan::curve::Curve;
 use crate::plan::middlebox::Fate;
-use crate::plan::{DAY, Kind, Plan, Price, YEAR};
+use crate::plan::{DAY, MiddleboxKind, Plan, Price, YEAR};
 
 pub(super) fn write(plan: &Plan) -> String {
     let question = &plan.question;
@@ -96,7 +96,7 @@ fn on_the_way(plan: &Plan) -> impl Iterator<Item = String> + '_ {
             ("key", text(one.key)),
             ("name", text(one.name)),
             ("limit", seconds(one.limit)),
-            ("proxy", (one.kind == Kind::Proxy).to_string()),
+            ("proxy", (one.kind == MiddleboxKind::Proxy).to_string()),
             ("keepalive", probes.map_or(NULL.to_string(), word)),
             ("heartbeats", word(beats)),
             ("lost_probes_survived", probes.map_or(NULL.to_string(), lost)),

@@ -10,7 +10,7 @@ use crate::keepalive::Keepalive;
 
 /// Where the limit comes from, and what resets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MiddleboxKind {
     /// Forwards packets: each one, a probe too, starts its clock anew.
     Forwards,
     /// Ends TCP on both sides: it answers probes itself, and only bytes start its clock anew.
@@ -19,7 +19,7 @@ pub enum Kind {
 
 /// How the figure came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum FigureSource {
     /// Read where it says.
     Read(&'static str),
     /// Told by others; what they refer to was not read.
@@ -34,21 +34,27 @@ pub struct Middlebox {
     pub key: &'static str,
     pub name: &'static str,
     pub limit: Duration,
-    pub kind: Kind,
-    pub source: Source,
+    pub kind: MiddleboxKind,
+    pub source: FigureSource,
 }
 
 const fn forwards(key: &'static str, name: &'static str, seconds: u64, source: &'static str) -> Middlebox {
-    Middlebox { key, name, limit: Duration::from_secs(seconds), kind: Kind::Forwards, source: Source::Read(source) }
+    Middlebox {
+        key,
+        name,
+        limit: Duration::from_secs(seconds),
+        kind: MiddleboxKind::Forwards,
+        source: FigureSource::Read(source),
+    }
 }
 
 const fn proxy(key: &'static str, name: &'static str, seconds: u64, source: &'static str) -> Middlebox {
-    Middlebox { kind: Kind::Proxy, ..forwards(key, name, seconds, source) }
+    Middlebox { kind: MiddleboxKind::Proxy, ..forwards(key, name, seconds, source) }
 }
 
 const fn second_hand(one: Middlebox) -> Middlebox {
     match one.source {
-        Source::Read(source) => Middlebox { source: Source::SecondHand(source), ..one },
+        FigureSource::Read(source) => Middlebox { source: FigureSource::SecondHand(source), ..one },
         _ => one,
     }
 }
@@ -161,12 +167,12 @@ impl Middlebox {
 
     /// A NAT, or whatever it is, of which a person knows only this.
     pub fn given(limit: Duration) -> Self {
-        Self { key: "nat-timeout", name: "a NAT", limit, kind: Kind::Forwards, source: Source::Given }
+        Self { key: "nat-timeout", name: "a NAT", limit, kind: MiddleboxKind::Forwards, source: FigureSource::Given }
     }
 
     /// Under keepalive; `None` for a proxy, which no probe passes.
     pub fn under_probes(&self, keepalive: &Keepalive) -> Option<Fate> {
-        (self.kind == Kind::Forwards).then(|| self.after(keepalive.silences().into_iter()))
+        (self.kind == MiddleboxKind::Forwards).then(|| self.after(keepalive.silences().into_iter()))
     }
 
     /// Under heartbeats that ask after so much silence, and again at these moments after the first time.
@@ -187,7 +193,7 @@ impl Middlebox {
     }
 }
 
-impl std::fmt::Display for Source {
+impl std::fmt::Display for FigureSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Read(source) => f.write_str(source),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::keepalive::UserTimeout;
-use crate::keepalive::odds::Matrix;
+use crate::keepalive::odds::OddsMatrix;
 
 mod on_the_way;
 mod simulation;
@@ -63,7 +63,7 @@ fn the_price_is_what_a_pencil_says() {
 #[test]
 fn rounds_add_up() {
     let total = |round: &Round| {
-        let sum = round.answered.iter().chain(&round.dropped).fold(Matrix::default(), |sum, end| sum.or(end.odds));
+        let sum = round.answered.iter().chain(&round.dropped).fold(OddsMatrix::default(), |sum, end| sum.or(end.odds));
         sum.0.map(|row| row.iter().sum::<f64>())
     };
     let bursts = [Path::bursts(0.02, s(7), 0.6), Path::bursts_each_way(0.02, s(7), 0.6)];
@@ -71,7 +71,7 @@ fn rounds_add_up() {
         for (round_trip, heartbeat) in [(0, (6, 24)), (250, (1, 1)), (2500, (3, 2)), (9000, (30, 60))] {
             let round_trip = Duration::from_millis(round_trip);
             let keepalive = Keepalive::with_deadline(s(30)).unwrap();
-            let heartbeat = Heartbeat { silence: s(heartbeat.0), timeout: s(heartbeat.1) };
+            let heartbeat = HeartbeatPlan { silence: s(heartbeat.0), timeout: s(heartbeat.1) };
             for round in [Round::of_probes(&keepalive, &path, round_trip), heartbeat.round(&path, round_trip, s(8))] {
                 assert!(total(&round).iter().all(|sum| (sum - 1.0).abs() < 1e-12), "{path:?}, {round_trip:?}");
             }
@@ -118,7 +118,7 @@ fn tcp_tries_as_linux_does() {
     assert_eq!(millis(0, 1, 5), [0, 200, 400, 800, 1600, 2600, 3600, 4600]);
     assert_eq!(millis(100, 120, 0), [0]);
     assert_eq!(millis(0, 1, 12 * 3600).len(), 17, "then it gives up");
-    let beat = Heartbeat { silence: s(10), timeout: Duration::from_millis(700) };
+    let beat = HeartbeatPlan { silence: s(10), timeout: Duration::from_millis(700) };
     let path = Path::independent(0.1);
     // Tries of ping and pong at 0 and 0.4 s; 0.5 s remain after the round trip, so one may be lost.
     let dropped = beat.round(&path, Duration::from_millis(200), s(120)).outlook().dropped_in_a_round;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::keepalive::{Guard, State};
 use crate::plan::curve::Curve;
 use crate::plan::middlebox::Fate;
-use crate::plan::{DAY, Kind, Plan, Price, Question, Wanted, YEAR};
+use crate::plan::{DAY, MiddleboxKind, Plan, Price, Question, Wanted, YEAR};
 use crate::seconds::InWords;
 
 /// Sentences are broken after about so many characters.
@@ -161,7 +161,7 @@ fn on_the_way(text: &mut String, plan: &Plan) {
     let lives = |fate: &Option<Fate>| *fate == Some(Fate::Survives);
     let named = !plan.question.behind.is_empty();
     let (survived, told): (Vec<_>, Vec<_>) = fates.iter().partition(|(one, probes, beats)| {
-        !named && (lives(probes) || one.kind == Kind::Proxy) && *beats == Fate::Survives
+        !named && (lives(probes) || one.kind == MiddleboxKind::Proxy) && *beats == Fate::Survives
     });
     let what = match (named, told.is_empty()) {
         (true, _) => "this is what becomes of it:",
@@ -183,7 +183,8 @@ fn on_the_way(text: &mut String, plan: &Plan) {
         let _ = writeln!(text, "  {name:<40}{probes:<24}{}\n    {}", fate(&beats, "ping"), one.source);
     }
     let name = |one: &str, limit: Duration| format!("{one} {}", duration(limit));
-    let (proxies, forward): (Vec<_>, Vec<_>) = survived.iter().partition(|(one, _, _)| one.kind == Kind::Proxy);
+    let (proxies, forward): (Vec<_>, Vec<_>) =
+        survived.iter().partition(|(one, _, _)| one.kind == MiddleboxKind::Proxy);
     for (intro, those) in
         [("survived: ", forward), ("survived by heartbeats, while no probe passes a proxy: ", proxies)]
     {

@@ -10,7 +10,7 @@ use crate::keepalive::Guard;
 use crate::keepalive::Keepalive;
 use crate::plan::middlebox::Fate;
 use crate::plan::told::{duration, share};
-use crate::plan::{Kind, Middlebox, Plan, Wanted, heartbeat};
+use crate::plan::{Middlebox, MiddleboxKind, Plan, Wanted, heartbeat};
 
 const NEVER: Duration = Duration::ZERO;
 
@@ -69,7 +69,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
             usual.count(),
         ));
     }
-    if let Some(one) = question.behind.iter().find(|one| one.kind == Kind::Proxy) {
+    if let Some(one) = question.behind.iter().find(|one| one.kind == MiddleboxKind::Proxy) {
         warnings.push(format!(
             "{} ends TCP on both sides: keepalive finds out whether it is still there, not whether the peer is; only \
              what the program sends reaches it, such as heartbeats",
@@ -77,7 +77,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
         ));
     }
     if let Some((one, _, beats)) =
-        plan.fates().find(|(one, _, beats)| one.kind == Kind::Proxy && *beats != Fate::Survives)
+        plan.fates().find(|(one, _, beats)| one.kind == MiddleboxKind::Proxy && *beats != Fate::Survives)
     {
         let apart = match beats {
             Fate::Barely(_) => "if pings are lost, heartbeats come",

@@ -9,13 +9,13 @@ use log::warn;
 
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor, Service};
-use crate::serve::{Beats, ServiceName, Settings};
+use crate::serve::{Beats, ServeSettings, ServiceName};
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 use crate::sysctl;
 
 /// Listens on each address of each place. Names are resolved now, and never again. A name may have
 /// addresses that this machine has no use for, such as the IPv6 one of `localhost`: one that works will do.
-pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &Settings) -> Result<Vec<Listening>, String> {
+pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings) -> Result<Vec<Listening>, String> {
     let mut places = Vec::new();
     for place in &settings.places {
         places.push((place, place.addresses()?));
@@ -55,7 +55,12 @@ pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &Settings) -> R
     Ok(bound)
 }
 
-fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr, only_v6: bool) -> io::Result<Listening> {
+fn listen(
+    reactor: &mut Reactor,
+    settings: &ServeSettings,
+    address: SocketAddr,
+    only_v6: bool,
+) -> io::Result<Listening> {
     let listen = Listen::on(address)
         .backlog(settings.backlog)?
         .reuse_port(settings.reuse_port)
@@ -76,7 +81,7 @@ fn listen(reactor: &mut Reactor, settings: &Settings, address: SocketAddr, only_
 
 fn listen_with<V: Service + 'static>(
     reactor: &mut Reactor,
-    settings: &Settings,
+    settings: &ServeSettings,
     listen: Listen,
     service: V,
 ) -> io::Result<Listening> {

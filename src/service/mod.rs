@@ -6,7 +6,7 @@ pub use self::echo::Echo;
 pub use self::expect::{Expect, Heard};
 pub use self::heartbeat::{Ask, Heartbeat, Pulse};
 pub use self::line_buffer::{LineBuffer, LineTooLong};
-pub use self::ping::{Line, Ping};
+pub use self::ping::{PartialPing, Ping};
 
 mod discard;
 mod echo;

@@ -22,13 +22,13 @@ pub struct Ping {
 
 /// The part of a line that has come so far: how much of it matches, and the number.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Line {
+pub struct PartialPing {
     number: u32,
-    place: Place,
+    place: Progress,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum Progress {
     #[default]
     Start,
     /// This many bytes of the word have come.
@@ -44,25 +44,25 @@ enum Place {
 const WORD: &[u8] = b"PING ";
 const MOST_DIGITS: u8 = 9;
 
-impl Line {
+impl PartialPing {
     /// Takes one byte. Returns the number of the ping that it completes, if it does.
     fn take(&mut self, byte: u8) -> Option<u32> {
-        let asked = matches!(self.place, Place::Number(1..) | Place::Return).then_some(self.number);
+        let asked = matches!(self.place, Progress::Number(1..) | Progress::Return).then_some(self.number);
         if byte == b'\n' {
             *self = Self::default();
             return asked;
         }
         let word = WORD.len() as u8;
         self.place = match self.place {
-            Place::Start if byte == WORD[0] => Place::Word(1),
-            Place::Word(count) if byte == WORD[usize::from(count)] && count + 1 == word => Place::Number(0),
-            Place::Word(count) if byte == WORD[usize::from(count)] => Place::Word(count + 1),
-            Place::Number(digits) if byte.is_ascii_digit() && digits < MOST_DIGITS => {
+            Progress::Start if byte == WORD[0] => Progress::Word(1),
+            Progress::Word(count) if byte == WORD[usize::from(count)] && count + 1 == word => Progress::Number(0),
+            Progress::Word(count) if byte == WORD[usize::from(count)] => Progress::Word(count + 1),
+            Progress::Number(digits) if byte.is_ascii_digit() && digits < MOST_DIGITS => {
                 self.number = self.number * 10 + u32::from(byte - b'0');
-                Place::Number(digits + 1)
+                Progress::Number(digits + 1)
             }
-            Place::Number(1..) if byte == b'\r' => Place::Return,
-            _ => Place::Other,
+            Progress::Number(1..) if byte == b'\r' => Progress::Return,
+            _ => Progress::Other,
         };
         None
     }
@@ -103,13 +103,13 @@ impl Lines {
 }
 
 impl Service for Ping {
-    type State = Line;
+    type State = PartialPing;
 
-    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) -> Line {
-        Line::default()
+    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) -> PartialPing {
+        PartialPing::default()
     }
 
-    fn received(&mut self, peer: &mut Peer<'_, Line>, bytes: &[u8]) {
+    fn received(&mut self, peer: &mut Peer<'_, PartialPing>, bytes: &[u8]) {
         let mut answers = Lines::default();
         for byte in bytes {
             let Some(number) = peer.state.take(*byte) else { continue };
@@ -126,7 +126,7 @@ impl Service for Ping {
 }
 
 impl Ask for Ping {
-    fn ask(&mut self, peer: &mut Peer<'_, Line>) {
+    fn ask(&mut self, peer: &mut Peer<'_, PartialPing>) {
         self.number = self.number % 999_999_999 + 1;
         let mut ping = Lines::default();
         ping.add("PING", self.number);
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn pings(pieces: &[&str]) -> Vec<u32> {
-        let mut line = Line::default();
+        let mut line = PartialPing::default();
         pieces.iter().flat_map(|piece| piece.bytes()).filter_map(|byte| line.take(byte)).collect()
     }
 
@@ -156,6 +156,6 @@ mod tests {
             assert_eq!(pings(&[other]), [0u32; 0], "{other:?}");
         }
         assert_eq!(pings(&["PING 1234567890\nPONG 3\nPPING 1\n", &"x".repeat(10_000), "\nPING 4\n"]), [4]);
-        assert_eq!(size_of::<Line>(), 8);
+        assert_eq!(size_of::<PartialPing>(), 8);
     }
 }

@@ -73,11 +73,11 @@ impl Path {
     }
 
     /// From each state to each, `seconds` later.
-    pub fn after(&self, seconds: f64) -> Matrix {
+    pub fn after(&self, seconds: f64) -> OddsMatrix {
         let mixed = -(-seconds / (self.spell * (1.0 - self.bad))).exp_m1();
         let [to_bad, to_good] = [self.bad * mixed, (1.0 - self.bad) * mixed];
         let one = [[1.0 - to_bad, to_bad], [to_good, 1.0 - to_good]];
-        let mut after = Matrix::default();
+        let mut after = OddsMatrix::default();
         for from in 0..STATES {
             for to in 0..STATES {
                 let way = |way: Way| one[way.weather(from)][way.weather(to)];
@@ -94,21 +94,21 @@ impl Path {
     }
 
     /// A packet is lost on its way, by state.
-    pub fn lost(&self, way: Way) -> Matrix {
-        Matrix::each(|state| self.lost[way.weather(state)])
+    pub fn lost(&self, way: Way) -> OddsMatrix {
+        OddsMatrix::each(|state| self.lost[way.weather(state)])
     }
 
     /// A packet passes on its way, by state.
-    pub fn passed(&self, way: Way) -> Matrix {
-        Matrix::each(|state| 1.0 - self.lost[way.weather(state)])
+    pub fn passed(&self, way: Way) -> OddsMatrix {
+        OddsMatrix::each(|state| 1.0 - self.lost[way.weather(state)])
     }
 }
 
 /// Odds from each state of the path (row) to each (column).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Matrix(pub [[f64; STATES]; STATES]);
+pub struct OddsMatrix(pub [[f64; STATES]; STATES]);
 
-impl Matrix {
+impl OddsMatrix {
     /// The state stays, with these odds.
     fn each(odds: impl Fn(usize) -> f64) -> Self {
         let mut each = Self::default();
@@ -204,7 +204,7 @@ mod tests {
     /// By hand, and with odds so small that a subtraction would lose them.
     #[test]
     fn the_long_run_is_what_a_step_leaves_as_it_is() {
-        let step = Matrix([
+        let step = OddsMatrix([
             [1.0 - 3e-20, 1e-20, 1e-20, 1e-20],
             [0.5, 0.25, 0.25, 0.0],
             [0.25, 0.25, 0.25, 0.25],

@@ -41,7 +41,7 @@ struct Client {
 }
 
 /// How the end of an answer is known.
-enum End {
+enum AnswerEnd {
     Known(Answer),
     Matches(Pattern),
 }
@@ -145,7 +145,7 @@ impl Client {
             self.banner = heard;
         }
         for greeting in self.speak.greetings(self.keepalive) {
-            let end = End::Known(greeting.answer);
+            let end = AnswerEnd::Known(greeting.answer);
             self.each(|stream| talk(stream, &greeting.question, &end).map(drop))?;
         }
         Ok(())
@@ -166,14 +166,14 @@ impl Client {
         Ok(())
     }
 
-    fn question(&self) -> io::Result<(Vec<u8>, End)> {
+    fn question(&self) -> io::Result<(Vec<u8>, AnswerEnd)> {
         if self.speak == Speak::Own {
             let pattern = self.language.pattern().map_err(io::Error::other)?;
-            return Ok((self.language.ask.clone(), End::Matches(pattern)));
+            return Ok((self.language.ask.clone(), AnswerEnd::Matches(pattern)));
         }
         let exchange = self.speak.exchange();
         let exchange = exchange.ok_or_else(|| io::Error::other("--speak none: there is nothing to say"))?;
-        Ok((exchange.question, End::Known(exchange.answer)))
+        Ok((exchange.question, AnswerEnd::Known(exchange.answer)))
     }
 
     fn exchange(&mut self) -> io::Result<()> {
@@ -210,13 +210,13 @@ impl Client {
 }
 
 /// Asks, and hears all of the answer. How long it was.
-fn talk(stream: &mut TcpStream, question: &[u8], end: &End) -> io::Result<usize> {
+fn talk(stream: &mut TcpStream, question: &[u8], end: &AnswerEnd) -> io::Result<usize> {
     stream.write_all(question)?;
     let (mut heard, mut bytes) = (Vec::new(), [0; 4096]);
     let until = Instant::now() + PATIENCE;
     let is_complete = |heard: &[u8]| match end {
-        End::Known(answer) => answer.is_complete(heard).map_err(io::Error::other),
-        End::Matches(pattern) => Ok(pattern.is_in(heard)),
+        AnswerEnd::Known(answer) => answer.is_complete(heard).map_err(io::Error::other),
+        AnswerEnd::Matches(pattern) => Ok(pattern.is_in(heard)),
     };
     while !is_complete(&heard)? {
         let late = || io::Error::other(format!("the server did not answer in time{}", quoted(&heard)));
@@ -229,7 +229,7 @@ fn talk(stream: &mut TcpStream, question: &[u8], end: &End) -> io::Result<usize>
         };
         heard.extend_from_slice(&bytes[..count]);
     }
-    if let End::Matches(_) = end {
+    if let AnswerEnd::Matches(_) = end {
         hear_out(stream, &mut heard)?;
     }
     Ok(heard.len())

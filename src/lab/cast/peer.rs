@@ -21,14 +21,14 @@ use crate::speak::Speak;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug)]
-pub(in crate::lab) struct Peer {
+pub(in crate::lab) struct ScriptedPeer {
     child: Child,
     commands: ChildStdin,
     answers: Receiver<String>,
     interrupt: Interrupt,
 }
 
-impl Peer {
+impl ScriptedPeer {
     /// # Errors
     /// A sentence: why the process cannot be started.
     pub(in crate::lab) fn start(
@@ -103,7 +103,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for ScriptedPeer {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             self.kill();

@@ -25,7 +25,7 @@ use crate::seconds::InWords;
 const QUOTED: usize = 5;
 
 /// A line that the program printed, and when.
-pub(in crate::lab) type Line = (SystemTime, String);
+pub(in crate::lab) type LogLine = (SystemTime, String);
 
 /// What is to be started, and how.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ pub(in crate::lab) struct Server {
     /// Whether there was more than the one that was started when it listened. A daemon may end before
     /// its parent is seen to have ended.
     has_others: bool,
-    output: Arc<Mutex<Vec<Line>>>,
+    output: Arc<Mutex<Vec<LogLine>>>,
     _directory: Directory,
 }
 
@@ -177,12 +177,12 @@ impl Server {
         if last.is_empty() { "It said nothing.".to_string() } else { format!("It said: {:?}.", last.join("; ")) }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+    fn lines(&self) -> MutexGuard<'_, Vec<LogLine>> {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it printed since this was asked the last time.
-    pub(in crate::lab) fn news(&self, seen: &mut usize) -> Vec<Line> {
+    pub(in crate::lab) fn news(&self, seen: &mut usize) -> Vec<LogLine> {
         let output = self.lines();
         let news = output[(*seen).min(output.len())..].to_vec();
         *seen = output.len();
@@ -211,7 +211,7 @@ impl Drop for Server {
 }
 
 /// Runs a line of the shell in a process group of its own, and collects what it prints.
-fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<Line>>>) -> Result<Child, String> {
+fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<LogLine>>>) -> Result<Child, String> {
     let start = || {
         let mut command = Command::new("sh");
         // Where the line is one program, it takes the place of the shell.
@@ -241,7 +241,7 @@ fn search_path() -> String {
     format!("{}:/usr/local/sbin:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-fn collect(stream: impl Read + Send + 'static, output: &Arc<Mutex<Vec<Line>>>) {
+fn collect(stream: impl Read + Send + 'static, output: &Arc<Mutex<Vec<LogLine>>>) {
     let output = Arc::clone(output);
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {

@@ -41,19 +41,19 @@ pub struct Captured {
 /// A capture that is running; it ends when it is dropped.
 #[derive(Debug)]
 pub struct Capture {
-    shared: Arc<Shared>,
+    shared: Arc<SharedFrames>,
     thread: Option<JoinHandle<io::Result<u64>>>,
     /// How many frames [`Capture::poll`] gave out.
     told: usize,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedFrames {
     frames: Mutex<Vec<Frame>>,
     stop: AtomicBool,
 }
 
-impl Shared {
+impl SharedFrames {
     /// Frames are only ever added whole, so that a thread which panicked leaves none half done.
     fn frames(&self) -> MutexGuard<'_, Vec<Frame>> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,7 +71,7 @@ impl Capture {
             io::Error::new(error.kind(), format!("network namespace {}: {error}", namespace.display()))
         })?;
         let interface = interface.to_string();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedFrames::default());
         let theirs = Arc::clone(&shared);
         let (opened, is_open) = mpsc::channel();
         let thread = std::thread::Builder::new().name("capture".to_string()).spawn(move || {
@@ -127,7 +127,7 @@ impl Drop for Capture {
 }
 
 /// Reads until it is told to stop, and then what is still there; returns how many frames were lost.
-fn read_on(socket: &PacketSocket, shared: &Shared) -> io::Result<u64> {
+fn read_on(socket: &PacketSocket, shared: &SharedFrames) -> io::Result<u64> {
     let mut buffer = [0; HELD];
     let mut end = None;
     loop {

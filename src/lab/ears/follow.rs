@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::lab::ears::descriptors::{Descriptor, Processes, is_connection_of};
-use crate::lab::ears::measure::{Row, SocketTable, tcp};
+use crate::lab::ears::measure::{SocketRow, SocketTable, tcp};
 use crate::lab::stage::namespaces::Namespace;
 
 /// A socket that nobody had open so often in a row is let go. Once is not enough: a descriptor may be
@@ -20,7 +20,7 @@ const MISSED: u32 = 2;
 #[derive(Clone, Debug, Default)]
 pub(in crate::lab) struct Holding {
     /// Sockets of peers that stand in the table, accepted or waiting to be.
-    pub sockets: Vec<Row>,
+    pub sockets: Vec<SocketRow>,
     /// Sockets that the kernel has given up, and a process has open still.
     pub descriptors: Vec<Descriptor>,
     /// Connections in the listener's queue, the dead among them.
@@ -143,7 +143,7 @@ impl Following {
     }
 
     /// What the table says of the peers. Those that it leaves out are marked as missed.
-    fn read(&mut self, sockets: &[Row], holding: &mut Holding) {
+    fn read(&mut self, sockets: &[SocketRow], holding: &mut Holding) {
         for row in sockets.iter().filter(|row| row.is_held()) {
             holding.sockets.push(*row);
             match self.followed.iter_mut().find(|known| known.peer_port == row.peer_port) {
@@ -161,15 +161,15 @@ impl Following {
         // Who closes a descriptor leaves the socket to the kernel: an orphan has no inode.
         self.followed.retain(|known| {
             let row = sockets.iter().find(|row| row.peer_port == known.peer_port);
-            row.is_none_or(Row::is_held)
+            row.is_none_or(SocketRow::is_held)
         });
     }
 
     /// Looks for those that stand in no table. A socket that timed out or was reset is no longer
     /// there, however long a program keeps its descriptor.
-    fn search(&mut self, rows: &[Row], holding: &mut Holding) -> Result<(), String> {
+    fn search(&mut self, rows: &[SocketRow], holding: &mut Holding) -> Result<(), String> {
         let is_listed = |known: &Followed| {
-            let same = |row: &Row| (row.peer_port, row.inode) == (known.peer_port, known.inode);
+            let same = |row: &SocketRow| (row.peer_port, row.inode) == (known.peer_port, known.inode);
             holding.sockets.iter().any(same)
         };
         let (listed, mut unlisted): (Vec<_>, Vec<_>) = self.followed.drain(..).partition(is_listed);
@@ -215,7 +215,7 @@ impl Following {
     }
 
     /// Connections of the server's port that stand in no table, and are not followed yet.
-    fn accepted_when_dead(&mut self, rows: &[Row]) -> Result<Vec<(u64, Descriptor)>, String> {
+    fn accepted_when_dead(&mut self, rows: &[SocketRow]) -> Result<Vec<(u64, Descriptor)>, String> {
         let mut found = Vec::new();
         for (inode, descriptor) in self.processes.sockets() {
             let is_known = rows.iter().any(|row| row.inode == inode)

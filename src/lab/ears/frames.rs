@@ -9,7 +9,7 @@ use etherparse::{
 };
 
 use crate::lab::ears::decode::Decoder;
-use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
+use crate::lab::timeline::{Timeline, TimelineEntry, Verdict, What, Who};
 
 pub(in crate::lab) const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(in crate::lab) const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -112,15 +112,15 @@ pub(in crate::lab) fn arp_frame(operation: ArpOperation, sender: [u8; 4], target
 }
 
 /// Two ends that talk, and the decoder that listens to them.
-pub(in crate::lab) struct Talk {
+pub(in crate::lab) struct FrameTalk {
     pub decoder: Decoder,
     pub client: SocketAddr,
     pub server: SocketAddr,
     pub now: SystemTime,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TimelineEntry>,
 }
 
-impl Talk {
+impl FrameTalk {
     pub(in crate::lab) fn new(client: SocketAddr, server: SocketAddr) -> Self {
         let decoder = Decoder::new(server, Some(3)).of_client(client);
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
@@ -160,13 +160,13 @@ impl Talk {
     }
 
     pub(in crate::lab) fn say(&mut self, who: Who, what: What) {
-        self.entries.push(Entry { at: self.now, who, what });
+        self.entries.push(TimelineEntry { at: self.now, who, what });
     }
 }
 
 /// An idle peer behind a cut cable: idle 2, interval 1, count 3.
 pub(in crate::lab) fn cut_cable() -> Timeline {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     talk.shake_hands(1000, 5000);
     talk.after(3).client(Tcp { seq: 1001, ack: Some(5001), window: 502, bytes: 4, ..Tcp::default() });
     talk.after(1).server(Tcp { seq: 5001, ack: Some(1005), window: 509, ..Tcp::default() });

@@ -46,7 +46,7 @@ pub(in crate::lab) mod timer {
 
 /// One line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::lab) struct Row {
+pub(in crate::lab) struct SocketRow {
     pub port: u16,
     pub peer: IpAddr,
     pub peer_port: u16,
@@ -60,7 +60,7 @@ pub(in crate::lab) struct Row {
     pub inode: u64,
 }
 
-impl Row {
+impl SocketRow {
     /// A server program still answers for it, or will when it accepts. An orphan, which the program
     /// has closed and the kernel still wants to finish, is let go.
     pub(in crate::lab) fn is_held(&self) -> bool {
@@ -92,7 +92,7 @@ impl SocketTable {
 
     /// # Errors
     /// The table cannot be read.
-    pub(in crate::lab) fn rows(&mut self) -> io::Result<Vec<Row>> {
+    pub(in crate::lab) fn rows(&mut self) -> io::Result<Vec<SocketRow>> {
         let mut text = String::new();
         for file in &mut self.0 {
             file.rewind()?;
@@ -102,12 +102,12 @@ impl SocketTable {
     }
 }
 
-fn row(line: &str) -> Option<Row> {
+fn row(line: &str) -> Option<SocketRow> {
     let fields = line.split_whitespace().collect::<Vec<_>>();
     let [_, local, remote, state, queues, timer, _, _, _, inode, ..] = fields[..] else { return None };
     let ((_, port), (peer, peer_port)) = (endpoint(local)?, endpoint(remote)?);
     let (unacknowledged, unread) = queues.split_once(':')?;
-    Some(Row {
+    Some(SocketRow {
         port,
         peer,
         peer_port,
@@ -151,7 +151,7 @@ mod tests {
         let rows = TABLE.lines().filter_map(row).collect::<Vec<_>>();
         assert_eq!(rows.len(), 4);
         let client = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
-        let expected = Row {
+        let expected = SocketRow {
             port: 7007,
             peer: client,
             peer_port: 0xd431,

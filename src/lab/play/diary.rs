@@ -12,7 +12,7 @@ use crate::lab::ears::decode::Decoder;
 use crate::lab::play::scene::State;
 use crate::lab::play::verdict::{Moments, errno, reason};
 use crate::lab::stage::network::{INTERFACE, Network};
-use crate::lab::timeline::{Entry, Timeline, What, Who};
+use crate::lab::timeline::{Timeline, TimelineEntry, What, Who};
 
 /// Entries come from several sources: each is held back so long that none comes too late.
 const HELD_BACK: Duration = Duration::from_millis(60);
@@ -27,10 +27,10 @@ pub(in crate::lab) struct Diary<'a> {
     probes: u32,
     reads_log: bool,
     lines_seen: usize,
-    told: &'a mut dyn FnMut(SystemTime, &Entry),
+    told: &'a mut dyn FnMut(SystemTime, &TimelineEntry),
     /// In order, and told.
-    entries: Vec<Entry>,
-    pending: Vec<Entry>,
+    entries: Vec<TimelineEntry>,
+    pending: Vec<TimelineEntry>,
     fault: Option<SystemTime>,
     shut: Option<SystemTime>,
     sent: Option<SystemTime>,
@@ -49,7 +49,7 @@ impl<'a> Diary<'a> {
         server: SocketAddr,
         probes: u32,
         reads_log: bool,
-        told: &'a mut dyn FnMut(SystemTime, &Entry),
+        told: &'a mut dyn FnMut(SystemTime, &TimelineEntry),
     ) -> Result<Self, String> {
         let capture = Capture::start(&network.server.path(), INTERFACE)
             .map_err(|error| format!("cannot capture packets in the server's namespace: {error}"))?;
@@ -74,7 +74,7 @@ impl<'a> Diary<'a> {
     }
 
     fn enter(&mut self, at: SystemTime, who: Who, what: What) {
-        self.pending.push(Entry { at, who, what });
+        self.pending.push(TimelineEntry { at, who, what });
     }
 
     pub(in crate::lab) fn note(&mut self, words: &str) {
@@ -217,7 +217,7 @@ impl<'a> Diary<'a> {
 
     /// Since when the client's window is shut without a break, as its packets say.
     fn shut_since(&self) -> Option<SystemTime> {
-        let of_client = |entry: &&Entry| entry.who == Who::Client;
+        let of_client = |entry: &&TimelineEntry| entry.who == Who::Client;
         let mut entries = self.entries.iter().chain(&self.pending).filter(of_client).collect::<Vec<_>>();
         entries.sort_by_key(|entry| entry.at);
         entries.iter().fold(None, |since, entry| match &entry.what {
@@ -267,7 +267,7 @@ impl<'a> Diary<'a> {
     }
 
     /// The packets that were captured, told or not, each with its words and its bytes.
-    fn packets(&self) -> impl Iterator<Item = (&Entry, &str, &[u8])> {
+    fn packets(&self) -> impl Iterator<Item = (&TimelineEntry, &str, &[u8])> {
         self.entries.iter().chain(&self.pending).filter_map(|entry| match &entry.what {
             What::Packet { words, frame, .. } => Some((entry, words.as_str(), frame.as_slice())),
             _ => None,

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use crate::lab::cast::peer::Peer;
+use crate::lab::cast::peer::ScriptedPeer;
 use crate::lab::play::scene::Fault;
 use crate::lab::stage::namespaces::{feed, ip};
 use crate::lab::stage::network::{Family, INTERFACE, Network};
@@ -40,7 +40,12 @@ pub(in crate::lab) fn is_missing(fault: Fault, family: Family) -> Option<String>
 ///
 /// # Errors
 /// A sentence: what could not be done, and why.
-pub(in crate::lab) fn strike(fault: Fault, network: &Network, peer: &mut Peer, port: u16) -> Result<Struck, String> {
+pub(in crate::lab) fn strike(
+    fault: Fault,
+    network: &Network,
+    peer: &mut ScriptedPeer,
+    port: u16,
+) -> Result<Struck, String> {
     let (client, server) = (network.client_address, network.server_address);
     let route = |kind: &str, to| format!("route add {kind} {to}");
     let middle = |lines: &[String]| ip(Some(&network.middle), lines);

@@ -5,6 +5,6 @@
 pub mod diary;
 pub mod expectation;
 pub mod fault;
-pub mod play;
+pub mod performance;
 pub mod scene;
 pub mod verdict;

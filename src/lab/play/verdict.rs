@@ -29,7 +29,7 @@ pub struct Moments {
 
 /// What was seen of a peer, or of several.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct Observed {
     pub measured: Option<Duration>,
     pub watched: Duration,
     pub errno: String,
@@ -60,7 +60,7 @@ pub fn interval(expectation: Expectation, moments: Moments) -> Option<(Duration,
 
 /// Compares. Our own server is held to the whole interval; of another's promise only the end is
 /// known, and that it must not drop the living.
-pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Seen, is_ours: bool) -> Verdict {
+pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Observed, is_ours: bool) -> Verdict {
     let predicted = interval(expectation, moments);
     let kept_its_promise = match (expectation, predicted, seen.measured) {
         (Expectation::Gone { .. }, Some((from, to)), Some(measured)) => {
@@ -127,7 +127,7 @@ mod tests {
 
     fn is_kept(expectation: Expectation, measured: Option<u64>, is_ours: bool) -> bool {
         let moments = Moments { heard: ms(400), shut: ms(300), sent_after: ms(50), ..Moments::default() };
-        let seen = Seen { measured: measured.map(ms), watched: ms(60_000), ..Seen::default() };
+        let seen = Observed { measured: measured.map(ms), watched: ms(60_000), ..Observed::default() };
         judge("x".to_string(), expectation, moments, seen, is_ours).kept_its_promise
     }
 

@@ -4,7 +4,7 @@
 //! of packets, all alike. What is left out is counted, and nothing but packets is left out.
 
 use crate::lab::ears::decode::is_plain;
-use crate::lab::timeline::{Entry, Timeline, What};
+use crate::lab::timeline::{Timeline, TimelineEntry, What};
 
 /// A run of plain packets longer than this loses its middle.
 const RUN: usize = 6;
@@ -13,23 +13,23 @@ const ENDS: usize = 2;
 
 /// One line of what is shown.
 #[derive(Clone, Copy, Debug)]
-pub enum Line<'a> {
-    Entry(&'a Entry),
+pub enum ExcerptLine<'a> {
+    TimelineEntry(&'a TimelineEntry),
     /// So many packets were left out; the last of them is given.
-    LeftOut(usize, &'a Entry),
+    LeftOut(usize, &'a TimelineEntry),
 }
 
-impl<'a> Line<'a> {
+impl<'a> ExcerptLine<'a> {
     /// The entry that says when this line was.
-    pub fn entry(&self) -> &'a Entry {
+    pub fn entry(&self) -> &'a TimelineEntry {
         match self {
-            Line::Entry(entry) | Line::LeftOut(_, entry) => entry,
+            ExcerptLine::TimelineEntry(entry) | ExcerptLine::LeftOut(_, entry) => entry,
         }
     }
 }
 
 /// The packet's words, of a packet.
-pub fn packet_words(entry: &Entry) -> Option<&str> {
+pub fn packet_words(entry: &TimelineEntry) -> Option<&str> {
     match &entry.what {
         What::Packet { words, .. } => Some(words),
         _ => None,
@@ -37,7 +37,7 @@ pub fn packet_words(entry: &Entry) -> Option<&str> {
 }
 
 /// Chooses the lines: at most about `most` packets.
-pub fn excerpt(timeline: &Timeline, most: usize) -> Vec<Line<'_>> {
+pub fn excerpt(timeline: &Timeline, most: usize) -> Vec<ExcerptLine<'_>> {
     let entries = &timeline.entries;
     let plain: Vec<bool> = entries.iter().map(|entry| packet_words(entry).is_some_and(is_plain)).collect();
     let mut keep = vec![true; entries.len()];
@@ -56,12 +56,12 @@ pub fn excerpt(timeline: &Timeline, most: usize) -> Vec<Line<'_>> {
         let middle = most - most / 3..packets.len() - most / 3;
         packets[middle].iter().for_each(|&at| keep[at] = false);
     }
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut lines: Vec<ExcerptLine<'_>> = Vec::new();
     for (entry, keep) in entries.iter().zip(keep) {
         match lines.last_mut() {
-            _ if keep => lines.push(Line::Entry(entry)),
-            Some(Line::LeftOut(count, last)) => (*count, *last) = (*count + 1, entry),
-            _ => lines.push(Line::LeftOut(1, entry)),
+            _ if keep => lines.push(ExcerptLine::TimelineEntry(entry)),
+            Some(ExcerptLine::LeftOut(count, last)) => (*count, *last) = (*count + 1, entry),
+            _ => lines.push(ExcerptLine::LeftOut(1, entry)),
         }
     }
     lines
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
     use crate::lab::ears::frames::cut_cable;
 
-    fn count(lines: &[Line<'_>]) -> usize {
-        lines.iter().map(|line| if let Line::LeftOut(count, _) = line { *count } else { 1 }).sum()
+    fn count(lines: &[ExcerptLine<'_>]) -> usize {
+        lines.iter().map(|line| if let ExcerptLine::LeftOut(count, _) = line { *count } else { 1 }).sum()
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
         let timeline = cut_cable();
         let lines = excerpt(&timeline, 60);
         assert_eq!(lines.len(), timeline.entries.len());
-        assert!(lines.iter().all(|line| matches!(line, Line::Entry(_))));
+        assert!(lines.iter().all(|line| matches!(line, ExcerptLine::TimelineEntry(_))));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use crate::lab::ears::decode::length_on_wire;
-use crate::lab::timeline::{Entry, Timeline, What, Who};
+use crate::lab::timeline::{Timeline, TimelineEntry, What, Who};
 
 const SECTION_HEADER: u32 = 0x0A0D_0D0A;
 const INTERFACE_DESCRIPTION: u32 = 1;
@@ -81,7 +81,7 @@ pub fn write(out: &mut impl Write, timeline: &Timeline, interface: &str) -> io::
     Ok(())
 }
 
-fn remark(timeline: &Timeline, entry: &Entry, kind: &str, words: &str) -> (SystemTime, String) {
+fn remark(timeline: &Timeline, entry: &TimelineEntry, kind: &str, words: &str) -> (SystemTime, String) {
     (entry.at, format!("{kind} at {:+.3} s: {words}", timeline.seconds(entry)))
 }
 

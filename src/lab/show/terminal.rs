@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::lab::ears::decode::is_plain;
 use crate::lab::show::excerpt::packet_words;
-use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
+use crate::lab::timeline::{Timeline, TimelineEntry, Verdict, What, Who};
 
 /// So many plain packets in a row are printed; further ones are counted.
 const RUN: usize = 4;
@@ -82,7 +82,7 @@ impl<W: Write> Printer<W> {
     ///
     /// # Errors
     /// Those of the output.
-    pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+    pub fn entry(&mut self, entry: &TimelineEntry) -> io::Result<()> {
         if self.origin.is_none() && matches!(entry.what, What::Fault(_)) {
             self.origin = Some(entry.at);
         }
@@ -120,7 +120,7 @@ impl<W: Write> Printer<W> {
         writeln!(self.out, "\n{}", self::verdict(verdict, self.colours))
     }
 
-    fn line(&self, entry: &Entry) -> String {
+    fn line(&self, entry: &TimelineEntry) -> String {
         let time = match self.origin {
             Some(origin) => {
                 let seconds = Timeline { entries: Vec::new(), origin }.seconds(entry);

@@ -6,25 +6,25 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
-pub(in crate::lab) struct Stage {
+pub(in crate::lab) struct Places {
     free: Mutex<usize>,
     left: Condvar,
 }
 
 /// A place on the stage. It is free again when this is dropped.
 #[derive(Debug)]
-pub(in crate::lab) struct Place<'a>(&'a Stage);
+pub(in crate::lab) struct FreePlace<'a>(&'a Places);
 
-impl Stage {
+impl Places {
     pub(in crate::lab) fn new(places: usize) -> Self {
         Self { free: Mutex::new(places), left: Condvar::new() }
     }
 
     /// Waits until a place is free.
-    pub(in crate::lab) fn enter(&self) -> Place<'_> {
+    pub(in crate::lab) fn enter(&self) -> FreePlace<'_> {
         let free = self.left.wait_while(self.free(), |free| *free == 0);
         *free.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Place(self)
+        FreePlace(self)
     }
 
     fn free(&self) -> MutexGuard<'_, usize> {
@@ -32,7 +32,7 @@ impl Stage {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for FreePlace<'_> {
     fn drop(&mut self) {
         *self.0.free() += 1;
         self.0.left.notify_one();
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn no_more_enter_than_there_are_places() {
-        let (stage, on_it, most) = (Stage::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (stage, on_it, most) = (Places::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

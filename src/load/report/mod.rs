@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::load::Settings;
+use crate::load::LoadSettings;
 use crate::load::family::Used;
 use crate::load::memory::Footprint;
 use crate::load::trouble::Troubles;
@@ -52,7 +52,7 @@ pub struct Held {
 /// All figures of a run. Latencies are in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Report {
-    pub settings: Settings,
+    pub settings: LoadSettings,
     pub when: String,
     pub kernel: String,
     /// Addresses that the connections came from.
@@ -111,7 +111,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &LoadSettings) -> Self {
         Self {
             settings: settings.clone(),
             when: String::new(),

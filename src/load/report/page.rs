@@ -5,7 +5,7 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 
 use crate::count::so_many;
-use crate::load::report::plot::{Plot, Scale, seconds};
+use crate::load::report::plot::{Plot, PlotScale, seconds};
 use crate::load::report::{Report, latency, table};
 use crate::markup::svg::escape;
 
@@ -52,7 +52,7 @@ fn connections(report: &Report) -> String {
     }
     let words = |value| format!("{value:.0}");
     let ticks = seconds(last);
-    Plot { title: "Connections", across: "seconds", ticks, words, lines, scale: Scale::Whole }.draw()
+    Plot { title: "Connections", across: "seconds", ticks, words, lines, scale: PlotScale::Whole }.draw()
 }
 
 fn memory(report: &Report) -> String {
@@ -65,7 +65,7 @@ fn memory(report: &Report) -> String {
     let words = |value| format!("{value:.0} KiB");
     let plot = |title, part| {
         let lines = vec![("first", title, over(part))];
-        Plot { title, across: "seconds", ticks: seconds(last), words, lines, scale: Scale::Whole }.draw()
+        Plot { title, across: "seconds", ticks: seconds(last), words, lines, scale: PlotScale::Whole }.draw()
     };
     plot("Private memory of the server, growth since the start", |footprint| footprint.private)
         + &plot("Slabs of the kernel, whole machine, growth since the start", |footprint| footprint.slab)
@@ -93,5 +93,5 @@ fn latencies(report: &Report) -> String {
     let ticks = (0..=tenths).map(|tenth| (f64::from(tenth), name(tenth))).collect();
     let words = |value: f64| latency(value as u64);
     let lines = lines.into_iter().map(|(class, name, all)| (class, name, curve(all))).collect();
-    Plot { title: "Latency", across: "percentile", ticks, words, lines, scale: Scale::Logarithmic }.draw()
+    Plot { title: "Latency", across: "percentile", ticks, words, lines, scale: PlotScale::Logarithmic }.draw()
 }

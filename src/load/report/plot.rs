@@ -13,11 +13,11 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 44.0;
 
-pub(super) type Line<'a> = (&'static str, &'a str, Vec<(f64, f64)>);
+pub(super) type PlotLine<'a> = (&'static str, &'a str, Vec<(f64, f64)>);
 
 /// The vertical scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
+pub(super) enum PlotScale {
     /// Linear, for what is counted: no tick lies between 0 and 1.
     Whole,
     Logarithmic,
@@ -33,8 +33,8 @@ pub(super) struct Plot<'a> {
     /// How a value is written.
     pub words: fn(f64) -> String,
     /// A class of the style, a name, and the points from left to right.
-    pub lines: Vec<Line<'a>>,
-    pub scale: Scale,
+    pub lines: Vec<PlotLine<'a>>,
+    pub scale: PlotScale,
 }
 
 impl Plot<'_> {
@@ -51,15 +51,15 @@ impl Plot<'_> {
         }
         let least = points().map(|(_, y)| *y).fold(f64::MAX, f64::min).max(highest / 1e9);
         let marks = match self.scale {
-            Scale::Logarithmic => decades(least, highest),
-            Scale::Whole => steps(highest, 1.0),
+            PlotScale::Logarithmic => decades(least, highest),
+            PlotScale::Whole => steps(highest, 1.0),
         };
         let (low, high) = (marks[0], marks[marks.len() - 1]);
         let across = |x: f64| LEFT + (x - first.0) / (last.0 - first.0) * (SIZE.0 - LEFT - RIGHT);
         let up = |y: f64| {
             let part = match self.scale {
-                Scale::Logarithmic => (y.max(low) / low).ln() / (high / low).ln(),
-                Scale::Whole => (y - low) / (high - low),
+                PlotScale::Logarithmic => (y.max(low) / low).ln() / (high / low).ln(),
+                PlotScale::Whole => (y - low) / (high - low),
             };
             SIZE.1 - BOTTOM - part * (SIZE.1 - TOP - BOTTOM)
         };
@@ -147,7 +147,7 @@ mod tests {
             ticks: seconds(10.0),
             words: |value| value.to_string(),
             lines: vec![("one", "one", points)],
-            scale: Scale::Whole,
+            scale: PlotScale::Whole,
         };
         assert_eq!(plot(vec![(0.0, 1.0)]).draw(), "");
         assert_eq!(plot(vec![(0.0, 0.0), (5.0, 0.0), (10.0, 0.0)]).draw(), "", "six times zero");

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::load::criterion::Criterion;
-use crate::load::trouble::{Kind, Trouble};
+use crate::load::trouble::{Trouble, TroubleKind};
 use crate::speak::Speak;
 
-pub fn settings() -> Settings {
-    Settings {
+pub fn settings() -> LoadSettings {
+    LoadSettings {
         target: "127.0.0.1:7007".parse().unwrap(),
         connections: 100,
         connect_rate: 5000,
@@ -34,7 +34,7 @@ pub fn report() -> Report {
     (report.exchanges, report.unanswered, report.interrupted) = (4000, 7, true);
     (1..=1000).for_each(|n| report.exchange.saturating_record(n * 1000));
     report.lateness.saturating_record(40_000);
-    report.troubles.count(&Trouble::new(Kind::WrongBytes, "<at byte 3>"));
+    report.troubles.count(&Trouble::new(TroubleKind::WrongBytes, "<at byte 3>"));
     report.samples = [0, 1].map(|s| Sample { at: Duration::from_secs(s), connected: s * 98, troubles: s }).to_vec();
     let footprint = |private| Footprint { private, slab: 97 * 8000 };
     report.at_start = Some(Footprint { private: 1000, slab: 0 });
@@ -147,10 +147,10 @@ fn success_is_what_was_seen_to_work() {
         report.exchange = latencies();
     });
     assert!(success && words.contains("not known to be accepted"), "{words}");
-    let (success, words) = outcome(|report| report.troubles.count(&Trouble::new(Kind::Unanswered, "late")));
+    let (success, words) = outcome(|report| report.troubles.count(&Trouble::new(TroubleKind::Unanswered, "late")));
     assert!(!success && words == "1 connection in trouble", "{words}");
     let (success, words) = outcome(|report| {
-        report.troubles.count(&Trouble::new(Kind::Reset, "gone"));
+        report.troubles.count(&Trouble::new(TroubleKind::Reset, "gone"));
         report.settings.fail_if = Criterion::list("errors>1%,p99>1s").unwrap();
     });
     assert!(success && words.contains("which --fail-if judges; no condition of --fail-if came true"), "{words}");

@@ -2,14 +2,14 @@
 //!
 //! Owns the rule: success is what was seen to work, and silence is no success.
 
-use crate::load::criterion::Judgement;
+use crate::load::criterion::CriterionResult;
 use crate::load::report::Report;
-use crate::load::trouble::Kind;
+use crate::load::trouble::TroubleKind;
 use crate::speak::Speak;
 
 impl Report {
     /// How the conditions of `--fail-if` turned out.
-    pub fn judgements(&self) -> Vec<Judgement> {
+    pub fn judgements(&self) -> Vec<CriterionResult> {
         self.settings.fail_if.iter().map(|criterion| criterion.judge(self)).collect()
     }
 
@@ -74,14 +74,20 @@ impl Report {
 
     /// What may be wrong if not one answer was right.
     pub fn hint(&self) -> Option<String> {
-        let kinds = [Kind::WrongBytes, Kind::Closed, Kind::Reset, Kind::NoAnswer, Kind::Unanswered];
+        let kinds = [
+            TroubleKind::WrongBytes,
+            TroubleKind::Closed,
+            TroubleKind::Reset,
+            TroubleKind::NoAnswer,
+            TroubleKind::Unanswered,
+        ];
         let speak = self.settings.speak;
         let suspicious = self.connected > 0 && kinds.iter().any(|kind| self.troubles.of(*kind) > 0);
         if speak == Speak::None || self.understood > 0 || !suspicious {
             return None;
         }
         let first = |kind| self.troubles.each().find(|(each, ..)| *each == kind).map_or("", |(_, _, first)| first);
-        let guess = match dialect(first(Kind::WrongBytes)) {
+        let guess = match dialect(first(TroubleKind::WrongBytes)) {
             Some(dialect) if dialect == speak.name() => return None, // it understands, and refuses: it said why
             Some(dialect) => format!(" What came looks like {dialect}."),
             None => String::new(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{near, s};
 use crate::keepalive::Keepalive;
 use crate::keepalive::odds::{Outlook, Path, Round};
-use crate::plan::Heartbeat;
+use crate::plan::HeartbeatPlan;
 
 /// A trial is played in parts, whose spread tells how far their mean may be from the truth.
 const PARTS: u32 = 100;
@@ -279,7 +279,7 @@ fn beats(mut ways: Ways, silence: f64, timeout: f64) -> Seen {
 #[test]
 fn heartbeats_are_lost_as_often_as_the_formula_says() {
     for (loss, timeout) in [(0.3, 2000), (0.15, 1050)] {
-        let beat = Heartbeat { silence: s(4), timeout: Duration::from_millis(timeout) };
+        let beat = HeartbeatPlan { silence: s(4), timeout: Duration::from_millis(timeout) };
         for (name, ways, path) in weathers(loss, 2, 0.9) {
             let outlook = beat.round(&path, Duration::from_millis(100), s(120)).outlook();
             let name = format!("heartbeats, {loss} lost, {timeout} ms{name}");

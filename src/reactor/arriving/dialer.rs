@@ -75,7 +75,7 @@ pub(in crate::reactor) trait Dial: fmt::Debug {
 
 /// One thing to connect to.
 #[derive(Debug)]
-struct Line {
+struct Target {
     connect: Connect,
     /// How many attempts in a row have failed, or connections did not last.
     failures: u32,
@@ -96,7 +96,7 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     keepalive: Keepalive,
-    lines: Slab<Line>,
+    lines: Slab<Target>,
     /// How many are being connected: there must be room for them.
     connecting: usize,
     /// When each line is to try, or to give up an attempt.
@@ -109,7 +109,7 @@ pub(crate) struct Dialer {
 
 impl Dial for Dialer {
     fn add(&mut self, connect: Connect) {
-        let key = self.lines.insert(Line { connect, failures: 0, state: State::Waiting });
+        let key = self.lines.insert(Target { connect, failures: 0, state: State::Waiting });
         self.ready.push(key);
     }
 

@@ -16,15 +16,15 @@ pub struct PeerAddress {
 
 /// What one machine may have to itself: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network([u8; 16]);
+pub struct AddressBlock([u8; 16]);
 
 impl PeerAddress {
-    pub fn network(self) -> Network {
+    pub fn network(self) -> AddressBlock {
         let mut ip = self.ip;
         if Ipv6Addr::from(ip).to_ipv4_mapped().is_none() {
             ip[8..].fill(0);
         }
-        Network(ip)
+        AddressBlock(ip)
     }
 }
 

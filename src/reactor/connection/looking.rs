@@ -32,7 +32,7 @@ pub(crate) enum Sign {
 
 /// What [`Connection::look_at_output`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
+pub(crate) enum OutputState {
     /// Nothing waits, or the connection is over: it need not be looked at.
     Gone,
     /// Output waits, and is to be looked at again this long from now.
@@ -98,30 +98,30 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Checks whether output has waited and not moved for `limit`, though the peer lives. After
-    /// [`Output::Stalled`] the peer is to be let go.
-    pub(crate) fn look_at_output(&mut self, limit: Duration) -> Output {
+    /// [`OutputState::Stalled`] the peer is to be let go.
+    pub(crate) fn look_at_output(&mut self, limit: Duration) -> OutputState {
         let over = self.is_ending() || self.lingers();
         let looks = self.readiness.has(Readiness::STALLS_ARE_LOOKED_FOR) && !over;
         let info = if looks { self.stream.info() } else { None };
         match info {
             // No figures: the kernel is asked again.
-            None if looks => Output::Waits { after: limit },
+            None if looks => OutputState::Waits { after: limit },
             Some(info) if info.not_sent > 0 || self.outbox.is_some() => {
                 // A tick is added, because the kernel counts in ticks: so this is never early.
                 if info.sent < limit + COARSEST_TICK {
-                    Output::Waits { after: limit + COARSEST_TICK - info.sent }
+                    OutputState::Waits { after: limit + COARSEST_TICK - info.sent }
                 } else if info.probes > 0 || !info.owes() {
                     // Either the last probe of the shut window is not answered yet: if the peer is dead, the
                     // deadline ends it; if it lives, its answer comes. Or it has taken all that the kernel
                     // had: then it is we who have not written for a while.
-                    Output::Waits { after: PROBE_ANSWER.min(limit) }
+                    OutputState::Waits { after: PROBE_ANSWER.min(limit) }
                 } else {
-                    Output::Stalled
+                    OutputState::Stalled
                 }
             }
             _ => {
                 self.readiness.clear(Readiness::STALLS_ARE_LOOKED_FOR);
-                Output::Gone
+                OutputState::Gone
             }
         }
     }

@@ -29,7 +29,7 @@ use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::connection::writing::Told;
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::peers::queue::{Place, Queued};
+use crate::reactor::peers::queue::{QueuePlace, Queued};
 use crate::reactor::serving::peer_id::{PeerId, Stamp};
 use crate::reactor::serving::saved::CannotSave;
 use crate::reactor::serving::service::{Service, Serving};
@@ -110,7 +110,7 @@ pub(super) struct Connection<S> {
     phase: Phase,
     readiness: Readiness,
     /// Its place in the table's queues.
-    place: Place,
+    place: QueuePlace,
     watched: Watched,
 }
 
@@ -125,7 +125,7 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Open,
             // A new socket's send buffer is empty. Whether it can be read, epoll will announce.
             readiness: Readiness::WRITABLE,
-            place: Place::OUT,
+            place: QueuePlace::OUT,
             watched: Watched::No,
         }
     }
@@ -350,7 +350,7 @@ impl<S: Stream> Connection<S> {
 }
 
 impl<S> Queued for Connection<S> {
-    fn place(&mut self) -> &mut Place {
+    fn place(&mut self) -> &mut QueuePlace {
         &mut self.place
     }
 }

@@ -11,10 +11,10 @@ const HEAD: usize = 16;
 /// Bytes that wait. It exists only while some do, and takes eight bytes of the peer's slot: a boxed array of
 /// one, because that can be allocated in a way that may fail.
 #[derive(Debug)]
-pub(crate) struct Outbox(Box<[Waiting; 1]>);
+pub(crate) struct Outbox(Box<[WaitingBytes; 1]>);
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingBytes {
     bytes: Vec<u8>,
     written: usize,
 }
@@ -25,7 +25,7 @@ impl Outbox {
     pub(crate) fn holding(bytes: &[u8]) -> Result<Self, NoMemory> {
         let mut one = Vec::new();
         one.try_reserve_exact(1).map_err(|_| NoMemory)?;
-        one.push(Waiting { bytes: Vec::new(), written: 0 });
+        one.push(WaitingBytes { bytes: Vec::new(), written: 0 });
         let mut outbox = Self(one.try_into().map_err(|_| NoMemory)?);
         outbox.push(bytes)?;
         Ok(outbox)
@@ -85,7 +85,7 @@ fn capacity_for(bytes: usize) -> usize {
 }
 
 fn footprint_of(capacity: usize) -> usize {
-    capacity + HEAD + size_of::<Waiting>() + HEAD
+    capacity + HEAD + size_of::<WaitingBytes>() + HEAD
 }
 
 #[cfg(test)]

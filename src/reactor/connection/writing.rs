@@ -1,6 +1,6 @@
 //! The writing half of a connection, and what an error while writing means for its phase.
 //!
-//! Knows no service: a [`Line`] is what a service writes to.
+//! Knows no service: a [`Link`] is what a service writes to.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use crate::reactor::connection::stream::Stream;
 use crate::reactor::connection::{Connection, Phase, Step, Watched};
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Line, Terms};
+use crate::reactor::serving::service::{Link, Terms};
 use crate::tcp_info::TcpInfo;
 
 impl<S: Stream> Connection<S> {
@@ -124,7 +124,7 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-impl<S: Stream> Line for Connection<S> {
+impl<S: Stream> Link for Connection<S> {
     fn send(&mut self, bytes: &[u8], terms: &Terms) {
         if !matches!(self.phase, Phase::Open | Phase::HalfClosed) {
             return;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::Line;
+use crate::reactor::serving::service::Link;
 use crate::seconds::Seconds;
 use crate::tcp_info::TcpInfo;
 
@@ -26,7 +26,7 @@ pub struct Farewell<'a> {
     pub reason: Option<&'static str>,
     /// From its arrival until its slot was reaped.
     pub connected: Duration,
-    pub(in crate::reactor) line: Option<&'a dyn Line>,
+    pub(in crate::reactor) line: Option<&'a dyn Link>,
 }
 
 impl Farewell<'_> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, TryReserveError};
 use std::net::SocketAddr;
 
 use crate::keepalive::{Unfit, unfit};
-use crate::reactor::connection::address::{Network, PeerAddress};
+use crate::reactor::connection::address::{AddressBlock, PeerAddress};
 
 /// How many connections each address has: an IPv4 address, or the /64 of an IPv6 address, because one
 /// machine may well have a whole /64.
@@ -16,7 +16,7 @@ struct Counts {
     most: usize,
     /// Hashed with a secret, so that nobody can choose addresses that collide. To get the secret takes a
     /// system call, so there is no table without a limit.
-    connected: HashMap<Network, usize>,
+    connected: HashMap<AddressBlock, usize>,
 }
 
 impl Addresses {
@@ -64,7 +64,7 @@ impl Addresses {
     }
 }
 
-fn network(address: SocketAddr) -> Network {
+fn network(address: SocketAddr) -> AddressBlock {
     PeerAddress::from(address).network()
 }
 

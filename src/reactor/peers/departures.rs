@@ -12,7 +12,7 @@ use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::peers::Peers;
 use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::serving::saved::{CannotSave, Saved};
-use crate::reactor::serving::service::Line;
+use crate::reactor::serving::service::Link;
 use crate::reactor::source::Turn;
 use crate::reactor::time::moment::Moment;
 

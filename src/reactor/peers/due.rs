@@ -9,7 +9,7 @@ use log::warn;
 
 use crate::count::so_many;
 use crate::keepalive::owing::Owing;
-use crate::reactor::connection::looking::{Output, Sign};
+use crate::reactor::connection::looking::{OutputState, Sign};
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::peers::deadlines::{Deadlines, STARVED_PAUSE};
@@ -180,13 +180,13 @@ impl<S: Stream> Peers<S> {
             return;
         };
         match connection.look_at_output(*limit) {
-            Output::Gone => {}
-            Output::Waits { after } => {
+            OutputState::Gone => {}
+            OutputState::Waits { after } => {
                 let id = connection.id(slot);
                 let remembered = stall.suspect(now, id, (), after, |id| self.table.has(id));
                 self.remember(slot, now, |_, _| remembered);
             }
-            Output::Stalled => self.let_go(slot, Departure::Stalled),
+            OutputState::Stalled => self.let_go(slot, Departure::Stalled),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::reactor::peers::deadlines::Deadlines;
 use crate::reactor::peers::table::Table;
 use crate::reactor::serving::orders::{Look, Order, Seen};
 use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Alarm, Attempt, Hosted, Line, Serving, Terms};
+use crate::reactor::serving::service::{Alarm, Attempt, Hosted, Link, Serving, Terms};
 use crate::reactor::source::{Names, Turn};
 use crate::reactor::time::moment::Moment;
 

@@ -12,9 +12,9 @@ const OUT: u32 = u32::MAX - 1;
 
 /// A peer's place in a queue: which peer is behind it, if it is in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(u32);
+pub(crate) struct QueuePlace(u32);
 
-impl Place {
+impl QueuePlace {
     pub(crate) const OUT: Self = Self(OUT);
 
     pub(crate) fn is_taken(self) -> bool {
@@ -33,7 +33,7 @@ impl Place {
 
 /// What can be in a queue.
 pub(crate) trait Queued {
-    fn place(&mut self) -> &mut Place;
+    fn place(&mut self) -> &mut QueuePlace;
 }
 
 /// The two ends of a queue. First come, first served.
@@ -51,7 +51,7 @@ impl Queue {
         self.0.is_none()
     }
 
-    /// Appends a peer whose place has been taken for this ([`Place::take`]).
+    /// Appends a peer whose place has been taken for this ([`QueuePlace::take`]).
     pub(crate) fn push<T: Queued>(&mut self, peers: &mut Slab<T>, key: u32) {
         match &mut self.0 {
             None => self.0 = Some(Ends { first: key, last: key }),
@@ -67,7 +67,8 @@ impl Queue {
     /// Removes the first peer; its place is free again.
     pub(crate) fn pop<T: Queued>(&mut self, peers: &mut Slab<T>) -> Option<u32> {
         let Ends { first, last } = self.0?;
-        let behind = peers.get_mut(first as usize).map_or(LAST, |peer| std::mem::replace(peer.place(), Place::OUT).0);
+        let behind =
+            peers.get_mut(first as usize).map_or(LAST, |peer| std::mem::replace(peer.place(), QueuePlace::OUT).0);
         self.0 = (behind < OUT).then_some(Ends { first: behind, last });
         Some(first)
     }
@@ -77,15 +78,15 @@ impl Queue {
 mod tests {
     use super::*;
 
-    impl Queued for Place {
-        fn place(&mut self) -> &mut Place {
+    impl Queued for QueuePlace {
+        fn place(&mut self) -> &mut QueuePlace {
             self
         }
     }
 
     #[test]
     fn first_come_first_served_and_each_once() {
-        let mut peers: Slab<Place> = (0..10).map(|key| (key, Place::OUT)).collect();
+        let mut peers: Slab<QueuePlace> = (0..10).map(|key| (key, QueuePlace::OUT)).collect();
         let (mut one, mut other) = (Queue::default(), Queue::default());
         for key in [3, 1, 4, 1, 5, 9] {
             if peers[key as usize].take() {
@@ -108,6 +109,6 @@ mod tests {
             (one.is_empty(), other.is_empty(), other.pop(&mut peers), other.pop(&mut peers)),
             (true, false, Some(4), None)
         );
-        assert!((0..10).all(|key| peers[key] == Place::OUT));
+        assert!((0..10).all(|key| peers[key] == QueuePlace::OUT));
     }
 }

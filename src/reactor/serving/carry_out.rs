@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::reactor::serving::orders::{Look, Order, Recipients, Waiting, What};
+use crate::reactor::serving::orders::{Look, Order, OrderKind, Recipients, WaitingOrder};
 use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::source::{Source, Turn};
 
@@ -18,7 +18,7 @@ pub(in crate::reactor) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut 
     let mut budget = BUDGET;
     while budget > 0 {
         let Some(mut first) = turn.orders.first() else { break };
-        if let What::Connect(giver, connect) = first.what {
+        if let OrderKind::Connect(giver, connect) = first.what {
             budget = budget.saturating_sub(LEAST_CHARGE);
             if let Some(source) = sources.get_mut(giver) {
                 source.connect(*connect);
@@ -39,14 +39,14 @@ pub(in crate::reactor) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut 
 }
 
 /// Carries out an order for one peer. Returns how many bytes were sent.
-fn carry_out_for(id: PeerId, waiting: &Waiting, sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) -> usize {
+fn carry_out_for(id: PeerId, waiting: &WaitingOrder, sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) -> usize {
     // An id of another loop is nobody's here.
     let source = sources.get_mut(id.source());
     let order = match &waiting.what {
-        What::Send(bytes) => Order::Send(bytes),
-        What::Close(departure) => Order::Close(*departure),
-        What::LetGo(departure) => Order::LetGo(*departure),
-        What::Look { giver, asker } => {
+        OrderKind::Send(bytes) => Order::Send(bytes),
+        OrderKind::Close(departure) => Order::Close(*departure),
+        OrderKind::LetGo(departure) => Order::LetGo(*departure),
+        OrderKind::Look { giver, asker } => {
             let look = Look {
                 peer: id,
                 asker: *asker,
@@ -59,7 +59,7 @@ fn carry_out_for(id: PeerId, waiting: &Waiting, sources: &mut [Box<dyn Source>],
             }
             return 0;
         }
-        What::Connect(..) => return 0,
+        OrderKind::Connect(..) => return 0,
     };
     turn.orders.is_for_one = matches!(waiting.to, Recipients::None);
     if let Some(source) = source {

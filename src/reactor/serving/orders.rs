@@ -27,7 +27,7 @@ use crate::tcp_info::TcpInfo;
 /// outbox may hold is let go, as with `Peer::send`.
 #[derive(Debug)]
 pub struct Orders {
-    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<WaitingOrder>,
     /// How much memory they take, in bytes.
     taken: usize,
     /// When this turn woke.
@@ -81,13 +81,13 @@ pub struct Seen {
 
 /// An order that waits. It owns its bytes, which are there once, however many peers they are for.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) what: What,
+pub(super) struct WaitingOrder {
+    pub(super) what: OrderKind,
     pub(super) to: Recipients,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum OrderKind {
     Send(Vec<u8>),
     Close(Departure),
     LetGo(Departure),
@@ -145,7 +145,7 @@ impl Orders {
     /// # Errors
     /// Too many orders wait: the peer stays.
     pub fn close(&mut self, peer: PeerId) -> Result<(), NoRoom> {
-        self.give(Recipients::One(peer), What::Close(Departure::ShutDown))
+        self.give(Recipients::One(peer), OrderKind::Close(Departure::ShutDown))
     }
 
     /// The same, for a reason that the service names.
@@ -153,7 +153,7 @@ impl Orders {
     /// # Errors
     /// Too many orders wait: the peer stays.
     pub fn close_for(&mut self, peer: PeerId, reason: Reason) -> Result<(), NoRoom> {
-        self.give(Recipients::One(peer), What::Close(Departure::ByService(reason)))
+        self.give(Recipients::One(peer), OrderKind::Close(Departure::ByService(reason)))
     }
 
     /// Ends a connection now: see [`Peer::let_go`](crate::reactor::Peer::let_go).
@@ -161,7 +161,7 @@ impl Orders {
     /// # Errors
     /// Too many orders wait: the peer stays.
     pub fn let_go(&mut self, peer: PeerId) -> Result<(), NoRoom> {
-        self.give(Recipients::One(peer), What::LetGo(Departure::Unresponsive))
+        self.give(Recipients::One(peer), OrderKind::LetGo(Departure::Unresponsive))
     }
 
     /// The same, for a reason that the service names.
@@ -169,7 +169,7 @@ impl Orders {
     /// # Errors
     /// Too many orders wait: the peer stays.
     pub fn let_go_for(&mut self, peer: PeerId, reason: Reason) -> Result<(), NoRoom> {
-        self.give(Recipients::One(peer), What::LetGo(Departure::ByService(reason)))
+        self.give(Recipients::One(peer), OrderKind::LetGo(Departure::ByService(reason)))
     }
 
     /// Asks what is known of these peers: for each, [`Service::looked`](crate::reactor::Service::looked) of the service that
@@ -182,7 +182,7 @@ impl Orders {
     pub fn look_at(&mut self, peers: impl IntoIterator<Item = PeerId>, asker: Option<PeerId>) -> Result<(), NoRoom> {
         let giver = self.giver;
         let to = self.list(peers)?;
-        self.give(to, What::Look { giver, asker })
+        self.give(to, OrderKind::Look { giver, asker })
     }
 
     /// Connects to somebody, who will be a peer of the service that gives this order: see
@@ -191,7 +191,7 @@ impl Orders {
     /// # Errors
     /// Too many orders wait: no attempt will be made.
     pub fn connect(&mut self, connect: Connect) -> Result<(), NoRoom> {
-        self.give(Recipients::None, What::Connect(self.giver, Box::new(ToConnect::new(connect))))
+        self.give(Recipients::None, OrderKind::Connect(self.giver, Box::new(ToConnect::new(connect))))
     }
 
     /// When this turn woke: for calls that have no peer ([`Peer::now`](crate::reactor::Peer::now)).
@@ -229,14 +229,14 @@ impl Orders {
             return Err(no_room);
         }
         copy.extend_from_slice(bytes);
-        self.give(to, What::Send(copy))
+        self.give(to, OrderKind::Send(copy))
     }
 
-    fn give(&mut self, to: Recipients, what: What) -> Result<(), NoRoom> {
+    fn give(&mut self, to: Recipients, what: OrderKind) -> Result<(), NoRoom> {
         if matches!(&to, Recipients::Many(ids) if ids.is_empty()) {
             return Ok(());
         }
-        let order = Waiting { what, to };
+        let order = WaitingOrder { what, to };
         let wanted = self.taken + order.takes();
         if wanted > Self::LIMIT || self.waiting.try_reserve(1).is_err() {
             return Err(NoRoom { wanted });
@@ -247,24 +247,24 @@ impl Orders {
     }
 
     /// Takes out the first order.
-    pub(super) fn first(&mut self) -> Option<Waiting> {
+    pub(super) fn first(&mut self) -> Option<WaitingOrder> {
         let first = self.waiting.pop_front()?;
         self.taken -= first.takes();
         Some(first)
     }
 
     /// Puts the order that was taken out last back in front of all others: its place is still there.
-    pub(super) fn put_back(&mut self, first: Waiting) {
+    pub(super) fn put_back(&mut self, first: WaitingOrder) {
         self.taken += first.takes();
         self.waiting.push_front(first);
     }
 }
 
-impl Waiting {
+impl WaitingOrder {
     fn takes(&self) -> usize {
         let sent = match &self.what {
-            What::Send(bytes) => bytes.len(),
-            What::Connect(..) => size_of::<ToConnect>(),
+            OrderKind::Send(bytes) => bytes.len(),
+            OrderKind::Connect(..) => size_of::<ToConnect>(),
             _ => 0,
         };
         let listed = if let Recipients::Many(ids) = &self.to { ids.capacity() } else { 0 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::reactor::departing::departure::{Departure, Reason};
 use crate::reactor::serving::orders::Orders;
 use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Alarm, Line, Terms};
+use crate::reactor::serving::service::{Alarm, Link, Terms};
 use crate::reactor::time::moment::Moment;
 use crate::tcp_info::TcpInfo;
 
@@ -14,7 +14,7 @@ use crate::tcp_info::TcpInfo;
 pub struct Peer<'a, T> {
     /// What the service remembers about this peer.
     pub state: &'a mut T,
-    pub(in crate::reactor) line: &'a mut dyn Line,
+    pub(in crate::reactor) line: &'a mut dyn Link,
     pub(in crate::reactor) orders: &'a mut Orders,
     pub(in crate::reactor) terms: &'a mut Terms,
 }

@@ -143,12 +143,12 @@ pub(in crate::reactor) struct Serving<'a, V: ?Sized> {
 
 impl<V: Service<State = ()> + ?Sized> Serving<'_, V> {
     /// Calls the service for the peer at the other end of this line.
-    pub(crate) fn call<R>(&mut self, line: &mut dyn Line, act: impl FnOnce(&mut V, &mut Peer<'_, ()>) -> R) -> R {
+    pub(crate) fn call<R>(&mut self, line: &mut dyn Link, act: impl FnOnce(&mut V, &mut Peer<'_, ()>) -> R) -> R {
         act(self.service, &mut Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms })
     }
 
     /// Hands the service the first `count` bytes of the buffer.
-    pub(crate) fn receive(&mut self, line: &mut dyn Line, count: usize) {
+    pub(crate) fn receive(&mut self, line: &mut dyn Link, count: usize) {
         let mut peer = Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms };
         self.service.received(&mut peer, &self.scratch[..count]);
     }
@@ -180,7 +180,7 @@ pub enum Alarm {
 }
 
 /// The part of a connection that does not depend on the kind of stream: what a service writes to.
-pub(in crate::reactor) trait Line {
+pub(in crate::reactor) trait Link {
     fn send(&mut self, bytes: &[u8], terms: &Terms);
     fn room(&self, terms: &Terms) -> usize;
     fn close(&mut self, departure: Departure);

@@ -52,7 +52,7 @@ pub(crate) fn waiting_time(setting: &'static str, time: Duration) -> Result<Dura
 
 /// 20 bytes for a slot's number.
 #[derive(Clone, Copy, Debug)]
-struct Entry<T> {
+struct Armed<T> {
     item: T,
     /// The deadline in units, low half first: two halves need no padding.
     due: [u32; 2],
@@ -61,7 +61,7 @@ struct Entry<T> {
     before: u32,
 }
 
-impl<T> Entry<T> {
+impl<T> Armed<T> {
     fn due(&self) -> u64 {
         u64::from(self.due[0]) | u64::from(self.due[1]) << 32
     }
@@ -70,7 +70,7 @@ impl<T> Entry<T> {
 /// Deadlines in the order in which they come due. Each entry holds a peer, or a peer and what is remembered with it.
 #[derive(Debug)]
 pub(crate) struct Agenda<T> {
-    entries: Vec<Entry<T>>,
+    entries: Vec<Armed<T>>,
     /// Places in `entries` that are free, as a list.
     free: u32,
     heads: [u32; LISTS],
@@ -116,7 +116,7 @@ impl<T: Copy> Agenda<T> {
     pub(crate) fn arm(&mut self, due: Moment, item: T) -> Result<u32, TryReserveError> {
         self.reserve()?;
         let due = due.in_units(UNIT).max(self.floor);
-        let entry = Entry { item, due: [due as u32, (due >> 32) as u32], next: NOBODY, before: NOBODY };
+        let entry = Armed { item, due: [due as u32, (due >> 32) as u32], next: NOBODY, before: NOBODY };
         let place = if self.free == NOBODY {
             self.entries.push(entry);
             self.entries.len() as u32 - 1
@@ -133,7 +133,7 @@ impl<T: Copy> Agenda<T> {
 
     /// Takes out the entry in this place, which has not come due yet.
     pub(crate) fn cancel(&mut self, place: u32) {
-        let Entry { next, before, .. } = self.entries[place as usize];
+        let Armed { next, before, .. } = self.entries[place as usize];
         match before {
             NOBODY => {
                 let list = self.list_of(place);
@@ -186,7 +186,7 @@ impl<T: Copy> Agenda<T> {
         for list in 0..LISTS {
             let mut place = self.heads[list];
             while place != NOBODY {
-                let Entry { item, next, .. } = self.entries[place as usize];
+                let Armed { item, next, .. } = self.entries[place as usize];
                 if !holds(item) {
                     self.cancel(place);
                 }
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_entry_takes_20_bytes() {
-        assert_eq!(size_of::<Entry<u32>>(), 20);
+        assert_eq!(size_of::<Armed<u32>>(), 20);
     }
 
     #[test]

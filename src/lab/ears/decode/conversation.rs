@@ -36,7 +36,7 @@ enum Probe {
 
 /// What one end has done so far.
 #[derive(Debug, Default)]
-struct End {
+struct Side {
     /// The initial sequence number: the byte after it is byte 1.
     first: Option<u32>,
     /// The next new sequence number (SND.NXT).
@@ -62,8 +62,8 @@ struct End {
 
 #[derive(Debug)]
 pub(in crate::lab) struct Conversation {
-    client: End,
-    server: End,
+    client: Side,
+    server: Side,
     /// The server's keepalive count.
     probes: Option<u32>,
 }
@@ -75,7 +75,7 @@ fn after(a: u32, b: u32) -> bool {
 
 impl Conversation {
     pub(in crate::lab) fn new(probes: Option<u32>) -> Self {
-        Self { client: End::default(), server: End::default(), probes }
+        Self { client: Side::default(), server: Side::default(), probes }
     }
 
     /// Takes note of a segment and says what it is.
@@ -151,7 +151,7 @@ impl Conversation {
     }
 }
 
-impl End {
+impl Side {
     /// Takes its first segment: the SYN or, if the capture began later, whatever came first.
     fn start(&mut self, segment: &Segment) {
         let before = segment.seq.wrapping_sub(1);
@@ -201,7 +201,7 @@ impl End {
     /// A probe repeats the last sequence number that the other end has acknowledged, to provoke an
     /// ACK (RFC 9293 §3.8.4). Keepalive and window probes look alike; what tells them apart is
     /// whether the other end's window is shut.
-    fn probe(&self, segment: &Segment, other: &End) -> Option<Probe> {
+    fn probe(&self, segment: &Segment, other: &Side) -> Option<Probe> {
         let repeats = segment.seq.wrapping_add(1) == self.next && self.unacknowledged == self.next;
         if !repeats || segment.length > 1 || segment.fin {
             return None;

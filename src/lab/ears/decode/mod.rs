@@ -12,7 +12,7 @@ use etherparse::{
     ArpOperation, ArpPacketSlice, LaxNetSlice, LaxSlicedPacket, TcpOptionElement, TcpSlice, TransportSlice,
 };
 
-use crate::lab::timeline::{Entry, What, Who};
+use crate::lab::timeline::{TimelineEntry, What, Who};
 use conversation::{Conversation, Segment};
 
 mod conversation;
@@ -31,12 +31,12 @@ pub struct Decoder {
     server: SocketAddr,
     client: Option<SocketAddr>,
     conversation: Conversation,
-    told: VecDeque<Told>,
+    told: VecDeque<Worded>,
 }
 
 /// A segment, and the words that it was given.
 #[derive(Debug)]
-struct Told {
+struct Worded {
     from_server: bool,
     seq: u32,
     words: String,
@@ -57,7 +57,7 @@ impl Decoder {
     }
 
     /// Reads a frame, Ethernet header first. `None`: it has nothing to do with the connection.
-    pub fn read(&mut self, at: SystemTime, frame: &[u8]) -> Option<Entry> {
+    pub fn read(&mut self, at: SystemTime, frame: &[u8]) -> Option<TimelineEntry> {
         let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
         let (source, destination, promised) = match packet.net.as_ref()? {
             LaxNetSlice::Arp(arp) => {
@@ -95,13 +95,13 @@ impl Decoder {
         Some(self.entry(at, source, frame, words))
     }
 
-    fn entry(&self, at: SystemTime, source: IpAddr, frame: &[u8], words: String) -> Entry {
+    fn entry(&self, at: SystemTime, source: IpAddr, frame: &[u8], words: String) -> TimelineEntry {
         let who = match source {
             source if source == self.server.ip() => Who::Server,
             source if self.client.is_some_and(|client| client.ip() == source) => Who::Client,
             _ => Who::Path,
         };
-        Entry { at, who, what: What::Packet { frame: frame.to_vec(), words } }
+        TimelineEntry { at, who, what: What::Packet { frame: frame.to_vec(), words } }
     }
 
     /// `promised` is the length according to the IP header: a capture may hold less.
@@ -143,7 +143,7 @@ impl Decoder {
         if self.told.len() == REMEMBERED {
             self.told.pop_front();
         }
-        self.told.push_back(Told { from_server, seq: segment.seq, words: words.clone() });
+        self.told.push_back(Worded { from_server, seq: segment.seq, words: words.clone() });
         Some(words)
     }
 

@@ -14,8 +14,8 @@ fn data(seq: u32, ack_to: u32, bytes: usize) -> Tcp {
     Tcp { bytes, ..ack(seq, ack_to, 502) }
 }
 
-fn talks() -> [Talk; 2] {
-    [Talk::new(client4(), server4()), Talk::new(client6(), server6())]
+fn talks() -> [FrameTalk; 2] {
+    [FrameTalk::new(client4(), server4()), FrameTalk::new(client6(), server6())]
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn an_exchange_and_an_orderly_close() {
 
 #[test]
 fn probes_are_numbered_since_the_last_answer() {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     talk.shake_hands(1000, 5000);
     let probe = ack(5000, 1001, 509);
     assert_eq!(talk.server(probe.clone()), "keepalive probe 1 of 3");
@@ -53,7 +53,7 @@ fn probes_are_numbered_since_the_last_answer() {
 #[test]
 fn a_loss_probe_comes_first_and_retransmissions_are_counted() {
     // Near the wrap of the sequence numbers.
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     let s = u32::MAX - 2;
     talk.shake_hands(1000, s);
     assert_eq!(talk.server(data(s.wrapping_add(1), 1001, 4)), "data, 4 bytes");
@@ -73,7 +73,7 @@ fn a_loss_probe_comes_first_and_retransmissions_are_counted() {
 
 #[test]
 fn without_selective_acknowledgement_there_is_no_loss_probe() {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     assert_eq!(talk.client(Tcp { seq: 0, syn: true, window: 1000, ..Tcp::default() }), "SYN");
     assert_eq!(talk.client(Tcp { seq: 0, syn: true, window: 1000, ..Tcp::default() }), "SYN, retransmission 1");
     let syn_ack = Tcp { seq: 9, ack: Some(1), syn: true, window: 1000, ..Tcp::default() };
@@ -87,7 +87,7 @@ fn without_selective_acknowledgement_there_is_no_loss_probe() {
 
 #[test]
 fn a_window_shuts_is_probed_and_opens_again() {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     talk.shake_hands(1000, 5000);
     talk.server(data(5001, 1001, 1000));
     assert_eq!(talk.client(ack(1001, 6001, 0)), "ACK of 1000 bytes, window shut");
@@ -104,7 +104,7 @@ fn a_window_shuts_is_probed_and_opens_again() {
 
 #[test]
 fn two_shut_windows_are_probed_at_the_same_time() {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     talk.shake_hands(1000, 5000);
     talk.server(Tcp { window: 0, ..data(5001, 1001, 1000) });
     assert_eq!(talk.client(ack(1001, 6001, 0)), "ACK of 1000 bytes, window shut");
@@ -118,8 +118,8 @@ fn two_shut_windows_are_probed_at_the_same_time() {
 #[test]
 fn a_router_says_which_packet_it_could_not_deliver() {
     for (mut talk, router, kinds) in [
-        (Talk::new(client4(), server4()), "10.0.2.1", [(3, 1, "host"), (3, 0, "net"), (3, 3, "port")]),
-        (Talk::new(client6(), server6()), "fd00:2::1", [(1, 3, "host"), (1, 0, "net"), (1, 4, "port")]),
+        (FrameTalk::new(client4(), server4()), "10.0.2.1", [(3, 1, "host"), (3, 0, "net"), (3, 3, "port")]),
+        (FrameTalk::new(client6(), server6()), "fd00:2::1", [(1, 3, "host"), (1, 0, "net"), (1, 4, "port")]),
     ] {
         let router: IpAddr = router.parse().unwrap();
         talk.shake_hands(1000, 5000);
@@ -142,7 +142,7 @@ fn a_router_says_which_packet_it_could_not_deliver() {
 
 #[test]
 fn neighbours_are_asked_for() {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     let who_has = arp_frame(ArpOperation::REQUEST, [10, 0, 2, 2], [10, 0, 2, 1]);
     assert_eq!(talk.frame(&who_has).unwrap(), "ARP: who has 10.0.2.1?");
     assert_eq!(talk.entries[0].who, Who::Server);
@@ -150,7 +150,7 @@ fn neighbours_are_asked_for() {
     assert_eq!(talk.frame(&is_at).unwrap(), "ARP: 10.0.2.1 is at 02:00:00:00:00:02");
     assert_eq!(talk.entries[1].who, Who::Path);
 
-    let mut talk = Talk::new(client6(), server6());
+    let mut talk = FrameTalk::new(client6(), server6());
     let target: Ipv6Addr = "fd00:2::1".parse().unwrap();
     let body: Vec<u8> = [0; 14].into_iter().chain(target.octets()).chain([2, 1, 2, 0, 0, 0, 0, 1]).collect();
     let solicitation = icmp_frame(server6().ip(), target.into(), 135, 0, &body);
@@ -172,7 +172,7 @@ fn only_one_connection_is_followed() {
 
 #[test]
 fn a_frame_that_was_cut_short_keeps_its_length() {
-    let mut talk = Talk::new(client4(), server4());
+    let mut talk = FrameTalk::new(client4(), server4());
     talk.shake_hands(1000, 5000);
     let frame = tcp_frame(server4(), client4(), &data(5001, 1001, 1400));
     assert_eq!(talk.frame(&frame[..200]).unwrap(), "data, 1400 bytes");

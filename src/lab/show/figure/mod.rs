@@ -7,12 +7,12 @@ use std::fmt::Write;
 
 use crate::count::so_many;
 use crate::lab::ears::decode::{awaits_answer, takes};
-use crate::lab::show::excerpt::{Line, excerpt, packet_words};
+use crate::lab::show::excerpt::{ExcerptLine, excerpt, packet_words};
 use crate::lab::show::terminal::{measured, predicted, printable};
-use crate::lab::timeline::{Entry, Timeline, Verdict, What, Who};
+use crate::lab::timeline::{Timeline, TimelineEntry, Verdict, What, Who};
 use crate::markup::svg::{broken, cross, escape, line, text};
 use columns::{Columns, NARROW, WIDE};
-use scale::{Moment, Pace, Scale};
+use scale::{Mark, Pace, Scale};
 
 mod columns;
 mod scale;
@@ -41,7 +41,7 @@ struct Row<'a> {
 }
 
 enum Drawn<'a> {
-    Packet { entry: &'a Entry, lost: bool },
+    Packet { entry: &'a TimelineEntry, lost: bool },
     LeftOut,
     Fault,
     Departure,
@@ -138,7 +138,7 @@ fn legend(rows: &[Row<'_>], scale: &Scale, verdict: &Verdict, columns: &Columns)
 }
 
 /// Whether a packet of the server was never answered, and so counts as lost.
-fn is_lost(entry: &Entry, later: &[Entry]) -> bool {
+fn is_lost(entry: &TimelineEntry, later: &[TimelineEntry]) -> bool {
     let What::Packet { frame, words } = &entry.what else { return false };
     let asks_neighbour = is_of_neighbours(words);
     entry.who == Who::Server
@@ -163,8 +163,8 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict, columns: &Columns) -> Vec
     for shown in excerpt(timeline, MOST) {
         let entry = shown.entry();
         let (what, words) = match (shown, &entry.what) {
-            (Line::LeftOut(count, _), _) => (Drawn::LeftOut, format!("… {} more", so_many(count, "packet"))),
-            (Line::Entry(_), What::Packet { words, .. }) => {
+            (ExcerptLine::LeftOut(count, _), _) => (Drawn::LeftOut, format!("… {} more", so_many(count, "packet"))),
+            (ExcerptLine::TimelineEntry(_), What::Packet { words, .. }) => {
                 let later = entries.iter().position(|one| std::ptr::eq(one, entry)).map_or(0, |at| at + 1);
                 let alone = is_lost(entry, entries.get(later..).unwrap_or_default());
                 // A packet that asks for no answer shares the fate of the one before it.
@@ -196,16 +196,16 @@ fn lay_out(rows: &[Row<'_>], verdict: &Verdict, columns: &Columns) -> (Scale, Ve
         Some([_, to]) => to.max(verdict.measured.map_or(0.0, |measured| measured.as_secs_f64())),
         None => rows.last().map_or(0.0, |row| row.seconds),
     };
-    let mut moments: Vec<(Moment, bool)> = rows
+    let mut moments: Vec<(Mark, bool)> = rows
         .iter()
         .map(|row| {
             let lines = row.words.len() + usize::from(columns.time.is_none());
-            (Moment { seconds: row.seconds, height: ROW + TEXT * (lines - 1) as f64 }, true)
+            (Mark { seconds: row.seconds, height: ROW + TEXT * (lines - 1) as f64 }, true)
         })
         .collect();
-    moments.extend(promised.into_iter().flatten().map(|seconds| (Moment { seconds, height: 0.0 }, false)));
+    moments.extend(promised.into_iter().flatten().map(|seconds| (Mark { seconds, height: 0.0 }, false)));
     moments.sort_by(|a, b| a.0.seconds.total_cmp(&b.0.seconds));
-    let only: Vec<Moment> = moments.iter().map(|(moment, _)| *moment).collect();
+    let only: Vec<Mark> = moments.iter().map(|(moment, _)| *moment).collect();
     let scale = Scale::new(&only, TOP + 6.0, (440.0 / end.max(0.1)).clamp(4.0, 80.0));
     let places = moments.iter().zip(&scale.places).filter(|((_, is_row), _)| *is_row).map(|(_, y)| *y).collect();
     (scale, places)
@@ -299,7 +299,7 @@ pub(in crate::lab) fn signed(seconds: f64) -> String {
 }
 
 /// Draws an arrow that is at the server, where the packet was captured, at `y`. Returns its class.
-fn arrow(svg: &mut String, entry: &Entry, lost: bool, y: f64, columns: &Columns) -> &'static str {
+fn arrow(svg: &mut String, entry: &TimelineEntry, lost: bool, y: f64, columns: &Columns) -> &'static str {
     let (client, server, middle) = (columns.client, columns.server, columns.middle());
     let words = packet_words(entry).unwrap_or_default();
     let is_try = ["keepalive probe", "window probe", "retransmission", "tail loss probe"];

@@ -11,7 +11,7 @@ const SHORTENED: f64 = 64.0;
 
 /// A moment that has a place of its own.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::lab) struct Moment {
+pub(in crate::lab) struct Mark {
     pub seconds: f64,
     /// How much room its line takes before the next one; zero if it has no line.
     pub height: f64,
@@ -43,7 +43,7 @@ pub(in crate::lab) struct Scale {
 
 impl Scale {
     /// Places `moments`, which are in order, from `top` downwards.
-    pub(in crate::lab) fn new(moments: &[Moment], top: f64, per_second: f64) -> Self {
+    pub(in crate::lab) fn new(moments: &[Mark], top: f64, per_second: f64) -> Self {
         let mut stretches: Vec<Stretch> = Vec::new();
         let mut places = Vec::with_capacity(moments.len());
         let (mut y, mut room_from, mut before) = (top, top, None);
@@ -112,13 +112,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn line(seconds: f64) -> Moment {
-        Moment { seconds, height: 20.0 }
+    fn line(seconds: f64) -> Mark {
+        Mark { seconds, height: 20.0 }
     }
 
     #[test]
     fn to_scale_where_there_is_room() {
-        let mark = Moment { seconds: 0.5, height: 0.0 };
+        let mark = Mark { seconds: 0.5, height: 0.0 };
         let scale = Scale::new(&[line(0.0), mark, line(1.0), line(1.01), line(2.0)], 10.0, 80.0);
         assert_eq!(scale.places, [10.0, 50.0, 90.0, 110.0, 110.0 + 0.99 * 80.0]);
         let paces: Vec<Pace> = scale.stretches.iter().map(|stretch| stretch.pace).collect();
@@ -142,8 +142,8 @@ mod tests {
             mut times in prop::collection::vec((-100.0..1000.0, prop::bool::ANY), 0..60), per_second in 0.5..100.0,
         ) {
             times.sort_by(|a: &(f64, bool), b| a.0.total_cmp(&b.0));
-            let moments: Vec<Moment> = times.iter()
-                .map(|&(seconds, has_line)| Moment { seconds, height: if has_line { 20.0 } else { 0.0 } }).collect();
+            let moments: Vec<Mark> = times.iter()
+                .map(|&(seconds, has_line)| Mark { seconds, height: if has_line { 20.0 } else { 0.0 } }).collect();
             let scale = Scale::new(&moments, 5.0, per_second);
             let placed: Vec<f64> = scale.places.iter().zip(&moments)
                 .filter(|(_, moment)| moment.height > 0.0).map(|(y, _)| *y).collect();

@@ -20,7 +20,7 @@ fn a_living_peer_loses_nothing() {
     let mut timeline = cut_cable();
     let answer = timeline.entries[3].clone();
     timeline.entries.retain(|entry| !matches!(entry.what, What::Departure { .. }));
-    timeline.entries.push(Entry { at: answer.at + Duration::from_secs(30), ..answer });
+    timeline.entries.push(TimelineEntry { at: answer.at + Duration::from_secs(30), ..answer });
     let kept = Verdict { measured: None, ..verdict() };
     let figure = draw(&timeline, &kept);
     assert!(!figure.contains("class=\"cross\""));

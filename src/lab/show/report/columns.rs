@@ -29,11 +29,11 @@ pub struct Run {
     pub settings: String,
     states: Vec<String>,
     faults: Vec<String>,
-    scenes: Vec<Scene>,
+    scenes: Vec<SceneColumn>,
 }
 
 #[derive(Clone, Debug)]
-struct Scene {
+struct SceneColumn {
     state: String,
     fault: String,
     verdict: Verdict,
@@ -75,7 +75,7 @@ impl Run {
         Some(format!("{:.2} s, {}/{}", late.max(0.0), plain(&scene.state), plain(&scene.fault)))
     }
 
-    fn scene(&self, state: &str, fault: &str) -> Option<&Scene> {
+    fn scene(&self, state: &str, fault: &str) -> Option<&SceneColumn> {
         self.scenes.iter().find(|scene| (scene.state.as_str(), scene.fault.as_str()) == (state, fault))
     }
 }
@@ -84,7 +84,7 @@ fn word(value: &Value, name: &str) -> Result<String, String> {
     value.as_str().map(str::to_string).ok_or_else(|| format!("its {name:?} is not text"))
 }
 
-fn scene(value: &Value) -> Result<Scene, String> {
+fn scene(value: &Value) -> Result<SceneColumn, String> {
     let flag = |name: &str| value[name].as_bool().ok_or_else(|| format!("a cell's {name:?} is neither true nor false"));
     let time = |name: &str| Duration::try_from_secs_f64(value[name].as_f64()?).ok();
     let count = |name: &str| value[name].as_u64()?.try_into().ok();
@@ -100,7 +100,7 @@ fn scene(value: &Value) -> Result<Scene, String> {
         dropped: count("dropped").zip(count("dropped_of")),
         kept_its_promise: flag("kept_its_promise")?,
     };
-    Ok(Scene { state: word(&value["state"], "state")?, fault: word(&value["fault"], "fault")?, verdict })
+    Ok(SceneColumn { state: word(&value["state"], "state")?, fault: word(&value["fault"], "fault")?, verdict })
 }
 
 /// What the cells mean.
@@ -181,7 +181,7 @@ fn in_order<'a>(lists: impl Iterator<Item = Vec<&'a str>>) -> Vec<&'a str> {
     all
 }
 
-fn cell(scene: &Scene) -> String {
+fn cell(scene: &SceneColumn) -> String {
     let verdict = &scene.verdict;
     let words = cell_words(verdict);
     let predicted = match verdict.predicted {

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::count::so_many;
-use crate::lab::show::excerpt::{Line, excerpt};
+use crate::lab::show::excerpt::{ExcerptLine, excerpt};
 use crate::lab::show::figure::{self, signed};
 use crate::lab::show::report::{Cell, FAIR, Matrix, Outcome, cell_words, legend, outcome};
 use crate::lab::show::terminal::{measured, predicted};
@@ -126,7 +126,7 @@ fn list(timeline: &Timeline) -> String {
     for line in excerpt(timeline, MOST) {
         let entry = line.entry();
         let (who, words) = match (line, &entry.what) {
-            (Line::LeftOut(count, _), _) => ("", format!("… {} more", so_many(count, "packet"))),
+            (ExcerptLine::LeftOut(count, _), _) => ("", format!("… {} more", so_many(count, "packet"))),
             (_, What::Packet { words, .. }) => (
                 match entry.who {
                     Who::Client => "client → server",

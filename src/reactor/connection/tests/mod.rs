@@ -8,11 +8,11 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::keepalive::owing::{Asking, Setting};
-use crate::reactor::connection::looking::{Output, Sign};
+use crate::reactor::connection::looking::{OutputState, Sign};
 use crate::reactor::limits::Limits;
 use crate::reactor::serving::orders::Orders;
 use crate::reactor::serving::peer::Peer;
-use crate::reactor::serving::service::{Alarm, Line, Terms};
+use crate::reactor::serving::service::{Alarm, Link, Terms};
 use crate::reactor::time::moment::Clock;
 use crate::service::{Heartbeat, Ping};
 use crate::tcp_info::TcpInfo;

@@ -111,13 +111,15 @@ fn output_that_does_not_move_has_stalled() {
         bench.kernel.0.borrow_mut().info = Some(info);
         bench.connection.look_at_output(LIMIT)
     };
-    assert!(matches!(look(&mut bench, sent(50)), Output::Waits { after } if after > Duration::from_secs(10)));
-    assert!(matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), Output::Waits { after } if after < LIMIT));
+    assert!(matches!(look(&mut bench, sent(50)), OutputState::Waits { after } if after > Duration::from_secs(10)));
+    assert!(
+        matches!(look(&mut bench, TcpInfo { probes: 1, ..sent(70) }), OutputState::Waits { after } if after < LIMIT)
+    );
     // The kernel has nothing to send, and the outbox has: we were stopped, and the peer waits for us.
     let ours = TcpInfo { not_sent: 0, ..sent(70) };
-    assert!(matches!(look(&mut bench, ours), Output::Waits { after } if after < LIMIT));
+    assert!(matches!(look(&mut bench, ours), OutputState::Waits { after } if after < LIMIT));
     // The kernel has sent all it had, and waits for the peer; the outbox waits, too.
-    assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..ours }), Output::Stalled);
+    assert_eq!(look(&mut bench, TcpInfo { unacknowledged: 1, ..ours }), OutputState::Stalled);
     bench.connection.let_go(Departure::Stalled);
     assert!(bench.kernel.0.borrow().reset, "its output is not left to the kernel");
     assert_eq!(bench.once(), Err(Departure::Stalled));
@@ -126,7 +128,7 @@ fn output_that_does_not_move_has_stalled() {
     bench.happen(&Happening::Data(40));
     bench.turn();
     assert!(bench.connection.take_chance_of_a_stall());
-    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), Output::Gone);
+    assert_eq!(look(&mut bench, TcpInfo { not_sent: 0, ..sent(100) }), OutputState::Gone);
     bench.happen(&Happening::Data(1));
     bench.turn();
     assert!(bench.connection.take_chance_of_a_stall());
@@ -188,7 +190,7 @@ fn the_outbox_is_bounded() {
     kernel.0.borrow_mut().room = 10;
     connection.latch(Readiness::WRITABLE);
     assert_eq!(drive(&mut connection), Ok(Flow::Blocked));
-    Line::send(&mut connection, &[0; 11], &TERMS);
+    Link::send(&mut connection, &[0; 11], &TERMS);
     assert_eq!(drive(&mut connection), Err(Departure::OutboxFull));
 }
 

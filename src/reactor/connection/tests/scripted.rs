@@ -13,7 +13,7 @@ use super::*;
 /// others: an error is reported once, a read stops at the mark of urgent data, and an edge comes only
 /// when something changed.
 #[derive(Debug, Default)]
-pub(super) struct Kernel {
+pub(super) struct ScriptedKernel {
     /// What the peer sent and nobody read yet; a mark stands before urgent data.
     pub(super) input: VecDeque<u8>,
     pub(super) mark: Option<usize>,
@@ -44,7 +44,7 @@ pub(super) struct Kernel {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scripted(pub(super) Rc<RefCell<Kernel>>);
+pub(super) struct Scripted(pub(super) Rc<RefCell<ScriptedKernel>>);
 
 impl Read for Scripted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::keepalive::odds::{Path, Round};
 use crate::keepalive::{Keepalive, TimerWheel};
-use crate::lab::cast::peer::Peer;
+use crate::lab::cast::peer::ScriptedPeer;
 use crate::lab::cast::preset::mqtt_keepalive;
 use crate::lab::cast::program::{Program, SYSCTLS};
 use crate::lab::cast::server::{Server, Start};
@@ -18,11 +18,11 @@ use crate::lab::play::diary::Diary;
 use crate::lab::play::expectation::{Expectation, expect, stall};
 use crate::lab::play::fault::{is_missing, strike, unstick};
 use crate::lab::play::scene::{Fault, Scene, State};
-use crate::lab::play::verdict::{Seen, judge};
+use crate::lab::play::verdict::{Observed, judge};
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::network::{Family, Network};
-use crate::lab::stage::places::{Place, Stage};
-use crate::lab::timeline::{Entry, Timeline, Verdict};
+use crate::lab::stage::places::{FreePlace, Places};
+use crate::lab::timeline::{Timeline, TimelineEntry, Verdict};
 
 mod reach;
 
@@ -52,7 +52,7 @@ pub(in crate::lab) struct Part {
 
 /// What came of it.
 #[derive(Clone, Debug)]
-pub(in crate::lab) enum Outcome {
+pub(in crate::lab) enum SceneOutcome {
     Judged(Verdict),
     /// It makes no sense, cannot be done here, or the server does not let it come about.
     CannotBe(String),
@@ -61,7 +61,7 @@ pub(in crate::lab) enum Outcome {
 #[derive(Debug)]
 pub(in crate::lab) struct Played {
     pub timeline: Timeline,
-    pub outcome: Outcome,
+    pub outcome: SceneOutcome,
 }
 
 /// Plays a scene. Whatever is entered in its timeline is handed to `told` too, with the origin.
@@ -70,16 +70,16 @@ pub(in crate::lab) struct Played {
 /// A sentence: what went wrong, or that it was interrupted.
 pub(in crate::lab) fn play(
     part: &Part,
-    stage: &Stage,
+    stage: &Places,
     interrupt: &Interrupt,
-    told: &mut dyn FnMut(SystemTime, &Entry),
+    told: &mut dyn FnMut(SystemTime, &TimelineEntry),
 ) -> Result<Played, String> {
     let expectation = expect(part.scene, &part.keepalive, part.wheel, part.program.speak);
     let expectation =
         if part.program.is_ours { expectation } else { expectation.of_others(part.scene, &part.keepalive) };
     let nothing = |why: String| Played {
         timeline: Timeline { entries: Vec::new(), origin: SystemTime::now() },
-        outcome: Outcome::CannotBe(why),
+        outcome: SceneOutcome::CannotBe(why),
     };
     if let Expectation::CannotBe(why) = expectation {
         return Ok(nothing(why.to_string()));
@@ -89,7 +89,7 @@ pub(in crate::lab) fn play(
     }
     let mut set = Set::build(part, stage, interrupt, told)?;
     if let Some(why) = set.reach()? {
-        return Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::CannotBe(why) });
+        return Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: SceneOutcome::CannotBe(why) });
     }
     set.strike()?;
     set.place = None;
@@ -97,7 +97,7 @@ pub(in crate::lab) fn play(
     set.place = Some(stage.enter());
     let moments = set.diary.moments();
     let verdict = judge(part.scene.to_string(), expectation, moments, seen, part.program.is_ours);
-    Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: Outcome::Judged(verdict) })
+    Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: SceneOutcome::Judged(verdict) })
 }
 
 /// All that a scene needs. Dropped in this order: programs first, then their networks, and the place on
@@ -106,21 +106,21 @@ struct Set<'a> {
     part: &'a Part,
     interrupt: &'a Interrupt,
     diary: Diary<'a>,
-    peer: Peer,
+    peer: ScriptedPeer,
     server: Server,
     following: Following,
     network: Network,
     crowd: usize,
     struck: Instant,
-    place: Option<Place<'a>>,
+    place: Option<FreePlace<'a>>,
 }
 
 impl<'a> Set<'a> {
     fn build(
         part: &'a Part,
-        stage: &'a Stage,
+        stage: &'a Places,
         interrupt: &'a Interrupt,
-        told: &'a mut dyn FnMut(SystemTime, &Entry),
+        told: &'a mut dyn FnMut(SystemTime, &TimelineEntry),
     ) -> Result<Self, String> {
         let place = Some(stage.enter());
         let network = Network::build(part.scene.fault.between(), part.family, part.number)?;
@@ -135,7 +135,8 @@ impl<'a> Set<'a> {
         let following = Following::begin(&network.server, network.client_address, PORT)?;
         let diary = Diary::open(&network, address, part.keepalive.count(), part.program.is_ours, told)?;
         let language = (program.speak, &program.language);
-        let peer = Peer::start(&network.client, address, language, mqtt_keepalive(keepalive.deadline()), interrupt)?;
+        let peer =
+            ScriptedPeer::start(&network.client, address, language, mqtt_keepalive(keepalive.deadline()), interrupt)?;
         let is_crowd = part.scene.fault.loss().is_some() && matches!(part.scene.state, State::Idle | State::Exchanged);
         let crowd = if is_crowd { CROWD } else { 1 };
         Ok(Self { part, interrupt, diary, peer, server, following, network, crowd, struck: Instant::now(), place })
@@ -161,7 +162,7 @@ impl<'a> Set<'a> {
     }
 
     /// Looks on until the peer is gone, or as long as it is to be watched.
-    fn watch(&mut self, expectation: Expectation) -> Result<Seen, String> {
+    fn watch(&mut self, expectation: Expectation) -> Result<Observed, String> {
         let stall = stall(&self.part.keepalive);
         let mut stalled = self.part.scene.state == State::AcceptQueue;
         let mut is_stuck = self.part.scene.fault == Fault::QueueFull;
@@ -230,10 +231,10 @@ impl<'a> Set<'a> {
         }
         let seen = self.seen(measured, watched, left);
         let said_by = if measured.is_some() { seen.said_by } else { seen.said_by + &whereabouts };
-        Ok(Seen { said_by, orphan: !orphans.is_empty(), ..seen })
+        Ok(Observed { said_by, orphan: !orphans.is_empty(), ..seen })
     }
 
-    fn seen(&mut self, measured: Option<Duration>, watched: Duration, left: usize) -> Seen {
+    fn seen(&mut self, measured: Option<Duration>, watched: Duration, left: usize) -> Observed {
         let loss = self.part.scene.fault.loss();
         let crowd = loss.filter(|_| self.crowd > 1).map(|loss| {
             let path = Path::independent(f64::from(loss) / 100.0);
@@ -262,7 +263,7 @@ impl<'a> Set<'a> {
         let said_by = if own_time_out { "its FIN: a time-out of the program's own".to_string() } else { said_by };
         let single = (usize::from(measured.is_some()), 1);
         let living = loss.map(|_| crowd.map_or(single, |(dropped, of, _)| (dropped, of)));
-        Seen { measured, watched, errno, said_by, own_time_out, crowd, living, orphan: false }
+        Observed { measured, watched, errno, said_by, own_time_out, crowd, living, orphan: false }
     }
 
     /// Its process is there, and so is its socket.

@@ -6,8 +6,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::lab::ears::measure::{Row, tcp, timer};
-use crate::lab::play::play::Set;
+use crate::lab::ears::measure::{SocketRow, tcp, timer};
+use crate::lab::play::performance::Set;
 use crate::lab::play::scene::State;
 use crate::speak::Speak;
 
@@ -138,7 +138,7 @@ impl Set<'_> {
         for _ in 0..DRAUGHT / SIP {
             self.peer.tell(&format!("fill {SIP}"))?;
             sleep(Duration::from_millis(5));
-            let pauses = |row: &Row| is_shut(row) && row.unread > 0;
+            let pauses = |row: &SocketRow| is_shut(row) && row.unread > 0;
             paused = if self.holding()?.sockets.iter().any(pauses) { paused + 1 } else { 0 };
             if paused == 2 {
                 break;
@@ -184,7 +184,7 @@ impl Set<'_> {
             State::InFlight | State::BothInFlight => accepted.any(|row| row.unread > 0),
             State::WindowShrunk => {
                 self.diary.keep()?;
-                let is_shrunk = |row: &Row| row.timer == timer::RETRANSMISSION && row.unacknowledged > 0;
+                let is_shrunk = |row: &SocketRow| row.timer == timer::RETRANSMISSION && row.unacknowledged > 0;
                 self.diary.is_window_shut() && accepted.any(is_shrunk)
             }
             State::WindowShut | State::ReadingPaused | State::ReadingSlowly => accepted.any(is_shut),
@@ -195,6 +195,6 @@ impl Set<'_> {
 }
 
 /// Output waits, and only window probes are sent.
-fn is_shut(row: &Row) -> bool {
+fn is_shut(row: &SocketRow) -> bool {
     row.timer == timer::WINDOW_PROBE && row.unacknowledged > 0
 }
