@@ -80,7 +80,7 @@ fn what_the_kernel_will_not_do_is_said_at_the_start() {
     let mut server = Server::start(&wanted);
     server.signal("TERM");
     server.wait_for("stopped: ");
-    for part in ["--backlog 2000000000: the kernel cuts it", "--user-timeout off: ", "--max-connections 1000000000: "] {
+    for part in ["--backlog 2000000000: the kernel cuts it", "--user-timeout off: ", "max-connections 1000000000: "] {
         assert!(server.told().contains(part), "{part:?} is not in\n{}", server.told());
     }
 }

@@ -28,10 +28,8 @@ use crate::reactor::{Reactor, Signals};
 use crate::speak::Speak;
 
 mod clock;
-mod course;
 pub mod criterion;
 mod crowd;
-mod ending;
 mod family;
 pub mod memory;
 mod opening;
@@ -42,7 +40,6 @@ mod quotation;
 pub mod report;
 mod schedule;
 pub mod trouble;
-mod turns;
 
 /// How long one of several addresses may take to answer.
 const LOOK: Duration = Duration::from_secs(2);

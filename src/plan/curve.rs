@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::keepalive::Keepalive;
+use crate::plan::words;
 use crate::plan::{DAY, Plan, Price, YEAR};
 
 /// One deadline, in seconds, and what it comes to: the false drops a year of all peers, their packets and
@@ -157,7 +158,7 @@ impl Curve {
         }
         let mut axis = vec![' '; COLUMNS + 8];
         for tick in self.ticks() {
-            let words: Vec<char> = super::told::duration(Duration::from_secs(tick)).chars().collect();
+            let words: Vec<char> = words::duration(Duration::from_secs(tick)).chars().collect();
             let at = column(tick as f64);
             // A tick whose words would touch the ones before is left out.
             if axis[at.saturating_sub(1)..at + words.len()].iter().all(|c| *c == ' ') {

@@ -9,7 +9,8 @@ use crate::count::so_many;
 use crate::markup::svg::{line, text};
 use crate::plan::Plan;
 use crate::plan::curve::{Curve, CurvePoint, power};
-use crate::plan::told::{self, amount, duration, per, percent};
+use crate::plan::told;
+use crate::plan::words::{amount, duration, per, percent};
 
 const STYLE: &str = include_str!("figure.css");
 const WIDTH: f64 = 760.0;

@@ -9,7 +9,7 @@ use crate::count::so_many;
 use crate::keepalive::Guard;
 use crate::keepalive::Keepalive;
 use crate::plan::middlebox::Fate;
-use crate::plan::told::{duration, share};
+use crate::plan::words::{duration, share};
 use crate::plan::{Middlebox, MiddleboxKind, Plan, Wanted, heartbeat};
 
 const NEVER: Duration = Duration::ZERO;

@@ -13,7 +13,7 @@ const BOTH_BAD: usize = STATES - 1;
 
 /// Which way a packet goes: there with a probe, back with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     There,
     Back,
 }
@@ -31,7 +31,7 @@ impl Way {
 /// A path that loses packets, after Gilbert and Elliott: each way is in its good or its bad state,
 /// changes between them at random moments, and loses a share of the packets in each.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Path {
+pub(crate) struct Path {
     /// The share that is lost in the good and in the bad state.
     lost: [f64; 2],
     /// The share of time in the bad state.
@@ -44,25 +44,25 @@ pub struct Path {
 
 impl Path {
     /// Each packet is lost independently.
-    pub fn independent(loss: f64) -> Self {
+    pub(crate) fn independent(loss: f64) -> Self {
         Self { lost: [loss; 2], bad: 0.0, spell: 1.0, apart: false }
     }
 
     /// Losses come in spells that last `spell` on average and hit both ways at once. A share `lost` of the
     /// packets is lost in a spell, and none between spells. The spells are so frequent that a share `loss`
     /// of all packets is lost, which must be less than `lost`.
-    pub fn bursts(loss: f64, spell: Duration, lost: f64) -> Self {
+    pub(crate) fn bursts(loss: f64, spell: Duration, lost: f64) -> Self {
         Self { lost: [0.0, lost], bad: loss / lost, spell: spell.as_secs_f64(), apart: false }
     }
 
     /// The same, but each way has its own spells, independent of the other's: a queue that is full is
     /// full in one direction.
-    pub fn bursts_each_way(loss: f64, spell: Duration, lost: f64) -> Self {
+    pub(crate) fn bursts_each_way(loss: f64, spell: Duration, lost: f64) -> Self {
         Self { apart: true, ..Self::bursts(loss, spell, lost) }
     }
 
     /// How likely each state is when nothing is known.
-    pub fn settled(&self) -> [f64; STATES] {
+    pub(crate) fn settled(&self) -> [f64; STATES] {
         let one = [1.0 - self.bad, self.bad];
         if self.apart {
             return std::array::from_fn(|state| one[Way::There.weather(state)] * one[Way::Back.weather(state)]);
@@ -73,7 +73,7 @@ impl Path {
     }
 
     /// From each state to each, `seconds` later.
-    pub fn after(&self, seconds: f64) -> OddsMatrix {
+    pub(crate) fn after(&self, seconds: f64) -> OddsMatrix {
         let mixed = -(-seconds / (self.spell * (1.0 - self.bad))).exp_m1();
         let [to_bad, to_good] = [self.bad * mixed, (1.0 - self.bad) * mixed];
         let one = [[1.0 - to_bad, to_bad], [to_good, 1.0 - to_good]];
@@ -94,19 +94,19 @@ impl Path {
     }
 
     /// A packet is lost on its way, by state.
-    pub fn lost(&self, way: Way) -> OddsMatrix {
+    pub(crate) fn lost(&self, way: Way) -> OddsMatrix {
         OddsMatrix::each(|state| self.lost[way.weather(state)])
     }
 
     /// A packet passes on its way, by state.
-    pub fn passed(&self, way: Way) -> OddsMatrix {
+    pub(crate) fn passed(&self, way: Way) -> OddsMatrix {
         OddsMatrix::each(|state| 1.0 - self.lost[way.weather(state)])
     }
 }
 
 /// Odds from each state of the path (row) to each (column).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct OddsMatrix(pub [[f64; STATES]; STATES]);
+pub(crate) struct OddsMatrix(pub [[f64; STATES]; STATES]);
 
 impl OddsMatrix {
     /// The state stays, with these odds.
@@ -120,7 +120,7 @@ impl OddsMatrix {
 
     /// First this, then that.
     #[must_use]
-    pub fn then(self, that: Self) -> Self {
+    pub(crate) fn then(self, that: Self) -> Self {
         let mut product = Self::default();
         for from in 0..STATES {
             for by in 0..STATES {
@@ -134,7 +134,7 @@ impl OddsMatrix {
 
     /// Either this or that.
     #[must_use]
-    pub fn or(self, that: Self) -> Self {
+    pub(crate) fn or(self, that: Self) -> Self {
         let mut sum = self;
         for from in 0..STATES {
             for to in 0..STATES {
@@ -145,7 +145,7 @@ impl OddsMatrix {
     }
 
     /// The odds that it happens at all, from these states.
-    pub fn from(&self, states: [f64; STATES]) -> f64 {
+    pub(crate) fn from(&self, states: [f64; STATES]) -> f64 {
         (0..STATES).map(|state| states[state] * self.0[state].iter().sum::<f64>()).sum()
     }
 

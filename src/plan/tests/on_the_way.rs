@@ -33,7 +33,7 @@ fn a_deadline_is_split_so_that_nothing_on_the_way_forgets() {
             assert_eq!(plan.fates().next().unwrap().1, Some(Fate::Survives));
         }
         let said = Plan::make(&behind(longest + 1, true)).unwrap_err();
-        let name = format!("{} is the longest that can", told::duration(s(longest)));
+        let name = format!("{} is the longest that can", words::duration(s(longest)));
         assert!(said.contains(&name) && said.contains("a NAT"), "{said}\nbut {name}");
         // Where no deadline was given, one is found that has room for the usual probes.
         let plan = Plan::make(&behind(longest + 1, false)).unwrap();

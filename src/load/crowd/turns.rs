@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::load::course::PeerPhase;
+use crate::load::crowd::phase::RunPhase;
 use crate::load::crowd::{Crowd, name};
 use crate::load::peer::PeerPhase as Of;
 use crate::load::schedule::Schedule;
@@ -62,7 +62,7 @@ impl Crowd {
         let (nth, due) = (talk.begun, talk.due);
         self.report.exchange.saturating_record(now.since(due).as_nanos() as u64);
         let number = peer.number;
-        let in_time = matches!(self.phase, PeerPhase::Exchanging { until } if now <= until);
+        let in_time = matches!(self.phase, RunPhase::Exchanging { until } if now <= until);
         self.report.exchanges += u64::from(in_time);
         match &self.schedule {
             Some(schedule) => {
@@ -80,7 +80,7 @@ impl Crowd {
 
     /// At a fixed rate: asks what is due. A peer that still waits for an answer owes its question until then.
     pub(super) fn ask_what_is_due(&mut self, turn: &mut Turn<'_>) {
-        let (PeerPhase::Exchanging { until }, Some(mut schedule)) = (self.phase, self.schedule) else { return };
+        let (RunPhase::Exchanging { until }, Some(mut schedule)) = (self.phase, self.schedule) else { return };
         let now = turn.clock.now();
         loop {
             let due = schedule.due();

@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_millis(4);
 
 /// One way in which a round ends.
 #[derive(Clone, Copy, Debug)]
-pub struct End {
+pub(crate) struct End {
     /// Counted from the last sign of life.
     pub after: Duration,
     pub odds: OddsMatrix,
@@ -30,14 +30,14 @@ pub struct End {
 
 /// All ways in which a round ends: with one of the answers, or with the drop.
 #[derive(Clone, Debug)]
-pub struct Round {
+pub(crate) struct Round {
     pub answered: Vec<End>,
     pub dropped: Vec<End>,
 }
 
 /// The long run of rounds, if a peer that is dropped comes straight back.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outlook {
+pub(crate) struct Outlook {
     /// The odds that a round ends with the drop.
     pub dropped_in_a_round: f64,
     /// The mean length of a round, in seconds.
@@ -48,12 +48,12 @@ pub struct Outlook {
 
 impl Outlook {
     /// Drops per second, of one peer.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.dropped_in_a_round / self.round
     }
 
     /// The chance that a peer is dropped once or more within this many seconds.
-    pub fn chance(&self, seconds: f64) -> f64 {
+    pub(crate) fn chance(&self, seconds: f64) -> f64 {
         -(-self.rate() * seconds).exp_m1()
     }
 }
@@ -71,7 +71,7 @@ impl Keepalive {
 
 impl Round {
     /// The rounds of an idle peer under keepalive, on a path with this round trip.
-    pub fn of_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration) -> Self {
+    pub(crate) fn of_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration) -> Self {
         Self::of_first_probes(keepalive, path, round_trip, u32::MAX)
     }
 
@@ -79,7 +79,7 @@ impl Round {
     /// the connection if they are lost; the others are sent in vain. Each timer counts as half a grain late. The
     /// packet and its answer meet the loss a round trip apart: at the server's end of the path, which is the
     /// worst place for both to pass.
-    pub fn of_first_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration, first_probes: u32) -> Self {
+    pub(crate) fn of_first_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration, first_probes: u32) -> Self {
         let late = |time: Duration| time + keepalive.wheel.grain(time) / 2;
         // Rounds begin with the answer to a probe, and the next one is an interval away at least.
         let first = keepalive.idle.max(keepalive.interval.saturating_sub(round_trip));
@@ -115,7 +115,7 @@ impl Round {
 
     /// The long run. No difference of nearly equal numbers is taken, so that odds of 1 to 10^30 come
     /// out as accurate as those of 1 to 2.
-    pub fn outlook(&self) -> Outlook {
+    pub(crate) fn outlook(&self) -> Outlook {
         let next = self.ends().fold(OddsMatrix::default(), |sum, end| sum.or(end.odds));
         let start = next.in_the_long_run();
         let mean = |of: fn(&End) -> f64| self.ends().map(|end| end.odds.from(start) * of(end)).sum::<f64>();
@@ -128,7 +128,7 @@ impl Round {
 
     /// The odds that a peer that was just heard from is dropped within `watched`. Exact, and slow: for
     /// minutes, not for years.
-    pub fn within(&self, path: &Path, watched: Duration) -> f64 {
+    pub(crate) fn within(&self, path: &Path, watched: Duration) -> f64 {
         let steps = |time: Duration| (time.as_micros() / STEP.as_micros()) as usize;
         // `dropped[t]`: the odds, by the path's state, for a peer that is heard from when t steps are left.
         let mut dropped: Vec<[f64; STATES]> = Vec::new();

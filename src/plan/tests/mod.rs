@@ -222,14 +222,14 @@ fn longer_deadlines_save_traffic_and_it_is_told_how_much() {
 
 #[test]
 fn numbers_are_written_for_people() {
-    assert_eq!(told::share(0.0), "never");
-    assert_eq!((told::share(0.1234), told::share(0.0123)), ("12.3 %".to_string(), "1.23 %".to_string()));
-    assert_eq!((told::share(2.5e-7), told::share(1e-20)), ("1 in 4.00 M".to_string(), "1 in 1e20".to_string()));
+    assert_eq!(words::share(0.0), "never");
+    assert_eq!((words::share(0.1234), words::share(0.0123)), ("12.3 %".to_string(), "1.23 %".to_string()));
+    assert_eq!((words::share(2.5e-7), words::share(1e-20)), ("1 in 4.00 M".to_string(), "1 in 1e20".to_string()));
     assert_eq!(
-        (told::per(2.0 / DAY), told::per(0.1 / YEAR)),
+        (words::per(2.0 / DAY), words::per(0.1 / YEAR)),
         ("2.00 a day".to_string(), "one in 10.0 years".to_string())
     );
-    assert_eq!(told::percent(0.02), "2 %");
+    assert_eq!(words::percent(0.02), "2 %");
     assert_eq!((curve::power(3), curve::power(-2), curve::power(9)), ("1000".into(), "0.01".into(), "1e9".into()));
     for bad in ["1", "0/year", "-1/day", "x/day", "1/fortnight", "inf/day"] {
         assert!(bad.parse::<Budget>().is_err(), "{bad}");

@@ -1,7 +1,7 @@
 //! The crowd: all connections of a run, as a source of the loop.
 //!
-//! Owns the table of peers, and what happens to each. The phases of the run are in `course.rs`; who asks
-//! when is in `turns.rs`.
+//! Owns the table of peers, and what happens to each. What its files do with them is theirs: `course.rs` goes from one
+//! phase of the run to the next, `turns.rs` asks, `ending.rs` closes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use slab::Slab;
 
 use crate::load::LoadSettings;
 use crate::load::clock::TimerFd;
-use crate::load::course::PeerPhase;
+use crate::load::crowd::phase::RunPhase;
 use crate::load::family::{ProcessFamily, Spent};
 use crate::load::opening::Opening;
 use crate::load::payload::Noise;
@@ -28,6 +28,11 @@ use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Tally, Turn};
 use crate::seconds::InWords;
 use crate::speak::Speak;
+
+mod course;
+mod ending;
+mod phase;
+mod turns;
 
 /// Descriptors that are not for connections: the standard three, epoll, the signals' pipe, the timer,
 /// the files of /proc and of the report.
@@ -41,35 +46,35 @@ const SAMPLE: Duration = Duration::from_millis(100);
 
 /// All connections of a run, and the state of the run.
 pub(super) struct Crowd {
-    pub settings: LoadSettings,
-    pub names: Names,
+    settings: LoadSettings,
+    names: Names,
     /// How many connections the limit of descriptors allows.
-    pub descriptors: usize,
-    pub opening: Opening,
-    pub alarm: TimerFd,
-    pub phase: PeerPhase,
-    pub began: Option<Moment>,
-    pub peers: Slab<LoadPeer>,
-    pub runnable: Vec<usize>,
+    descriptors: usize,
+    opening: Opening,
+    alarm: TimerFd,
+    phase: RunPhase,
+    began: Option<Moment>,
+    peers: Slab<LoadPeer>,
+    runnable: Vec<usize>,
     /// Peers that are connecting or being greeted, in the order of opening: slot and number.
-    pub early: VecDeque<(usize, usize)>,
-    pub waiting: usize,
-    pub ended: Vec<usize>,
+    early: VecDeque<(usize, usize)>,
+    waiting: usize,
+    ended: Vec<usize>,
     /// Connections that were tried.
-    pub tried: usize,
-    pub noise: Noise,
-    pub schedule: Option<Schedule>,
+    tried: usize,
+    noise: Noise,
+    schedule: Option<Schedule>,
     /// The slots of the peers that ask; `None`: that peer never connected, or is lost.
-    pub askers: Vec<Option<usize>>,
-    pub next_sample: Moment,
-    pub sample_every: Duration,
+    askers: Vec<Option<usize>>,
+    next_sample: Moment,
+    sample_every: Duration,
     /// The server's processes, if they are to be measured.
-    pub family: Option<ProcessFamily>,
-    pub next_footprint: Moment,
-    pub cpu: Option<Spent>,
-    pub progress: Progress,
-    pub report: Report,
-    pub reports: Sender<Report>,
+    family: Option<ProcessFamily>,
+    next_footprint: Moment,
+    cpu: Option<Spent>,
+    progress: Progress,
+    report: Report,
+    reports: Sender<Report>,
 }
 
 impl Crowd {
@@ -101,7 +106,7 @@ impl Crowd {
             names,
             descriptors: limit.saturating_sub(RESERVE),
             opening,
-            phase: PeerPhase::Opening,
+            phase: RunPhase::Opening,
             began: None,
             peers: Slab::new(),
             runnable: Vec::new(),
@@ -258,16 +263,16 @@ impl Crowd {
 
     /// Moves the run on: each turn may be the one in which a phase ends.
     fn go_on(&mut self, turn: &mut Turn<'_>) {
-        if self.phase == PeerPhase::Over {
+        if self.phase == RunPhase::Over {
             return;
         }
         self.lose_patience(turn.heard);
         self.proceed(turn.now);
-        if self.next_sample <= turn.now && self.phase != PeerPhase::Over {
+        if self.next_sample <= turn.now && self.phase != RunPhase::Over {
             self.sample(turn.now);
             self.next_sample = turn.now + self.sample_every;
         }
-        if self.phase == PeerPhase::Over {
+        if self.phase == RunPhase::Over {
             turn.requests.push(Request::Stop { grace: Duration::ZERO });
         }
     }
@@ -300,7 +305,7 @@ impl Source for Crowd {
             self.began = Some(turn.now);
             self.sample(turn.now);
         }
-        if self.phase != PeerPhase::Opening {
+        if self.phase != RunPhase::Opening {
             return;
         }
         for _ in 0..OPEN_BUDGET {
@@ -321,7 +326,7 @@ impl Source for Crowd {
     }
 
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
-        self.phase != PeerPhase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
+        self.phase != RunPhase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
     }
 
     fn count(&self, total: &mut Tally) {
@@ -330,18 +335,18 @@ impl Source for Crowd {
 
     fn deadline(&self) -> Option<Moment> {
         let next = match self.phase {
-            PeerPhase::Opening if self.tried < self.settings.connections => Some(self.opening.next()),
-            PeerPhase::Settling { until } | PeerPhase::Exchanging { until } | PeerPhase::Finishing { until } => {
+            RunPhase::Opening if self.tried < self.settings.connections => Some(self.opening.next()),
+            RunPhase::Settling { until } | RunPhase::Exchanging { until } | RunPhase::Finishing { until } => {
                 Some(until)
             }
-            PeerPhase::Opening => None,
-            PeerPhase::Over => return None,
+            RunPhase::Opening => None,
+            RunPhase::Over => return None,
         };
         next.into_iter().chain([self.next_sample]).min()
     }
 
     fn stop(&mut self, by: Moment) {
-        if self.phase != PeerPhase::Over {
+        if self.phase != RunPhase::Over {
             self.report.interrupted = true;
             self.finish(by); // the grace is zero, so this is now
         }

@@ -30,6 +30,7 @@ mod middlebox;
 mod search;
 mod told;
 mod warn;
+mod words;
 
 const DAY: f64 = 86400.0;
 const YEAR: f64 = 365.25 * DAY;
@@ -205,7 +206,7 @@ impl Question {
         if let Some(kept) = search::kept(usual.clone(), one.limit) {
             return Ok(kept);
         }
-        let [deadline, limit] = [usual.deadline(), one.limit].map(told::duration);
+        let [deadline, limit] = [usual.deadline(), one.limit].map(words::duration);
         let name = one.name;
         let cannot = format!(
             "a deadline of {deadline} cannot be kept behind {name}, which forgets a connection after {limit} of silence: \
@@ -218,7 +219,7 @@ impl Question {
             Some(longest) => Err(format!(
                 "{cannot}. {} is the longest that can; or give --idle, --interval and --count, and be told how many \
                  probes may be lost",
-                told::duration(longest.deadline())
+                words::duration(longest.deadline())
             )),
             None => Err(format!("{cannot}. No deadline can: {limit} is too short for two probes")),
         }
@@ -275,16 +276,16 @@ impl Plan {
             let because = format!(
                 "bursts of {} that take {} of the packets last too long, or the loss of {} is too high",
                 InWords(question.burst),
-                told::percent(question.burst_loss),
-                told::percent(question.loss),
+                words::percent(question.burst_loss),
+                words::percent(question.loss),
             );
             match (question.strictest(), search::shortest(free, few)) {
                 (Some(one), Some(longer)) => format!(
                     "no deadline drops as few living peers as {budget} and is kept behind {}, which forgets a connection \
                      after {} of silence: it would take {} at least, and be silent that long when probes are lost",
                     one.name,
-                    told::duration(one.limit),
-                    told::duration(longer.deadline()),
+                    words::duration(one.limit),
+                    words::duration(longer.deadline()),
                 ),
                 _ => format!(
                     "no deadline up to {} drops as few living peers as {budget}: {because}",

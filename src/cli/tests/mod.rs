@@ -234,7 +234,7 @@ fn a_load_is_read_and_checked() {
 #[cfg(feature = "lab")]
 #[test]
 fn the_crowd_of_make_kernels_is_understood() {
-    let script = include_str!("../../dist/kernels/crowd");
+    let script = include_str!("../../../dist/kernels/crowd");
     let line = script.lines().find_map(|line| line.strip_prefix("stillthere lab client")).expect("a client");
     let arguments = line.split('<').next().unwrap_or_default().replace("\"$address\"", "127.0.0.1:7007");
     let understood = read(&format!("lab client{arguments}"), &[]);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::count::so_many;
 use crate::load::crowd::Crowd;
+use crate::load::crowd::phase::RunPhase;
 use crate::load::family::ProcessFamily;
 use crate::load::peer::PeerPhase as Of;
 use crate::load::progress::ticks;
@@ -23,25 +24,16 @@ const MOST_SAMPLES: usize = 2000;
 /// From the last connection to the first question: the server may still be accepting.
 const SETTLE: Duration = Duration::from_millis(500);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PeerPhase {
-    Opening,
-    Settling { until: Moment },
-    Exchanging { until: Moment },
-    Finishing { until: Moment },
-    Over,
-}
-
 impl Crowd {
     /// From one phase to the next.
     pub(super) fn proceed(&mut self, now: Moment) {
         match self.phase {
-            PeerPhase::Opening if self.tried == self.settings.connections && self.waiting == 0 => {
+            RunPhase::Opening if self.tried == self.settings.connections && self.waiting == 0 => {
                 self.report.opening_took = self.elapsed(now);
                 self.early = VecDeque::new();
-                self.phase = PeerPhase::Settling { until: now + SETTLE };
+                self.phase = RunPhase::Settling { until: now + SETTLE };
             }
-            PeerPhase::Settling { until } if until <= now => {
+            RunPhase::Settling { until } if until <= now => {
                 self.footprint(now);
                 let living = self.living();
                 self.report.held = Some(Held { at_start: living, least: living, at_end: living });
@@ -49,23 +41,23 @@ impl Crowd {
                 self.progress.begin("exchanging", ticks(self.settings.time));
                 self.cpu = self.family.as_mut().and_then(ProcessFamily::spent);
                 self.report.exchanging_from = self.elapsed(now);
-                self.phase = PeerPhase::Exchanging { until: now + self.settings.time };
+                self.phase = RunPhase::Exchanging { until: now + self.settings.time };
                 self.begin_exchanges(now);
             }
-            PeerPhase::Exchanging { until } if until <= now => {
+            RunPhase::Exchanging { until } if until <= now => {
                 self.report.exchanged_for = self.settings.time;
                 self.measure_cpu();
-                self.phase = PeerPhase::Finishing { until: now + self.settings.grace };
+                self.phase = RunPhase::Finishing { until: now + self.settings.grace };
             }
             _ => {}
         }
         // No connection is left to wait for.
-        let after_opening = !matches!(self.phase, PeerPhase::Opening | PeerPhase::Over);
+        let after_opening = !matches!(self.phase, RunPhase::Opening | RunPhase::Over);
         if after_opening && self.living() == 0 {
-            self.report.ended_early = !matches!(self.phase, PeerPhase::Finishing { .. });
+            self.report.ended_early = !matches!(self.phase, RunPhase::Finishing { .. });
             self.finish(now);
         }
-        if let PeerPhase::Finishing { until } = self.phase {
+        if let RunPhase::Finishing { until } = self.phase {
             let any_asks = || self.askers.iter().flatten().any(|key| self.peers[*key].phase == Of::Asking);
             if until <= now || !any_asks() {
                 self.finish(now);
@@ -79,14 +71,14 @@ impl Crowd {
     }
 
     pub(super) fn finish(&mut self, now: Moment) {
-        if self.phase == PeerPhase::Over {
+        if self.phase == RunPhase::Over {
             return;
         }
-        if let PeerPhase::Exchanging { .. } = self.phase {
+        if let RunPhase::Exchanging { .. } = self.phase {
             self.report.exchanged_for = self.elapsed(now).saturating_sub(self.report.exchanging_from);
             self.measure_cpu();
         }
-        if self.phase == PeerPhase::Opening {
+        if self.phase == RunPhase::Opening {
             self.report.opening_took = self.elapsed(now);
         }
         self.count_what_is_undone(now);
@@ -104,7 +96,7 @@ impl Crowd {
             self.report.processes = family.most();
             self.report.childless = family.is_blind_to_children();
         }
-        self.phase = PeerPhase::Over;
+        self.phase = RunPhase::Over;
         self.progress.end();
         let report = mem::replace(&mut self.report, Report::new(&self.settings));
         let _ = self.reports.send(report); // fails only if nobody waits for it
@@ -140,7 +132,7 @@ impl Crowd {
             self.sample_every *= 2;
         }
         match self.phase {
-            PeerPhase::Opening | PeerPhase::Settling { .. } => {
+            RunPhase::Opening | RunPhase::Settling { .. } => {
                 let words = format!("{connected} of {}", self.settings.connections);
                 self.progress.show(self.tried as u64, words);
                 if self.next_footprint <= now {

@@ -58,7 +58,9 @@ use crate::seconds::InWords;
 use crate::sockopt;
 use crate::tcp_info::TcpInfo;
 
+// The lab uses a part of it, and the plan all.
 #[cfg(any(feature = "lab", feature = "plan"))]
+#[cfg_attr(not(feature = "plan"), allow(dead_code))]
 pub(crate) mod odds;
 pub(crate) mod owing;
 mod prediction;
