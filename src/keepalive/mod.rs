@@ -58,9 +58,9 @@ use crate::seconds::InWords;
 use crate::sockopt;
 use crate::tcp_info::TcpInfo;
 
-// The lab uses a part of it, and the plan all.
+// The lab uses one part of it, and the plan another.
 #[cfg(any(feature = "lab", feature = "plan"))]
-#[cfg_attr(not(feature = "plan"), allow(dead_code))]
+#[cfg_attr(not(all(feature = "lab", feature = "plan")), allow(dead_code))]
 pub(crate) mod odds;
 pub(crate) mod owing;
 mod prediction;

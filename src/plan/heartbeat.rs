@@ -29,7 +29,7 @@ impl HeartbeatPlan {
     ///
     /// A ping that is lost is sent again by TCP, and so is a pong. The peer is dropped if the tries of
     /// both together take longer than the timeout.
-    pub fn round(&self, path: &Path, round_trip: Duration, rto_max: Duration) -> Round {
+    pub(crate) fn round(&self, path: &Path, round_trip: Duration, rto_max: Duration) -> Round {
         let mut round = Round { answered: Vec::new(), dropped: Vec::new() };
         let end = self.deadline();
         let left = |at: Duration| end.saturating_sub(at).as_secs_f64();
