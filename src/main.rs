@@ -21,40 +21,34 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
-    let misspelt = Command::misspelt(env::args_os().nth(1).as_deref(), env::vars_os());
-    match command {
-        Ok(Command::Serve(settings)) => {
-            let log = observe::log::start(&settings.log);
-            misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-            let ending = serve::run(&settings);
-            log.end(ending.as_ref().err().map(String::as_str));
-            ExitCode::from(if ending == Ok(Ending::Orderly) { 0 } else { FAILED })
-        }
-        #[cfg(feature = "lab")]
-        Ok(Command::Lab(command)) => {
-            if !command.is_of_a_scene() {
-                misspelt.iter().for_each(say);
-            }
-            code(lab::obey(&command).map(|promise| promise == lab::Promise::Kept))
-        }
-        #[cfg(feature = "plan")]
-        Ok(Command::Plan(question)) => {
-            misspelt.iter().for_each(say);
-            code(plan::answer(&question).map(|()| true))
-        }
-        #[cfg(feature = "load")]
-        Ok(Command::Load(settings)) => {
-            misspelt.iter().for_each(say);
-            observe::stderr::Stderr::open(); // its bar is drawn in the loop
-            code(load::run(&settings))
-        }
-        Ok(Command::Tell(text)) => code(observe::stdout::tell(&(text + "\n")).map(|()| true)),
+    let command = match Command::read(env::args_os().skip(1), &|name| env::var_os(name)) {
+        Ok(command) => command,
         Err(usage) => {
             say(usage);
-            ExitCode::from(USAGE)
+            return ExitCode::from(USAGE);
         }
+    };
+    let misspelt = Command::misspelt(env::args_os().nth(1).as_deref(), env::vars_os());
+    if let Command::Serve(settings) = &command {
+        let log = observe::log::start(&settings.log);
+        misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
+        let ending = serve::run(settings);
+        log.end(ending.as_ref().err().map(String::as_str));
+        return ExitCode::from(if ending == Ok(Ending::Orderly) { 0 } else { FAILED });
     }
+    if command.warns_of_misspelling() {
+        misspelt.iter().for_each(say);
+    }
+    code(match command {
+        Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
+        Command::Serve(_) => Ok(true), // above: it has a log
+        #[cfg(feature = "lab")]
+        Command::Lab(task) => lab::obey(&task).map(|promise| promise == lab::Promise::Kept),
+        #[cfg(feature = "plan")]
+        Command::Plan(question) => plan::answer(&question).map(|()| true),
+        #[cfg(feature = "load")]
+        Command::Load(settings) => load::run(&settings),
+    })
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

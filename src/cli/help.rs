@@ -49,23 +49,24 @@ pub(super) fn of_serve() -> String {
 #[cfg(feature = "lab")]
 pub(super) fn of_lab() -> String {
     let mut text = String::from(
-        "stillthere lab run STATE/FAULT [options]      play a scene, and see the packets
+        "stillthere lab run STATE/FAULT [options]      play a scene and print each packet
 stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
-stillthere lab list | lab compare DIRECTORY ... what there is; matrices compared\n",
+stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n",
     );
     list(&mut text, crate::cli::lab_options::OPTIONS);
     let names = crate::cli::lab_options::presets();
     text += &wrapped("Presets:", names.iter().map(|name| format!("{name},")).chain(["or all".to_string()]));
-    text += "Exit code 1: broken, or not played; 2: a wrong line. Also STILLTHERE_LAB_CAP=2m.";
+    text += "Exit code: 1 promise broken or not played; 2 usage. Or STILLTHERE_LAB_CAP=2m.";
     text
 }
 
 /// What a plan is made of.
 #[cfg(feature = "plan")]
 pub(super) fn of_plan() -> String {
-    let mut text = String::from("stillthere plan [options]      what a deadline costs, and whom it drops falsely\n");
+    let mut text =
+        String::from("stillthere plan [options]      what a deadline costs, and how often it errs\n");
     list(&mut text, crate::cli::plan_options::OPTIONS);
-    text += "Any subset will do; or STILLTHERE_PLAN_LOSS=2%. docs/plan.md has the formulas.";
+    text += "All are optional. Environment: STILLTHERE_PLAN_LOSS=2%. Formulas: docs/plan.md.";
     text
 }
 
@@ -76,8 +77,8 @@ pub(super) fn of_load() -> String {
     list(&mut text, crate::cli::load_options::OPTIONS);
     text += "Figures of --fail-if: pN, mean, max; connect-pN, lateness-pN and so on; errors,\n";
     text += "connected, held, lost, unanswered, exchanges, rate, connect-rate, bytes-a-peer,\n";
-    text += "cpu. Ctrl-C ends it with the report so far. Exit code: 1 something went wrong, a\n";
-    text += "question unanswered or a condition true; 2 a wrong line. STILLTHERE_LOAD_TIME=5s";
+    text += "cpu. Ctrl-C prints the report so far. Exit code: 1 a failure, a request left\n";
+    text += "unanswered or a condition true; 2 usage. Environment: STILLTHERE_LOAD_TIME=5s";
     text
 }
 

@@ -15,25 +15,30 @@ const EXCHANGES: &str = "Exchanges";
 const REPORT: &str = "Report";
 
 pub(super) const OPTIONS: &[Opt] = &[
-    Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many are opened and held (default 1000)" },
-    Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened in a second, at most (default 5000)" },
-    Opt { group: CONNECTIONS, name: "patience", value: "DURATION", help: "to be connected and greeted (default 10s)" },
+    Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many to open and hold (default 1000)" },
+    Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened per second, at most (default 5000)" },
+    Opt {
+        group: CONNECTIONS,
+        name: "patience",
+        value: "DURATION",
+        help: "time limit to connect and be greeted (default 10s)",
+    },
     Opt {
         group: CONNECTIONS,
         name: "source",
         value: "ADDR,ADDR",
-        help: "to come from, in turns; else the kernel's choice",
+        help: "source addresses, used in turn (default: kernel's)",
     },
     Opt { group: EXCHANGES, name: "speak", value: "NAME", help: "echo (default), redis, mqtt, memcached, none" },
-    Opt { group: EXCHANGES, name: "active", value: "N", help: "connections that ask (default 10)" },
-    Opt { group: EXCHANGES, name: "size", value: "BYTES", help: "of a question (default 64)" },
-    Opt { group: EXCHANGES, name: "rate", value: "N", help: "a second, over all; else when answered" },
-    Opt { group: EXCHANGES, name: "grace", value: "DURATION", help: "answers are waited for at the end (default 2s)" },
-    Opt { group: EXCHANGES, name: "time", value: "DURATION", help: "that they ask and all are held (default 10s)" },
-    Opt { group: REPORT, name: "fail-if", value: "CONDITIONS", help: "exit code 1 if p99>5ms,errors>1%,held<100" },
-    Opt { group: REPORT, name: "pid", value: "PID", help: "the server's, for its memory and CPU; with children" },
-    Opt { group: REPORT, name: "json", value: "FILE", help: "for machines" },
-    Opt { group: REPORT, name: "html", value: "FILE", help: "one page, with plots" },
+    Opt { group: EXCHANGES, name: "active", value: "N", help: "connections that send requests (default 10)" },
+    Opt { group: EXCHANGES, name: "size", value: "BYTES", help: "size of a request (default 64)" },
+    Opt { group: EXCHANGES, name: "rate", value: "N", help: "requests per second in all; else after each answer" },
+    Opt { group: EXCHANGES, name: "grace", value: "DURATION", help: "time to wait for late answers (default 2s)" },
+    Opt { group: EXCHANGES, name: "time", value: "DURATION", help: "length of the measurement (default 10s)" },
+    Opt { group: REPORT, name: "fail-if", value: "CONDITIONS", help: "exit with 1 if p99>5ms,errors>1%,held<100" },
+    Opt { group: REPORT, name: "pid", value: "PID", help: "measure memory and CPU of this server (and children)" },
+    Opt { group: REPORT, name: "json", value: "FILE", help: "the report as JSON" },
+    Opt { group: REPORT, name: "html", value: "FILE", help: "the report as a page with plots" },
 ];
 
 /// Checks what was given, and fills in the defaults.

@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use crate::cli::arguments::{Arguments, Environment, Options};
+use crate::cli::arguments::{Arguments, Environment, Given, Options};
 use crate::cli::misspelt::{LISTEN, misspelt};
 use crate::cli::nearest::nearest;
 use crate::serve;
@@ -78,13 +78,20 @@ impl Command {
             return Err(Usage(format!("what is to be done?\n\n{}", help::overview())));
         };
         match first.to_str().unwrap_or_default() {
-            "serve" => Self::serve(arguments, environment),
+            "serve" => Self::of(arguments, environment, SERVE, help::of_serve, |mut given| {
+                given.words_from(LISTEN, SERVE, environment)?;
+                Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
+            }),
             #[cfg(feature = "lab")]
-            "lab" => Self::lab(arguments, environment),
+            "lab" => Self::of(arguments, environment, LAB, help::of_lab, Self::lab),
             #[cfg(feature = "plan")]
-            "plan" => Self::plan(arguments, environment),
+            "plan" => Self::of(arguments, environment, PLAN, help::of_plan, |given| {
+                Ok(Self::Plan(Box::new(plan_options::question(&given)?)))
+            }),
             #[cfg(feature = "load")]
-            "load" => Self::load(arguments, environment),
+            "load" => Self::of(arguments, environment, LOAD, help::of_load, |given| {
+                Ok(Self::Load(Box::new(load_options::settings(&given)?)))
+            }),
             "-h" | "--help" | "help" => Ok(Self::Tell(help::overview())),
             "-V" | "--version" => Ok(Self::version()),
             other => {
@@ -110,58 +117,49 @@ impl Command {
         misspelt(options, variables)
     }
 
+    /// Whether variables of the environment that look like options are warned of: not where only help is printed, and not by
+    /// a process that the lab starts for itself, once and again.
+    pub fn warns_of_misspelling(&self) -> bool {
+        match self {
+            Self::Tell(_) => false,
+            #[cfg(feature = "lab")]
+            Self::Lab(task) => !task.is_of_a_scene(),
+            _ => true,
+        }
+    }
+
     fn version() -> Self {
         Self::Tell(concat!("stillthere ", env!("CARGO_PKG_VERSION")).to_string())
     }
 
-    fn serve(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, SERVE)? {
-            Arguments::Help => Ok(Self::Tell(help::of_serve())),
+    /// What is the same for each command: its options, its help, its version.
+    fn of(
+        arguments: impl Iterator<Item = OsString>,
+        environment: &Environment<'_>,
+        options: Options,
+        help: fn() -> String,
+        command: impl FnOnce(Given) -> Result<Self, Usage>,
+    ) -> Result<Self, Usage> {
+        match Arguments::read(arguments, environment, options)? {
+            Arguments::Help => Ok(Self::Tell(help())),
             Arguments::Version => Ok(Self::version()),
-            Arguments::Given(mut given) => {
-                given.words_from(LISTEN, SERVE, environment)?;
-                Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
-            }
-        }
-    }
-
-    #[cfg(feature = "plan")]
-    fn plan(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, PLAN)? {
-            Arguments::Help => Ok(Self::Tell(help::of_plan())),
-            Arguments::Version => Ok(Self::version()),
-            Arguments::Given(given) => Ok(Self::Plan(Box::new(plan_options::question(&given)?))),
-        }
-    }
-
-    #[cfg(feature = "load")]
-    fn load(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, LOAD)? {
-            Arguments::Help => Ok(Self::Tell(help::of_load())),
-            Arguments::Version => Ok(Self::version()),
-            Arguments::Given(given) => Ok(Self::Load(Box::new(load_options::settings(&given)?))),
+            Arguments::Given(given) => command(given),
         }
     }
 
     #[cfg(feature = "lab")]
-    fn lab(arguments: impl Iterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
-        match Arguments::read(arguments, environment, LAB)? {
-            Arguments::Help => Ok(Self::Tell(help::of_lab())),
-            Arguments::Version => Ok(Self::version()),
-            Arguments::Given(mut given) => {
-                if let Some(own) = lab_options::own_process(&given.words) {
-                    return Ok(Self::Lab(Box::new(own)));
-                }
-                if given.words.is_empty() {
-                    return Err(Usage(format!("what is to be done in the lab?\n\n{}", help::of_lab())));
-                }
-                let name = given.words.remove(0);
-                if name == "help" {
-                    return Ok(Self::Tell(help::of_lab()));
-                }
-                Ok(Self::Lab(Box::new(lab_options::command(&name, &given)?)))
-            }
+    fn lab(mut given: Given) -> Result<Self, Usage> {
+        if let Some(own) = lab_options::own_process(&given.words) {
+            return Ok(Self::Lab(Box::new(own)));
         }
+        if given.words.is_empty() {
+            return Err(Usage(format!("what is to be done in the lab?\n\n{}", help::of_lab())));
+        }
+        let name = given.words.remove(0);
+        if name == "help" {
+            return Ok(Self::Tell(help::of_lab()));
+        }
+        Ok(Self::Lab(Box::new(lab_options::command(&name, &given)?)))
     }
 }
 

@@ -15,24 +15,29 @@ const HEARTBEATS: &str = "Heartbeats, to compare";
 const ANSWER: &str = "Answer";
 
 pub(super) const OPTIONS: &[Opt] = &[
-    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "one number, for the next three (default 35s)" },
+    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default 35s)" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next" },
-    Opt { group: DEADLINE, name: "count", value: "N", help: "probes that must go unanswered" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "unanswered probes until a peer is dropped" },
     Opt { group: DEADLINE, name: "user-timeout", value: "DURATION", help: "as for `serve`" },
-    Opt { group: DEADLINE, name: "false-drops", value: "N/PERIOD", help: "or: the shortest for that many, 1/year" },
-    Opt { group: KNOWN, name: "peers", value: "N", help: "how many (default 1)" },
-    Opt { group: KNOWN, name: "loss", value: "SHARE", help: "of the packets, each way (default 1%)" },
+    Opt {
+        group: DEADLINE,
+        name: "false-drops",
+        value: "N/PERIOD",
+        help: "or: find the shortest for at most this, 1/year",
+    },
+    Opt { group: KNOWN, name: "peers", value: "N", help: "number of peers (default 1)" },
+    Opt { group: KNOWN, name: "loss", value: "SHARE", help: "packet loss in each direction (default 1%)" },
     Opt { group: KNOWN, name: "rtt", value: "DURATION", help: "the round trip (default 100ms)" },
-    Opt { group: KNOWN, name: "burst", value: "DURATION", help: "mean length of a bad spell (default 1s)" },
-    Opt { group: KNOWN, name: "burst-loss", value: "SHARE", help: "lost in a bad spell (default 100%)" },
-    Opt { group: KNOWN, name: "behind", value: "NAME,...", help: "what is on the way, azure-lb; `?` lists the names" },
-    Opt { group: KNOWN, name: "nat-timeout", value: "DURATION", help: "or: what is on the way forgets after so long" },
-    Opt { group: KNOWN, name: "battery", value: "", help: "peers that should seldom wake up" },
+    Opt { group: KNOWN, name: "burst", value: "DURATION", help: "mean length of a loss burst (default 1s)" },
+    Opt { group: KNOWN, name: "burst-loss", value: "SHARE", help: "loss within a burst (default 100%)" },
+    Opt { group: KNOWN, name: "behind", value: "NAME,...", help: "a middlebox, such as azure-lb; `?` lists them" },
+    Opt { group: KNOWN, name: "nat-timeout", value: "DURATION", help: "or: a middlebox that forgets after this long" },
+    Opt { group: KNOWN, name: "battery", value: "", help: "peers run on batteries" },
     Opt { group: HEARTBEATS, name: "heartbeat", value: "DURATION", help: "silence before a ping (default: idle)" },
-    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "for the pong (default: the rest)" },
-    Opt { group: ANSWER, name: "json", value: "", help: "for machines" },
-    Opt { group: ANSWER, name: "svg", value: "FILE", help: "deadline against false drops and traffic, a figure" },
+    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "time to answer it (default: the rest)" },
+    Opt { group: ANSWER, name: "json", value: "", help: "the answer as JSON" },
+    Opt { group: ANSWER, name: "svg", value: "FILE", help: "a figure: false drops and traffic by deadline" },
 ];
 
 /// Longer than anything forgets.

@@ -28,6 +28,35 @@ fn refused(line: &str) -> String {
     read(line, &[]).expect_err(line).to_string()
 }
 
+/// A default stands in the help as text. Given as a value, it must change nothing.
+#[test]
+fn the_defaults_in_the_help_are_those_that_hold() {
+    let commands: &[(&str, &[super::arguments::Opt])] = &[
+        ("serve --service heartbeat", super::serve_options::OPTIONS),
+        #[cfg(feature = "lab")]
+        ("lab matrix", super::lab_options::OPTIONS),
+        #[cfg(feature = "load")]
+        ("load 127.0.0.1:1", super::load_options::OPTIONS),
+        #[cfg(feature = "plan")]
+        ("plan", super::plan_options::OPTIONS),
+    ];
+    let mut checked = 0;
+    for (command, options) in commands {
+        let without = format!("{:?}", read(command, &[]));
+        for option in *options {
+            let Some((_, default)) = option.help.split_once("(default ") else { continue };
+            let line = format!("{command} --{} {}", option.name, default.trim_end_matches(')'));
+            if option.name != "service" {
+                // A plan remembers whether its deadline was given.
+                let with = format!("{:?}", read(&line, &[])).replace("given: true", "given: false");
+                assert_eq!(with, without, "{line}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 5, "{checked}");
+}
+
 #[test]
 fn everything_has_a_default() {
     let settings = settings("serve", &[]);
