@@ -12,7 +12,7 @@ use crate::common::PATIENCE;
 pub const PORTS: &[&str] = &["127.0.0.1:0", "127.0.0.1:0"];
 /// How many peers nearly fill the table: a few more, and it grows by so much that glibc maps it.
 pub const CROWD: usize = 2040;
-/// So many within a second that the listener's settings change (`reactor/spread.rs`) once at least.
+/// So many within a second that the listener's settings change (`reactor/arriving/spread.rs`) once at least.
 pub const RUSH: usize = 600;
 /// How long the echo of a byte may take before it is sent another one.
 const NUDGE: Duration = Duration::from_millis(150);
