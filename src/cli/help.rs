@@ -63,8 +63,7 @@ stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n"
 /// What a plan is made of.
 #[cfg(feature = "plan")]
 pub(super) fn of_plan() -> String {
-    let mut text =
-        String::from("stillthere plan [options]      what a deadline costs, and how often it errs\n");
+    let mut text = String::from("stillthere plan [options]      what a deadline costs, and how often it errs\n");
     list(&mut text, crate::cli::plan_options::OPTIONS);
     text += "All are optional. Environment: STILLTHERE_PLAN_LOSS=2%. Formulas: docs/plan.md.";
     text

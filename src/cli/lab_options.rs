@@ -35,12 +35,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         help: "writes a file for it; {NAME} is where that lies",
     },
     Opt { group: SERVER, name: "name", value: "NAME", help: "" },
-    Opt {
-        group: SERVER,
-        name: "start-patience",
-        value: "TIME",
-        help: "its name; time to start listening (10s)",
-    },
+    Opt { group: SERVER, name: "start-patience", value: "TIME", help: "its name; time to start listening (10s)" },
     Opt { group: SERVER, name: "speak", value: "NAME", help: SPEAK_HELP },
     Opt { group: SERVER, name: "ask", value: "BYTES", help: "" },
     Opt { group: SERVER, name: "answer", value: "REGEX", help: "or a request and reply of your own: 'NOOP\\r\\n'" },

@@ -1,6 +1,6 @@
-//! `stillthere lab compare`: what matrices found in several places, side by side.
+//! `stillthere lab compare`: the results of matrices from several places, side by side.
 //!
-//! Owns the directories in which each place left what it found. How the table looks `report` knows.
+//! Owns the directories that hold each place's results. The layout of the table is `report`'s.
 
 use std::fs;
 use std::io::{self, Write};

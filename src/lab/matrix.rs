@@ -1,7 +1,7 @@
 //! `stillthere lab matrix`: many scenes side by side, for one server or several.
 //!
-//! Owns the jobs, what is told while they run, and which file gets what. How a scene is played
-//! `play.rs` knows; how the table looks, `report`.
+//! Owns the jobs, the progress that is printed meanwhile, and which report goes to which file. `play/` runs a scene;
+//! `show/report/` lays out the table.
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -23,7 +23,7 @@ use crate::markup::file::{self, ReportFile};
 use crate::observe::stdout;
 use crate::seconds::InWords;
 
-/// What became of one scene with one server.
+/// The result of one scene with one server.
 struct Done {
     program: usize,
     part: usize,
@@ -31,7 +31,7 @@ struct Done {
     result: Result<Played, String>,
 }
 
-/// Plays all, and shows the table.
+/// Runs all scenes, and prints the table.
 ///
 /// # Errors
 /// A sentence: no server could be tested, it was interrupted, or a file cannot be written.
@@ -51,8 +51,8 @@ pub(in crate::lab) fn run(matrix: &MatrixRun, interrupt: &Interrupt) -> Result<P
     if interrupt.is_asked() {
         return Err("interrupted; the networks and servers of this lab are removed".to_string());
     }
-    // Presets stand in the table for comparison. The promise is ours, or that of the one server
-    // which was asked for.
+    // Presets are in the table for comparison. The exit code is about our own promise, or about that of the one server
+    // that was asked for.
     let counts = |program: &Program| programs.len() == 1 || program.is_ours;
     let is_broken = done.iter().any(|done| counts(&programs[done.program]) && is_broken(&done.result));
     show(matrix, &programs, done, reports)?;
@@ -100,7 +100,7 @@ fn play_all(matrix: &MatrixRun, programs: &[Program], interrupt: &Interrupt) -> 
     })
 }
 
-/// On stderr. Nobody may be there to read it.
+/// On stderr, whose reader may be gone.
 fn progress(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -152,7 +152,7 @@ fn show(
         }
         tables += &(text + "\n");
     }
-    // What cannot be told does not keep the files from being written.
+    // If the terminal cannot be written to, the files are written all the same.
     let told = stdout::tell(&tables);
     if let Some(file) = json {
         let tables = reports.iter().map(report::json::write).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! The fault lab: cut the cable, see the packets, know the number.
 //!
-//! What is seen becomes a [`timeline::Timeline`]; what is shown is made from one.
+//! Everything that is observed is entered in a [`timeline::Timeline`], and every report is made from one.
 //!
 //! ```text
 //!  scene ─▶ expectation ───────────────────────────────────────────────▶ verdict
@@ -43,13 +43,13 @@ pub mod show;
 pub mod stage;
 pub mod timeline;
 
-/// What the lab was asked to do.
+/// What the lab is to do.
 #[derive(Clone, Debug)]
 pub enum Task {
     List,
     Run(SceneRun),
     Matrix(MatrixRun),
-    /// What was found in several places, each a directory.
+    /// Compare the results of several places, one directory each.
     Compare(Vec<PathBuf>),
     /// The scripted peer, which the lab starts for itself.
     Client {
@@ -66,13 +66,13 @@ pub enum Task {
 }
 
 impl Task {
-    /// A process that the lab starts for itself, once and again: what a person is to be told was said.
+    /// A process that the lab starts for itself, many times in a run: warnings for a person were printed by the first one.
     pub fn is_of_a_scene(&self) -> bool {
         matches!(self, Self::Client { .. } | Self::Textbook { .. })
     }
 }
 
-/// Whose server is put to the test.
+/// Which server is tested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
     Ours,
@@ -86,7 +86,7 @@ pub enum Whose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherServer {
     pub line: String,
-    /// Its name in what is told; by default that of its program.
+    /// Its name in reports; by default that of its program.
     pub name: Option<String>,
     pub speak: Speak,
     pub language: Language,
@@ -100,7 +100,7 @@ pub struct LabSettings {
     /// The same, as options of `serve`.
     pub options: Vec<String>,
     pub wheel: TimerWheel,
-    /// How long a dead peer is watched that is not let go.
+    /// How long a dead peer is watched if the server keeps it.
     pub cap: Duration,
     /// How long a living peer is watched.
     pub keep: Duration,
@@ -133,16 +133,16 @@ pub struct MatrixRun {
     pub markdown: Option<PathBuf>,
 }
 
-/// Whether what was promised is what was seen.
+/// Whether the result is what was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     Kept,
     Broken,
-    /// The reader of the timeline went before the end, and the scene with it.
+    /// The reader of the timeline (a pipe) closed before the end, and the scene was given up.
     Unseen,
 }
 
-/// Does what was asked.
+/// Carries out a task.
 ///
 /// # Errors
 /// A sentence: what could not be done, why, and what to do about it.
@@ -162,24 +162,24 @@ pub fn obey(command: &Task) -> Result<Promise, String> {
     Ok(Promise::Kept)
 }
 
-/// What the settings become on a kernel that lacks something: they are put on a socket that is not
-/// used, so that what is predicted is what a server will do.
+/// What the settings become on a kernel that does not support all of them. They are set on an unused socket to find out, so
+/// that the prediction is for the settings that a server really gets.
 pub fn on_this_kernel(mut keepalive: Keepalive) -> Keepalive {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
-    // Where it cannot be asked, the server will say so.
+    // If no socket can be made for this, the server will report it.
     let _ = socket.map(|socket| keepalive.apply(&SockRef::from(&socket)));
     keepalive
 }
 
-/// Gets the right to make networks, and removes what killed labs left behind.
+/// Obtains the privilege to create network namespaces, and removes those that killed labs left behind.
 fn enter() -> Result<Interrupt, String> {
     privilege::obtain()?;
     for what in namespaces::sweep() {
-        // Nobody may be there to read it.
+        // Its reader may be gone.
         let _ = writeln!(io::stderr(), "removed what a killed lab had left behind: {what}");
     }
     let interrupt = Interrupt::listen().map_err(|error| format!("cannot install signal handlers: {error}"))?;
-    // Nothing is dropped after a panic where it aborts. The other jobs end as at Ctrl-C.
+    // With panic=abort no destructor runs, so the hook cleans up. The other jobs end as with Ctrl-C.
     let (usual, others) = (panic::take_hook(), interrupt.clone());
     panic::set_hook(Box::new(move |info| {
         usual(info);

@@ -1,4 +1,4 @@
-//! `stillthere lab run`: one scene, told as it happens.
+//! `stillthere lab run`: one scene, printed as it happens.
 
 use std::io::{self, IsTerminal};
 
@@ -40,7 +40,7 @@ pub(in crate::lab) fn run(run: &SceneRun, interrupt: &Interrupt) -> Result<Promi
             printer = Printer::new(io::stdout(), colours, Some(origin));
         }
         match printer.entry(entry) {
-            // With its reader the scene ends, if no file is wanted of it.
+            // If the reader has closed the pipe and no file is to be written, the scene need not go on.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 if !wants_files && !std::mem::replace(&mut has_gone, true) {
                     interrupt.ask();

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// Who did it, or where it was seen.
+/// The source of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The scripted peer.
@@ -37,11 +37,11 @@ pub enum What {
     Note(String),
 }
 
-/// A scene's entries, and the moment from which a person counts.
+/// A scene's entries, and the moment that counts as zero.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     pub entries: Vec<TimelineEntry>,
-    /// The fault, or where none comes, the end of the preparations.
+    /// The moment of the fault; without a fault, the end of the preparations.
     pub origin: SystemTime,
 }
 
@@ -60,21 +60,21 @@ impl Timeline {
 pub struct Verdict {
     /// The scene's name: `window-shut/black-hole`.
     pub scene: String,
-    /// When it must be gone, from the origin; `None`: it must be kept.
+    /// The interval in which the peer must be dropped, counted from the origin; `None`: it must be kept.
     pub predicted: Option<(Duration, Duration)>,
-    /// When it was gone; `None`: it was still there after `watched`.
+    /// When the peer was dropped; `None`: it was still there after `watched`.
     pub measured: Option<Duration>,
     pub watched: Duration,
-    /// `ETIMEDOUT`, or empty where nobody said.
+    /// `ETIMEDOUT` and the like; empty if it was not reported.
     pub errno: String,
-    /// Who said so: the server's log, the socket table. Of one that was still there, who has it open.
+    /// The source of that: the server's log, or the socket table. For a peer that was kept: which process has its socket open.
     pub said_by: String,
     /// The program sent the first FIN: it closed by a time-out of its own, and not the kernel by its keepalive.
     pub own_time_out: bool,
     /// The program has closed its descriptor, and the kernel still wanted to finish with the socket.
     pub orphan: bool,
-    /// How many living peers on a lossy path were dropped, and of how many. Its loss makes some of that
-    /// likely: it is neither a promise kept nor one broken.
+    /// How many living peers on a lossy path were dropped, and of how many. With so much loss some drops are expected, so this
+    /// neither keeps nor breaks the promise.
     pub dropped: Option<(usize, usize)>,
     pub kept_its_promise: bool,
 }

@@ -1,4 +1,4 @@
-//! The scripted peer, inside the process that is killed, frozen or reset: `stillthere lab client`.
+//! The scripted peer, which runs in the process that a scene kills, stops or resets: `stillthere lab client`.
 //!
 //! Owns its sockets, and what each command on its standard input does with them. Every command is
 //! answered by one line: `done`, or `failed: …`. Knows no namespace and no scene.
@@ -14,16 +14,16 @@ use crate::lab::cast::language::{Language, Pattern};
 use crate::lab::cast::slow_reader::SlowReader;
 use crate::speak::{Answer, Speak};
 
-/// Small buffers, so that a window is shut with little.
+/// Small buffers, so that few bytes shut a window.
 const BUFFER: usize = 4096;
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A flood has reached the server's limit when nothing was taken for so long.
+/// The server has stopped reading if it took nothing of a flood for this long.
 const STUCK: Duration = Duration::from_millis(300);
-/// A server that takes so much does not pause reading.
+/// A server that takes this many bytes does not pause reading.
 const FLOOD: usize = 16 << 20;
 
-/// An answer whose end only a pattern tells, and a banner, are over when nothing more came for so long.
+/// A banner, or an answer that only a pattern describes, is complete when nothing more has come for this long.
 const PAUSE: Duration = Duration::from_millis(100);
 
 struct Client {
@@ -32,10 +32,10 @@ struct Client {
     language: Language,
     keepalive: u16,
     streams: Vec<TcpStream>,
-    /// How long an answer is, where only the server knows.
+    /// How many bytes an answer has, if that depends on the server.
     answer: Option<usize>,
     banner: Vec<u8>,
-    /// The receive buffer of its connections, where it is not the machine's.
+    /// The receive buffer of its connections; `None`: the system's default.
     buffer: Option<usize>,
     slow: Vec<SlowReader>,
 }
@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// With small buffers, or with those of the system, which promise the server more.
+    /// With small buffers, or with those of the system, which advertise a larger window.
     /// A database may listen before it answers, and refuse meanwhile.
     fn greet_until_it_is_ready(&mut self) -> io::Result<()> {
         let until = Instant::now() + PATIENCE;
@@ -191,7 +191,7 @@ impl Client {
         Ok(())
     }
 
-    /// Questions whose answers have `bytes` bytes or somewhat more.
+    /// Requests whose answers have `bytes` bytes or somewhat more.
     fn fill(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
         let questions = self.speak.fill(bytes);
         if !questions.is_empty() {
@@ -209,7 +209,7 @@ impl Client {
     }
 }
 
-/// Asks, and hears all of the answer. How long it was.
+/// Sends a request and reads the whole answer. Returns its length.
 fn talk(stream: &mut TcpStream, question: &[u8], end: &AnswerEnd) -> io::Result<usize> {
     stream.write_all(question)?;
     let (mut heard, mut bytes) = (Vec::new(), [0; 4096]);
@@ -285,9 +285,9 @@ fn hear(stream: &mut TcpStream) -> String {
     text.lines().next().unwrap_or_default().chars().take(80).collect()
 }
 
-/// FIN, and then all that the server still has to say, up to its own.
+/// Sends FIN, then reads up to the server's FIN.
 fn close(stream: &mut TcpStream) -> io::Result<()> {
-    // A client that half-closed before has sent its FIN.
+    // A client that half-closed earlier has already sent its FIN.
     let _ = stream.shutdown(Shutdown::Write);
     io::copy(stream, &mut io::sink()).map(drop)
 }

@@ -1,18 +1,18 @@
 //! What the client says to a server whose protocol is not built in: `--ask`, `--answer`, `--banner`.
 //!
-//! Owns the reading of bytes and patterns as a person writes them, and how they reach the client's process.
+//! Owns the parsing of bytes and patterns, and how they are passed to the client's process.
 //! Knows no socket.
 
 use regex_lite::Regex;
 
-/// A language of one's own, or the addition to one that is built in that the server speaks first.
+/// A request and reply given by options; or, for a built-in language, that the server speaks first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Language {
-    /// The bytes of a question. Empty where the language is built in.
+    /// The bytes of a request; empty for a built-in language.
     pub ask: Vec<u8>,
-    /// What its answer matches. Empty: anything will do.
+    /// The pattern that its answer matches; empty: any answer.
     pub answer: String,
-    /// The server says something before it is asked.
+    /// The server sends a banner before any request.
     pub banner: bool,
 }
 

@@ -1,6 +1,6 @@
-//! The scripted peer, as the lab drives it: a process of its own in the client's namespace.
+//! The scripted peer as the lab controls it: a separate process in the client's namespace.
 //!
-//! Owns that process. What its commands do, `client.rs` knows.
+//! Owns that process. `client.rs` carries out its commands.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ impl ScriptedPeer {
         Ok(Self { child, commands, answers, interrupt: interrupt.clone() })
     }
 
-    /// Has a command of `client.rs` done.
+    /// Runs a command of `client.rs`, and waits until it is done.
     ///
     /// # Errors
     /// A sentence: which one, and why not.
@@ -78,7 +78,7 @@ impl ScriptedPeer {
         }
     }
 
-    /// Has a command begun, and does not wait for its end. The last one that is told.
+    /// Starts a command and does not wait for its end. No other command can follow.
     ///
     /// # Errors
     /// A sentence: which one, and why not.

@@ -16,7 +16,7 @@ use crate::speak::Speak;
 /// Where a proxy finds the server behind it, in the same namespace.
 pub const BACKEND: &str = "127.0.0.1:7008";
 
-/// What people run today.
+/// The servers that people run today.
 pub struct Preset {
     pub name: &'static str,
     program: &'static str,
@@ -65,7 +65,7 @@ pub const PRESETS: &[Preset] = &[
             let text = "listener {port} {addr}\nallow_anonymous true\npersistence false\nuser root\nlog_dest stderr\n";
             File::new("mosquitto.conf", text)
         }),
-        // It has no setting: the client decides.
+        // It has no setting of its own: the client's CONNECT decides.
         settings: |keepalive| {
             let announced = mqtt_keepalive(keepalive.deadline());
             format!("the client's CONNECT with keep-alive {announced}, of which a broker waits one and a half times")
@@ -147,7 +147,7 @@ pub fn mqtt_keepalive(deadline: Duration) -> u16 {
     u16::try_from(deadline.as_secs() * 2 / 3).unwrap_or(u16::MAX).max(1)
 }
 
-/// What would be right for a server that has nothing but the user timeout.
+/// The right value for a server whose only setting is the user timeout.
 pub fn user_timeout(keepalive: &Keepalive) -> Duration {
     match keepalive.clone().without_tcp_info().guard() {
         Guard::UserTimeout(timeout) => timeout,

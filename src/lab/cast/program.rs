@@ -1,7 +1,7 @@
 //! The programs that can be put to the test: our own server, the textbook's, anybody's, and presets.
 //!
-//! Owns what a program is, and how the words in braces of its line and files are filled in. What
-//! people run is [`preset`](crate::lab::cast::preset)'s. Knows not how a program is run.
+//! Owns what a program is, and how the placeholders in its command line and files are filled in.
+//! [`preset`](crate::lab::cast::preset) has the servers that people run; `server.rs` starts a program.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::lab::cast::language::Language;
 use crate::lab::cast::preset::{BACKEND, user_timeout};
 use crate::speak::Speak;
 
-/// The words in braces that are filled in; the name of a file is one, too.
+/// The placeholders (words in braces) that are filled in; the name of a file is one, too.
 pub const WORDS: [&str; 10] =
     ["addr", "port", "host", "family", "dir", "idle", "interval", "count", "deadline", "user_timeout_ms"];
 
@@ -47,7 +47,7 @@ pub struct Program {
     /// The line of the shell that starts it, with words to be filled in.
     pub line: String,
     pub files: Vec<File>,
-    /// What of it all sets the deadline, for the legend of a table, with words to be filled in.
+    /// The part that sets the deadline, for the legend of a table, with placeholders.
     pub settings: String,
     pub version: String,
     /// Our own server: it is held to its prediction to the tenth of a second, and its log is read.
@@ -73,7 +73,7 @@ impl Program {
         Self { version, settings, ..Self::of_line("textbook", line, Speak::Echo) }
     }
 
-    /// Anybody's.
+    /// Any other server.
     pub fn of_line(name: &str, line: String, speak: Speak) -> Self {
         Self {
             name: name.to_string(),
@@ -93,7 +93,7 @@ impl Program {
         self.has_backend.then(|| format!("{} serve {BACKEND} --log warn", own_program()))
     }
 
-    /// What stands for each word in braces.
+    /// The value of each placeholder.
     pub fn filling(&self, keepalive: &Keepalive, address: SocketAddr, directory: &str) -> Filling {
         let ip = address.ip();
         let (host, family) = if ip.is_ipv6() { (format!("[{ip}]"), "6") } else { (ip.to_string(), "4") };
@@ -111,12 +111,12 @@ impl Program {
         ];
         let words = WORDS.iter().zip(values).map(|(word, value)| (format!("{{{word}}}"), value));
         let files = self.files.iter().map(|file| (format!("{{{}}}", file.name), format!("{directory}/{}", file.name)));
-        // Together, an address of IPv6 and a port want brackets.
+        // An IPv6 address with a port is written in brackets.
         let both = ("{addr}:{port}".to_string(), address.to_string());
         Filling(std::iter::once(both).chain(files).chain(words).collect())
     }
 
-    /// What sets its deadline, as a legend tells it.
+    /// What sets its deadline, as the legend prints it.
     pub fn told(&self, keepalive: &Keepalive) -> String {
         let words = self.filling(keepalive, SocketAddr::from(([0, 0, 0, 0], 0)), "").0;
         let is_time = |word: &str| !["{addr}", "{port}", "{host}", "{family}", "{dir}"].contains(&word);
@@ -125,7 +125,7 @@ impl Program {
     }
 }
 
-/// What stands for each word in braces.
+/// The value of each placeholder.
 #[derive(Clone, Debug)]
 pub struct Filling(Vec<(String, String)>);
 

@@ -1,7 +1,6 @@
 //! The server under test: a program of its own in the server's namespace.
 //!
-//! Owns its processes, its files and what it says. Knows no scene, and nothing of what the program
-//! is, beyond what [`Program`] says.
+//! Owns its processes, its files and its output. Knows no scene, and nothing of the program beyond [`Program`].
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -27,14 +26,14 @@ const QUOTED: usize = 5;
 /// A line that the program printed, and when.
 pub(in crate::lab) type LogLine = (SystemTime, String);
 
-/// What is to be started, and how.
+/// What to start, and how.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::lab) struct Start<'a> {
     pub program: &'a Program,
     pub keepalive: &'a Keepalive,
     /// Where it must listen.
     pub address: SocketAddr,
-    /// How long it may take until it does.
+    /// How long that may take.
     pub patience: Duration,
     /// Tells its files from those of the other scenes.
     pub number: usize,
@@ -42,12 +41,12 @@ pub(in crate::lab) struct Start<'a> {
 
 #[derive(Debug)]
 pub(in crate::lab) struct Server {
-    /// The program's own part in the sentences that are told.
+    /// How error messages name the program.
     name: String,
     namespace: Arc<Namespace>,
     child: Child,
     backend: Option<Child>,
-    /// Processes that live on where the one that was started has ended well: a daemon.
+    /// Processes remain although the one that was started has exited with 0: it is a daemon.
     daemon: Vec<u32>,
     /// Whether there was more than the one that was started when it listened. A daemon may end before
     /// its parent is seen to have ended.
@@ -165,12 +164,12 @@ impl Server {
         true
     }
 
-    /// All of it, wherever it went; without the server behind a proxy.
+    /// All its processes, wherever they are now; without the server behind a proxy.
     fn processes(&self) -> Vec<u32> {
         processes::members(&self.namespace, self.backend.as_ref().map(Child::id))
     }
 
-    /// What it said last, as a sentence.
+    /// Its last lines of output, as a sentence.
     pub(in crate::lab) fn last_words(&self) -> String {
         let output = self.lines();
         let last = output.iter().rev().take(QUOTED).rev().map(|(_, line)| line.trim()).collect::<Vec<_>>();
@@ -181,7 +180,7 @@ impl Server {
         self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it printed since this was asked the last time.
+    /// What it has printed since the last call.
     pub(in crate::lab) fn news(&self, seen: &mut usize) -> Vec<LogLine> {
         let output = self.lines();
         let news = output[(*seen).min(output.len())..].to_vec();
@@ -218,7 +217,7 @@ fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<LogLine>>>) -
         let exec = if wants_a_shell(line) { "" } else { "exec " };
         command.args(["-c", &format!("{exec}{line}")]).process_group(0); // Ctrl-C is for the lab alone
         for (name, _) in std::env::vars_os() {
-            // What was set for the lab is not meant for a server that it tests.
+            // The lab's own environment variables must not reach the server under test.
             if name.to_string_lossy().starts_with("STILLTHERE_") {
                 command.env_remove(name);
             }

@@ -1,6 +1,6 @@
-//! A client that reads slowly, and sends as much as the server takes: its window opens and shuts all the time.
+//! A client that reads slowly while it sends as much as the server takes, so that its window keeps opening and shutting.
 //!
-//! Owns the thread that does it. Knows no protocol beyond the questions that it is given.
+//! Owns the thread that does it. Knows no protocol beyond the requests that it is given.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// So much is read at a time, and so long after the last time.
+/// How much is read at a time, and how long after the last read.
 const SIP: usize = 8192;
 const PAUSE: Duration = Duration::from_millis(800);
 
@@ -24,10 +24,10 @@ pub(in crate::lab) struct SlowReader {
 }
 
 impl SlowReader {
-    /// Begins with the first of these questions, which are asked over and over.
+    /// Sends these requests over and over.
     ///
     /// # Errors
-    /// What dup(2) says.
+    /// Those of dup(2).
     pub(in crate::lab) fn begin(stream: &TcpStream, questions: Vec<u8>) -> io::Result<Self> {
         let stream = stream.try_clone()?;
         let (stop, stopped) = channel::<()>();
@@ -50,7 +50,7 @@ impl Drop for SlowReader {
     }
 }
 
-/// As much as is taken. One that has sent its FIN says nothing more, and reads on.
+/// Sends as much as the server takes. A client that has sent its FIN only reads.
 fn send(stream: &TcpStream, questions: &[u8], sent: &mut usize) -> io::Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     loop {

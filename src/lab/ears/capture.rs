@@ -17,8 +17,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::lab::ears::packet_socket::PacketSocket;
 
-/// How much of a frame is held. The frames of a wire are shorter; a virtual one hands over giants
-/// that would be cut up on the way (segmentation offload), whose heads tell all that is asked.
+/// How many bytes of a frame are kept. Frames on a wire are shorter; a virtual link passes frames that a real one would
+/// segment (segmentation offload), and of those the headers are enough.
 const HELD: usize = 2048;
 /// How soon the thread notices that it is to stop.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -30,7 +30,7 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
-/// All that was captured.
+/// Everything that was captured.
 #[derive(Clone, Debug)]
 pub struct Captured {
     pub frames: Vec<Frame>,
@@ -62,7 +62,7 @@ impl SharedFrames {
 
 impl Capture {
     /// Captures what passes `interface` in the namespace whose file (`/run/netns/NAME`) is given.
-    /// When it returns, nothing more is missed.
+    /// From its return on, no frame is missed.
     ///
     /// # Errors
     /// No such namespace or interface, or no privilege (`CAP_SYS_ADMIN`, `CAP_NET_RAW`).
@@ -75,7 +75,7 @@ impl Capture {
         let theirs = Arc::clone(&shared);
         let (opened, is_open) = mpsc::channel();
         let thread = std::thread::Builder::new().name("capture".to_string()).spawn(move || {
-            // Only this thread moves, and it does not come back.
+            // Only this thread enters the namespace, and it stays there.
             let socket = move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
                 .map_err(io::Error::from)
                 .and_then(|()| PacketSocket::open(&interface, PATIENCE))
@@ -95,7 +95,7 @@ impl Capture {
         Ok(Self { shared, thread: Some(thread), told: 0 })
     }
 
-    /// What came since the last call.
+    /// The frames since the last call.
     pub fn poll(&mut self) -> Vec<Frame> {
         let frames = self.shared.frames();
         let new = frames.get(self.told..).unwrap_or_default().to_vec();
@@ -143,7 +143,7 @@ fn read_on(socket: &PacketSocket, shared: &SharedFrames) -> io::Result<u64> {
             }
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::AGAIN) if end.is_some() => break,
-                // The interface went down, as the scenes have it: said once, and it may come back.
+                // The interface went down, which some scenes do. It is reported once, and the interface may come up again.
                 Some(Errno::AGAIN | Errno::INTR | Errno::NETDOWN) => {}
                 _ => return Err(error),
             },

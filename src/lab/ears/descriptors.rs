@@ -2,8 +2,8 @@
 //!
 //! Owns the reading of `/proc/PID/fd`. Knows neither the socket table nor a scene.
 //!
-//! Listing the descriptors of a process that has thousands takes its kernel milliseconds, which the
-//! program wants itself. So nothing is listed that a glance at one descriptor can answer.
+//! Listing thousands of descriptors of a process takes milliseconds, in which the process itself may be blocked. So a single
+//! descriptor is checked first where that is enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -119,7 +119,7 @@ pub(in crate::lab) fn is_connection_of(descriptor: &Descriptor, port: u16) -> io
     Ok(socket.r#type().is_ok_and(|kind| kind == Type::STREAM) && !socket.is_listener().unwrap_or(false) && has_port())
 }
 
-/// Whether the lab has started it, or one of those that it has started.
+/// Whether the lab has started it, directly or through another process.
 fn is_descendant(pid: u32) -> bool {
     let parent = |pid: u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -12,8 +12,8 @@ use crate::lab::ears::descriptors::{Descriptor, Processes, is_connection_of};
 use crate::lab::ears::measure::{SocketRow, SocketTable, tcp};
 use crate::lab::stage::namespaces::Namespace;
 
-/// A socket that nobody had open so often in a row is let go. Once is not enough: a descriptor may be
-/// on its way from one process to another, behind the back of whoever goes through them.
+/// A socket that no process had open in this many checks in a row counts as closed. One check is not enough: a descriptor may
+/// be passed from a process that is still to be checked to one that already was.
 const MISSED: u32 = 2;
 
 /// What a server holds of its peers at one moment.
@@ -50,7 +50,7 @@ struct Followed {
     peer_port: u16,
     /// Zero until a program has accepted it.
     inode: u64,
-    /// Who had it open when it was looked for the last time.
+    /// The process that had it open at the last check.
     descriptor: Option<Descriptor>,
     missed: u32,
 }
@@ -86,7 +86,7 @@ impl Following {
         Self { client, port, table, processes, followed: Vec::new(), others, empty_since: None }
     }
 
-    /// Looks: at the table, and for the sockets that stand there no more at the descriptors.
+    /// Checks the socket table, and the descriptors for sockets that are no longer in it.
     ///
     /// # Errors
     /// A sentence: what cannot be read.
@@ -158,15 +158,15 @@ impl Following {
                 }
             }
         }
-        // Who closes a descriptor leaves the socket to the kernel: an orphan has no inode.
+        // When the last descriptor is closed the socket belongs to the kernel: an orphan has no inode.
         self.followed.retain(|known| {
             let row = sockets.iter().find(|row| row.peer_port == known.peer_port);
             row.is_none_or(SocketRow::is_held)
         });
     }
 
-    /// Looks for those that stand in no table. A socket that timed out or was reset is no longer
-    /// there, however long a program keeps its descriptor.
+    /// Checks the sockets that are in no table. One that timed out or was reset is not listed there any more, however long a
+    /// program keeps its descriptor.
     fn search(&mut self, rows: &[SocketRow], holding: &mut Holding) -> Result<(), String> {
         let is_listed = |known: &Followed| {
             let same = |row: &SocketRow| (row.peer_port, row.inode) == (known.peer_port, known.inode);

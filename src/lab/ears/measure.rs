@@ -1,4 +1,4 @@
-//! What the kernel says of a server's connections: the socket table of its namespace.
+//! A server's connections as the kernel lists them: the socket table of its namespace.
 //!
 //! Owns the reading of `/proc/net/tcp`. Knows no process and no scene.
 
@@ -17,7 +17,7 @@ pub(in crate::lab) mod tcp {
     pub(crate) const CLOSE_WAIT: u8 = 8;
     pub(crate) const LISTEN: u8 = 10;
 
-    /// In the words of RFC 9293.
+    /// The name of the state in RFC 9293.
     pub(crate) fn name(state: u8) -> &'static str {
         const NAMES: [&str; 13] = [
             "unknown",

@@ -1,6 +1,6 @@
 //! The ears: what is seen of packets, sockets and processes.
 //!
-//! Owns the looking, which changes nothing. Knows not what was expected.
+//! Owns the observation, which changes nothing. Does not know what was expected.
 
 pub mod capture;
 pub mod decode;

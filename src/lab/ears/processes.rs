@@ -1,6 +1,6 @@
-//! Who lives in a server's namespace: its processes, and who listens there.
+//! The processes in a server's namespace, and which of them listen.
 //!
-//! Owns the look into `/proc` that finds them, whatever process group or parent they have by now. Knows not
+//! Owns the search of `/proc` that finds them, whatever process group or parent they have by now. Does not know
 //! what they are for.
 
 use std::fs;
@@ -26,7 +26,7 @@ pub(in crate::lab) struct Listener {
 }
 
 impl Listener {
-    /// Whether who connects to `wanted` meets it. One for all of IPv6 usually takes IPv4 as well.
+    /// Whether a connection to `wanted` reaches it. A listener on `[::]` usually takes IPv4 as well.
     pub(in crate::lab) fn is_for(&self, wanted: SocketAddr) -> bool {
         let ip = self.address.ip();
         let takes_all = ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());
@@ -52,7 +52,7 @@ fn listener(line: &str) -> Option<Listener> {
     is_listener.then_some(Listener { address: SocketAddr::new(ip, port), inode: inode.parse().ok()? })
 }
 
-/// The processes of a namespace. The dead, which nobody has waited for, are not among them.
+/// The processes of a namespace, without zombies.
 pub(in crate::lab) fn processes(namespace: &Namespace) -> Vec<u32> {
     let Ok(inside) = Processes::of(namespace) else { return Vec::new() };
     inside.members().filter(|pid| !is_lab(*pid)).collect()
@@ -63,7 +63,7 @@ fn is_lab(pid: u32) -> bool {
     pid == std::process::id()
 }
 
-/// Whether a process lives; one that nobody has waited for does not.
+/// Whether a process is running; a zombie is not.
 pub(in crate::lab) fn is_alive(pid: u32) -> bool {
     state_and_group(&format!("/proc/{pid}/stat")).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }

@@ -1,6 +1,6 @@
-//! The diary of a scene: packets, notes and the server's log, brought into order as they come.
+//! The diary of a scene: packets, notes and the server's log, sorted as they come.
 //!
-//! Owns the timeline while it grows, and the moments from which intervals are counted. Knows not
+//! Owns the timeline while it grows, and the moments from which intervals are counted. Does not know
 //! what is done in a scene.
 
 use std::net::SocketAddr;
@@ -14,9 +14,9 @@ use crate::lab::play::verdict::{Moments, errno, reason};
 use crate::lab::stage::network::{INTERFACE, Network};
 use crate::lab::timeline::{Timeline, TimelineEntry, What, Who};
 
-/// Entries come from several sources: each is held back so long that none comes too late.
+/// Entries come from several sources. Each is held back for this long, so that they can be sorted.
 const HELD_BACK: Duration = Duration::from_millis(60);
-/// A log line and the glance at the table that tell of the same departure are so near.
+/// A log line and a check of the table that report the same departure are at most this far apart.
 const SAME: Duration = Duration::from_millis(250);
 
 pub(in crate::lab) struct Diary<'a> {
@@ -28,7 +28,7 @@ pub(in crate::lab) struct Diary<'a> {
     reads_log: bool,
     lines_seen: usize,
     told: &'a mut dyn FnMut(SystemTime, &TimelineEntry),
-    /// In order, and told.
+    /// Sorted and reported.
     entries: Vec<TimelineEntry>,
     pending: Vec<TimelineEntry>,
     fault: Option<SystemTime>,
@@ -100,7 +100,7 @@ impl<'a> Diary<'a> {
         self.enter(at, Who::Lab, What::Fault(words));
     }
 
-    /// What will be unacknowledged is being sent.
+    /// The data that will stay unacknowledged are being sent.
     pub(in crate::lab) fn sent(&mut self) {
         self.sent = Some(SystemTime::now());
     }
@@ -126,7 +126,7 @@ impl<'a> Diary<'a> {
         Ok(())
     }
 
-    /// Reads the packets and the server's log, and tells what is old enough to be in order.
+    /// Reads the packets and the server's log, and reports what is old enough to be in order.
     ///
     /// # Errors
     /// The capture broke.
@@ -139,7 +139,7 @@ impl<'a> Diary<'a> {
         Ok(())
     }
 
-    /// Our own server says which events it was given, and why a peer departed.
+    /// Our own server logs which events it got, and why a peer departed.
     fn read_log(&mut self, at: SystemTime, line: &str) {
         if !self.reads_log {
             return;
@@ -163,7 +163,7 @@ impl<'a> Diary<'a> {
         }
     }
 
-    /// Tells all that is older than `until`, in order, as soon as there is a fault to count from.
+    /// Reports all that is older than `until`, in order, as soon as there is a fault to count from.
     fn tell(&mut self, until: SystemTime) {
         let Some(origin) = self.fault else { return };
         self.pending.sort_by_key(|entry| entry.at);
@@ -174,8 +174,8 @@ impl<'a> Diary<'a> {
         }
     }
 
-    /// The table and the descriptors say that the peer is gone, and no log of the server does. What the
-    /// kernel still has to finish with the socket is an orphan.
+    /// The table and the descriptors show that the peer is gone, and no log of the server does. A socket that the kernel
+    /// still has to finish is an orphan.
     pub(in crate::lab) fn gone(&mut self, at: SystemTime, orphans: &[&str]) {
         if !self.reads_log {
             let words = match orphans.first() {
@@ -186,8 +186,8 @@ impl<'a> Diary<'a> {
         }
     }
 
-    /// When the peer departed, the errno, and who said so. The log is nearer to the event than a
-    /// glance at the table; where there is none, or it tells of another moment, the table counts.
+    /// When the peer departed, the errno, and the source of that. The log is nearer to the event than a check of the table;
+    /// without a log, or if it reports another moment, the table counts.
     pub(in crate::lab) fn departure(&self, measured: Duration) -> (Duration, String, String) {
         let Some((logged, reason)) = &self.departed else {
             return (measured, String::new(), "the socket table and the descriptors".to_string());

@@ -1,6 +1,6 @@
-//! What must become of the peer in each scene.
+//! What must happen to the peer in each scene.
 //!
-//! Owns the one table of promises: gone within an interval, kept, or a scene that cannot be. The
+//! Owns the one table of promises: dropped within an interval, kept, or a scene that is impossible. The
 //! arithmetic of the deadline is [`Keepalive::predict`]'s. Knows no namespace and no clock.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::keepalive::{Guard, Keepalive, Prediction, State as Doing, TimerWheel}
 use crate::lab::play::scene::{Fault, Scene, State};
 use crate::speak::Speak;
 
-/// How long the kernels and a server take to say goodbye when nothing keeps them.
+/// How long an orderly close may take.
 const AT_ONCE: Duration = Duration::from_millis(300);
 /// How long the kernel tries to send data that its own queue refuses: `tcp_retries2` times, half a second apart.
 const REFUSED: Duration = Duration::from_millis(7500);
@@ -47,16 +47,16 @@ pub enum Expectation {
     NoDeadline,
     /// The client lives, and its kernel answers.
     Kept,
-    /// Either is right: the client lives, but it may happen that no answer comes through; or only its
-    /// kernel does, and the server has a heartbeat that finds out.
+    /// Both results are right: the client lives, but so much is lost that its answers may not arrive; or only its kernel lives,
+    /// and the server has a heartbeat that may notice.
     Either,
     /// The scene makes no sense, and why.
     CannotBe(&'static str),
 }
 
 impl Expectation {
-    /// What may be asked of somebody else's server. When a reboot is noticed depends on when a server says something, by a
-    /// probe or by a heartbeat of its protocol; the deadline is all that it promises.
+    /// What another server is held to. When it notices a reboot depends on when it sends something, a probe or a heartbeat of its
+    /// protocol; only the deadline is promised.
     pub fn of_others(self, scene: Scene, keepalive: &Keepalive) -> Self {
         match self {
             Self::Gone { since, from, to } if scene.fault == Fault::Rebooted => {
@@ -72,7 +72,7 @@ pub fn stall(keepalive: &Keepalive) -> Duration {
     keepalive.deadline() + STALL
 }
 
-/// What a server with these settings promises in a scene.
+/// The promise of a server with these settings in a scene.
 pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Speak) -> Expectation {
     use Fault::*;
     if let Some(why) = cannot_be(scene, speak) {
@@ -146,7 +146,7 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         // be reached, nothing comes of it either: that is merely in flight.
         (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
         (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
-        // It goes on reading what had come, and tells so.
+        // It goes on reading what had arrived, and its kernel announces the room.
         (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, Doing::Deaf),
         (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
         (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),

@@ -1,7 +1,6 @@
-//! How each fault is done.
+//! How each fault is made.
 //!
-//! Owns the commands that break a network. Knows not what state the connection is in, nor what
-//! becomes of it.
+//! Owns the commands that break a network. Knows neither the state of the connection nor what happens to it.
 
 use std::process::Command;
 use std::thread::sleep;
@@ -16,7 +15,7 @@ use crate::lab::stage::programs::installed;
 /// Long enough for a packet to cross the network.
 const CROSSING: Duration = Duration::from_millis(50);
 
-/// What was done, in words, and when.
+/// A description of what was done, and when.
 pub(in crate::lab) struct Struck {
     pub at: SystemTime,
     pub words: String,

@@ -1,6 +1,6 @@
 //! Scenes: a state that a connection is in, and a fault that meets it there.
 //!
-//! Owns their names and a sentence for each. Knows not how they are brought about.
+//! Owns their names and a sentence for each. Does not know how they are produced.
 
 use std::fmt;
 use std::str::FromStr;
@@ -179,7 +179,7 @@ impl Fault {
         if self == Self::ArpGone { Between::Switch } else { Between::Router }
     }
 
-    /// Whether the server hears nothing more, and nothing that TCP believes.
+    /// Whether nothing more arrives from the client, or nothing that TCP accepts.
     pub fn is_silent(self) -> bool {
         use Fault::*;
         matches!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::lab::play::expectation::{Expectation, Since};
 use crate::lab::timeline::Verdict;
 
-/// How late a busy machine may be, and how early a measurement may seem: it is taken from outside.
+/// How late a busy machine may be, and how early a measurement from outside may seem.
 const LATE: Duration = Duration::from_secs(1);
 const EARLY: Duration = Duration::from_millis(100);
 
@@ -27,7 +27,7 @@ pub struct Moments {
     pub served_after: Duration,
 }
 
-/// What was seen of a peer, or of several.
+/// The observed result for a peer, or for several.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub measured: Option<Duration>,
@@ -58,8 +58,8 @@ pub fn interval(expectation: Expectation, moments: Moments) -> Option<(Duration,
     })
 }
 
-/// Compares. Our own server is held to the whole interval; of another's promise only the end is
-/// known, and that it must not drop the living.
+/// Compares. Our own server is held to the whole interval. Of another server only the end of the interval is known, and that it
+/// must not drop living peers.
 pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Observed, is_ours: bool) -> Verdict {
     let predicted = interval(expectation, moments);
     let kept_its_promise = match (expectation, predicted, seen.measured) {
@@ -68,7 +68,7 @@ pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Ob
         }
         (Expectation::Gone { .. }, ..) => false,
         (Expectation::Kept, _, measured) => measured.is_none(),
-        // The odds are those of our keepalive; what another does is told, and not judged.
+        // The odds are those of our own keepalive; for another server the result is reported, not judged.
         (Expectation::Either, ..) => !is_ours || seen.crowd.is_none_or(is_likely),
         (Expectation::NoDeadline | Expectation::CannotBe(_), ..) => true,
     };

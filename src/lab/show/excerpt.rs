@@ -1,4 +1,4 @@
-//! Which entries of a long timeline are worth a line.
+//! Which entries of a long timeline are shown.
 //!
 //! Owns the choice, the same for the figure and the report: a window that is filled takes thousands
 //! of packets, all alike. What is left out is counted, and nothing but packets is left out.
@@ -52,7 +52,7 @@ pub fn excerpt(timeline: &Timeline, most: usize) -> Vec<ExcerptLine<'_>> {
     let packets: Vec<usize> =
         (0..entries.len()).filter(|&at| keep[at] && packet_words(&entries[at]).is_some()).collect();
     if packets.len() > most {
-        // How it began tells more than how it went on.
+        // The beginning is more informative than the rest.
         let middle = most - most / 3..packets.len() - most / 3;
         packets[middle].iter().for_each(|&at| keep[at] = false);
     }

@@ -1,6 +1,6 @@
 //! What is shown of a timeline: text, pictures, captures, pages.
 //!
-//! Owns the forms. Knows no socket, and runs nothing.
+//! Owns the output formats. Knows no socket, and runs nothing.
 
 pub mod excerpt;
 pub mod figure;

@@ -11,10 +11,10 @@ use crate::lab::ears::decode::is_plain;
 use crate::lab::show::excerpt::packet_words;
 use crate::lab::timeline::{Timeline, TimelineEntry, Verdict, What, Who};
 
-/// So many plain packets in a row are printed; further ones are counted.
+/// How many plain packets in a row are printed; further ones are counted.
 const RUN: usize = 4;
 
-/// What a piece of text is to look like.
+/// The look of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::lab) enum Ink {
     Plain,
@@ -58,7 +58,7 @@ pub fn width(out: impl AsFd) -> usize {
     }
 }
 
-/// What programs wrote may hold anything; a terminal is shown none of its commands.
+/// Text that programs wrote may contain anything: terminal control sequences are removed.
 pub(in crate::lab) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,7 +1,7 @@
 //! Ctrl-C, and every other way of being asked to stop.
 //!
-//! Owns the flag that all of the lab polls. Knows not what is to be cleaned up: whoever made a thing
-//! removes it, when the flag has made it return.
+//! Owns the flag that the whole lab polls. Cleaning up is left to the owners: each returns when the flag is set, and removes what
+//! it has made.
 
 use std::io;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::reactor::unblock;
 
-/// How often something is looked at that announces nothing by itself.
+/// How often something is polled that announces nothing by itself.
 pub const GLANCE: Duration = Duration::from_millis(20);
 
-/// Says whether the lab was asked to stop.
+/// Whether the lab was asked to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -44,8 +44,7 @@ impl Interrupt {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Looks every [`GLANCE`] whether something is so, for `patience` at most. `None`: it was asked
-    /// to stop, or the patience is spent.
+    /// Checks a condition every [`GLANCE`], for `patience` at most. `None`: the lab was asked to stop, or the time is over.
     pub fn wait_for<T>(&self, patience: Duration, mut is_so: impl FnMut() -> Option<T>) -> Option<T> {
         let until = Instant::now() + patience;
         loop {

@@ -1,10 +1,10 @@
 //! Network namespaces: made, entered, and removed whatever happened.
 //!
-//! Owns their names, which carry the process id of their lab and its PID namespace, so that several
-//! labs run side by side, and the locks by which what a killed one left behind is told from what a
-//! running one needs. Knows no topology and no scene.
+//! Owns their names, which contain the process id of their lab and its PID namespace, so that several labs can run at the same
+//! time; and the locks that distinguish what a killed lab left behind from what a running one needs. Knows no topology and no
+//! scene.
 //!
-//! A process id says nothing to who sees other processes: labs in containers may share `/run/netns` and
+//! A process id means nothing in another PID namespace: labs in containers may share `/run/netns` and
 //! nothing else. So whoever makes a namespace or a directory holds a lock (flock(2)) on it, which
 //! ends with the process, however that ends, and which every other lab can try.
 
@@ -29,7 +29,7 @@ const MARK: &str = "stillthere-lab-";
 /// Where `ip netns` keeps the names.
 const NAMES: &str = "/run/netns";
 
-/// How often a thing is made again that another lab took for left behind, before it was locked.
+/// How often a namespace is made again if another lab removed it before it was locked.
 const ATTEMPTS: usize = 10;
 /// How long it may take from the making to the lock. Where it takes longer, the thing is made again.
 const UNTIL_LOCKED: Duration = Duration::from_millis(300);
@@ -50,7 +50,7 @@ impl Namespace {
         let name = format!("{}{number}-{role}", own_mark());
         let lock = make_locked(&Path::new(NAMES).join(&name), || ip(None, &[format!("netns add {name}")]))?;
         let namespace = Self { name, _lock: lock };
-        // What IPv6 says of itself would only stand between the lines that a person reads.
+        // IPv6's own packets would only clutter the timeline.
         let _ = namespace.set("ipv6/conf/default/disable_ipv6", 1); // there may be no IPv6 at all
         Ok(namespace)
     }
@@ -79,7 +79,7 @@ impl Namespace {
     /// that it starts are inside too.
     ///
     /// # Errors
-    /// What `work` says, or why the namespace cannot be entered.
+    /// Those of `work`, or the namespace cannot be entered.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let inside = || {
             let namespace = File::open(self.path())?;
@@ -130,7 +130,7 @@ pub fn feed(mut command: Command, text: &str) -> Result<(), String> {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| refused(&error.to_string()))?;
     if let Some(mut input) = child.stdin.take() {
-        // What it refuses to read it explains on its stderr.
+        // If it does not read all of its input, its stderr has the reason.
         let _ = input.write_all(format!("{text}\n").as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| refused(&error.to_string()))?;
@@ -199,14 +199,14 @@ fn is_still_there(path: &Path, file: &File) -> bool {
     there.is_ok_and(|there| ours.is_ok_and(|ours| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
 }
 
-/// A lock on what nobody has a lock on: its lab is dead. `None`: it lives, or it cannot be known.
+/// Locks a thing that is not locked, because its lab is dead. `None`: its lab is running, or that cannot be found out.
 fn lock_left_behind(path: &Path) -> Option<File> {
     let file = File::open(path).ok()?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
     is_still_there(path, &file).then_some(file)
 }
 
-/// Removes what labs left behind that run no more, and names it.
+/// Removes what dead labs left behind, and returns its names.
 pub fn sweep() -> Vec<String> {
     // A name that is no namespace here may be one where its lab is, in another mount namespace.
     let of_namespaces = fs::metadata("/proc/self/ns/net").ok().map(|namespace| namespace.dev());

@@ -1,6 +1,6 @@
 //! client — router — server, or client — switch — server.
 //!
-//! Owns the addresses and links of a scene. Knows not what will be broken.
+//! Owns the addresses and links of a scene. Does not know what will be broken.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Family {
 /// The interface of the client and of the server, each in its namespace.
 pub const INTERFACE: &str = "eth0";
 
-/// What stands between the client and the server.
+/// What connects the client and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
     /// A router: they are on different networks.

@@ -1,7 +1,7 @@
 //! How many scenes may set up at a time.
 //!
-//! Setting up takes a dozen programs, and watching nearly nothing: on a slow machine those that set up
-//! make those late that are watched. Owns the count of free places, and knows nothing of a scene.
+//! Setting up a scene runs a dozen programs, watching it takes nearly nothing: on a slow machine, scenes that are being set up
+//! would delay the measurements of others. Owns the count of free places, and knows nothing of a scene.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -1,6 +1,6 @@
 //! What the lab needs to make networks of its own: root, or a user namespace in which it is root.
 //!
-//! Owns the new start under `unshare`, and the sentence for a machine that refuses it.
+//! Owns the restart under `unshare`, and the error message for a machine that refuses it.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 use crate::lab::stage::namespaces::Namespace;
 use crate::lab::stage::programs::installed;
 
-/// Set for the program that runs inside: it is not started a third time.
+/// Set in the environment of the program that runs inside, so that it is not restarted again.
 const INSIDE: &str = "STILLTHERE_LAB_INSIDE";
 const UNSHARE: [&str; 4] = ["--user", "--map-root-user", "--net", "--mount"];
 /// `ip netns` keeps its names in /run, which is not ours to write; so it gets one of its own.
 const WITH_OWN_RUN: &str = "mount -t tmpfs tmpfs /run && exec \"$@\"";
 
-/// Comes back if networks can be made here. Otherwise the program is started again, with the same
+/// Returns if networks can be made here. Otherwise the program is started again, with the same
 /// arguments, in a user namespace.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub fn obtain() -> Result<(), String> {
     Err(again(&format!("`unshare` cannot be run: {error}")))
 }
 
-/// Root may lack the capability: in a container, for instance. Only trying tells.
+/// Root may lack the capability, in a container for instance; the only way to know is to try.
 fn is_root_here() -> bool {
     if !rustix::process::geteuid().is_root() {
         return false;

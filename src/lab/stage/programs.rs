@@ -1,4 +1,4 @@
-//! Programs of the machine: are they there, and which version.
+//! Which programs the machine has, and their versions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,8 +1,8 @@
 //! What a segment means between two ends: new data or a retransmission, a probe or its answer.
 //!
 //! Owns what each end has sent, acknowledged and advertised. Knows no header and no address. It sees
-//! only what passed on the wire, which is less than the two kernels know: in doubt it uses the plainer
-//! words.
+//! only what passed on the wire, which is less than the two kernels know: in doubt it uses the more general
+//! term.
 
 use crate::count::so_many;
 
@@ -78,7 +78,7 @@ impl Conversation {
         Self { client: Side::default(), server: Side::default(), probes }
     }
 
-    /// Takes note of a segment and says what it is.
+    /// Records a segment, and returns what it is.
     pub(in crate::lab) fn hear(&mut self, segment: &Segment) -> String {
         let is_first_try = self.client.first != Some(segment.seq);
         if segment.syn && !segment.from_server && segment.ack.is_none() && is_first_try {

@@ -34,7 +34,7 @@ pub struct Decoder {
     told: VecDeque<Worded>,
 }
 
-/// A segment, and the words that it was given.
+/// A segment, and its description.
 #[derive(Debug)]
 struct Worded {
     from_server: bool,

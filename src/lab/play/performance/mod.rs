@@ -1,7 +1,7 @@
 //! One scene, played: networks, server and client are set up, the state is reached, the fault comes,
 //! and the server is watched.
 //!
-//! Owns the order of these steps. Knows how none of them is done.
+//! Owns the order of these steps; other files carry them out.
 
 use std::net::SocketAddr;
 use std::thread::sleep;
@@ -27,34 +27,34 @@ use crate::lab::timeline::{Timeline, TimelineEntry, Verdict};
 mod reach;
 
 const PORT: u16 = 7007;
-/// What is still told of a connection when it has gone: the last packets, the server's log.
+/// How long to wait, after a connection has gone, for its last packets and the server's log.
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// How many living peers stay idle on a lossy path, so that the odds show.
 const CROWD: usize = 50;
 
-/// What is to be played, and against whom.
+/// The scene to run, and the server to run it against.
 #[derive(Clone, Debug)]
 pub(in crate::lab) struct Part {
     pub scene: Scene,
     pub program: Program,
     pub keepalive: Keepalive,
     pub wheel: TimerWheel,
-    /// How long a dead peer is watched that is not let go.
+    /// How long a dead peer is watched if the server keeps it.
     pub cap: Duration,
     /// How long a living peer is watched.
     pub keep: Duration,
     /// How long the server may take until it listens.
     pub start_patience: Duration,
     pub family: Family,
-    /// Tells it from the other scenes of this lab.
+    /// Distinguishes it from the other scenes of this lab.
     pub number: usize,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug)]
 pub(in crate::lab) enum SceneOutcome {
     Judged(Verdict),
-    /// It makes no sense, cannot be done here, or the server does not let it come about.
+    /// It makes no sense, cannot be made on this machine, or the server does not reach the state.
     CannotBe(String),
 }
 
@@ -64,7 +64,7 @@ pub(in crate::lab) struct Played {
     pub outcome: SceneOutcome,
 }
 
-/// Plays a scene. Whatever is entered in its timeline is handed to `told` too, with the origin.
+/// Runs a scene. Each entry of its timeline is also passed to `told`, with the origin.
 ///
 /// # Errors
 /// A sentence: what went wrong, or that it was interrupted.
@@ -161,7 +161,7 @@ impl<'a> Set<'a> {
         Ok(())
     }
 
-    /// Looks on until the peer is gone, or as long as it is to be watched.
+    /// Watches until the peer is gone, or its time is over.
     fn watch(&mut self, expectation: Expectation) -> Result<Observed, String> {
         let stall = stall(&self.part.keepalive);
         let mut stalled = self.part.scene.state == State::AcceptQueue;
@@ -272,7 +272,7 @@ impl<'a> Set<'a> {
         !matches!(self.part.scene.fault, Killed | Closed | Reset | Rebooted | Frozen | HalfCloseThenCut)
     }
 
-    /// A living client of a protocol with a heartbeat beats.
+    /// A living client of a protocol with heartbeats sends them.
     fn beats(&self) -> bool {
         use Fault::{Lossy10, Lossy30, Nothing};
         self.part.program.speak.has_a_heartbeat()

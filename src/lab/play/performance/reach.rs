@@ -1,7 +1,6 @@
 //! How a scene's connection reaches its state, and why it may not.
 //!
-//! Owns what the client is told to do for each state, and the test that the state is reached. The fault that comes
-//! then, and its outcome, are left to the play.
+//! Owns the client's commands for each state, and the check that the state is reached.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
@@ -94,7 +93,7 @@ impl Set<'_> {
         self.end().unwrap_or_else(|| format!("{sentence}. Of the server: {}", self.server.last_words()))
     }
 
-    /// Has the client say what leads to the state.
+    /// Has the client send what leads to the state.
     fn speak(&mut self) -> Result<(), String> {
         let state = self.part.scene.state;
         // A banner that came after the fault would be data in flight.

@@ -1,4 +1,4 @@
-//! Where things stand in a figure: on a page, and on a phone.
+//! The positions in a figure: on a page, and on a phone.
 //!
 //! Owns the measures. Knows nothing of what is drawn.
 

@@ -1,4 +1,4 @@
-//! The table of a run: every state with every fault, and what came of it.
+//! The table of a run: every state with every fault, and the result.
 //!
 //! Owns the table's cells and their words; [`table`] (terminal), [`json`], [`page`] (HTML) and
 //! [`markdown`] write it. Knows no namespace and no socket.
@@ -90,7 +90,7 @@ pub const FAIR: &str = "Each server is at the settings of its own that serve thi
     peers that are silent; the machine's tcp_keepalive_time, tcp_keepalive_intvl and tcp_keepalive_probes are set for \
     all, its tcp_retries2 for none: it is a number of tries and no time, and is there for all connections of a machine.";
 
-/// What a cell says at a glance.
+/// The result in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::lab) enum Outcome {
     Kept,
