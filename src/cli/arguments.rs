@@ -29,11 +29,11 @@ pub(super) struct Options {
     pub of_server: &'static [Opt],
 }
 
-/// An option, as it is read and as the help shows it.
+/// An option, as it is read and as the help prints it.
 pub(super) struct Opt {
     pub group: &'static str,
     pub name: &'static str,
-    /// What stands behind it in the help; empty for a switch.
+    /// The placeholder for its value in the help; empty for a switch.
     pub value: &'static str,
     pub help: &'static str,
 }
@@ -45,7 +45,7 @@ const ADDS_UP: &str = "fail-if";
 #[cfg(feature = "lab")]
 const REPEATED: &str = "file";
 
-/// Where an option was given. What comes later here counts more.
+/// Where an option was given. A later variant takes precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// `STILLTHERE_OPTION`, for the whole machine.
@@ -55,13 +55,13 @@ enum Origin {
     CommandLine,
 }
 
-/// What an option was given, and where.
+/// The value of an option, and where it was given.
 #[derive(Clone, Debug)]
 struct Value {
     name: &'static str,
     text: String,
     origin: Origin,
-    /// How a person finds the place: `--idle 0s` or `STILLTHERE_IDLE=0s`.
+    /// How it was written: `--idle 0s` or `STILLTHERE_IDLE=0s`.
     place: String,
 }
 
@@ -80,8 +80,8 @@ pub(super) struct Given {
     pub words: Vec<String>,
 }
 
-/// What the server is set to, and other commands ask for in the same sense: the deadline of `plan` and `lab` is
-/// that of `serve`. An option that only has the same name, such as the grace of `load`, is not among them.
+/// Options that mean the same for other commands as for `serve`: the deadline of `plan` and `lab` is that of the server. An
+/// option that only has the same name, such as the grace of `load`, is not among them.
 pub(super) const SHARED: [&str; 7] =
     ["deadline", "idle", "interval", "count", "user-timeout", "heartbeat", "heartbeat-timeout"];
 
@@ -99,8 +99,8 @@ impl Options {
         self.command == "serve" || SHARED.contains(&name)
     }
 
-    /// What the environment says of an option: first to this command, and then, if that may be, to all. A
-    /// variable that is empty, or blank, says nothing.
+    /// The value of an option from the environment: from the command's own variable or else, where that is allowed, from the one for
+    /// all commands. An empty or blank variable counts as not set.
     fn look_up(
         &self,
         name: &'static str,
@@ -126,7 +126,7 @@ impl Options {
 }
 
 impl Arguments {
-    /// The command line is read first: what it says, the environment cannot change.
+    /// The command line is read first, and takes precedence over the environment.
     pub(super) fn read(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &Environment<'_>,
@@ -173,7 +173,7 @@ impl Arguments {
 }
 
 impl Given {
-    /// Where no words were given, those of a variable of the environment count.
+    /// If no words were given, they are taken from a variable of the environment.
     pub(super) fn words_from(
         &mut self,
         name: &'static str,
@@ -187,7 +187,7 @@ impl Given {
         Ok(())
     }
 
-    /// The last one counts; conditions add up, for one that is forgotten would be one that holds.
+    /// The last value counts; but conditions add up, because one that was dropped would silently hold.
     fn put(&mut self, value: Value) {
         #[cfg(feature = "load")] // only it has such an option
         let value = match self.text(value.name) {
@@ -213,8 +213,8 @@ impl Given {
         self.values.iter().find(|value| value.name == name)
     }
 
-    /// These options may stand for one another. Some may have been set for the whole machine, and others for
-    /// one command: those are forgotten that count less than another one which was given.
+    /// These options exclude one another. Some may be set for the whole machine, and others for one command: those with a lower
+    /// precedence than another one that was given are ignored.
     pub(super) fn command_line_first(&self, names: &[&str]) -> Self {
         let values = self.values.iter().filter(|value| names.contains(&value.name));
         let most = values.clone().map(|value| value.origin).max();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::cli::arguments::Opt;
 use crate::cli::serve_options;
 
-/// The commands, for the guess at what was meant.
+/// The commands, for "did you mean".
 pub(super) const COMMANDS: &[&str] = &[
     "serve",
     #[cfg(feature = "load")]
@@ -103,7 +103,7 @@ fn list(text: &mut String, options: &[Opt]) {
             let _ = writeln!(text, "{group}:");
         }
         let left = format!("{before}--{} {}", option.name, option.value);
-        // One without words of its own stands before the next, which has them for both.
+        // An option without help of its own is printed before the next one, which describes both.
         before = if option.help.is_empty() { format!("{} ", left.trim_end()) } else { String::new() };
         if option.help.is_empty() {
             continue;

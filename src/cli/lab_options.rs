@@ -20,7 +20,7 @@ const DEADLINE: &str = "Deadline of a silent peer, the same for every server";
 const RUN: &str = "Of `lab run`";
 const MATRIX: &str = "Of `lab matrix`";
 
-/// What the lab's servers are given where nothing is said: short enough to watch.
+/// The default for the lab's servers: short enough to watch.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// A living peer is watched for as many deadlines.
 const KEPT_FOR: u32 = 4;
@@ -58,7 +58,7 @@ pub(super) const OPTIONS: &[Opt] = &[
 ];
 
 const SPEAK_HELP: &str = "echo, redis, mqtt, memcached, http, postgres or none";
-/// How long a server may take until it listens, where nothing is said.
+/// How long a server may take until it listens, by default.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Options that only one of the two commands has.
@@ -178,7 +178,7 @@ fn no_scene(missing: NoScene) -> Usage {
     Usage(format!("{given:?} is no {part}{nearest}; `stillthere lab list` explains them: {}", names.join(", ")))
 }
 
-/// What goes with `--server` and not with presets, which know it themselves.
+/// Options for `--server`; presets define these themselves.
 const ONLY_SERVER: [&str; 6] = ["speak", "name", "file", "ask", "answer", "banner"];
 
 fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
@@ -219,7 +219,7 @@ fn server(given: &Given, line: &str) -> Result<OtherServer, Usage> {
     }
     let names = WORDS.into_iter().chain(files.iter().map(|file| file.name.as_str())).collect::<Vec<_>>();
     for word in texts().flat_map(in_braces).filter(|word| !names.contains(word)) {
-        // Much may stand in braces. What is nearly a word of ours is a slip.
+        // Braces have other uses, too. A word that is nearly a placeholder is a typing error.
         let nearest = nearest(word, "", names.iter().copied());
         if !nearest.is_empty() {
             return Err(

@@ -1,4 +1,4 @@
-//! Variables of the environment that look like ours and are none: what they were to set is not set.
+//! Environment variables that look like ours and are none, so that they set nothing.
 
 use std::ffi::OsString;
 

@@ -42,10 +42,10 @@ pub enum Command {
     Tell(String),
     /// Run the server.
     Serve(Box<serve::ServeSettings>),
-    /// Work in the lab.
+    /// Run the lab.
     #[cfg(feature = "lab")]
     Lab(Box<crate::lab::Task>),
-    /// Reckon, and tell.
+    /// Compute a plan, and print it.
     #[cfg(feature = "plan")]
     Plan(Box<crate::plan::Question>),
     /// Open very many connections.

@@ -1,4 +1,4 @@
-//! What may have been meant: the name that is nearest to one that is unknown.
+//! "Did you mean": the known name that is nearest to an unknown one.
 
 /// "; did you mean …?" if one of the names is near. `dashes` are what an option begins with.
 pub(super) fn nearest<'a>(given: &str, dashes: &str, names: impl Iterator<Item = &'a str>) -> String {

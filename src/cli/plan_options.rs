@@ -40,7 +40,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: ANSWER, name: "svg", value: "FILE", help: "a figure: false drops and traffic by deadline" },
 ];
 
-/// Longer than anything forgets.
+/// Longer than any middlebox's time-out.
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The four that say which deadline.
 const SETTINGS: [&str; 4] = ["deadline", "idle", "interval", "count"];

@@ -30,18 +30,18 @@ pub struct Criterion {
     share: bool,
 }
 
-/// How a condition turned out.
+/// The result of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CriterionResult {
     pub criterion: String,
-    /// In seconds, or a count; `None`: the run has no such figure.
+    /// In seconds, or a count; `None`: this run has no such figure.
     pub value: Option<f64>,
     pub failed: bool,
     /// For a person.
     pub sentence: String,
 }
 
-/// What a condition can be about.
+/// The figures that a condition can test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Figure {
     /// Of one of the three kinds of latency.
@@ -105,7 +105,7 @@ const COUNTS: [Count; 9] = [
 ];
 const OF_CONNECTIONS: usize = 4;
 
-/// All names, for a person who looks for one.
+/// All names, for an error message.
 pub const NAMES: &str = "p50, p90, p99, p99.9 (any pN), mean, max; connect-pN, connect-mean, connect-max; lateness-pN, \
                          lateness-mean, lateness-max; errors, connected, held, lost, unanswered, exchanges, rate, \
                          connect-rate, bytes-a-peer, cpu";
@@ -119,12 +119,12 @@ impl Criterion {
         text.split(',').map(str::parse).collect()
     }
 
-    /// Whether it says how many connections may be in trouble, so that the default, none, does not apply.
+    /// Whether it limits how many connections may have failed, so that the default (none) does not apply.
     pub fn allows_errors(&self) -> bool {
         self.figure == Figure::Count("errors")
     }
 
-    /// Judges this run. A figure that is not known fails: silence is no success.
+    /// Tests this run. An unknown figure counts as failed.
     pub fn judge(&self, report: &Report) -> CriterionResult {
         let criterion = self.text.clone();
         let Some(value) = self.figure.of(report) else {
@@ -156,7 +156,7 @@ impl FromStr for Criterion {
             return Err(format!("{text:?} compares nothing; write p99>5ms or errors>0, or several with commas"));
         };
         let figure = Figure::named(name).ok_or_else(|| format!("there is no figure {name:?}; there are {NAMES}"))?;
-        // `==` is what programmers type.
+        // Programmers type `==`.
         let value = value.strip_prefix('=').filter(|_| comparison.sign == "=").unwrap_or(value);
         let counts_connections = COUNTS[..OF_CONNECTIONS].iter().any(|(name, _)| figure == Figure::Count(name));
         let percent = value.strip_suffix('%').filter(|_| counts_connections);

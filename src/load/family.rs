@@ -1,4 +1,4 @@
-//! The server's processes: the one that was named, and all its descendants.
+//! The server's processes: the one given by --pid, and all its descendants.
 //!
 //! Owns the list of them, and the sums over all. How one process is read is in `memory.rs`. Knows no
 //! connection.
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use crate::load::memory::{self, Footprint};
 
-/// A process and its descendants. Children that come later are found at the next look; a child whose parent
-/// ended stays in the family if it was seen before.
+/// A process and its descendants. Children that are started later are found by the next check; a child whose parent
+/// has ended stays in the family if it was found before.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessFamily {
-    /// The one that was named.
+    /// The process given by --pid.
     pid: u32,
     members: Vec<Member>,
-    /// The most members that there were at one look.
+    /// The largest number of members at one check.
     most: usize,
     /// This kernel does not list children (`CONFIG_PROC_CHILDREN`).
     childless: bool,
@@ -48,7 +48,7 @@ pub struct Used {
 
 impl ProcessFamily {
     /// # Errors
-    /// A sentence: there is no such process, or its memory is not ours to read.
+    /// A sentence: there is no such process, or we may not read its memory.
     pub(super) fn of(pid: u32) -> Result<Self, String> {
         let path = format!("/proc/{pid}");
         let Some(first) = Member::of(pid) else {
@@ -80,10 +80,10 @@ impl ProcessFamily {
         Ok(sum)
     }
 
-    /// What all of them have used up so far; `None`: it cannot be read.
+    /// The CPU time of all of them so far; `None`: it cannot be read.
     pub(super) fn spent(&mut self) -> Option<Spent> {
         self.look().ok()?;
-        // What ended children used is in their parent's account, once it has waited for them.
+        // The time of ended children is added to their parent's once it has waited for them.
         let time = |member: &Member| Some(memory::cpu(member.pid)? + memory::of_ended_children(member.pid)?);
         Some(Spent { time: self.members.iter().filter_map(time).sum(), members: self.members.clone() })
     }
@@ -119,8 +119,8 @@ impl ProcessFamily {
 }
 
 impl Spent {
-    /// What was used since `before`. `None` if the sum has shrunk: the time of members that ended, and that nobody
-    /// waited for, is missing from it.
+    /// The time used since `before`. `None` if the sum has shrunk: the time of members that ended without being waited for is
+    /// missing from it.
     pub(super) fn since(&self, before: &Self) -> Option<Used> {
         let gone = |member: &&Member| !self.members.contains(member);
         let ended = before.members.iter().filter(gone).count();
@@ -132,7 +132,7 @@ impl Member {
     fn of(pid: u32) -> Option<Self> {
         let fields = memory::stat(pid)?;
         let field = |nth: usize| fields.split(' ').nth(nth);
-        // In state Z it has ended, and its parent has not waited for it yet. On the way there it has no memory already.
+        // State Z: a zombie. A process that is ending has no memory any more.
         let is_ending = matches!(field(0)?, "Z" | "X") || field(6)?.parse::<u64>().ok()? & PF_EXITING != 0;
         let started = field(19)?.parse().ok()?;
         (!is_ending).then_some(Self { pid, started })

@@ -1,4 +1,4 @@
-//! What the server costs, as the kernel counts it: memory of user space, the kernel's slabs, CPU time.
+//! What the server costs according to the kernel: user-space memory, the kernel's slabs, CPU time.
 //!
 //! Owns the reading of /proc. Knows no connection.
 

@@ -1,7 +1,7 @@
 //! The load generator: very many connections to any server, and exchanges on some of them.
 //!
 //! It is a source of the same loop as the server's ports, with its own type of peer: each turn of the
-//! loop latches, drives, opens (where a port accepts), looks at the clock and reaps.
+//! loop latches, drives, opens (where a port accepts), does what is due, and reaps.
 //!
 //! ```text
 //!  opening ──all are there──▶ settling ──▶ exchanging ──time is over──▶ finishing ──▶ over: the report
@@ -44,7 +44,7 @@ pub mod trouble;
 /// How long one of several addresses may take to answer.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What `load` was asked for, checked.
+/// The checked settings of `load`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadSettings {
     pub target: Place,
@@ -53,7 +53,7 @@ pub struct LoadSettings {
     pub connect_rate: u32,
     /// Our addresses to connect from; empty: the kernel chooses.
     pub sources: Vec<IpAddr>,
-    /// How many of the connections ask.
+    /// How many of the connections send requests.
     pub active: usize,
     pub size: usize,
     /// Exchanges a second over all of them; `None`: each asks again when it has been answered.
@@ -81,7 +81,7 @@ pub fn run(settings: &LoadSettings) -> Result<bool, String> {
     descriptors::raise(); // if they run out all the same, that is counted as trouble
     let target = target(settings)?;
     let report = measure(&LoadSettings { target: target.into(), ..settings.clone() }, target, family)?;
-    // A failure to print does not keep the files from being written.
+    // The files are written even if printing fails.
     let told = stdout::tell(&(report::table::write(&report) + "\n"));
     for (file, text) in [(json, report::json::write(&report)), (html, report::page::write(&report))] {
         if let Some(file) = file {

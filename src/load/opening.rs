@@ -1,6 +1,6 @@
 //! Opening connections: from which of our addresses, and how fast.
 //!
-//! Owns the sources' ports and the pace. Knows nothing of what is said on a connection.
+//! Owns the sources' ports and the pace. Knows nothing of what is sent on a connection.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::{Clock, Moment};
 use crate::sockopt;
 
-/// Waking late is made up for if it was by no more than this: the server must not be flooded.
+/// Connections that are late by no more than this are made up for. More would flood the server.
 const SLACK: Duration = Duration::from_millis(10);
 
 /// Opens connections from our addresses, at a limited pace.
@@ -28,7 +28,7 @@ pub(super) struct Opening {
     next: Moment,
 }
 
-/// Where connections come from.
+/// The source addresses of connections.
 #[derive(Debug)]
 enum Sources {
     /// The addresses that were asked for, one after the other, as long as they have ports. `next` is the index of the
@@ -99,7 +99,7 @@ impl Opening {
     /// just before connect(2), because with a server on this machine the handshake may be over when it returns.
     ///
     /// # Errors
-    /// What socket(2), bind(2) and connect(2) say.
+    /// Those of socket(2), bind(2) and connect(2).
     pub(super) fn open(&mut self, now: Moment, clock: Clock) -> Result<(TcpStream, Moment), Trouble> {
         if self.next == Moment::default() || now.since(self.next) > SLACK {
             self.next = now;
@@ -118,7 +118,7 @@ impl Opening {
                 }
                 Err(error) => Trouble::of(&error),
             };
-            // If a fresh address has no port either, its ports are not used up: another would be no better.
+            // If an unused address has no port either, the reason is another one, and the next address would not help.
             let in_vain = moved && matches!(self.sources, Sources::Kernel { .. });
             if trouble.kind != TroubleKind::NoPort || in_vain || !self.sources.exhausted(&self.target) {
                 self.sources.advance();

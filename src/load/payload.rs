@@ -1,5 +1,5 @@
-//! The bytes that are sent: they differ between connections and between exchanges, so that a server
-//! which mixes up its peers, or repeats an earlier answer, is found out.
+//! The bytes that are sent. They differ between connections and between exchanges, so that a server which mixes up its peers,
+//! or repeats an earlier answer, is detected.
 //!
 //! Owns one ring of noise; a payload is a slice of it.
 
@@ -17,7 +17,7 @@ impl Noise {
     /// For payloads of `size` bytes.
     pub(super) fn new(size: usize) -> Self {
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        // Printable characters: a person reads what goes wrong.
+        // Printable, because errors quote them.
         let letter = |_| {
             state ^= state << 13;
             state ^= state >> 7;
@@ -27,7 +27,7 @@ impl Noise {
         Self { bytes: (0..PLACES as usize + size).map(letter).collect(), size }
     }
 
-    /// What connection `number` sends in its `nth` exchange.
+    /// The payload of connection `number` in its `nth` exchange.
     pub(super) fn of(&self, number: usize, nth: u64) -> &[u8] {
         let place = (number as u64).wrapping_mul(7919).wrapping_add(nth.wrapping_mul(104_729)) % PLACES;
         &self.bytes[place as usize..][..self.size]

@@ -1,6 +1,6 @@
-//! One connection of ours to the server: connect, greet, ask, verify.
+//! One connection to the server: connect, greet, send requests, verify the answers.
 //!
-//! Owns the order of its system calls. Knows nothing of the other connections, nor when it is to ask. An
+//! Owns the order of its system calls. Knows neither the other connections nor when a request is due. An
 //! idle peer owns no buffer, as in the server.
 
 use std::io::{self, Read, Write};
@@ -17,23 +17,24 @@ use crate::tcp_info::TcpInfo;
 #[derive(Debug)]
 pub(super) struct LoadPeer {
     stream: TcpStream,
-    /// Which of the connections it is, in the order of opening.
+    /// Its number, in the order of opening.
     pub number: usize,
     pub opened: Moment,
     ready: Readiness,
     pub phase: PeerPhase,
-    /// What is being said; kept while the peer is one of those that ask.
+    /// The exchange; kept while the peer is one of those that send requests.
     talk: Option<Box<Talk>>,
     /// Bytes that came to a peer that speaks no language.
     pub unasked: u64,
-    /// Whether any byte has come: then the server has accepted it. The handshake alone is done by the server's kernel.
+    /// Whether any byte has come, which shows that the server has accepted the connection: the handshake alone is done by its
+    /// kernel.
     pub heard: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerPhase {
     Connecting,
-    /// It waits for the answer to its hello, or to the preparation for its questions.
+    /// It waits for the answer to its greeting, or to the request that prepares the others.
     Greeting,
     Idle,
     Asking,
@@ -41,31 +42,31 @@ pub(super) enum PeerPhase {
     Lost,
 }
 
-/// A question on its way, and its answer.
+/// A request, and its answer.
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     pub said: Verbatim,
     written: usize,
     read: usize,
-    /// When it was to be asked: its latency counts from then.
+    /// When it was due: its latency counts from then.
     pub due: Moment,
-    /// How many of its questions have been begun, and how many more are due.
+    /// How many of its requests have been begun, and how many more are due.
     pub begun: u64,
     pub owed: u64,
 }
 
-/// What came of [`LoadPeer::step`].
+/// The result of [`LoadPeer::step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerStep {
     /// Nothing more can be done: an edge will resume it.
     Blocked,
     Connected,
-    /// The whole answer has come, and every byte of it is right.
+    /// The whole answer has come, and every byte of it is correct.
     Answered,
 }
 
 impl Talk {
-    /// How many bytes of the question our kernel has taken.
+    /// How many bytes of the request the kernel has taken.
     pub(super) fn written(&self) -> usize {
         self.written
     }
@@ -81,20 +82,20 @@ impl LoadPeer {
         &mut self.stream
     }
 
-    /// What the kernel knows of the connection.
+    /// The kernel's figures of the connection.
     ///
     /// # Errors
-    /// What getsockopt(2) says.
+    /// Those of getsockopt(2).
     pub(super) fn figures(&self) -> io::Result<TcpInfo> {
         TcpInfo::of(&self.stream)
     }
 
-    /// Remembers what an event says.
+    /// Latches an event.
     pub(super) fn latch(&mut self, news: Readiness) {
         self.ready |= news;
     }
 
-    /// What it says, to be changed before [`LoadPeer::ask`].
+    /// The exchange, to be filled in before [`LoadPeer::ask`].
     pub(super) fn talk(&mut self) -> &mut Talk {
         self.talk.get_or_insert_default()
     }
@@ -106,7 +107,7 @@ impl LoadPeer {
         self.phase = phase;
     }
 
-    /// Makes it idle, with no more to ask: its buffers are freed.
+    /// Makes it idle, and frees its buffers.
     pub(super) fn rest(&mut self) {
         self.phase = PeerPhase::Idle;
         self.talk = None;
@@ -115,7 +116,7 @@ impl LoadPeer {
     /// Goes on until nothing more can be done or there is something to report.
     ///
     /// # Errors
-    /// Why the connection is of no more use.
+    /// Why the connection cannot be used any more.
     pub(super) fn step(&mut self, scratch: &mut [u8], languageless: bool) -> Result<PeerStep, Trouble> {
         if self.phase == PeerPhase::Connecting {
             return self.connect();
@@ -210,7 +211,7 @@ impl LoadPeer {
         Ok(talk.read == talk.said.answer.len())
     }
 
-    /// The words for an end of the stream, by phase.
+    /// How the end of the stream is described, by phase.
     fn left_over(&self) -> &'static str {
         match self.phase {
             PeerPhase::Asking => "in the middle of an exchange",

@@ -1,4 +1,4 @@
-//! How far a run is, for the person who waits: a bar on stderr, if that is a terminal.
+//! The progress of a run: a bar on stderr, if that is a terminal.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ impl Progress {
 
     /// Begins a new part of the run, of `of` connections or milliseconds.
     pub(super) fn begin(&self, what: &'static str, of: u64) {
-        // The template is ours: if it were wrong, the plain bar would do.
+        // The template is a constant; if it were wrong, the plain bar would do.
         if let Ok(style) = ProgressStyle::with_template("{prefix:<12} [{bar:40}] {msg}") {
             self.0.set_style(style.progress_chars("=> "));
         }

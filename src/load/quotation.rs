@@ -1,4 +1,4 @@
-//! What came instead of the answer, quoted for a person to read: servers give the reason in a line.
+//! Quotes what came instead of the answer: servers give the reason in a line.
 //!
 //! Owns how much is quoted. Knows no socket.
 

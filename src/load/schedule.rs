@@ -1,14 +1,14 @@
-//! When which connection is to ask, at a fixed rate.
+//! Which connection sends its next request when, at a fixed rate.
 //!
 //! Owns the arithmetic. The moments are fixed before the first question and do not move when an
 //! answer is late: a latency counts from the intended moment, so that a server which stalls is charged
-//! for every question that had to wait (no "coordinated omission").
+//! for every request that had to wait (no "coordinated omission").
 
 use std::time::Duration;
 
 use crate::reactor::Moment;
 
-/// `rate` questions a second in all, from `from` on, taken in turns by `askers`.
+/// `rate` requests per second in all, from `from` on, sent by `askers` in turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     from: Moment,
@@ -27,12 +27,12 @@ impl Schedule {
         self.from + Duration::from_secs_f64(question as f64 / self.rate)
     }
 
-    /// When the next question is due.
+    /// When the next request is due.
     pub(super) fn due(&self) -> Moment {
         self.moment(self.next)
     }
 
-    /// The asker of the next question, if that is due.
+    /// The connection whose request is due, if one is.
     pub(super) fn take(&mut self, now: Moment) -> Option<usize> {
         if self.due() > now {
             return None;
@@ -41,7 +41,7 @@ impl Schedule {
         Some(((self.next - 1) % self.askers) as usize)
     }
 
-    /// When `asker` was to ask for the `nth` time, counted from 0.
+    /// When the `nth` request of `asker` was due, counted from 0.
     pub(super) fn meant(&self, asker: usize, nth: u64) -> Moment {
         self.moment(nth * self.askers + asker as u64)
     }

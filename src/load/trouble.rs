@@ -1,4 +1,4 @@
-//! What goes wrong with a connection of ours: each kind is counted and named, and never averaged away.
+//! What goes wrong with a connection. Each kind is counted and reported separately.
 //!
 //! Owns the kinds and their words. Knows no socket.
 
@@ -21,12 +21,12 @@ pub enum TroubleKind {
     Closed,
     /// The connection died (ETIMEDOUT).
     Died,
-    /// A question was never answered, although the server's kernel acknowledged it or shut its window: the path
-    /// is open, and the program is stopped, stuck, too slow, has never accepted, or does not understand.
+    /// A request was never answered, although the server's kernel acknowledged it or shut its window: the path is open, and the
+    /// program is stopped, stuck, too slow, has never accepted, or does not understand it.
     Unanswered,
-    /// A question was never answered, nor acknowledged by the server's kernel: the path or the machine is gone.
+    /// A request was neither answered nor acknowledged by the server's kernel: the path or the machine is gone.
     Unacknowledged,
-    /// What came back is not the right answer.
+    /// The answer is wrong.
     WrongBytes,
     /// Our own limit: no descriptor is left.
     NoDescriptor,
@@ -74,7 +74,7 @@ impl TroubleKind {
         }
     }
 
-    /// What the user can do about it, or look for; empty if there is nothing to say.
+    /// Advice; empty if there is none.
     pub fn advice(self) -> &'static str {
         match self {
             Self::NoDescriptor => "`ulimit -n` before the start raises the limit, up to `ulimit -Hn`",
@@ -96,7 +96,7 @@ impl TroubleKind {
     }
 }
 
-/// One connection's trouble, with the words of whatever noticed it first.
+/// One connection's trouble, with the first error message about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     pub kind: TroubleKind,
@@ -124,7 +124,7 @@ impl Trouble {
     }
 }
 
-/// All troubles of a run: how many of each kind, and what the first of them said.
+/// All troubles of a run: how many of each kind, and the message of the first one.
 #[derive(Clone, Debug, Default)]
 pub struct Troubles([(u64, String); TroubleKind::ALL.len()]);
 

@@ -15,7 +15,7 @@ const LINKS: usize = 40;
 /// A file that a report will be written to.
 #[derive(Debug)]
 pub struct ReportFile {
-    /// As it was asked for.
+    /// As it was given.
     path: PathBuf,
     place: FilePlace,
 }
@@ -97,8 +97,7 @@ fn place(path: &Path) -> io::Result<FilePlace> {
         }
         Err(error) => return Err(error),
     };
-    // What the shell has opened for us is written through that descriptor: a file has its offset there, and a pipe
-    // is connected already.
+    // A descriptor that the shell has opened is used as it is: a file has its offset there, and a pipe is connected already.
     if is_open_as(&file, io::stdout().as_fd()) {
         return Ok(FilePlace::StandardOutput);
     }

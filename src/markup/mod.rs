@@ -1,4 +1,4 @@
-//! What reports are written in: JSON, SVG and the text of HTML; and the files that they go to.
+//! The formats of reports: JSON, SVG and HTML text; and the files that they are written to.
 //!
 //! Owns the grammar and the escaping. Knows no report.
 

@@ -1,8 +1,8 @@
 //! The log, on stderr.
 //!
-//! simple_logger decides what is told. It does not write the lines: it prints with `eprintln!`, which
-//! waits for a reader that is stuck, and panics when stderr cannot be written. Here no line is waited
-//! for: one that is not taken is left out, counted, and told of with the next, or at the end.
+//! simple_logger decides what is logged. It does not write the lines: it prints with `eprintln!`, which blocks while the reader
+//! is stuck, and panics when stderr cannot be written. Here no write blocks: a line that is not taken is left out, counted, and
+//! reported with the next one, or at the end.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use simple_logger::SimpleLogger;
 
 use crate::observe::stderr::Stderr;
 
-/// What is to be told: a level, and other levels for some modules.
+/// What is logged: a level, and other levels for some modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
     default: LevelFilter,

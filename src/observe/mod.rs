@@ -1,4 +1,4 @@
-//! What is told to people.
+//! Output for people.
 #![forbid(unsafe_code)]
 
 pub mod log;

@@ -1,14 +1,12 @@
-//! stderr, for which nobody waits.
+//! stderr, to which no write blocks.
 //!
 //! A pipe that nobody empties, a terminal that was stopped (Ctrl-S), a socket whose reader hangs: a write
-//! would wait there, and with it the loop. So what is not taken at once is left out, counted, and told of
-//! later. Owns the rest of a line that was taken in part: it goes before everything else, so that no line
+//! would block there, and with it the loop. So what is not taken at once is left out, counted, and reported later. Owns the rest of a line that was taken in part: it goes before everything else, so that no line
 //! is torn. Knows no level and no time.
 //!
 //! O_NONBLOCK belongs to the open file description (open(2)), which we share with the shell and with
 //! whoever else writes there: to set it would change theirs. So a pipe or a terminal is opened once more.
-//! Where that cannot be, it is asked before each write (poll(2)): a socket cannot be opened, nor another
-//! user's terminal. A file never waits.
+//! If that is impossible (a socket, another user's terminal), poll(2) is asked before each write. A file never blocks.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -19,13 +17,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::dup2_stderr;
 
 const STDERR: &str = "/proc/self/fd/2";
-/// A pipe that has room takes so much at once, whole (pipe(7), PIPE_BUF).
+/// A pipe that has room takes this much at once (pipe(7), PIPE_BUF).
 const PIECE: usize = 4096;
 
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Stderr {
-    /// A write might wait: it is asked first.
+    /// A write might block: poll(2) is asked first.
     asks: bool,
     /// What is left of a line that was begun.
     rest: Vec<u8>,
@@ -33,19 +31,19 @@ pub struct Stderr {
 }
 
 impl Stderr {
-    /// Sees to it that a write to stderr does not wait, for all of the process.
+    /// Makes writes to stderr non-blocking for this process.
     pub fn open() -> Self {
         let is_file = fs::metadata(STDERR).is_ok_and(|stderr| stderr.is_file());
         Self { asks: !is_file && open_once_more().is_err(), rest: Vec::new(), left_out: 0 }
     }
 
-    /// How many lines were left out and not yet told of.
+    /// How many lines were left out and not yet reported.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// Writes lines, or counts one more as left out. They should tell of [`Stderr::left_out`] first, if
-    /// there are any: when these are taken, those were told of.
+    /// Writes lines, or counts one more as left out. They should begin with a report of [`Stderr::left_out`], if there are any: when
+    /// these lines are taken, those are reported.
     pub fn write(&mut self, lines: String) {
         self.finish();
         if self.rest.is_empty() {

@@ -17,7 +17,7 @@ const PERIODS: [(&str, f64); 7] = [
     ("year", YEAR),
 ];
 
-/// So many in a period.
+/// A number of drops in a period.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     count: f64,

@@ -9,8 +9,8 @@ use crate::keepalive::Keepalive;
 use crate::plan::words;
 use crate::plan::{DAY, Plan, Price, YEAR};
 
-/// One deadline, in seconds, and what it comes to: the false drops a year of all peers, their packets and
-/// bytes a second, and the wake-ups a day of each.
+/// One deadline, in seconds, and its cost: the false drops per year of all peers, their packets and bytes per second, and the
+/// wake-ups per day of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct CurvePoint {
     pub deadline: f64,
@@ -93,13 +93,13 @@ impl Curve {
         CurvePoint::of(plan, &plan.keepalive, &plan.probes)
     }
 
-    /// What another deadline comes to; `None` where no settings are right for it.
+    /// The cost of another deadline; `None` if no settings are possible for it.
     fn at(plan: &Plan, deadline: Duration) -> Option<CurvePoint> {
         let keepalive = plan.question.settings_for(deadline)?;
         Some(CurvePoint::of(plan, &keepalive, &plan.question.price_of_probes(&keepalive)))
     }
 
-    /// The plan beside shorter and longer deadlines, each with what it comes to.
+    /// The plan beside shorter and longer deadlines, each with its cost.
     pub(super) fn choices(plan: &Plan) -> Vec<(Duration, Option<CurvePoint>)> {
         let own = plan.keepalive.deadline();
         let deadlines = [own / 4, own / 2, own, own * 2, own * 4, own * 8];

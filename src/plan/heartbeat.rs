@@ -1,7 +1,7 @@
-//! The other way to know: the program asks, over TCP, and the peer's program answers.
+//! The alternative to keepalive: the program asks over TCP, and the peer's program answers.
 //!
 //! Owns the rounds of heartbeats, with the retransmissions that TCP makes under them. Knows no
-//! server: what is reckoned here is any ping and pong over TCP.
+//! server: the arithmetic is that of any ping and pong over TCP.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(200);
 /// Without `TCP_RTO_MAX_MS` two tries are at most this far apart (`TCP_RTO_MAX`).
 pub(super) const RTO_MAX: Duration = Duration::from_secs(120);
 
-/// A ping after so much silence; no pong for so long, and the peer is let go.
+/// A ping after this much silence; without a pong for this long, the peer is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatPlan {
     pub silence: Duration,
@@ -79,7 +79,7 @@ pub(super) fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -
     tries
 }
 
-/// How often a packet is sent until it passes, on average, if that is how often it is.
+/// How often a packet is sent on average until it arrives, with this share of losses.
 pub(super) fn sendings(loss: f64) -> f64 {
     1.0 / (1.0 - loss)
 }

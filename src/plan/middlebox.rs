@@ -1,7 +1,7 @@
-//! What stands on the way and forgets silent connections.
+//! Middleboxes that forget silent connections.
 //!
-//! Owns the table of limits, each with whoever documents it, how one is named on the command line, and
-//! how a silent connection fares there. Knows no peer; the limits are those of the date below, and most
+//! Owns the table of limits, each with its source, how one is named on the command line, and what happens to a silent
+//! connection there. Knows no peer; the limits are those of the date below, and most
 //! can be configured.
 
 use std::time::Duration;
@@ -17,14 +17,14 @@ pub enum MiddleboxKind {
     Proxy,
 }
 
-/// How the figure came here.
+/// The source of the figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FigureSource {
-    /// Read where it says.
+    /// Read in the document that is named.
     Read(&'static str),
-    /// Told by others; what they refer to was not read.
+    /// From a secondary source; the original was not read.
     SecondHand(&'static str),
-    /// A person said so: `--nat-timeout`.
+    /// Given by `--nat-timeout`.
     Given,
 }
 
@@ -150,11 +150,11 @@ pub const MIDDLEBOXES: &[Middlebox] = &[
     forwards("netfilter", "Linux netfilter", 432_000, "kernel.org, nf_conntrack-sysctl: 5 days"),
 ];
 
-/// How a silent connection fares.
+/// What happens to a silent connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Survives,
-    /// Only while no more than so many probes or pings in a row are lost on the way to it.
+    /// It survives while no more than this many probes or pings in a row are lost on the way to the middlebox.
     Barely(u32),
     Forgotten,
 }
@@ -165,7 +165,7 @@ impl Middlebox {
         MIDDLEBOXES.iter().find(|one| one.key.eq_ignore_ascii_case(key)).copied()
     }
 
-    /// A NAT, or whatever it is, of which a person knows only this.
+    /// A NAT or another middlebox of which only the time-out is known.
     pub fn given(limit: Duration) -> Self {
         Self { key: "nat-timeout", name: "a NAT", limit, kind: MiddleboxKind::Forwards, source: FigureSource::Given }
     }

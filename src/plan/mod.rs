@@ -1,7 +1,7 @@
 //! What a deadline costs and risks, before anything runs.
 //!
-//! Owns the forecast: from what a person knows of the path and the peers to traffic, wake-ups, false
-//! drops, and what on the way would forget the connection; for keepalive, and for heartbeats beside it.
+//! Owns the forecast: from what is known of the path and the peers to traffic, wake-ups, false drops, and which middleboxes
+//! would forget the connection; for keepalive, and for heartbeats beside it.
 //! The deadline's arithmetic is [`crate::keepalive`]'s. Knows no socket and no argument. The formulas,
 //! with what they assume, are in `docs/plan.md`.
 #![forbid(unsafe_code)]
@@ -39,7 +39,7 @@ const EMPTY: f64 = 52.0;
 /// `PING 12345` and a line's end, or the same with PONG.
 const BEAT: f64 = 11.0;
 
-/// What a person knows, and wants.
+/// What is known, and what is wanted.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub wanted: Wanted,
@@ -47,15 +47,15 @@ pub struct Question {
     /// The share of packets that is lost, each way.
     pub loss: f64,
     pub round_trip: Duration,
-    /// How long a bad spell lasts on average, and the share that is lost in it.
+    /// How long a burst of losses lasts on average, and the share of packets that is lost in it.
     pub burst: Duration,
     pub burst_loss: f64,
-    /// Few wake-ups are worth more than probes that are far apart.
+    /// Prefer few wake-ups to probes that are far apart.
     pub battery: bool,
     /// By default a heartbeat after the idle time, and the rest of the deadline to answer.
     pub heartbeat: Option<Duration>,
     pub heartbeat_timeout: Option<Duration>,
-    /// What is on the way, and forgets silent connections; none: nothing is known of it.
+    /// The middleboxes on the path; none: nothing is known of them.
     pub behind: Vec<Middlebox>,
     /// Of the kernel that will keep the deadline.
     pub wheel: TimerWheel,
@@ -65,7 +65,7 @@ pub struct Question {
 
 #[derive(Clone, Debug)]
 pub enum Wanted {
-    /// These settings, whatever is on the way.
+    /// These settings, whatever middleboxes there are.
     Settings(Keepalive),
     /// This deadline: the usual split of it, or another that is never silent for too long. If it was not
     /// given, a shorter one will do.
@@ -74,7 +74,7 @@ pub enum Wanted {
     AtMost(Budget),
 }
 
-/// What one way to know costs and risks. Rates are a second and a peer.
+/// What keepalive, or heartbeats, cost and risk. Rates are per second and peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Price {
     packets: f64,
@@ -141,7 +141,7 @@ impl Question {
         self.paths().iter().rev().any(|path| outlook(path).rate() > rate)
     }
 
-    /// What one model says. A probe that comes when the connection is forgotten already is in vain.
+    /// The forecast of one model. A probe that comes when a middlebox has already forgotten the connection is in vain.
     fn outlook(&self, keepalive: &Keepalive, path: &Path) -> Outlook {
         let in_time = match self.strictest().and_then(|one| one.under_probes(keepalive)) {
             None | Some(Fate::Survives) => u32::MAX,
@@ -151,7 +151,7 @@ impl Question {
         Round::of_first_probes(keepalive, path, self.round_trip, in_time).outlook()
     }
 
-    /// What keepalive comes to with these settings.
+    /// The forecast for keepalive with these settings.
     fn price_of_probes(&self, keepalive: &Keepalive) -> Price {
         let [independent, bursts, bursts_each_way] = self.paths().map(|path| self.outlook(keepalive, &path));
         let probes = independent.asked_in_a_round / independent.round;
@@ -160,7 +160,7 @@ impl Question {
         Price { packets, bytes: packets * EMPTY, wake_ups: probes, independent, bursts, bursts_each_way }
     }
 
-    /// What heartbeats come to, if two tries of TCP are at most `rto_max` apart.
+    /// The forecast for heartbeats, if two tries of TCP are at most `rto_max` apart.
     fn price_of_beats(&self, heartbeat: &HeartbeatPlan, rto_max: Duration) -> Price {
         let outlook = |path: Path| heartbeat.round(&path, self.round_trip, rto_max).outlook();
         let [independent, bursts, bursts_each_way] = self.paths().map(outlook);
@@ -190,7 +190,7 @@ impl Question {
         }
     }
 
-    /// What is on the way: what was named, or else whatever may be there.
+    /// The middleboxes on the path: those that were named, or else all that are known.
     fn on_the_way(&self) -> &[Middlebox] {
         if self.behind.is_empty() { MIDDLEBOXES } else { &self.behind }
     }
@@ -300,7 +300,7 @@ impl Plan {
         rate * self.question.peers as f64
     }
 
-    /// What on the way fares how, under probes.
+    /// What happens at each middlebox, with keepalive.
     fn fates(&self) -> impl Iterator<Item = (&Middlebox, Option<Fate>, Fate)> + '_ {
         let beats = |one: &Middlebox| one.under_heartbeats(self.heartbeat.silence, &self.pings);
         self.question.on_the_way().iter().map(move |one| (one, one.under_probes(&self.keepalive), beats(one)))

@@ -1,16 +1,16 @@
 //! From what is wanted to settings: a split for few wake-ups, one that is never silent for too long, and
 //! the shortest deadline for a budget of false drops.
 //!
-//! Owns the search. Knows the odds only through the judgement that it is given.
+//! Owns the search. Knows the odds only through the function that it is given.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::keepalive::{Keepalive, TimerWheel, Unfit};
 
-/// More probes than this in a row tell nothing new: the path is dead, or the peer.
+/// More probes than this add nothing: the path or the peer is dead.
 const MOST_PROBES: u64 = 24;
-/// The longest deadline that is looked at.
+/// The longest deadline that is tried.
 pub(super) const LONGEST: u64 = 4 * 60 * 60;
 /// The shortest: [`Keepalive::with_deadline`] takes no less.
 const SHORTEST: u64 = 3;
@@ -72,7 +72,7 @@ fn reach(limit: Duration) -> u64 {
     (limit.as_secs() + 1).saturating_mul(3) / 2
 }
 
-/// What is looked for.
+/// What is searched for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wish {
     /// Idle is at least half of the deadline.
@@ -87,8 +87,8 @@ pub(super) struct Wish {
 pub(super) fn shortest(wish: Wish, good: impl Fn(&Keepalive) -> bool) -> Option<Keepalive> {
     let free = Wish { limit: None, ..wish };
     let split = |deadline: u64| best_split(deadline, free, &good);
-    // A longer deadline is never worse, so it is looked for by halves. Double first: most answers are
-    // small, and a small deadline is quick to look at.
+    // A longer deadline is never worse, so this is a binary search. It doubles first: most answers are small, and a small
+    // deadline is quick to test.
     let mut top = 4;
     let mut found = loop {
         match split(top) {
@@ -106,7 +106,7 @@ pub(super) fn shortest(wish: Wish, good: impl Fn(&Keepalive) -> bool) -> Option<
         }
     }
     match wish.limit {
-        // A longer one may be worse here, so each is looked at.
+        // A longer one may be worse here, so each is tested.
         Some(limit) if !keeps(&found, limit) => {
             (top..=reach(limit).min(LONGEST)).find_map(|deadline| best_split(deadline, wish, &good))
         }

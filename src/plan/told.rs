@@ -1,6 +1,6 @@
 //! The plan in words and columns, for a terminal.
 //!
-//! Owns what a person reads, and how a number is written for one. Knows no formula.
+//! Owns the sentences and tables. Knows no formula.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::plan::words::{amount, duration, peers, per, percent, share};
 use crate::plan::{DAY, MiddleboxKind, Plan, Price, Question, Wanted};
 use crate::seconds::InWords;
 
-/// Sentences are broken after about so many characters.
+/// Sentences are broken after about this many characters.
 const WIDTH: usize = 96;
 /// The longest that a radio of the third generation stays awake after a packet.
 const RADIO_TAIL: f64 = 15.0;
@@ -196,7 +196,7 @@ fn on_the_way(text: &mut String, plan: &Plan) {
     }
 }
 
-/// What somebody who must choose wants to see: the deadline against traffic and false drops.
+/// The table for a choice: the deadline against traffic and false drops.
 fn choices(text: &mut String, plan: &Plan) {
     *text += "\nShorter and longer deadlines (keepalive; what is dropped, in the worst of the three ways to lose)\n";
     let row = |text: &mut String, cells: [&str; 5]| {

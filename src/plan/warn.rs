@@ -1,4 +1,4 @@
-//! What a person should know before running with these settings.
+//! Warnings about the settings.
 //!
 //! Owns the sentences, each with its reason. What the kernel refuses is refused before, by
 //! [`crate::keepalive::Unfit`].
@@ -14,7 +14,7 @@ use crate::plan::{Middlebox, MiddleboxKind, Plan, Wanted, heartbeat};
 
 const NEVER: Duration = Duration::ZERO;
 
-/// As many peers may meet in one instant: a queue on loopback holds 1000 (`netdev_max_backlog`).
+/// This many peers may be probed in one instant: a queue on loopback holds 1000 (`netdev_max_backlog`).
 const MANY: u64 = 1000;
 /// A burst that lasts through all probes as often as this is worth a warning.
 const OFTEN: f64 = 0.01;

@@ -14,7 +14,7 @@ pub(super) fn peers(count: u64) -> String {
 /// `5m 50s`; below a second `200ms`; parts of a millisecond are left out.
 pub(super) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis() as u64;
-    // Beyond some seconds their thousandths tell nothing.
+    // Milliseconds are left out from some seconds on.
     let millis = if millis > 10_000 { (millis + 50) / 100 * 100 } else { millis };
     InWords(Duration::from_millis(millis)).to_string()
 }
@@ -24,7 +24,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Three digits that count.
+/// Three significant digits.
 pub(super) fn amount(number: f64) -> String {
     let (scaled, unit) = match number {
         n if n >= 1e9 => (n / 1e9, " G"),

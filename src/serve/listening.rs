@@ -1,6 +1,6 @@
-//! From places to listening sockets, and what a person is told of one that cannot be had.
+//! From places to listening sockets, and the advice if one cannot be opened.
 //!
-//! Owns the order in which it is tried, and the advice. Knows not what else is told at the start.
+//! Owns the order in which addresses are tried, and the advice.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 use crate::sysctl;
 
 /// Listens on each address of each place. Names are resolved now, and never again. A name may have
-/// addresses that this machine has no use for, such as the IPv6 one of `localhost`: one that works will do.
+/// addresses that this machine cannot listen on, such as the IPv6 one of `localhost`: one that works is enough.
 pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings) -> Result<Vec<Listening>, String> {
     let mut places = Vec::new();
     for place in &settings.places {
@@ -24,13 +24,13 @@ pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings)
     for (place, addresses) in &places {
         let mut is_served = false;
         for &address in addresses {
-            // Each port 0 is another one.
+            // Port 0 is a different port each time.
             if address.port() != 0 && taken.contains(&address) {
                 warn!("{place}: {address} was asked for before, and is listened on once");
                 is_served = true;
                 continue;
             }
-            // Where both families were asked for on one port, the IPv6 socket must leave IPv4 alone.
+            // If both families were given for one port, the IPv6 socket must not take IPv4.
             let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
             let only_v6 = places.iter().any(|(_, addresses)| addresses.iter().any(has_v4));
             match listen(reactor, settings, address, only_v6) {
@@ -72,7 +72,7 @@ fn listen(
         ServiceName::Discard => listen_with(reactor, settings, listen, Discard),
         ServiceName::Heartbeat => {
             let Beats { after, timeout } = settings.heartbeat;
-            // Two servers that are started together need not ask in step.
+            // So that two servers which are started together do not ask in step.
             let seed = u64::from(std::process::id());
             listen_with(reactor, settings, listen, Heartbeat::new(Ping::default(), after, timeout, seed)?)
         }
@@ -91,7 +91,7 @@ fn listen_with<V: Service + 'static>(
     }
 }
 
-/// This machine has no such address, or none of such a kind.
+/// This machine has no such address, or does not support its family.
 fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }

@@ -1,4 +1,4 @@
-//! `stillthere serve`: from settings to a running loop, and what a person is told on the way.
+//! `stillthere serve`: from settings to a running loop, and what is logged on the way.
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::{malloc, sysctl};
 
 mod listening;
 
-/// No machine has the memory for more connections: what allows more sets no limit.
+/// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
 
 /// The one place of this file that logs: each use of log's own macros takes 100 bytes.
@@ -37,7 +37,7 @@ macro_rules! warn {
     ($($words:tt)+) => { tell(Level::Warn, format_args!($($words)+)) };
 }
 
-/// What `serve` was asked for, checked.
+/// The checked settings of `serve`.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
     pub places: Vec<Place>,
@@ -50,12 +50,12 @@ pub struct ServeSettings {
     /// With the service `heartbeat`: the silence after which a peer is asked, and how long its
     /// answer may take.
     pub heartbeat: Beats,
-    /// A peer that sends nothing for so long is let go.
+    /// A peer that sends nothing for this long is let go.
     pub expect: Option<Duration>,
     pub limits: Limits,
     /// `None`: as many from one address as there is room for.
     pub max_per_address: Option<usize>,
-    /// How much memory output that waits may take, for all peers together; `None`: a quarter of what there is.
+    /// How much memory waiting output may take, for all peers together; `None`: a quarter of the memory that there is.
     pub max_memory: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
@@ -132,7 +132,7 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
     Ok(ending)
 }
 
-/// Says what is listened on, the deadline in words, and what will not be as it was asked for.
+/// Logs the addresses, the deadline in words, and which settings will not hold.
 fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
     let service =
         ServiceName::ALL.iter().find(|(_, service)| *service == settings.service).map_or("", |(name, _)| name);
@@ -217,7 +217,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Whether this kernel says anything of a connection. A sandboxed one may answer and tell nothing.
+/// Whether this kernel has figures of a connection. A sandboxed one may succeed and fill in nothing.
 fn is_tcp_info_told() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| TcpInfo::is_told(&socket))
 }

@@ -1,4 +1,4 @@
-//! What is still undone at the end of a run: questions without an answer, connections on their way.
+//! What is incomplete at the end of a run: requests without an answer, connections that are not established.
 //!
 //! Owns the one rule for all of them. A peer that has waited for [`LoadSettings::grace`] or longer is in trouble, by kind.
 //! One that has waited for less was cut off by the end: it is counted, and is nobody's fault. A regular end waits that
@@ -19,8 +19,8 @@ use crate::tcp_info::TcpInfo;
 const NO_ACK: Duration = Duration::from_secs(1);
 
 impl Crowd {
-    /// Questions that still wait count with the time that they have waited so far: without them, a server that
-    /// answers nobody would look good.
+    /// Requests that still wait are included with the time that they have waited so far. Without them, a server that never answers
+    /// would have good latencies.
     pub(super) fn count_what_is_undone(&mut self, now: Moment) {
         self.report.untried = (self.settings.connections - self.tried) as u64;
         let grace = self.settings.grace;
@@ -58,7 +58,7 @@ impl Crowd {
     }
 }
 
-/// Why a question has no answer, as far as our kernel knows.
+/// Why a request has no answer, as far as our kernel knows.
 fn unanswered(peer: &mut LoadPeer, waited: Duration, owed: u64) -> Trouble {
     let figures = peer.figures().ok().filter(|figures| *figures != TcpInfo::default());
     let size = peer.talk().said.question.len();

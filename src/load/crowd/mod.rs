@@ -1,7 +1,7 @@
 //! The crowd: all connections of a run, as a source of the loop.
 //!
-//! Owns the table of peers, and what happens to each. What its files do with them is theirs: `course.rs` goes from one
-//! phase of the run to the next, `turns.rs` asks, `ending.rs` closes.
+//! Owns the table of peers, and what happens to each. `course.rs` goes from one phase of the run to the next, `turns.rs` sends
+//! requests, `ending.rs` closes the run.
 
 use std::collections::VecDeque;
 use std::io;
@@ -39,7 +39,7 @@ mod turns;
 const RESERVE: usize = 16;
 /// How many connections are opened in a turn.
 const OPEN_BUDGET: usize = 64;
-/// How many are closed in a turn. Closing is expensive, and peers that ask must not wait for it.
+/// How many are closed in a turn. Closing is expensive, and requests must not wait for it.
 const REAP_BUDGET: usize = 64;
 /// How often samples are taken.
 const SAMPLE: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ pub(super) struct Crowd {
     tried: usize,
     noise: Noise,
     schedule: Option<Schedule>,
-    /// The slots of the peers that ask; `None`: that peer never connected, or is lost.
+    /// The slots of the peers that send requests; `None`: that peer never connected, or is lost.
     askers: Vec<Option<usize>>,
     next_sample: Moment,
     sample_every: Duration,
@@ -181,14 +181,14 @@ impl Crowd {
         }
     }
 
-    /// Says what comes before the first question, one thing after the other.
+    /// Sends what comes before the first request, one thing after the other.
     fn greet(&mut self, key: usize, first: bool) {
         let peer = &mut self.peers[key];
         let (number, speak) = (peer.number, self.settings.speak);
         let hello = speak.hello();
         let had_hello = hello.is_some();
         let next = if first { hello } else { None };
-        // What was answered is the hello or, once `begun` is 1, the preparation.
+        // This was the answer to the greeting or, once `begun` is 1, to the preparation.
         let prepares = number < self.settings.active && (first && !had_hello || !first && peer.talk().begun == 0);
         let next = next.or_else(|| {
             let said = prepares.then(|| speak.prepare(&name(number), self.noise.of(number, 0))).flatten();
@@ -216,7 +216,7 @@ impl Crowd {
         matches!(peer.phase, Of::Connecting | Of::Greeting)
     }
 
-    /// Gives up a connection that is of no more use.
+    /// Gives up a connection.
     fn lose(&mut self, key: usize, trouble: &Trouble) {
         let peer = &mut self.peers[key];
         self.waiting -= usize::from(Self::is_early(peer));
@@ -261,7 +261,7 @@ impl Crowd {
         }
     }
 
-    /// Moves the run on: each turn may be the one in which a phase ends.
+    /// Ends a phase of the run if its time has come.
     fn go_on(&mut self, turn: &mut Turn<'_>) {
         if self.phase == RunPhase::Over {
             return;
@@ -278,7 +278,7 @@ impl Crowd {
     }
 }
 
-/// A name that no other client of this run has, nor one of another run at the same time.
+/// A name that no other client has, of this run or of another one at the same time.
 pub(super) fn name(number: usize) -> String {
     format!("{}-{number}", std::process::id())
 }

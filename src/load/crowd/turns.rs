@@ -1,6 +1,6 @@
-//! Who asks when, and what an answer's latency is.
+//! Which peer sends a request when, and the latency of an answer.
 //!
-//! Owns the two ways: a closed loop (each asks again when it has been answered) and a fixed rate (see
+//! Owns the two ways: a closed loop (each peer sends the next request when it has been answered) and a fixed rate (see
 //! `schedule.rs`).
 
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Crowd {
         let nth = if speak.carries_any_payload() { talk.begun } else { 0 };
         let payload = self.noise.of(number, nth);
         match speak {
-            // A name costs an allocation, and these two need none.
+            // A name is allocated, and these two have none.
             Speak::Echo | Speak::Redis => speak.ask("", payload, &mut talk.said),
             _ => speak.ask(&name(number), payload, &mut talk.said),
         }
@@ -78,7 +78,7 @@ impl Crowd {
         }
     }
 
-    /// At a fixed rate: asks what is due. A peer that still waits for an answer owes its question until then.
+    /// At a fixed rate: sends the requests that are due. A peer that still waits for an answer sends its next one after that.
     pub(super) fn ask_what_is_due(&mut self, turn: &mut Turn<'_>) {
         let (RunPhase::Exchanging { until }, Some(mut schedule)) = (self.phase, self.schedule) else { return };
         let now = turn.clock.now();

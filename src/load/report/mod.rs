@@ -1,4 +1,4 @@
-//! What a run found out.
+//! The results of a run.
 //!
 //! Owns the figures and their meaning; [`table`] (terminal), [`json`] and [`page`] (HTML) write them.
 //! Knows no socket.
@@ -24,10 +24,10 @@ mod verdict;
 /// The percentiles that are reported.
 pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 99.99];
 
-/// The kernel's slabs grow and shrink for other reasons, too: what fewer peers than this take is lost in that.
+/// The kernel's slabs grow and shrink for other reasons, too: the share of fewer peers than this cannot be told from noise.
 pub const TELLING: u64 = 1000;
 
-/// A rate over less time than this means nothing: after waking late, everything missed is made up for in one go.
+/// A rate over less time than this is meaningless: after a late wake-up, everything that was missed is made up for at once.
 const A_WHILE: Duration = Duration::from_millis(100);
 
 /// The state of the run at one moment.
@@ -58,7 +58,7 @@ pub struct Report {
     /// Addresses that the connections came from.
     pub sources: usize,
     pub interrupted: bool,
-    /// The run was over before its time, because no connection was left.
+    /// The run ended early, because no connection was left.
     pub ended_early: bool,
     /// Connections that were established, and those of them that ended before the run did.
     pub connected: u64,
@@ -90,9 +90,9 @@ pub struct Report {
     pub cut_off: u64,
     /// Exchanges that were broken off because the connection was lost.
     pub broken_off: u64,
-    /// Questions that were due on connections that had been lost, at a fixed rate.
+    /// Requests that were due on lost connections, at a fixed rate.
     pub not_asked: u64,
-    /// How late we ourselves were with a question, at a fixed rate.
+    /// How late the requests were sent, at a fixed rate.
     pub lateness: Histogram<u64>,
     /// Bytes that came to connections that speak no language.
     pub unasked: u64,
@@ -151,7 +151,7 @@ impl Report {
         }
     }
 
-    /// Not known for a handful of connections, which are opened in one go.
+    /// Unknown for a few connections, which are opened at once.
     pub fn connects_a_second(&self) -> Option<f64> {
         let known = self.connected > 0 && self.opening_took >= A_WHILE;
         ratio(self.connected as f64, self.opening_took.as_secs_f64()).filter(|_| known)

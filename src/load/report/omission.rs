@@ -1,5 +1,5 @@
-//! What a closed loop leaves out: while an asker waits for a late answer it asks nothing, so a stall is charged once
-//! per asker, and not to all the questions that would have come meanwhile ("coordinated omission").
+//! What a closed loop omits: a peer that waits for a late answer sends no request, so a stall is counted once per peer, and not
+//! for all the requests that would have come meanwhile ("coordinated omission").
 //!
 //! Owns the estimate of what that hides. It is shown beside the measured percentile and never in its place: only a
 //! fixed rate (`schedule.rs`) measures it.
@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::load::report::Report;
 
-/// The estimate is worth a line if it is at least this many times the measured percentile.
+/// The estimate is printed if it is at least this many times the measured percentile.
 const TELLING: u64 = 2;
 /// Answers that are needed for a 99th percentile.
 const ENOUGH: u64 = 100;
@@ -20,7 +20,7 @@ pub(super) fn p99_asked_on(report: &Report) -> Option<u64> {
     if report.settings.rate.is_some() || all.len() < ENOUGH || report.answered() == 0 {
         return None;
     }
-    // Each asks when it has been answered: its questions are the usual latency apart.
+    // Each peer sends the next request when it has been answered, so its requests are the usual latency apart.
     let estimate = asked_on(all, all.value_at_percentile(50.0), 0.99)?;
     (estimate >= TELLING * all.value_at_percentile(99.0)).then_some(estimate)
 }

@@ -1,6 +1,6 @@
-//! Whether a run went well: for the exit code, and in one sentence for a person.
+//! Whether a run succeeded: for the exit code, and in one sentence.
 //!
-//! Owns the rule: success is what was seen to work, and silence is no success.
+//! Owns the rule: only what was seen to work counts as success.
 
 use crate::load::criterion::CriterionResult;
 use crate::load::report::Report;
@@ -61,7 +61,7 @@ impl Report {
         format!("{whole}{trouble}{allowed}{conditions}")
     }
 
-    /// What "no trouble" is based on.
+    /// The evidence for "no trouble".
     fn what_was_seen(&self) -> &'static str {
         match (self.answered(), self.settings.speak) {
             (1.., _) => ", every byte as it had to be",

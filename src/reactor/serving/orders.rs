@@ -173,7 +173,7 @@ impl Orders {
     }
 
     /// Asks what is known of these peers: for each, [`Service::looked`](crate::reactor::Service::looked) of the service that
-    /// gives this order is called (of a source: [`Source::looked`]). The kernel is asked when it is the peer's turn, which
+    /// gives this order is called (of a source: [`Source::looked`](crate::reactor::Source::looked)). The kernel is asked when it is the peer's turn, which
     /// takes a getsockopt(2) for each, so a look at thousands takes several turns, too. `asker` comes back with each
     /// answer: it is the peer for whom it is asked, if it is for one.
     ///
