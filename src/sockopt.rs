@@ -1,7 +1,7 @@
 //! The socket options for which no safe wrapper exists.
 //!
 //! Owns the unsafe calls of getsockopt(2) and setsockopt(2), for options that socket2 and rustix do
-//! not know. Knows nothing of what the options mean to us.
+//! not know. Does not know what the options are used for.
 
 #![allow(unsafe_code)]
 
@@ -12,28 +12,28 @@ use std::time::Duration;
 /// `TCP_RTO_MAX_MS` of linux/tcp.h, since Linux 6.15; not yet in the libc crate.
 const TCP_RTO_MAX_MS: libc::c_int = 44;
 
-/// Reads `TCP_INFO` into `buffer`. Returns how many bytes of it this kernel filled.
+/// Reads `TCP_INFO` (tcp(7)) into `buffer`. Returns how many bytes of it the kernel has filled in.
 ///
 /// # Errors
-/// What getsockopt(2) says.
+/// Those of getsockopt(2).
 pub(crate) fn tcp_info(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     get(socket, libc::TCP_INFO, buffer)
 }
 
-/// Bounds the time between two retransmissions, or two probes of a shut window: 1 s to 120 s, in
-/// whole milliseconds. Inherited from a listener.
+/// Sets `TCP_RTO_MAX_MS`, which bounds the time between two retransmissions, or two probes of a shut window: 1 s to
+/// 120 s, in whole milliseconds. Accepted sockets inherit it from their listener.
 ///
 /// # Errors
-/// `ENOPROTOOPT` before Linux 6.15; else what setsockopt(2) says.
+/// `ENOPROTOOPT` before Linux 6.15; otherwise those of setsockopt(2), such as `EINVAL` for a time out of range.
 pub(crate) fn set_rto_max(socket: &impl AsFd, most: Duration) -> io::Result<()> {
     set(socket, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, most.as_millis() as libc::c_int)
 }
 
-/// `IP_BIND_ADDRESS_NO_PORT`: bind(2) chooses an address only, and connect(2) the port, which must then
-/// differ only among the connections to one server. For IPv6 sockets, too.
+/// Sets `IP_BIND_ADDRESS_NO_PORT` (ip(7)): bind(2) chooses only an address, and connect(2) chooses the port, which then
+/// need not differ between connections to different servers. Works for IPv6 sockets, too.
 ///
 /// # Errors
-/// What setsockopt(2) says.
+/// Those of setsockopt(2).
 #[cfg(feature = "load")]
 pub(crate) fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
     set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
@@ -43,22 +43,22 @@ pub(crate) fn set_bind_address_no_port(socket: &impl AsFd) -> io::Result<()> {
 #[cfg(feature = "load")]
 const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
 
-/// `IP_LOCAL_PORT_RANGE`, as wide as possible: connect(2) may still take any port of `net.ipv4.ip_local_port_range`,
+/// Sets `IP_LOCAL_PORT_RANGE` to the widest range: connect(2) may still use any port of `net.ipv4.ip_local_port_range`,
 /// but searches it port by port. Without this option the kernel tries every other port first, and once those are
-/// taken it tries all of them again at each connect(2) (`__inet_hash_connect`). For IPv6 sockets, too.
+/// taken it tries all of them again at each connect(2) (`__inet_hash_connect`). Works for IPv6 sockets, too.
 ///
 /// # Errors
-/// `ENOPROTOOPT` before Linux 6.3; else what setsockopt(2) says.
+/// `ENOPROTOOPT` before Linux 6.3; otherwise those of setsockopt(2).
 #[cfg(feature = "load")]
 pub(crate) fn set_any_local_port(socket: &impl AsFd) -> io::Result<()> {
     let (low, high) = (1, u32::from(u16::MAX));
     set(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, (high << 16 | low) as libc::c_int)
 }
 
-/// What [`set_rto_max`] set, rounded up to whole ticks: up to 10 ms more.
+/// Reads the value that [`set_rto_max`] has set. The kernel has rounded it up to whole ticks, by up to 10 ms.
 ///
 /// # Errors
-/// Those of [`set_rto_max`].
+/// `ENOPROTOOPT` before Linux 6.15; otherwise those of getsockopt(2).
 pub(crate) fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
     let mut value = [0; 4];
     get(socket, TCP_RTO_MAX_MS, &mut value)?;
@@ -66,7 +66,7 @@ pub(crate) fn rto_max(socket: &impl AsFd) -> io::Result<Duration> {
 }
 
 fn set(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    // SAFETY: the value lives through the call, and the kernel reads only the length that is given.
+    // SAFETY: the value outlives the call, and the kernel reads no more than the length that is given.
     // The descriptor is borrowed.
     let result = unsafe {
         libc::setsockopt(
@@ -82,7 +82,7 @@ fn set(socket: &impl AsFd, level: libc::c_int, option: libc::c_int, value: libc:
 
 fn get(socket: &impl AsFd, option: libc::c_int, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = buffer.len() as libc::socklen_t;
-    // SAFETY: `buffer` and `length` live through the call and are ours alone; the kernel writes at
+    // SAFETY: `buffer` and `length` outlive the call and are borrowed mutably; the kernel writes at
     // most `length` bytes, and any byte is a valid u8. The descriptor is borrowed.
     let result = unsafe {
         libc::getsockopt(socket.as_fd().as_raw_fd(), libc::IPPROTO_TCP, option, buffer.as_mut_ptr().cast(), &mut length)

@@ -1,6 +1,6 @@
-//! What the kernel knows of a connection: `TCP_INFO` (tcp(7), `struct tcp_info` in linux/tcp.h).
+//! What the kernel knows about a connection: `TCP_INFO` (tcp(7), `struct tcp_info` in linux/tcp.h).
 //!
-//! Owns the reading of the kernel's figures. Knows nothing of what they are used for.
+//! Owns the reading of the kernel's figures. Does not know what they are used for.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -11,58 +11,60 @@ use crate::sockopt;
 
 /// How much of `struct tcp_info` is read, in bytes: up to `tcpi_snd_wnd`, of Linux 5.4.
 const LENGTH: usize = 232;
-/// Up to `tcpi_data_segs_in`, of Linux 4.6. A kernel that returns less is of no use here.
+/// How much is needed, in bytes: up to `tcpi_data_segs_in`, of Linux 4.6.
 const LEAST: usize = 156;
 
-/// The kernel counts the ages in its figures in ticks, of 10 ms at most (`CONFIG_HZ=100`): they may be off by this much.
+/// The longest tick of a kernel (`CONFIG_HZ=100`). The kernel counts ages and options in ticks, so they may be off by
+/// this much.
 pub(crate) const COARSEST_TICK: Duration = Duration::from_millis(10);
 
-/// The kernel's figures of one connection. They can be read until the socket is closed, also after
-/// the connection died.
+/// The kernel's figures of one connection. They can be read until the socket is closed, even after
+/// the connection has died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpInfo {
-    /// The TCP state as the kernel numbers it (`tcpi_state`); none is 0. A kernel that succeeds
-    /// without filling anything in (gVisor) leaves it 0.
+    /// The TCP state by the kernel's numbers (`tcpi_state`), which begin with 1. It is 0 on a kernel that succeeds
+    /// without filling anything in (gVisor).
     pub state: u8,
-    /// Retransmissions of the oldest unacknowledged segment in a row (`tcpi_retransmits`).
+    /// How often the oldest unacknowledged segment was retransmitted in a row (`tcpi_retransmits`).
     pub retransmits: u8,
-    /// Keepalive or window probes that were not answered (`tcpi_probes`).
+    /// How many keepalive probes or window probes in a row were not answered (`tcpi_probes`).
     pub probes: u8,
-    /// The retransmission time-out, doubled with each retransmission (`tcpi_rto`).
+    /// The retransmission time-out, which doubles with each retransmission (`tcpi_rto`, in microseconds).
     pub rto: Duration,
-    /// The smoothed round-trip time (`tcpi_rtt`); zero until one was measured.
+    /// The smoothed round-trip time (`tcpi_rtt`, in microseconds); zero until one was measured.
     pub round_trip: Duration,
-    /// Segments sent and not acknowledged, a FIN included (`tcpi_unacked`).
+    /// Segments sent and not acknowledged, including a FIN (`tcpi_unacked`).
     pub unacknowledged: u32,
-    /// Bytes that wait in the kernel and have not been sent (`tcpi_notsent_bytes`).
+    /// Bytes that wait in the kernel to be sent for the first time (`tcpi_notsent_bytes`).
     pub not_sent: u32,
-    /// Retransmissions of any segment, in all (`tcpi_total_retrans`).
+    /// Retransmissions of any segment since the connection was established (`tcpi_total_retrans`).
     pub retransmitted: u32,
-    /// Bytes that the peer has acknowledged, in all; the low 32 bits (`tcpi_bytes_acked`).
+    /// Bytes that the peer has acknowledged since the connection was established; the low 32 bits (`tcpi_bytes_acked`).
     pub acknowledged: u32,
-    /// Segments received without data, in all: ACKs, and the peer's probes (`tcpi_segs_in` less
-    /// `tcpi_data_segs_in`).
+    /// Segments without data received since the connection was established: ACKs, and the peer's probes
+    /// (`tcpi_segs_in` less `tcpi_data_segs_in`).
     pub pure_acks: u32,
-    /// For how long, in all, nothing was sent because the peer's window was shut or too small
-    /// (`tcpi_rwnd_limited`).
+    /// The total time for which nothing was sent because the peer's window was shut or too small
+    /// (`tcpi_rwnd_limited`, in microseconds); [`Duration::MAX`] before Linux 4.10, which does not report it.
     pub window_limited: Duration,
-    /// The peer's window, in bytes (`tcpi_snd_wnd`); `None` before Linux 5.4.
+    /// The peer's window in bytes (`tcpi_snd_wnd`); `None` before Linux 5.4, which does not report it.
     pub window: Option<u32>,
-    /// Time since output was last sent, probes of a shut window not counted
-    /// (`tcpi_last_data_sent`).
+    /// The time since data were last sent, not counting probes of a shut window
+    /// (`tcpi_last_data_sent`). This and the next two are in milliseconds, but no finer than the kernel's tick
+    /// (1 to 10 ms).
     pub sent: Duration,
-    /// Time since data last came (`tcpi_last_data_recv`).
+    /// The time since data were last received (`tcpi_last_data_recv`).
     pub received: Duration,
-    /// Time since the last sign of life: data or an ACK, answers to probes included
-    /// (`tcpi_last_data_recv`, `tcpi_last_ack_recv`). In milliseconds, but no finer than the kernel's tick.
+    /// The time since the last sign of life: data or an ACK, including answers to probes
+    /// (the lesser of `tcpi_last_data_recv` and `tcpi_last_ack_recv`).
     pub silent: Duration,
 }
 
 impl TcpInfo {
-    /// Asks the kernel about a TCP socket: one getsockopt(2).
+    /// Asks the kernel about a TCP socket, with one getsockopt(2).
     ///
     /// # Errors
-    /// What getsockopt(2) says; `Unsupported` before Linux 4.6, whose figures end too early.
+    /// Those of getsockopt(2); `Unsupported` before Linux 4.6, which does not report all that is needed.
     pub fn of(socket: &impl AsFd) -> io::Result<Self> {
         let mut raw = [0; LENGTH];
         let length = sockopt::tcp_info(socket, &mut raw)?;
@@ -70,13 +72,13 @@ impl TcpInfo {
     }
 
     /// Whether the kernel reports anything at all about this socket. Every TCP state has a number
-    /// above 0, also that of a listener.
+    /// above 0, including that of a listener.
     pub fn is_told(socket: &impl AsFd) -> bool {
         Self::of(socket).is_ok_and(|info| info.state != 0)
     }
 
-    /// From the first `length` bytes, which the kernel filled in. The offsets are those of linux/tcp.h, whose
-    /// struct only ever grows at its end: so the length is checked, not each figure. This runs at every look.
+    /// The figures in the first `length` bytes, which the kernel filled in. The offsets are those of linux/tcp.h. The
+    /// struct only ever grows at its end, so the length is checked and not each figure: this runs at every check.
     fn from_raw(raw: &[u8; LENGTH], length: usize) -> Option<Self> {
         let u32_at = |at: usize| u32::from_ne_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
         let (first, second) = (u64::from(u32_at(176)), u64::from(u32_at(180)));
@@ -103,7 +105,7 @@ impl TcpInfo {
         })
     }
 
-    /// Whether the kernel still holds something that the peer has not acknowledged.
+    /// Whether the kernel holds anything that the peer has not acknowledged: data, sent or not, or a FIN.
     pub fn owes(&self) -> bool {
         self.unacknowledged > 0 || self.not_sent > 0
     }

@@ -1,6 +1,6 @@
 //! Keepalive and its deadline: how long a silent peer may be kept.
 //!
-//! Owns the arithmetic of idle, interval, count and user timeout, and the one function that puts
+//! Owns the arithmetic of idle, interval, count and user timeout, and the one function that sets
 //! them on a socket. Knows nothing of the reactor, of arguments, or of what is shown to people.
 //!
 //! ```text
@@ -16,28 +16,28 @@
 //!  │  0.2, 0.4, 0.8 … s, at most rto_max apart           window, until the loop says: dead      │
 //! ```
 //!
-//! The facts that the arithmetic stands on, each with its source:
+//! The facts that the arithmetic is based on, each with its source:
 //!
-//! - A peer that answers a probe is asked again when both idle and the interval have passed: the
-//!   timer was set an interval ahead when the probe went out (`tcp_keepalive_timer` in Linux's
-//!   `net/ipv4/tcp_timer.c`). So with an interval longer than idle the deadline is missed by the
-//!   difference, once a probe was answered: idle 5 s, interval 10 s, count 3 keep a peer for 40 s
-//!   (`tests/dead_peer.rs`). What is derived here has no interval longer than idle.
-//! - Keepalive probes go out only while nothing is outstanding (RFC 9293 §3.8.4, MUST-26). Data in
-//!   flight and a shut window are timed by the retransmission and the window-probe timer, which
-//!   give up after `tcp_retries2` tries: 15 minutes and more (tcp(7)).
+//! - A peer that has answered a probe is probed again when both idle and the interval have passed, because the
+//!   kernel set the timer one interval ahead when it sent the probe (`tcp_keepalive_timer` in Linux's
+//!   `net/ipv4/tcp_timer.c`). So with an interval longer than idle, a peer that has answered a probe is kept past
+//!   the deadline by the difference: idle 5 s, interval 10 s, count 3 keep it for 40 s
+//!   (`tests/dead_peer.rs`). An interval that is derived here is never longer than idle.
+//! - Keepalive probes are sent only while nothing is outstanding (RFC 9293 §3.8.4, MUST-26). While data are in
+//!   flight or the window is shut, the retransmission timer or the window-probe timer runs instead. They
+//!   give up after `tcp_retries2` tries: 15 minutes or more (tcp(7)).
 //! - `TCP_USER_TIMEOUT` bounds those two as well (RFC 5482, tcp(7)), at a price. The kernel then
 //!   **ignores the count**: an idle peer is gone at the first tick `idle + k × interval`, k ≥ 1, at
-//!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer`). Below
-//!   `idle + interval` one lost probe is fatal, which MUST-29 forbids; a little above the deadline
-//!   costs a whole interval. And a **living** peer that keeps its window shut for that long is let go,
-//!   though its kernel answers every probe (against MUST-37).
-//! - Its clock does not start with the last sign of life, but with the first retransmission, or the
-//!   first window probe: 0.2 s after the data were sent or the window was shut (the least
-//!   retransmission time-out), and 0.45 s where a loss probe is sent first, on a path whose round
-//!   trip is short ([`Keepalive::predict`]; `tests/dead_peer.rs` measures it).
+//!   which the user timeout has passed and a probe is unanswered (`tcp_keepalive_timer`). A user timeout below
+//!   `idle + interval` makes one lost probe fatal, which MUST-29 forbids; one a little above the deadline
+//!   keeps an idle peer for a whole interval longer. And a **living** peer that keeps its window shut for that long
+//!   is let go, although its kernel answers every probe (against MUST-37).
+//! - The clock of a user timeout does not start with the last sign of life, but with the first retransmission or the
+//!   first window probe. On a path with a short round trip that is 0.2 s after the data were sent or the window was
+//!   shut (the minimum retransmission time-out), or 0.45 s if a loss probe is sent first
+//!   ([`Keepalive::predict`]; `tests/dead_peer.rs` measures it).
 //! - So the loop keeps the deadline itself where it can: `TCP_INFO` says when the last ACK came, and the
-//!   kernel is made to try often enough for a living peer to answer in time (`owing.rs`).
+//!   kernel is made to retransmit or probe often enough for a living peer to answer in time (`owing/`).
 //! - A kernel timer is never early, and late by up to the grain of the timer wheel
 //!   ([`TimerWheel::grain`]). So a prediction is an interval, not a number.
 #![forbid(unsafe_code)]
@@ -56,9 +56,9 @@ pub(crate) use self::unfit::unfit;
 use self::unfit::{MOST_SECONDS, whole_seconds};
 use crate::seconds::InWords;
 use crate::sockopt;
-use crate::tcp_info::TcpInfo;
+use crate::tcp_info::{COARSEST_TICK, TcpInfo};
 
-// The lab uses one part of it, and the plan another.
+// The lab uses one part of this module, and the plan another.
 #[cfg(any(feature = "lab", feature = "plan"))]
 #[cfg_attr(not(all(feature = "lab", feature = "plan")), allow(dead_code))]
 pub(crate) mod odds;
@@ -67,43 +67,54 @@ mod prediction;
 mod timer_wheel;
 mod unfit;
 
-/// The highest probe count that Linux takes (`MAX_TCP_KEEPCNT`).
+/// The highest probe count that Linux accepts (`MAX_TCP_KEEPCNT` in linux/tcp.h).
 const MOST_PROBES: u32 = 127;
-/// The range of `TCP_RTO_MAX_MS`.
-const RTO_MAX: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// The minimum retransmission time-out (`TCP_RTO_MIN` in Linux's `net/tcp.h`). The first probe of a shut window waits
+/// as long, too.
+pub(crate) const RTO_MIN: Duration = Duration::from_millis(200);
+/// The maximum retransmission time-out (`TCP_RTO_MAX` in Linux's `net/tcp.h`), and the highest value of `TCP_RTO_MAX_MS`.
+pub(crate) const RTO_MAX: Duration = Duration::from_secs(120);
+/// The lowest value of `TCP_RTO_MAX_MS`.
+const LOWEST_RTO_MAX: Duration = Duration::from_secs(1);
+/// The shortest deadline that has room for two probes, in whole seconds.
+const SHORTEST_DEADLINE: u64 = 3;
+/// How many probes a derived split has, unless the deadline is too short for them.
+const PROBES: u32 = 6;
+/// Into how many parts a deadline is divided: an interval for each probe, and the idle time.
+const PARTS: u64 = PROBES as u64 + 1;
 
-/// The choice of a user timeout.
+/// What is to keep the deadline while output is outstanding: the loop, or a user timeout (`TCP_USER_TIMEOUT`, tcp(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UserTimeout {
-    /// None where the loop can keep the deadline; otherwise the longest that keeps the deadline without
-    /// undoing the count.
+    /// No user timeout where the loop can keep the deadline; otherwise the longest one that keeps the deadline
+    /// without overriding the count.
     #[default]
     Auto,
-    /// The loop keeps the deadline, as on a kernel without `TCP_RTO_MAX_MS`: with a user timeout that
-    /// slides for a peer whose window is shut.
+    /// The loop keeps the deadline, as on a kernel without `TCP_RTO_MAX_MS`: a peer whose window is shut gets a
+    /// user timeout that is raised again and again, so that it never expires.
     Sliding,
-    /// None, and the loop does not look either: keepalive alone.
+    /// No user timeout, and the loop does not check peers either: keepalive alone.
     Off,
-    /// This long, in whole milliseconds.
+    /// A user timeout of this length, in whole milliseconds.
     Fixed(Duration),
 }
 
-/// What keeps the deadline while output is outstanding, when keepalive stands aside.
+/// What keeps the deadline while output is outstanding, when no keepalive probes are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The loop: it looks for a sign of life of a peer that it has written to (`owing.rs`). The kernel
-    /// lets at most `rto_max` pass between two tries; `None` where it has no such option.
+    /// The loop: it checks `TCP_INFO` of the peers that it has written to for a sign of life.
     Loop {
-        /// The longest retransmission time-out (`TCP_RTO_MAX_MS`), where the kernel has that option.
+        /// The longest time between two retransmissions, or two probes of a shut window (`TCP_RTO_MAX_MS`); `None`
+        /// where the kernel does not have that option (before Linux 6.15).
         rto_max: Option<Duration>,
     },
-    /// The kernel, by `TCP_USER_TIMEOUT`.
+    /// The kernel, by this `TCP_USER_TIMEOUT`.
     UserTimeout(Duration),
-    /// Nothing: the kernel tries for 15 minutes and more.
+    /// Nothing: the kernel retransmits for 15 minutes or more.
     Nobody,
 }
 
-/// The complete settings of a listener: checked, and with the rest derived.
+/// The complete keepalive settings of a listener: what was given is checked, the rest is derived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     idle: Duration,
@@ -124,11 +135,11 @@ impl Default for Keepalive {
 }
 
 impl Keepalive {
-    /// Takes the three settings as they are, with the user timeout on [`UserTimeout::Auto`].
+    /// Uses the three settings as they are, with [`UserTimeout::Auto`].
     ///
     /// # Errors
-    /// A value out of the kernel's range: idle and interval are whole seconds from 1 to 32767, the
-    /// count is 1 to 127 (tcp(7)).
+    /// A value is outside the kernel's range: idle and interval are whole seconds from 1 to 32767, the
+    /// count is 1 to 127 (tcp(7); `MAX_TCP_KEEPIDLE`, `MAX_TCP_KEEPINTVL`, `MAX_TCP_KEEPCNT`).
     pub fn new(idle: Duration, interval: Duration, count: u32) -> Result<Self, Unfit> {
         whole_seconds("idle", idle)?;
         whole_seconds("interval", interval)?;
@@ -139,48 +150,50 @@ impl Keepalive {
         keepalive.with_user_timeout(UserTimeout::Auto)
     }
 
-    /// Derives idle, interval and count from one number.
+    /// Derives idle, interval and count from the deadline.
     ///
-    /// Six probes, a seventh of the deadline apart, which makes 35 s the default settings and leaves
-    /// the odd seconds to idle. A deadline of less than 7 s has room for three, one of 3 s for two.
+    /// There are six probes, a seventh of the deadline apart; idle gets the seconds that are left over. A deadline
+    /// of 35 s results in the default settings. Below 7 s there is room for three probes, at 3 s for two.
     ///
     /// # Errors
-    /// A part of a second, or less than 3 s: with one probe, one lost packet would end a living
-    /// peer, which RFC 9293 (MUST-29) forbids. More than what the kernel's ranges allow.
+    /// The deadline is not in whole seconds; or it is less than 3 s, so that one lost packet would end a living
+    /// peer, which RFC 9293 (MUST-29) forbids; or it is longer than the kernel's ranges allow.
     pub fn with_deadline(deadline: Duration) -> Result<Self, Unfit> {
         let given = || InWords(deadline).to_string();
         let seconds = deadline.as_secs();
         if deadline.subsec_nanos() != 0 {
-            // The whole seconds below and above; or only the least, if that is above.
+            // The next whole seconds below and above; or only the shortest deadline, if that is above.
             let would_do = |seconds| InWords(Duration::from_secs(seconds)).to_string();
-            let below = if seconds < 3 { String::new() } else { would_do(seconds) + " or " };
-            let because =
-                format!("the kernel counts in whole seconds; {below}{} would do", would_do((seconds + 1).max(3)));
+            let below = if seconds < SHORTEST_DEADLINE { String::new() } else { would_do(seconds) + " or " };
+            let above = would_do((seconds + 1).max(SHORTEST_DEADLINE));
+            let because = format!("the kernel counts in whole seconds; {below}{above} would do");
             return Err(unfit("deadline", given(), because));
         }
-        if seconds < 3 {
-            let because = "too short for a probe to be lost and another to be answered; 3s is the least".to_string();
+        if seconds < SHORTEST_DEADLINE {
+            let because = format!(
+                "too short for a probe to be lost and another to be answered; {SHORTEST_DEADLINE}s is the least"
+            );
             return Err(unfit("deadline", given(), because));
         }
         let count = match seconds {
             ..4 => 2,
             4..7 => 3,
-            _ => 6,
+            _ => PROBES,
         };
-        let interval = (seconds / 7).max(1);
+        let interval = (seconds / PARTS).max(1);
         let idle = seconds - interval * u64::from(count);
         if interval > MOST_SECONDS || idle > MOST_SECONDS {
-            let most = InWords(Duration::from_secs(MOST_SECONDS * 7));
+            let most = InWords(Duration::from_secs(MOST_SECONDS * PARTS));
             let because = format!("longer than the kernel's timers reach; {most} is the most");
             return Err(unfit("deadline", given(), because));
         }
         Self::new(Duration::from_secs(idle), Duration::from_secs(interval), count)
     }
 
-    /// Chooses the user timeout.
+    /// The same settings with this choice of a user timeout.
     ///
     /// # Errors
-    /// A fixed one that is not a whole number of milliseconds from 1 to 2147483647 (tcp(7)).
+    /// A fixed user timeout is not a whole number of milliseconds from 1 to 2147483647 (tcp(7)).
     pub fn with_user_timeout(mut self, choice: UserTimeout) -> Result<Self, Unfit> {
         self.guard = match choice {
             UserTimeout::Auto => Guard::Loop { rto_max: Some(self.longest_rto_max()) },
@@ -199,14 +212,14 @@ impl Keepalive {
         Ok(self)
     }
 
-    /// Computes with the timer wheel of a kernel whose tick is not the usual 4 ms.
+    /// The same settings on a kernel with this timer wheel, for predictions. The default is a tick of 4 ms.
     pub fn on_wheel(mut self, wheel: TimerWheel) -> Self {
         self.wheel = wheel;
         self
     }
 
-    /// The same for a kernel whose `TCP_INFO` reports nothing: there the loop cannot look, and a user
-    /// timeout is used instead, at its price.
+    /// The same settings for a kernel whose `TCP_INFO` reports nothing (gVisor). There the loop cannot check peers,
+    /// and a user timeout is used instead: it also ends living peers that read too slowly.
     pub fn without_tcp_info(mut self) -> Self {
         if let Guard::Loop { .. } = self.guard {
             self.guard = Guard::UserTimeout(self.longest_user_timeout());
@@ -214,9 +227,10 @@ impl Keepalive {
         self
     }
 
-    /// These settings, and others with the same deadline but a longer idle time, up to twice as long: so
-    /// that a crowd of peers is not probed in one instant. Settings that a person chose are left alone,
-    /// and so are those with a user timeout, which fits one split only.
+    /// These settings, and others with the same deadline but a longer idle time, up to twice as long. Peers that
+    /// connect in the same instant are given different ones, so that they are not probed in the same instant.
+    /// Only these settings are returned if they were chosen by a person instead of derived from a deadline, or if
+    /// they have a user timeout, which fits one split only.
     pub fn splits(&self) -> Vec<Self> {
         let derived = Self::with_deadline(self.deadline());
         let is_derived = derived.is_ok_and(|other| (other.idle, other.count) == (self.idle, self.count));
@@ -238,32 +252,32 @@ impl Keepalive {
         splits
     }
 
-    /// Another split, with the same choice of user timeout, on the same kernel.
+    /// Another split of a deadline, with the same choice of a user timeout, on the same kernel.
     ///
     /// # Errors
-    /// See [`Keepalive::new`].
+    /// Those of [`Keepalive::new`].
     #[cfg(feature = "plan")]
     pub fn split_into(&self, idle: Duration, interval: Duration, count: u32) -> Result<Self, Unfit> {
         let other = Self::new(idle, interval, count)?.on_wheel(self.wheel);
         Ok(if let Guard::Loop { rto_max: Some(_) } = self.guard { other } else { Self { guard: self.guard, ..other } })
     }
 
-    /// `idle + interval × count`.
+    /// How long an idle peer may be silent: `idle + interval × count`.
     pub fn deadline(&self) -> Duration {
         self.tick(self.count)
     }
 
-    /// How long the peer must be silent before the first probe (`TCP_KEEPIDLE`).
+    /// How long the peer must be silent before the first probe is sent (`TCP_KEEPIDLE`), in whole seconds.
     pub fn idle(&self) -> Duration {
         self.idle
     }
 
-    /// How long after an unanswered probe the next one follows (`TCP_KEEPINTVL`).
+    /// How long after an unanswered probe the next one is sent (`TCP_KEEPINTVL`), in whole seconds.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// How many probes may stay unanswered (`TCP_KEEPCNT`).
+    /// How many unanswered probes end the connection (`TCP_KEEPCNT`).
     pub fn count(&self) -> u32 {
         self.count
     }
@@ -273,8 +287,8 @@ impl Keepalive {
         self.guard
     }
 
-    /// The terms on which the loop looks for signs of life; `None` where it does not. A tick is added to
-    /// the deadline, because the kernel counts silence in ticks: so no peer is taken for dead early.
+    /// The terms on which the loop checks a peer that owes an ACK; `None` if it does not check peers. A tick is
+    /// added to the deadline, because the kernel counts silence in ticks, so that no peer is declared dead early.
     pub fn asking(&self) -> Option<Asking> {
         let Guard::Loop { rto_max } = self.guard else { return None };
         Some(Asking { deadline: self.deadline() + self.wheel.tick, pace: self.pace(), rto_max })
@@ -284,14 +298,14 @@ impl Keepalive {
         if let Guard::UserTimeout(timeout) = self.guard { Some(timeout) } else { None }
     }
 
-    /// Puts the settings on a socket. Accepted sockets inherit them from their listener (Linux).
+    /// Sets the options on a socket. Accepted sockets inherit them from their listener (Linux).
     ///
-    /// What this kernel cannot do is found out by trying, and the settings are changed to match: an option
-    /// counts as set if it can be read back, and the loop looks only where `TCP_INFO` reports something. A
-    /// sandbox may accept every option without effect (gVisor).
+    /// What this kernel cannot do is found out by trying, and `self` is changed to match: an option
+    /// counts as set if it can be read back, and the loop checks peers only where `TCP_INFO` reports something. A
+    /// sandbox may accept every option without any effect (gVisor). [`Keepalive::shortfall`] says what was changed.
     ///
     /// # Errors
-    /// What setsockopt(2) says.
+    /// Those of setsockopt(2), for an option that every kernel has.
     pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         if let Guard::Loop { rto_max: Some(rto_max) } = self.guard {
             let is_set = sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max);
@@ -309,10 +323,10 @@ impl Keepalive {
         Ok(())
     }
 
-    /// Whether a socket has exactly these settings: checked on the first one that is accepted.
+    /// Whether a socket has exactly these settings. The loop asks this of the first socket that it accepts.
     ///
     /// # Errors
-    /// What getsockopt(2) says.
+    /// Those of getsockopt(2).
     pub fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
         let is_guarded = match self.guard {
             Guard::Loop { rto_max: Some(rto_max) } => has_rto_max(socket, rto_max) && TcpInfo::is_told(&**socket),
@@ -327,24 +341,23 @@ impl Keepalive {
             && socket.tcp_user_timeout()?.unwrap_or_default() == self.user_timeout().unwrap_or_default())
     }
 
-    /// The longest time wanted between two tries while output is outstanding: an interval, so that a
-    /// living peer is asked as often as by keepalive; and an eighth of the deadline at least, so that
-    /// the kernel does not give up first.
+    /// The longest time that should pass between two tries of the kernel while output is outstanding: an interval,
+    /// so that a living peer is asked as often as by keepalive, but at least an eighth of the deadline, so that
+    /// the kernel does not give up first. From 1 s to 120 s, in whole milliseconds.
     pub fn pace(&self) -> Duration {
-        self.interval.max(whole_milliseconds(self.deadline() / 8)).clamp(RTO_MAX.0, RTO_MAX.1)
+        self.interval.max(whole_milliseconds(self.deadline() / 8)).clamp(LOWEST_RTO_MAX, RTO_MAX)
     }
 
-    /// The listener's `TCP_RTO_MAX_MS`: half of the deadline, because the kernel gives up a peer whose
-    /// window shrinks after twice this. A deadline of more than 4 minutes is beyond what the option takes.
+    /// The listener's `TCP_RTO_MAX_MS`: half of the deadline, because after twice this time the kernel gives up a
+    /// peer whose window has shrunk. The option does not reach half of a deadline of more than 4 minutes.
     fn longest_rto_max(&self) -> Duration {
-        self.pace().max(whole_milliseconds((self.deadline() + self.wheel.tick) / 2)).clamp(RTO_MAX.0, RTO_MAX.1)
+        self.pace().max(whole_milliseconds((self.deadline() + self.wheel.tick) / 2)).clamp(LOWEST_RTO_MAX, RTO_MAX)
     }
 }
 
-/// Whether the kernel returns that value. It counts in ticks, and rounds up.
+/// Whether the kernel returns the value that was set. It counts in ticks, and rounds up.
 fn has_rto_max(socket: &SockRef<'_>, wanted: Duration) -> bool {
-    let tick = Duration::from_millis(10);
-    sockopt::rto_max(&**socket).is_ok_and(|is| (wanted..=wanted + tick).contains(&is))
+    sockopt::rto_max(&**socket).is_ok_and(|is| (wanted..=wanted + COARSEST_TICK).contains(&is))
 }
 
 #[cfg(test)]

@@ -1,58 +1,58 @@
-//! When a silent peer is gone: an interval for each state that TCP may be in.
+//! When a silent peer is gone: an interval of time for each state that TCP may be in.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::keepalive::owing::ANSWER;
-use crate::keepalive::{Guard, Keepalive, RTO_MAX};
+use crate::keepalive::{Guard, Keepalive, RTO_MAX, RTO_MIN};
 use crate::seconds::Seconds;
 
-/// How long after data were sent, or the window was shut, the user timeout's clock starts: at the
-/// least retransmission time-out (`TCP_RTO_MIN`), or that after a loss probe.
-const CLOCK_STARTS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(450));
-/// How much a user timeout is set below the deadline, to make up for that late start.
+/// How long after data were sent, or the window was shut, the clock of a user timeout starts: after the minimum
+/// retransmission time-out, or later if a loss probe is sent first.
+const CLOCK_STARTS: (Duration, Duration) = (RTO_MIN, Duration::from_millis(450));
+/// How far below the deadline a user timeout is set, to make up for that late start.
 const HEAD_START: Duration = Duration::from_millis(500);
-/// How far a user timeout is kept from the keepalive tick that it must not meet.
+/// The least distance between a user timeout and a keepalive tick at which it must not have passed yet.
 pub(super) const MARGIN: Duration = Duration::from_millis(50);
-/// How often the kernel retransmits outstanding data, or probes a shut window, before it gives up
-/// (`tcp_retries2`). The waits double from one to the next.
+/// How often the kernel retransmits outstanding data, or probes a shut window, before it gives up: the default of
+/// `tcp_retries2` (tcp(7)). Each wait is twice as long as the one before.
 const TRIES: u32 = 15;
-/// How long the kernel waits after its own transmit queue refused a packet (`TCP_RESOURCE_PROBE_INTERVAL`).
+/// How long the kernel waits when its own transmit queue has refused a packet (`TCP_RESOURCE_PROBE_INTERVAL`).
 const REFUSED_AGAIN: Duration = Duration::from_millis(500);
-/// How late the loop may be, apart from the clock's tick: `poll` counts in milliseconds, and a turn
+/// How late the loop may be, in addition to the tick of the clock: `poll` counts in milliseconds, and a turn
 /// may be under way.
 const TURN: Duration = Duration::from_millis(50);
 
 /// What TCP is doing when the peer falls silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing is outstanding. Counted from the last packet heard.
+    /// Nothing is outstanding. The time runs from the last packet received.
     Idle,
-    /// Data are unacknowledged. Counted from the last packet heard, or under a user timeout from the
+    /// Data are unacknowledged. The time runs from the last packet received, or under a user timeout from the
     /// moment when they were sent.
     InFlight,
-    /// The peer's window is shut and data wait. Counted from the last packet heard, or under a user
+    /// The peer's window is shut and data wait. The time runs from the last packet received, or under a user
     /// timeout from the moment when the window was shut.
     WindowShut,
-    /// The peer's window was shut under data that it has not acknowledged. Counted as for a shut window.
+    /// The peer's window was shut under data that it has not acknowledged. The time runs as for a shut window.
     Shrunk,
     /// Both ends have data unacknowledged, and only our packets are lost: the peer's retransmissions keep
-    /// arriving. Counted from the last packet that shows that it hears us, or under a user timeout from the
-    /// moment when our data were sent.
+    /// arriving. The time runs from the last packet that proves that the peer receives ours, or under a user timeout
+    /// from the moment when our data were sent.
     Deaf,
-    /// Idle, and the server's own transmit queue has taken nothing since before the first probe: the kernel
-    /// counts no probe that was refused there, and tries again (`tcp_keepalive_timer`, NET_XMIT_DROP). Counted
-    /// from the moment when the queue takes packets again.
+    /// Idle, and the server's own transmit queue has accepted nothing since before the first probe. The kernel does
+    /// not count a probe that was refused there, and tries again (`tcp_keepalive_timer`, NET_XMIT_DROP). The time
+    /// runs from the moment when the queue accepts packets again.
     QueueStuck,
 }
 
-/// When the kernel lets a silent peer go: not before `from`, and not after `to` plus what a busy
-/// machine takes to run a timer.
+/// When a silent peer is gone: not before `from`, and not after `to` plus the time that a busy
+/// machine needs to run a timer. [`State`] says from when the time runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prediction {
-    /// The earliest.
+    /// The earliest time.
     pub from: Duration,
-    /// The latest.
+    /// The latest time.
     pub to: Duration,
 }
 
@@ -64,10 +64,10 @@ impl fmt::Display for Prediction {
 
 impl Keepalive {
     /// When a peer that falls silent in `state` is gone. `None`: no deadline holds, the kernel
-    /// tries for 15 minutes and more.
+    /// retransmits for 15 minutes or more.
     ///
-    /// Under a user timeout this holds for a path whose round trip is short compared with the least
-    /// retransmission time-out (0.2 s); a longer round trip adds about three times itself.
+    /// Under a user timeout this holds for a path whose round trip is short compared with the minimum
+    /// retransmission time-out (0.2 s); a longer round trip adds about three times its own length.
     pub fn predict(&self, state: State) -> Option<Prediction> {
         match (state, self.guard) {
             (State::QueueStuck, _) => Some(Prediction {
@@ -85,7 +85,7 @@ impl Keepalive {
                 to: self.splits().iter().map(|split| split.late_tick(split.count)).max()?,
             }),
             (State::Shrunk, Guard::Loop { rto_max }) => Some(Prediction {
-                from: self.deadline().min(rto_max.unwrap_or(RTO_MAX.1) * 2),
+                from: self.deadline().min(rto_max.unwrap_or(RTO_MAX) * 2),
                 to: self.deadline() + self.wheel.tick * 2 + TURN + ANSWER,
             }),
             (State::Deaf, Guard::Loop { .. }) => Some(Prediction {
@@ -104,16 +104,16 @@ impl Keepalive {
         }
     }
 
-    /// When a kernel whose `tcp_retries2` is lower than usual gives up a silent peer by itself, if that is before the
+    /// When the kernel gives up a silent peer by itself, with `tries` as its `tcp_retries2`, if that is before the
     /// deadline.
     pub fn given_up_after(&self, tries: u32) -> Option<Duration> {
         let after = gives_up(tries, self.pace());
         (matches!(self.guard, Guard::Loop { .. }) && after < self.deadline()).then_some(after)
     }
 
-    /// How long an idle peer's connection is silent at most: if every probe is answered, if one is lost, if two
-    /// in a row are, and so on, until all but the last are lost. This includes the peers of a crowd, which may be
-    /// probed later ([`Keepalive::splits`]).
+    /// How long the connection of an idle peer is silent at most: if every probe is answered, if one is lost, if two
+    /// in a row are lost, and so on, until all but the last are lost. This includes peers that connected together,
+    /// which may be probed later ([`Keepalive::splits`]).
     pub fn silences(&self) -> Vec<Duration> {
         let splits = self.splits();
         let most = splits.iter().map(|split| split.count).max().unwrap_or_default();
@@ -121,35 +121,35 @@ impl Keepalive {
         (0..most).filter_map(longest).collect()
     }
 
-    /// The keepalive timer's `k`-th tick after the first probe, if no timer is late.
+    /// The `k`-th tick of the keepalive timer after the first probe, if no timer is late.
     pub(super) fn tick(&self, k: u32) -> Duration {
         self.idle + self.interval * k
     }
 
     /// The same tick, if every timer until then is as late as the wheel allows, and the last sign of
-    /// life was the answer to a probe: then the first tick is an interval away at least.
+    /// life was the answer to a probe, so that the first tick is at least an interval away.
     pub(super) fn late_tick(&self, k: u32) -> Duration {
         let first = self.idle.max(self.interval);
-        // From one probe to the next the timer is set when the wheel has just turned.
+        // After a probe the timer is set when a bucket of the wheel has just come due.
         let intervals = (self.interval + self.wheel.rest(self.interval)) * k.saturating_sub(1);
         let grains = self.wheel.grain(first) + self.wheel.grain(self.interval) * k.min(1);
         first + grains + self.interval * k.min(1) + intervals
     }
 
-    /// The latest tick after the first probe that is the first one past `timeout`: ticks are never
-    /// further apart than an interval and its grain.
+    /// The latest time of the first tick past `timeout`: ticks are never further apart than an interval and its
+    /// grain.
     fn next_tick(&self, timeout: Duration) -> Duration {
         timeout.max(self.late_tick(0)) + self.interval + self.wheel.grain(self.interval)
     }
 
-    /// How late the last retransmission or window probe may be. Each waits twice as long as the one
-    /// before, so the last wait is at most half of the whole.
+    /// How late the last retransmission or window probe may be. Each wait is twice as long as the one
+    /// before, so the last one is at most half of the whole.
     pub(super) fn grain_of_backoff(&self, timeout: Duration) -> Duration {
         self.wheel.grain(timeout / 2)
     }
 
-    /// The user timeout to fall back on: over no later than the deadline in any state, and never
-    /// before the last probe but one has had its full interval, however late the timers before it.
+    /// The user timeout to fall back on: it passes no later than the deadline in any state, and never
+    /// before the last probe but one has had its full interval, however late the timers before it were.
     pub(super) fn longest_user_timeout(&self) -> Duration {
         let before_deadline = self.deadline() - HEAD_START;
         let late_end = self.late_tick(self.count);
@@ -160,14 +160,14 @@ impl Keepalive {
     }
 }
 
-/// When the kernel gives up outstanding data by itself, at the earliest, after this many tries.
+/// The earliest time at which the kernel gives up outstanding data by itself, after this many tries.
 pub(super) fn gives_up(tries: u32, rto_max: Duration) -> Duration {
     (0..=tries.min(TRIES)).map(|tries| rto_max.min(CLOCK_STARTS.0 * 2u32.pow(tries))).sum()
 }
 
-/// The first probe, from 1, for which `over` holds. It must hold from some probe on.
+/// The first probe, counted from 1, for which `over` holds. `over` must hold for all later probes, too.
 pub(super) fn first_probe(over: impl Fn(u32) -> bool) -> u32 {
-    // A fixed user timeout may be days long, and an interval one second: so this is a binary search.
+    // A binary search, because a fixed user timeout may be days long and an interval one second.
     let mut range = (1, u32::MAX / 2);
     while range.0 < range.1 {
         let middle = range.0 + (range.1 - range.0) / 2;

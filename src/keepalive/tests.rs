@@ -1,4 +1,4 @@
-//! The arithmetic, against numbers that were worked out by hand or measured on a kernel.
+//! The arithmetic, compared with numbers that were worked out by hand or measured on a kernel.
 
 use super::prediction::gives_up;
 use super::*;
@@ -35,7 +35,7 @@ fn the_wheel_is_coarser_further_out() {
 }
 
 #[test]
-fn the_default_is_35_seconds_and_says_so() {
+fn the_default_is_35_seconds_and_is_predicted_so() {
     let keepalive = Keepalive::default();
     assert_eq!(keepalive.deadline(), s(35));
     assert_eq!(keepalive, Keepalive::with_deadline(s(35)).unwrap());
@@ -46,9 +46,9 @@ fn the_default_is_35_seconds_and_says_so() {
 }
 
 /// The kernel must not give up before the loop does, and must try often enough for a living peer to
-/// be heard of: two tries lost in a row are not fatal.
+/// prove that it is alive: two tries lost in a row are not fatal.
 #[test]
-fn the_kernel_tries_until_the_loop_says_stop() {
+fn the_kernel_tries_until_the_loop_gives_up() {
     for seconds in 4..3000 {
         let keepalive = Keepalive::with_deadline(s(seconds)).unwrap();
         let Guard::Loop { rto_max: Some(rto_max) } = keepalive.guard() else { panic!() };
@@ -61,8 +61,8 @@ fn the_kernel_tries_until_the_loop_says_stop() {
             "{seconds} s: a shrunk window is given up after {rto_max:?} × 2"
         );
     }
-    assert_eq!(gives_up(15, s(120)).as_secs(), 924); // as it was measured, without any option
-    // As some set it: 0.2 + 0.4 + 0.8 + 1.6 + 3.2 + 5 s.
+    assert_eq!(gives_up(15, s(120)).as_secs(), 924); // measured without any option
+    // A lower `tcp_retries2`, as some set it: 0.2 + 0.4 + 0.8 + 1.6 + 3.2 + 5 s.
     assert_eq!(Keepalive::default().given_up_after(15), None);
     assert_eq!(Keepalive::default().given_up_after(5), Some(ms(11_200)));
     let many = keepalive(1, 1, 127);
@@ -70,7 +70,7 @@ fn the_kernel_tries_until_the_loop_says_stop() {
 }
 
 #[test]
-fn a_deadline_is_split_without_a_rest() {
+fn a_split_adds_up_to_its_deadline() {
     for seconds in (3..5000).chain(100_000..100_100) {
         let keepalive = Keepalive::with_deadline(s(seconds)).unwrap();
         assert_eq!(keepalive.deadline(), s(seconds));
@@ -84,7 +84,7 @@ fn a_deadline_is_split_without_a_rest() {
     }
 }
 
-/// A peer that gets another split because of a crowd has the same deadline, and no fewer probes.
+/// A peer that gets another split because many connect at once has the same deadline, and no fewer probes.
 #[test]
 fn every_split_keeps_the_deadline() {
     for seconds in (3..3000).chain(100_000..100_010) {
@@ -99,10 +99,10 @@ fn every_split_keeps_the_deadline() {
             assert!(split.late_tick(split.count()) <= until, "{split:?}");
         }
     }
-    assert_eq!(keepalive(6, 3, 3).splits().len(), 1, "what a person chose is left alone");
+    assert_eq!(keepalive(6, 3, 3).splits().len(), 1, "settings chosen by a person are not changed");
 }
 
-/// Whatever is chosen: the derived user timeout never takes a probe away, and never keeps a peer
+/// With any settings the derived user timeout never reduces the number of probes, and never keeps a peer
 /// longer than keepalive alone would.
 #[test]
 fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
@@ -125,9 +125,9 @@ fn the_derived_user_timeout_keeps_the_count_and_the_deadline() {
     }
 }
 
-/// Idle 2, interval 1, count 3: the settings and the figures of the measured table.
+/// Idle 2 s, interval 1 s, count 3: times that were measured with these settings.
 #[test]
-fn predictions_hold_what_was_measured() {
+fn predictions_include_what_was_measured() {
     let at = |timeout| keepalive(2, 1, 3).with_user_timeout(timeout).unwrap();
     let holds = |prediction: Prediction, from, to| prediction.from <= ms(from) && ms(to) <= prediction.to;
     assert_eq!(keepalive(2, 1, 3).without_tcp_info().guard(), Guard::UserTimeout(ms(4400)));
@@ -136,13 +136,13 @@ fn predictions_hold_what_was_measured() {
     assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::InFlight).unwrap(), 4920, 4950));
     assert!(holds(at(UserTimeout::Fixed(ms(4500))).predict(State::WindowShut).unwrap(), 4820, 4870));
     assert!(holds(at(UserTimeout::Fixed(s(5))).predict(State::InFlight).unwrap(), 5430, 5620));
-    // A user timeout a little above the deadline slips by a whole interval.
+    // A user timeout a little above the deadline costs a whole interval.
     assert!(holds(at(UserTimeout::Fixed(ms(5200))).predict(State::Idle).unwrap(), 6070, 6110));
     assert_eq!(at(UserTimeout::Off).predict(State::InFlight), None);
 }
 
-/// The timer that sent a probe is set an interval ahead, whether the probe is answered or not: so a
-/// peer that answered one is asked later than idle. `tests/dead_peer.rs` has it measured.
+/// When a probe is sent the timer is set an interval ahead, whether the probe is answered or not. So a
+/// peer that has answered one is probed later than after idle. `tests/dead_peer.rs` measures it.
 #[test]
 fn an_interval_longer_than_idle_keeps_a_peer_past_the_deadline() {
     let keepalive = keepalive(5, 10, 3);
@@ -154,9 +154,9 @@ fn an_interval_longer_than_idle_keeps_a_peer_past_the_deadline() {
     );
 }
 
-/// The grain of a long idle time may swallow the short intervals after it.
+/// The grain of the timer for a long idle time may be longer than the short intervals after it.
 #[test]
-fn a_late_first_probe_does_not_eat_the_others() {
+fn a_late_first_probe_does_not_replace_the_others() {
     let keepalive = keepalive(3600, 1, 3).without_tcp_info();
     assert!(keepalive.user_timeout().unwrap() > keepalive.late_tick(2));
     assert!(keepalive.warnings().is_empty(), "{:?}", keepalive.warnings());
@@ -188,7 +188,7 @@ fn what_the_kernel_refuses_is_named() {
 }
 
 #[test]
-fn what_undoes_the_deadline_is_warned_of() {
+fn settings_that_break_the_deadline_are_warned_about() {
     let warned = |timeout| {
         keepalive(2, 1, 3)
             .with_user_timeout(timeout)
@@ -206,7 +206,7 @@ fn what_undoes_the_deadline_is_warned_of() {
     assert!(keepalive(2, 1, 1).warnings()[0].to_string().starts_with("count 1: one lost packet"));
 }
 
-/// Where the kernel has TCP_RTO_MAX_MS, its rounding to ticks does not look like a refusal.
+/// If the kernel has TCP_RTO_MAX_MS, its rounding to ticks is not taken for a refusal.
 #[test]
 fn every_deadline_is_guarded_by_what_the_kernel_has() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -220,7 +220,7 @@ fn every_deadline_is_guarded_by_what_the_kernel_has() {
     }
 }
 
-/// The kernel's own word, on a real socket.
+/// What the kernel returns for a real socket.
 #[test]
 fn applied_settings_can_be_read_back() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Values that the kernel refuses, or that cannot keep their promise, and what would be right.
+//! Values that the kernel refuses or that cannot keep the deadline, and which values would be right.
 
 use std::fmt;
 use std::io;
@@ -8,17 +8,17 @@ use crate::keepalive::prediction::{MARGIN, first_probe};
 use crate::keepalive::{Guard, Keepalive};
 use crate::seconds::{InWords, Seconds};
 
-/// The longest idle time and interval that Linux takes, in seconds (`MAX_TCP_KEEPIDLE`).
+/// The longest idle time and interval that Linux accepts, in seconds (`MAX_TCP_KEEPIDLE`, `MAX_TCP_KEEPINTVL`).
 pub(super) const MOST_SECONDS: u64 = 32767;
 
-/// A value that is refused where it is given: the kernel would not take it, or it could not keep its promise.
+/// A value that is refused or warned about: the kernel would not accept it, or it could not do what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// The setting, by the name that its option has on the command line: `idle`, `deadline`, `backlog`.
+    /// The setting, by the name of its option on the command line: `idle`, `deadline`, `backlog`.
     pub setting: &'static str,
     /// The value as a person would write it.
     pub given: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with the value, and what would be right.
     pub because: String,
 }
 
@@ -37,7 +37,7 @@ impl From<Unfit> for io::Error {
 }
 
 impl Keepalive {
-    /// Settings that the kernel takes but a person should be warned of, each with what would be right.
+    /// Settings that the kernel accepts but a person should be warned about, each with what would be right.
     pub fn warnings(&self) -> Vec<Unfit> {
         let mut warnings = Vec::new();
         if self.count == 1 {
@@ -66,7 +66,8 @@ impl Keepalive {
         warnings
     }
 
-    /// What this kernel cannot do of what was `wanted`, as [`Keepalive::apply`] has found out: a sentence.
+    /// What was `wanted` but this kernel cannot do, as found out by [`Keepalive::apply`]: a sentence for the log. `None`
+    /// if nothing is missing.
     pub fn shortfall(&self, wanted: &Self) -> Option<&'static str> {
         match (wanted.guard, self.guard) {
             (Guard::Loop { rto_max: Some(_) }, Guard::Loop { rto_max: None }) => Some(

@@ -5,12 +5,8 @@
 
 use std::time::Duration;
 
+use crate::keepalive::RTO_MIN;
 use crate::keepalive::odds::{End, Path, Round, Way};
-
-/// The least that Linux waits beyond a round trip before it sends again (`TCP_RTO_MIN`).
-const LEAST_WAIT: Duration = Duration::from_millis(200);
-/// Without `TCP_RTO_MAX_MS` two tries are at most this far apart (`TCP_RTO_MAX`).
-pub(super) const RTO_MAX: Duration = Duration::from_secs(120);
 
 /// A ping after this much silence; without a pong for this long, the peer is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +64,7 @@ const MOST_TRIES: usize = 17;
 /// `within`: a loss probe after the retransmission time-out, then retransmissions, each after twice the
 /// wait of the one before, and none later than `rto_max`; until it gives up.
 pub(super) fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<Duration> {
-    let mut wait = (round_trip + LEAST_WAIT).min(rto_max);
+    let mut wait = (round_trip + RTO_MIN).min(rto_max);
     let mut tries = vec![Duration::ZERO];
     let mut at = wait; // the loss probe, which does not back off
     while at <= within && tries.len() < MOST_TRIES {

@@ -16,7 +16,7 @@ pub use self::middlebox::{MIDDLEBOXES, Middlebox, MiddleboxKind};
 use self::search::Wish;
 pub use self::search::few_wake_ups;
 use crate::keepalive::odds::{Outlook, Path, Round};
-use crate::keepalive::{Guard, Keepalive, TimerWheel};
+use crate::keepalive::{Guard, Keepalive, RTO_MAX, TimerWheel};
 use crate::markup::file;
 use crate::observe::stdout;
 use crate::seconds::InWords;
@@ -256,7 +256,7 @@ impl Plan {
         // A ping that waits is retransmitted; who has been silent for a pace is asked once a pace.
         let rto_max = match keepalive.guard() {
             Guard::Loop { rto_max: Some(_) } => keepalive.pace(),
-            _ => heartbeat::RTO_MAX,
+            _ => RTO_MAX,
         };
         let probes = question.price_of_probes(&keepalive);
         let beats = question.price_of_beats(&heartbeat, rto_max);

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use crate::count::so_many;
-use crate::keepalive::Guard;
-use crate::keepalive::Keepalive;
+use crate::keepalive::{Guard, Keepalive, RTO_MAX};
 use crate::plan::middlebox::Fate;
 use crate::plan::words::{duration, share};
 use crate::plan::{Middlebox, MiddleboxKind, Plan, Wanted, heartbeat};
@@ -50,11 +49,11 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
         ));
     }
     let is_bounded = matches!(keepalive.guard(), Guard::Loop { rto_max: Some(_) });
-    if let Some(one) = question.strictest().filter(|one| one.limit <= heartbeat::RTO_MAX && !is_bounded) {
+    if let Some(one) = question.strictest().filter(|one| one.limit <= RTO_MAX && !is_bounded) {
         warnings.push(format!(
             "while a window stays shut the kernel probes it every {} at last, and {} ({}) forgets it; without \
              --user-timeout two probes are never that far apart",
-            duration(heartbeat::RTO_MAX),
+            duration(RTO_MAX),
             one.name,
             duration(one.limit)
         ));
@@ -107,7 +106,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
             "round trip {}: longer than the heartbeat's timeout, so every peer is dropped",
             duration(question.round_trip)
         ));
-    } else if heartbeat::tries(question.round_trip, heartbeat::RTO_MAX, plan.heartbeat.timeout).len() < 2 {
+    } else if heartbeat::tries(question.round_trip, RTO_MAX, plan.heartbeat.timeout).len() < 2 {
         warnings.push("TCP has no time to send a lost heartbeat again: one lost packet ends a living peer".to_string());
     }
     let spread = keepalive.interval() * (probes - 1);

@@ -1,9 +1,9 @@
-//! The odds that a living peer is taken for dead, because a lossy path dropped the packets that would
-//! have proved that it lives.
+//! The odds that a living peer is declared dead, because a lossy path dropped the packets that would
+//! have proved that it is alive.
 //!
 //! Owns the computation of rounds: from one sign of life to the next, or to the drop. The path is
-//! [`Path`]. Knows no socket and no caller: the plan forecasts with it, the lab checks what it sees
-//! against it. The formulas are derived in `docs/plan.md`.
+//! [`Path`]. Knows no socket and no caller: the plan forecasts with it, and the lab compares with it what it
+//! measures. The formulas are derived in `docs/plan.md`.
 #![allow(clippy::needless_range_loop)] // the loops are over the few states, by number
 
 use std::time::Duration;
@@ -21,46 +21,46 @@ const STEP: Duration = Duration::from_millis(4);
 /// One way in which a round ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
-    /// Counted from the last sign of life.
+    /// The time since the last sign of life.
     pub after: Duration,
     pub odds: OddsMatrix,
-    /// How often the peer was asked until then.
+    /// How many probes or pings were sent until then.
     pub asked: u32,
 }
 
-/// All ways in which a round ends: with one of the answers, or with the drop.
+/// All ways in which a round can end: with one of the answers, or with the drop.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     pub answered: Vec<End>,
     pub dropped: Vec<End>,
 }
 
-/// The long run of rounds, if a peer that is dropped comes straight back.
+/// The long run of rounds, if a peer that is dropped connects again immediately.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Outlook {
     /// The odds that a round ends with the drop.
     pub dropped_in_a_round: f64,
     /// The mean length of a round, in seconds.
     pub round: f64,
-    /// How often the peer is asked in a round, on average.
+    /// How many probes or pings are sent in a round, on average.
     pub asked_in_a_round: f64,
 }
 
 impl Outlook {
-    /// Drops per second, of one peer.
+    /// Drops of one peer per second.
     pub(crate) fn rate(&self) -> f64 {
         self.dropped_in_a_round / self.round
     }
 
-    /// The chance that a peer is dropped once or more within this many seconds.
+    /// The chance that a peer is dropped at least once within this many seconds.
     pub(crate) fn chance(&self, seconds: f64) -> f64 {
         -(-self.rate() * seconds).exp_m1()
     }
 }
 
 impl Keepalive {
-    /// The fewest probes lost in a row that lead to a drop: the count, which a user timeout replaces by
-    /// the number of the first tick at which it is over.
+    /// How many probes lost in a row lead to a drop: the count, or under a user timeout
+    /// the number of the first tick at which it has passed.
     pub fn fatal_probes(&self) -> u32 {
         match self.guard {
             Guard::UserTimeout(timeout) => first_probe(|k| self.late_tick(k) >= timeout),
@@ -70,18 +70,18 @@ impl Keepalive {
 }
 
 impl Round {
-    /// The rounds of an idle peer under keepalive, on a path with this round trip.
+    /// The rounds of an idle peer with keepalive, on a path with this round trip.
     pub(crate) fn of_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration) -> Self {
         Self::of_first_probes(keepalive, path, round_trip, u32::MAX)
     }
 
-    /// The same, where only this many of the first probes can be answered, because something on the way forgets
-    /// the connection if they are lost; the others are sent in vain. Each timer counts as half a grain late. The
-    /// packet and its answer meet the loss a round trip apart: at the server's end of the path, which is the
+    /// The same, if only the first `first_probes` can be answered, because something on the path forgets
+    /// the connection when they are lost; the others are sent in vain. Each timer is assumed to be half a grain late.
+    /// A probe and its answer meet the loss a round trip apart: at the server's end of the path, which is the
     /// worst place for both to pass.
     pub(crate) fn of_first_probes(keepalive: &Keepalive, path: &Path, round_trip: Duration, first_probes: u32) -> Self {
         let late = |time: Duration| time + keepalive.wheel.grain(time) / 2;
-        // Rounds begin with the answer to a probe, and the next one is an interval away at least.
+        // A round begins with the answer to a probe, and the next probe is sent at least an interval after that probe.
         let first = keepalive.idle.max(keepalive.interval.saturating_sub(round_trip));
         let (idle, interval) = (late(first), late(keepalive.interval));
         let count = keepalive.fatal_probes();
@@ -98,7 +98,7 @@ impl Round {
         for probe in 0..count {
             let heard = idle + interval * probe + round_trip;
             if heard >= end || probe >= first_probes {
-                // Its answer comes too late, or never, and so do those of all that follow.
+                // Its answer comes too late, or never, and so do the answers to all later probes.
                 so_far = so_far.then(gap);
                 continue;
             }
@@ -113,8 +113,7 @@ impl Round {
         self.answered.iter().chain(&self.dropped)
     }
 
-    /// The long run. No difference of nearly equal numbers is taken, so that odds of 1 to 10^30 come
-    /// out as accurate as those of 1 to 2.
+    /// The long run. No nearly equal numbers are subtracted, so odds of 1 to 10^30 are as accurate as odds of 1 to 2.
     pub(crate) fn outlook(&self) -> Outlook {
         let next = self.ends().fold(OddsMatrix::default(), |sum, end| sum.or(end.odds));
         let start = next.in_the_long_run();
@@ -126,11 +125,11 @@ impl Round {
         }
     }
 
-    /// The odds that a peer that was just heard from is dropped within `watched`. Exact, and slow: for
+    /// The odds that a peer that has just given a sign of life is dropped within `watched`. Exact, but slow: meant for
     /// minutes, not for years.
     pub(crate) fn within(&self, path: &Path, watched: Duration) -> f64 {
         let steps = |time: Duration| (time.as_micros() / STEP.as_micros()) as usize;
-        // `dropped[t]`: the odds, by the path's state, for a peer that is heard from when t steps are left.
+        // `dropped[t]`: the odds, by state of the path, for a peer whose sign of life comes when t steps are left.
         let mut dropped: Vec<[f64; STATES]> = Vec::new();
         for left in 0..=steps(watched) {
             let mut odds = [0.0; STATES];
@@ -167,13 +166,13 @@ mod tests {
         assert!((five(0.3, 5.1) - round).abs() < 1e-9);
         assert_eq!((five(0.3, 4.9), five(0.0, 500.0)), (0.0, 0.0));
         assert!((five(1.0, 5.1) - 1.0).abs() < 1e-9);
-        // A round that ends with an answer to its first probe is followed by one that ends at 7 s.
+        // A round that ends with the answer to its first probe is followed by a round that ends at 7 s.
         assert!((five(0.3, 7.1) - (round + 0.49 * round)).abs() < 1e-9);
     }
 
-    /// Two computations of the same rounds: over a hundred deadlines, and for ever.
+    /// Two computations of the same rounds: over a hundred deadlines, and in the long run.
     #[test]
-    fn the_long_run_is_what_the_short_one_comes_to() {
+    fn the_long_run_agrees_with_the_exact_computation() {
         let two = Duration::from_secs(2);
         let each_way = Path::bursts_each_way(0.1, two, 0.9);
         for path in [Path::independent(0.1), Path::bursts(0.1, two, 0.9), each_way] {

@@ -1,17 +1,17 @@
-//! A path that loses packets: good and bad spells, there and back.
+//! A path that loses packets: good and bad spells in each direction.
 //!
-//! Owns the states of the path and the odds from each to each. Knows no probe.
+//! Owns the states of the path and the odds of a change from each to each. Knows no probe.
 #![allow(clippy::needless_range_loop)] // the loops are over the few states, by number
 
 use std::time::Duration;
 
-/// Good or bad, there and back: [`Way`] says how a state's number is made of these.
+/// Good or bad in either direction: [`Way`] says how the number of a state is composed.
 pub(super) const STATES: usize = 4;
-/// The states in which both ways are good, and both bad.
+/// The states in which both directions are good, and in which both are bad.
 const BOTH_GOOD: usize = 0;
 const BOTH_BAD: usize = STATES - 1;
 
-/// Which way a packet goes: there with a probe, back with its answer.
+/// The direction of a packet: there with a probe, back with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     There,
@@ -19,7 +19,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// Whether this way is bad (1) or good (0) in that state.
+    /// Whether this direction is bad (1) or good (0) in that state.
     fn weather(self, state: usize) -> usize {
         match self {
             Self::There => state / 2,
@@ -28,17 +28,17 @@ impl Way {
     }
 }
 
-/// A path that loses packets, after Gilbert and Elliott: each way is in its good or its bad state,
+/// A path that loses packets, after Gilbert and Elliott: each direction is in a good or a bad state,
 /// changes between them at random moments, and loses a share of the packets in each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Path {
-    /// The share that is lost in the good and in the bad state.
+    /// The share of packets that are lost in the good and in the bad state.
     lost: [f64; 2],
-    /// The share of time in the bad state.
+    /// The share of time spent in the bad state.
     bad: f64,
     /// How long a bad spell lasts on average, in seconds.
     spell: f64,
-    /// Whether each way has spells of its own; else both are good and bad together.
+    /// Whether the directions have spells independent of each other; otherwise both are good and bad together.
     apart: bool,
 }
 
@@ -48,20 +48,20 @@ impl Path {
         Self { lost: [loss; 2], bad: 0.0, spell: 1.0, apart: false }
     }
 
-    /// Losses come in spells that last `spell` on average and hit both ways at once. A share `lost` of the
+    /// Losses come in spells that last `spell` on average and hit both directions at once. A share `lost` of the
     /// packets is lost in a spell, and none between spells. The spells are so frequent that a share `loss`
-    /// of all packets is lost, which must be less than `lost`.
+    /// of all packets is lost; `loss` must be less than `lost`.
     pub(crate) fn bursts(loss: f64, spell: Duration, lost: f64) -> Self {
         Self { lost: [0.0, lost], bad: loss / lost, spell: spell.as_secs_f64(), apart: false }
     }
 
-    /// The same, but each way has its own spells, independent of the other's: a queue that is full is
+    /// The same, but each direction has spells of its own, independent of the other: a queue that is full is
     /// full in one direction.
     pub(crate) fn bursts_each_way(loss: f64, spell: Duration, lost: f64) -> Self {
         Self { apart: true, ..Self::bursts(loss, spell, lost) }
     }
 
-    /// How likely each state is when nothing is known.
+    /// How likely each state is if nothing is known.
     pub(crate) fn settled(&self) -> [f64; STATES] {
         let one = [1.0 - self.bad, self.bad];
         if self.apart {
@@ -72,7 +72,7 @@ impl Path {
         states
     }
 
-    /// From each state to each, `seconds` later.
+    /// The odds of a change from each state to each, `seconds` later.
     pub(crate) fn after(&self, seconds: f64) -> OddsMatrix {
         let mixed = -(-seconds / (self.spell * (1.0 - self.bad))).exp_m1();
         let [to_bad, to_good] = [self.bad * mixed, (1.0 - self.bad) * mixed];
@@ -85,7 +85,7 @@ impl Path {
                 after.0[from][to] = match self.apart {
                     true => way(Way::There) * way(Way::Back),
                     false if corner(from) && corner(to) => way(Way::There),
-                    // One way good and the other bad: that never happens here.
+                    // One direction good and the other bad never happens in this model.
                     false => f64::from(u8::from(from == to)),
                 };
             }
@@ -93,12 +93,12 @@ impl Path {
         after
     }
 
-    /// A packet is lost on its way, by state.
+    /// The odds that a packet is lost in this direction, by state.
     pub(crate) fn lost(&self, way: Way) -> OddsMatrix {
         OddsMatrix::each(|state| self.lost[way.weather(state)])
     }
 
-    /// A packet passes on its way, by state.
+    /// The odds that a packet passes in this direction, by state.
     pub(crate) fn passed(&self, way: Way) -> OddsMatrix {
         OddsMatrix::each(|state| 1.0 - self.lost[way.weather(state)])
     }
@@ -109,7 +109,7 @@ impl Path {
 pub(crate) struct OddsMatrix(pub [[f64; STATES]; STATES]);
 
 impl OddsMatrix {
-    /// The state stays, with these odds.
+    /// Something happens with these odds, and the state does not change.
     fn each(odds: impl Fn(usize) -> f64) -> Self {
         let mut each = Self::default();
         for state in 0..STATES {
@@ -144,14 +144,14 @@ impl OddsMatrix {
         sum
     }
 
-    /// The odds that it happens at all, from these states.
+    /// The odds that it happens at all, starting from these states.
     pub(crate) fn from(&self, states: [f64; STATES]) -> f64 {
         (0..STATES).map(|state| states[state] * self.0[state].iter().sum::<f64>()).sum()
     }
 
     /// How likely each state is in the long run, if this happens again and again. After Grassmann, Taksar
-    /// and Heyman: one state after the other is eliminated, and nothing is subtracted, so that the rarest
-    /// state comes out as accurate as the most frequent.
+    /// and Heyman: the states are eliminated one by one, and nothing is subtracted, so that the figure of the rarest
+    /// state is as accurate as that of the most frequent.
     pub(super) fn in_the_long_run(&self) -> [f64; STATES] {
         let mut odds = self.0;
         for last in (1..STATES).rev() {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spell_of_loss_is_as_long_and_as_frequent_as_was_said() {
+    fn a_spell_of_loss_is_as_long_and_as_frequent_as_given() {
         let spell = Duration::from_secs(3);
         let path = Path::bursts(0.02, spell, 0.5);
         assert_eq!(path.settled(), [0.96, 0.0, 0.0, 0.04]);
@@ -187,7 +187,7 @@ mod tests {
         assert!((short[3][0] * 1e6 - 1.0 / 3.0).abs() < 1e-3, "leaves the bad state every 3 s: {short:?}");
         let long = path.after(1e6).0;
         assert!((long[0][3] - 0.04).abs() < 1e-12 && (long[3][3] - 0.04).abs() < 1e-12, "{long:?}");
-        // Each way by itself: either one leaves its bad state as often, and both are bad by chance only.
+        // Each direction by itself: either leaves its bad state as often, and both are bad only by chance.
         let path = Path::bursts_each_way(0.02, spell, 0.5);
         let settled = [0.96 * 0.96, 0.96 * 0.04, 0.04 * 0.96, 0.04 * 0.04];
         assert!(path.settled().iter().zip(settled).all(|(a, b)| (a - b).abs() < 1e-12), "{:?}", path.settled());
@@ -201,9 +201,9 @@ mod tests {
         }
     }
 
-    /// By hand, and with odds so small that a subtraction would lose them.
+    /// Worked out by hand, with odds so small that a subtraction would lose them.
     #[test]
-    fn the_long_run_is_what_a_step_leaves_as_it_is() {
+    fn the_long_run_does_not_change_with_a_step() {
         let step = OddsMatrix([
             [1.0 - 3e-20, 1e-20, 1e-20, 1e-20],
             [0.5, 0.25, 0.25, 0.0],

@@ -1,4 +1,4 @@
-//! The judgement, on series of figures as a kernel gives them.
+//! The judgement, on series of figures such as a kernel reports.
 
 use super::*;
 
@@ -6,12 +6,12 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// `--deadline 5s` on a kernel that has TCP_RTO_MAX_MS.
+/// The terms of `--deadline 5s` on a kernel that has TCP_RTO_MAX_MS.
 const FIVE: Asking = Asking { deadline: ms(5004), pace: ms(1000), rto_max: Some(ms(2502)) };
-/// The same on an older one.
+/// The same on an older kernel.
 const OLD: Asking = Asking { rto_max: None, ..FIVE };
 
-/// A peer's figures over time: when data came, when an ACK came, when data went out.
+/// A peer's figures over time: when data came, when an ACK came, when data were sent.
 #[derive(Clone, Copy)]
 struct Course {
     received: u64,
@@ -43,7 +43,8 @@ fn again(judgement: Judgement) -> (Owing, u64, Option<Setting>) {
     }
 }
 
-/// Looks as the loop does, from `from` until `end`, at the figures that `course` gives. Returns when the peer is dead.
+/// Checks the figures that `course` gives, as the loop does, from `from` until `end`. Returns when the peer is declared
+/// dead.
 fn dies(asking: &Asking, from: u64, end: u64, mut course: impl FnMut(u64) -> TcpInfo) -> Option<u64> {
     let (mut now, mut before) = (from, None);
     while now < end {
@@ -59,7 +60,7 @@ fn dies(asking: &Asking, from: u64, end: u64, mut course: impl FnMut(u64) -> Tcp
 }
 
 #[test]
-fn what_is_remembered_fits_half_a_cache_line() {
+fn what_is_remembered_fits_into_half_a_cache_line() {
     assert!(size_of::<Option<Owing>>() <= 32);
 }
 
@@ -84,10 +85,10 @@ fn a_living_peer_whose_window_is_shut_is_kept_for_ever() {
     }
 }
 
-/// An old kernel that does not ask: two minutes pass between two probes. A peer that was not asked is not dead,
-/// and one that was asked in vain is dead once an answer could have come.
+/// An old kernel whose probes are two minutes apart. A peer that was not asked is not dead; one that was asked
+/// and has not answered is dead once an answer could have come.
 #[test]
-fn who_was_not_asked_is_not_dead() {
+fn a_peer_that_was_not_asked_is_not_dead() {
     let asked_at = 60_000;
     let lives = |now: u64| {
         let info = TcpInfo { pure_acks: u32::from(now > asked_at), ..shut().info };
@@ -99,10 +100,10 @@ fn who_was_not_asked_is_not_dead() {
     assert!((asked_at + 500..asked_at + 2500).contains(&gone), "{gone}");
 }
 
-/// Our packets are lost, and its own arrive: it retransmits a question, and each retransmission passes for an ACK.
+/// Our packets are lost, and the peer's arrive: it retransmits a question, and each retransmission looks like an ACK.
 #[test]
 fn a_peer_that_cannot_hear_us_is_dead_whatever_it_sends() {
-    // What it sent was new at 100 ms for the last time; the answer went out at 100 ms.
+    // Its last new data came at 100 ms; the answer was sent at 100 ms.
     let theirs = [300, 700, 1500, 3100, 6300, 12_700];
     let ours = [550, 950, 1750, 3350, 4350, 5350];
     let gone = dies(&FIVE, 1100, 60_000, |now| {
@@ -123,12 +124,12 @@ fn a_peer_that_cannot_hear_us_is_dead_whatever_it_sends() {
     assert!((5100..=5600).contains(&gone), "{gone}: within half a second of the deadline");
 }
 
-/// The same with a shut window: what proves that it hears us is an ACK without data.
+/// The same with a shut window: the proof that it receives our probes is an ACK without data.
 #[test]
 fn a_peer_with_a_shut_window_must_answer_and_not_only_speak() {
     let course = |answers: bool| {
         move |now: u64| {
-            // It sends the same segment again and again, and its kernel answers our probes or does not.
+            // It sends the same segment again and again, and its kernel either answers our probes or does not.
             let info = TcpInfo {
                 pure_acks: if answers { (now / 1000) as u32 } else { 0 },
                 probes: if answers { 0 } else { 2 },
@@ -139,17 +140,17 @@ fn a_peer_with_a_shut_window_must_answer_and_not_only_speak() {
     };
     assert_eq!(dies(&FIVE, 1000, 120_000, course(true)), None);
     let gone = dies(&FIVE, 1000, 120_000, course(false)).unwrap();
-    assert!((5000..=6100).contains(&gone), "{gone}: a look later than the deadline at most");
+    assert!((5000..=6100).contains(&gone), "{gone}: at most one check later than the deadline");
 }
 
-/// A client that streams to us and does not read: its data carry ACKs, and put our probes off for ever.
+/// A client that streams to us and does not read: its data carry ACKs, which postpone our probes for ever.
 #[test]
 fn new_data_prove_that_a_peer_hears_us() {
     let course = |now: u64| Course { received: now / 300 * 300, ..shut() }.at(now);
     assert_eq!(dies(&FIVE, 1000, 600_000, course), None);
 }
 
-/// The peer's own probes of our window lie outside it: they are counted, but no ACK is taken from them.
+/// The peer's own probes lie outside our window: they are counted, but no ACK is taken from them.
 #[test]
 fn a_probe_of_the_peer_is_no_answer() {
     let course = |now: u64| {
@@ -163,7 +164,7 @@ fn a_probe_of_the_peer_is_no_answer() {
 #[test]
 fn a_shrunk_window_is_judged_by_retransmissions_since_the_last_answer() {
     let info = TcpInfo { unacknowledged: 3, window: Some(0), retransmits: 7, ..TcpInfo::default() };
-    // Answered at 2.5 s; the try at 5 s is lost, and the one at 7.5 s answered.
+    // The peer answers at 2.5 s; the try at 5 s is lost, and the one at 7.5 s is answered.
     let lives = |now: u64| {
         let acked = if now > 7510 { 7510 } else { 2510 };
         let retransmitted = (now / 2500) as u32;
@@ -184,20 +185,20 @@ fn a_shut_window_is_asked_a_pace_apart_and_what_was_set_is_taken_back() {
     let (owing, _, setting) = again(FIVE.judge(None, ms(1000), &shut().at(1000)));
     assert_eq!(setting, Some(Setting::RtoMax(FIVE.pace)));
     let (owing, _, setting) = again(FIVE.judge(Some(owing), ms(2000), &Course { acked: 1900, ..shut() }.at(2000)));
-    assert_eq!(setting, None, "once");
+    assert_eq!(setting, None, "it is set once");
     assert_eq!(FIVE.release(owing), Some(Setting::RtoMax(ms(2502))));
-    // It shrinks: the kernel would give it up after twice a pace.
+    // The window shrinks: the kernel would give the peer up after twice a pace.
     let info = TcpInfo { unacknowledged: 1, window: Some(0), ..TcpInfo::default() };
     let shrunk = Course { acked: 2900, ..Course { info, ..shut() } };
     let (owing, _, setting) = again(FIVE.judge(Some(owing), ms(3000), &shrunk.at(3000)));
     assert_eq!((setting, FIVE.release(owing)), (Some(Setting::RtoMax(ms(2502))), None));
-    // A peer that merely owes an ACK costs a look, and no option is set.
+    // A peer that merely owes an ACK costs a check, and no option is set.
     let info = TcpInfo { unacknowledged: 1, window: Some(9000), ..TcpInfo::default() };
     let (_, _, setting) = again(FIVE.judge(None, ms(1000), &Course { acked: 900, info, ..shut() }.at(1000)));
     assert_eq!(setting, None);
 }
 
-/// Raised by a pace each time, and always more than a pace ahead of its clock: by a quarter of the deadline.
+/// It is raised by a pace each time, and is always ahead of its clock by a pace and a quarter of the deadline.
 #[test]
 fn without_rto_max_the_user_timeout_slides() {
     let limited = |now: u64| TcpInfo { window_limited: ms(now), ..shut().at(now) };
@@ -210,29 +211,30 @@ fn without_rto_max_the_user_timeout_slides() {
         before = Some(owing);
     }
     assert_eq!(OLD.release(before.unwrap()), Some(Setting::UserTimeout(None)));
-    // The window was shut before: the clock may be as old as that, and would end a living peer.
+    // The window was shut before: the clock may have started then, and would end a living peer.
     let info = TcpInfo { window_limited: ms(1300), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1300), &info)).2, None);
-    // On a connection that is younger than a quarter of the deadline it is no older than that: it slides from there.
+    // On a connection that is younger than a quarter of the deadline the clock is no older than the connection, so the
+    // timeout slides from its beginning.
     let young = Some(Setting::UserTimeout(Some(ms(900 + 1000 + 1251))));
     let info = TcpInfo { window_limited: ms(800), ..shut().at(300) };
     assert_eq!(again(OLD.judge(None, ms(900), &info)).2, young);
     let weeks_later = ms(900) + Duration::from_millis(1 << 32);
     assert_eq!(again(OLD.judge(None, weeks_later, &info)).2, None, "32 bits of milliseconds are 49 days");
-    // It is not the window that holds the data back, but a queue of our own: the clock runs, and data that were
+    // Not the window holds the data back, but a queue of our own: the clock runs, and data that were
     // refused count as sent.
     let info = TcpInfo { window: Some(60_000), sent: ms(90), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
-    // Something is sent while it slides, into a window of a few bytes: the clock runs on from the same beginning.
+    // While it slides, something is sent into a window of a few bytes: the clock runs on from the same beginning.
     let info = TcpInfo { window_limited: ms(601_000), sent: ms(400), ..shut().at(601_000) };
     let slides_on = Some(Setting::UserTimeout(Some(ms(601_000 + 1000 + 1251))));
     assert_eq!(again(OLD.judge(before, ms(601_000), &info)).2, slides_on);
 }
 
-/// The figures of Linux 6.18, when the window was shut but for 120 bytes: between two looks a probe sent what fitted.
-/// The peer was found dead after 14.5 s instead of 5, because its timeout slid no more.
+/// Figures of Linux 6.18 with a window of only 120 bytes: between two checks a probe sent what fitted.
+/// The peer was found dead after 14.5 s instead of 5 s, because the timeout no longer slid.
 #[test]
-fn a_probe_that_sends_what_fits_is_no_second_shut_window() {
+fn a_probe_that_sends_what_fits_is_not_a_second_shut_window() {
     let first =
         TcpInfo { window_limited: ms(500), window: Some(120), received: ms(40), silent: ms(40), ..shut().at(500) };
     let (owing, _, setting) = again(OLD.judge(None, ms(60_500), &first));
@@ -240,7 +242,8 @@ fn a_probe_that_sends_what_fits_is_no_second_shut_window() {
     let second = TcpInfo { window_limited: ms(1500), sent: ms(832), silent: ms(576), pure_acks: 4, ..shut().info };
     let (owing, _, setting) = again(OLD.judge(Some(owing), ms(61_502), &second));
     assert_eq!(setting, Some(Setting::UserTimeout(Some(ms(1502 + 1000 + 1251)))));
-    // The bytes that fitted are in flight for a moment: it is given back, and slides on from the same beginning.
+    // The bytes that fitted are in flight for a moment: the timeout is removed, and later slides on from the same
+    // beginning.
     let open = TcpInfo { unacknowledged: 1, window: Some(9000), ..shut().at(1600) };
     let (owing, _, setting) = again(OLD.judge(Some(owing), ms(61_600), &open));
     assert_eq!(setting, Some(Setting::UserTimeout(None)));
@@ -249,15 +252,15 @@ fn a_probe_that_sends_what_fits_is_no_second_shut_window() {
     assert_eq!(again(OLD.judge(Some(owing), ms(62_600), &third)).2, slides_on);
 }
 
-/// Weeks later its 32 bits of milliseconds begin anew, and the timeout's clock does not.
+/// Weeks later the 32 bits of milliseconds wrap round, and the timeout's clock does not.
 #[test]
-fn what_was_known_of_a_clock_is_forgotten_before_it_wraps() {
+fn what_is_known_of_a_clock_is_forgotten_before_the_time_wraps() {
     let day = 24 * 3_600_000;
     let limited = |now: u64| TcpInfo { window_limited: ms(now), silent: ms(9), ..shut().at(now) };
     let (mut owing, _, setting) = again(OLD.judge(None, ms(1000), &limited(900)));
-    assert!(setting.is_some(), "it slides from the birth of the connection");
+    assert!(setting.is_some(), "it slides from the beginning of the connection");
     for now in [10 * day, 20 * day, 25 * day, 40 * day, (1 << 32) + 500] {
-        // A window that was open for a second is no longer one that was never shut before.
+        // The window was open for a second: it no longer counts as never shut before.
         let info = TcpInfo { sent: ms(now % (1 << 32)), ..limited(now - 1000) };
         let (next, _, setting) = again(OLD.judge(Some(owing), ms(now), &info));
         let slides = matches!(setting, Some(Setting::UserTimeout(Some(_))));
@@ -266,7 +269,7 @@ fn what_was_known_of_a_clock_is_forgotten_before_it_wraps() {
     }
 }
 
-/// 24 days are the most that the option takes.
+/// The option accepts at most 24 days.
 #[test]
 fn a_user_timeout_that_the_kernel_would_refuse_is_not_set() {
     let ages = 25 * 24 * 3_600_000;
