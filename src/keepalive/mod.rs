@@ -88,7 +88,7 @@ pub enum UserTimeout {
     Fixed(Duration),
 }
 
-/// What keeps the deadline while output is outstanding, when keepalive stands aside.
+/// What keeps the deadline while output is outstanding, when keepalive sends no probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// The loop: it looks for a sign of life of a peer that it has written to (`owing.rs`). The kernel
@@ -291,7 +291,7 @@ impl Keepalive {
     /// sandbox may accept every option without effect (gVisor).
     ///
     /// # Errors
-    /// What setsockopt(2) says.
+    /// Those of setsockopt(2).
     pub fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         if let Guard::Loop { rto_max: Some(rto_max) } = self.guard {
             let is_set = sockopt::set_rto_max(&**socket, rto_max).is_ok() && has_rto_max(socket, rto_max);
@@ -312,7 +312,7 @@ impl Keepalive {
     /// Whether a socket has exactly these settings: checked on the first one that is accepted.
     ///
     /// # Errors
-    /// What getsockopt(2) says.
+    /// Those of getsockopt(2).
     pub fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
         let is_guarded = match self.guard {
             Guard::Loop { rto_max: Some(rto_max) } => has_rto_max(socket, rto_max) && TcpInfo::is_told(&**socket),

@@ -220,7 +220,7 @@ fn every_deadline_is_guarded_by_what_the_kernel_has() {
     }
 }
 
-/// The kernel's own word, on a real socket.
+/// Compared with what the kernel returns for a real socket.
 #[test]
 fn applied_settings_can_be_read_back() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

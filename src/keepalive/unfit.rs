@@ -37,7 +37,7 @@ impl From<Unfit> for io::Error {
 }
 
 impl Keepalive {
-    /// Settings that the kernel takes but a person should be warned of, each with what would be right.
+    /// Settings that the kernel takes but that cause a warning, each with what would be right.
     pub fn warnings(&self) -> Vec<Unfit> {
         let mut warnings = Vec::new();
         if self.count == 1 {
@@ -66,7 +66,7 @@ impl Keepalive {
         warnings
     }
 
-    /// What this kernel cannot do of what was `wanted`, as [`Keepalive::apply`] has found out: a sentence.
+    /// A sentence about the `wanted` settings that this kernel does not support, as [`Keepalive::apply`] has found out.
     pub fn shortfall(&self, wanted: &Self) -> Option<&'static str> {
         match (wanted.guard, self.guard) {
             (Guard::Loop { rto_max: Some(_) }, Guard::Loop { rto_max: None }) => Some(

@@ -1,5 +1,4 @@
-//! A peer that owes an ACK: does it live, when is it to be looked at again, and how is the kernel made to ask it
-//! in time?
+//! A peer that owes an ACK: does it live, when is it to be checked again, and how is the kernel made to probe it in time?
 //!
 //! Owns that judgement. It is pure: the kernel's figures and the time go in, a judgement comes out. Knows no socket,
 //! no clock and no table of peers; the loop decides when to look.
@@ -42,9 +41,9 @@ use std::time::Duration;
 
 use crate::tcp_info::TcpInfo;
 
-/// How long after a write a peer is first looked at. By then a peer that hears us has acknowledged, on nearly every
-/// path, and is forgotten: so the loop is quiet half a second after the last exchange. And if the peer has not, the
-/// kernel has tried no more than twice yet.
+/// How long after a write a peer is first checked. By then a peer that hears us has acknowledged, on nearly every path, and need
+/// not be watched: so the loop sleeps from half a second after the last exchange. If the peer has not acknowledged, the kernel has
+/// tried no more than twice yet.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long the answer to a try may take. Two tries are more than a round trip apart anyway.
 pub(super) const ANSWER: Duration = Duration::from_millis(500);
@@ -57,7 +56,7 @@ const NEVER_BEFORE: Duration = Duration::from_millis(100);
 /// something else does, such as a full queue of our own: then data that were refused count as sent.
 const FIRST_PROBE: Duration = Duration::from_millis(200);
 
-/// The terms on which the peers of a listener are looked at.
+/// The terms on which the peers of a listener are checked for signs of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
     /// How long a peer may go unheard.
@@ -112,7 +111,7 @@ pub struct Owing {
 pub enum Judgement {
     /// It was asked, and has not been heard of for the deadline.
     Dead,
-    /// It is to be looked at again this long from now.
+    /// It is to be checked again this long from now.
     Again { owing: Owing, after: Duration, setting: Option<Setting> },
 }
 
@@ -228,7 +227,7 @@ impl Asking {
 }
 
 impl Owing {
-    /// Takes note of what the peer's packets prove.
+    /// Records what the peer's packets prove.
     fn listen(&mut self, doing: Doing, now: u32, info: &TcpInfo) {
         let since_look = now.wrapping_sub(self.looked);
         let counted = (info.acknowledged, info.pure_acks) != (self.acknowledged, self.pure_acks);
