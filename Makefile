@@ -1,7 +1,7 @@
-# The two commands of the README are `make run` and `make test`. Both see to what the machine lacks.
+# The two commands of the README are `make run` and `make test`. Both install what is missing.
 
 CARGO ?= cargo
-# Where rustup puts it, for shells that did not read its profile; before an older one of the system.
+# Where rustup installs it, for shells that have not read its profile; before an older one of the system.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
@@ -12,12 +12,12 @@ help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
 	@echo 'make install    puts it on PATH: $(PREFIX)/bin/stillthere (PREFIX=$$HOME/.local wants no root); make uninstall'
 	@echo 'make test       all tests; as root, or where user namespaces are allowed, those that cut cables too'
-	@echo 'make lab        every state and every fault, for our server and for what people run: docs/matrix.md'
-	@echo 'make fresh      Debian 12 and 13 as they come, and make run, install and test in each; as root, an hour'
+	@echo 'make lab        every state and fault, for our server and others that people run: docs/matrix.md'
+	@echo 'make fresh      make run, install and test on fresh Debian 12 and 13; as root, an hour'
 	@echo 'make check      format, clippy, documentation: without a warning'
 	@echo 'make static     one static file, target/static/stillthere'
-	@echo 'make footprint  of the server alone: its file, its start, the memory of an idle peer'
-	@echo 'make bench      beside a server in C and what people run today: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
+	@echo 'make footprint  of the server alone: file size, start, memory of an idle peer'
+	@echo 'make bench      beside a server in C and servers that people run: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make broadcast  64 bytes to 19 000 peers, beside a loop of send(2) in C: docs/broadcast.md'
 	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
 	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
@@ -30,7 +30,7 @@ run:
 	$(CARGO) build --release --locked
 	exec $(BINARY) serve $(ARGS)
 
-# What was built as somebody else is taken as it is: root may have no cargo, and need none.
+# A binary that another user has built is installed as it is: root may have no cargo, and needs none.
 install:
 	@if [ ! -x $(BINARY) ] || [ -n "$$(find src Cargo.toml Cargo.lock build.rs -newer $(BINARY))" ]; then \
 		dist/needs.sh cargo cc && $(CARGO) build --release --locked; \
@@ -46,7 +46,7 @@ test:
 	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft
 	$(CARGO) test --locked
 
-# Not part of `make test`: it fetches two systems. dist/fresh.sh has what can be left out.
+# Not part of `make test`: it downloads two systems. dist/fresh.sh says what can be left out.
 fresh:
 	dist/fresh.sh $(ARGS)
 
@@ -66,7 +66,7 @@ static:
 	@dist/needs.sh cargo cc
 	dist/static.sh
 
-# About ten minutes. The first run is the shut window that a living peer may keep for as long as it likes.
+# About ten minutes. The first run is a living peer that keeps its window shut for ten minutes.
 lab:
 	@dist/needs.sh cargo cc ip unshare -- nft tc ss redis-server mosquitto haproxy nginx socat memcached
 	$(CARGO) build --release --locked
@@ -85,7 +85,7 @@ footprint:
 	STILLTHERE_BINARY=target/static/stillthere \
 		$(CARGO) bench --locked --no-default-features --features serve --target-dir target/alone --bench footprint
 
-# Five rounds take about a quarter of an hour. Leave the machine alone meanwhile.
+# Five rounds take about a quarter of an hour, on an otherwise idle machine.
 bench:
 	@dist/needs.sh cargo cc -- strace redis-server memcached mosquitto nginx haproxy
 	$(CARGO) build --release --locked --no-default-features --features serve --target-dir target/alone
@@ -97,7 +97,7 @@ broadcast:
 	@dist/needs.sh cargo cc
 	$(CARGO) bench --locked --bench broadcast -- $(ARGS)
 
-# Callgrind counts nearly the same each time, whatever else the machine does. ARGS=record records anew.
+# Callgrind's count hardly depends on the load of the machine. ARGS=record makes a new record.
 instructions:
 	@dist/needs.sh cargo cc -- valgrind
 	$(CARGO) bench --locked --bench instructions -- $(ARGS)
@@ -112,7 +112,7 @@ million:
 	@dist/needs.sh cargo cc
 	PEERS='$(PEERS)' ACCEL='$(ACCEL)' dist/million.sh
 
-# Half an hour, on a machine that does nothing else.
+# Half an hour, on an otherwise idle machine.
 kernels:
 	@dist/needs.sh cargo cc
 	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh

@@ -1,12 +1,12 @@
 #!/bin/sh
-# A fresh machine, and the first two commands of the README on it: `dist/fresh.sh [RELEASE ...]`, by default Debian
-# 12 and 13. Of each it makes a root of the smallest kind with debootstrap and make, nothing else, and runs `make
-# run`, `make install` and `make test` in it, as root. COMMANDS="run" leaves some out; STALE=cargo puts packages in
+# Tests the first commands of the README on a fresh system: `dist/fresh.sh [RELEASE ...]`, by default Debian 12 and 13. For each it
+# makes a minimal root with debootstrap, with make and nothing else, and runs `make run`, `make install` and `make test`
+# in it, as root. COMMANDS="run" leaves some out; STALE=cargo puts packages in
 # first, such as a cargo that is too old.
 #
-# What this machine is told of its network counts there, too: the mirror of its own sources of packages, its
-# proxies, its own certificates, and where its cargo looks for crates. Nothing stays mounted, for all mounts are
-# made in a namespace that ends with the run; and nothing stays behind in target/fresh, unless KEEP is set.
+# The network settings of this machine are used there, too: the mirrors of its package sources, its proxies, its certificates, and
+# where its cargo finds crates. All mounts are made in a namespace that ends with the run; target/fresh is removed, unless
+# KEEP is set.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -56,7 +56,7 @@ install_like_here() {
     tar -xf "$source" -C "$root/stillthere"
 }
 
-# Starts the server as the README says, waits until it listens, and ends it as one does.
+# Starts the server as the README says, waits until it listens, and stops it with SIGTERM.
 run='
     make run ARGS=127.0.0.1:0 >/tmp/log 2>&1 &
     until grep -q "listens on" /tmp/log; do kill -0 $! 2>/dev/null || break; sleep 1; done
@@ -66,7 +66,7 @@ run='
     [ $code = 0 ] && grep -q "stopped: 0 connected" /tmp/log'
 install='make install && stillthere --version && make uninstall && [ ! -e /usr/local/bin/stillthere ]'
 
-# Only what was unpacked: never through a mount, and not at all where one is left.
+# Removes only what was unpacked: never through a mount, and nothing if a mount is left.
 remove() {
     [ -n "$root" ] && [ -z "${KEEP:-}" ] || return 0
     if grep -q " $root/" /proc/mounts; then

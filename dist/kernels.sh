@@ -10,15 +10,15 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=target/kernels accel=${ACCEL:-tcg,thread=multi}
-# What the lab's networks are made of, and what the harness wants. What these need in turn goes with them.
+# The modules for the lab's networks and for the harness, with their dependencies.
 modules='veth bridge nf_tables nft_numgen nft_reject_inet nft_ct nft_limit nft_counter nf_conntrack sch_netem tun dummy
     tcp_diag inet_diag virtio_pci virtio_blk'
 programs='ip tc nft ss strace dash'
 
-# What is done on each kernel: a name, how many seconds it may take, and the command. Each job has a machine of its
+# The jobs for each kernel: a name, how many seconds it may take, and the command. Each job has a machine of its
 # own. It leaves what it found in $OUT: matrices as NAME.json, which stand below each other in the order of their names,
 # and lines of facts.tsv. A job marked & mostly waits: it is done beside all others, on all kernels at once.
-# --at-once 1: emulated, what sets up a scene would make those late that are watched.
+# --at-once 1: on an emulated processor, setting up a scene would delay the measurements of others.
 list() {
     awk -v only="${JOBS:-}" '{ name = $1; sub(/&$/, "", name) } only == "" || index(" " only " ", " " name " ")' <<'END'
 start     40 sh $TASK/start
@@ -105,8 +105,7 @@ make_kernel() { # version, package
     echo "$release" >"$place/release"
 }
 
-# Boots a kernel, has it do one command, and ends with the command's exit code. The host bounds what the
-# guest cannot, such as a kernel that does not start. Runs in a shell of its own.
+# Boots a kernel, runs one command, and exits with its exit code. The host has a time limit, for a kernel that does not start. Runs in a shell of its own.
 machine() { # version, command; seconds, memory, files and gather are the options
     local place=$out/$1 run=$out/runs.$$/$BASHPID code=0 waited=0 child children
     mkdir -p "$run/root/task" "$run/root/usr/bin"
@@ -191,11 +190,11 @@ files=(target/static/stillthere-lab dist/kernels/start dist/kernels/crowd)
 results=$out/results columns=()
 rm -rf $results $out/bin && mkdir -p $results $out/bin
 install -m 755 target/static/stillthere-lab $out/bin/stillthere
-# Whatever ends this, no machine outlives it, and no job.
+# However this ends, all machines and jobs end with it.
 trap 'kill $(cat $out/runs.$$/*/pid 2>/dev/null) $(jobs -p) 2>/dev/null || true; wait; rm -rf $out/runs.$$' EXIT
 trap 'exit 130' INT TERM HUP
 
-# This machine's own kernel, without a machine around it.
+# This machine's own kernel, without a virtual machine.
 here() { # command
     mkdir -p "$gather"
     OUT=$PWD/$gather TASK=$PWD/dist/kernels PATH=$PWD/$out/bin:$PATH timeout "$seconds" sh -c "$1" 2>&1
@@ -227,8 +226,8 @@ run_jobs() { # kernel, or here: one job after the other
         [[ $name == *'&' ]] || run_job "$1" "$name" "$limit" "$command" </dev/null
     done < <(list)
 }
-# One kernel for each processor: setting up a scene keeps one of them busy. In the background, for a signal is heeded
-# only while something is waited for.
+# One kernel for each processor, because setting up a scene keeps one busy. In the background, because bash handles a signal only
+# while it waits.
 rows=()
 for version in "${kernels[@]}"; do
     ((${#rows[@]} < $(nproc))) || { wait "${rows[0]}"; rows=("${rows[@]:1}"); }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds PEERS (1 000 000 unless said otherwise) idle connections in one process of the server, in a
-# virtual machine that is made for it, and tells what they cost: see docs/million.md. A machine of
-# its own, because the limits that have to be raised are those of a whole kernel.
+# virtual machine that is made for it, and reports what they cost: see docs/million.md. It needs a machine of its own
+# because the limits that must be raised are those of a whole kernel.
 #     make million [PEERS=200000] [ACCEL=kvm]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

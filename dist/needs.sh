@@ -1,14 +1,11 @@
 #!/bin/sh
-# Sees to it that programs are there: `dist/needs.sh cargo cc ip`. What is missing is installed
-# with the machine's package manager where this user may do that, and is otherwise named with the
-# command to type. Exit code 1 only if a program before "--" is missing; those after it are wanted,
-# but not needed.
+# Installs missing programs: `dist/needs.sh cargo cc ip`. It uses the machine's package manager where this user is permitted
+# to; otherwise it prints the command. Exit code 1 only if a program before "--" is missing; those after it are optional.
 #
-# A cargo that is too old for this program counts as missing; with it come the certificates that it wants to
-# fetch anything.
+# A cargo that is too old counts as missing. The certificates that it needs for downloads are installed with it.
 set -u
 
-# The oldest Rust that will do, from Cargo.toml: "1.85".
+# The oldest sufficient version of Rust, from Cargo.toml: "1.85".
 wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)"$/\1/p' "$(dirname "$0")/../Cargo.toml")
 
 manager=

@@ -4,7 +4,7 @@
 //! `Keepalive::predict` says, for the guard that this kernel allows and for the user timeout of an
 //! older one. None may be early, and none a second late. What a trial stands on is a [`scene`].
 //!
-//! The trials sleep most of their time and run all at once. Where network namespaces are not to be had
+//! The trials sleep most of their time and run all at once. Where network namespaces cannot be created
 //! they are ignored, never passed, and stderr says what to type.
 
 use std::io::{self, Read, Write};

@@ -1,6 +1,6 @@
 //! The lab as a whole program: what it plays, what it refuses, and what it leaves behind.
 //!
-//! Owns the trials. They mostly wait, and run all at once. Where network namespaces are not to be had
+//! Owns the trials. They mostly wait, and run all at once. Where network namespaces cannot be created
 //! those that need them are ignored, never passed, and stderr says why.
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! Whose server it is: the lab with servers that are not ours, small ones made for a trial and real ones.
 //!
-//! Owns the trials. They mostly wait, and run several at once. Where network namespaces are not to be had, or
+//! Owns the trials. They mostly wait, and run several at once. Where network namespaces cannot be created, or
 //! a program is not installed, those that need it are ignored, never passed, and stderr says why.
 
 use std::fs;

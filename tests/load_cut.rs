@@ -1,6 +1,6 @@
 //! The load generator when the cable is cut under it: nobody answers, and nobody acknowledges.
 //!
-//! Owns the trials. Where network namespaces are not to be had they are ignored, never passed, and stderr says what
+//! Owns the trials. Where network namespaces cannot be created they are ignored, never passed, and stderr says what
 //! to type.
 
 use std::process::{Command, Stdio};

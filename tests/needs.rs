@@ -33,8 +33,8 @@ impl Machine {
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Debian's package manager, for which these versions are to be had. What it is asked to install is written
-    /// to a file, and `cargo-web` makes a new cargo.
+    /// Debian's package manager, which has these versions. What it is asked to install is written to a file, and `cargo-web`
+    /// makes a new cargo.
     fn debian(&self, cargo: &str, web: &str) {
         self.program(
             "apt-cache",

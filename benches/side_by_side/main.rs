@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for contestant in &contestants {
             eprintln!("round {} of {rounds}: {}", round + 1, contestant.name);
             let outcome = measures::round(contestant, peers, round == 0, &directory);
-            // One that cannot do it is told of, and does not spoil the others.
+            // A contestant that fails is reported, and does not affect the others.
             this_round.push(outcome.inspect_err(|error| eprintln!("    {}: {error}", contestant.name)).ok());
         }
         eprintln!("round {} of {rounds}: long exchanges, and many that ask", round + 1);

@@ -1,6 +1,6 @@
 //! What is measured of one contestant in one round.
 //!
-//! Owns the server's process and the loads on it. Knows not how figures are compared.
+//! Owns the server's process and the loads on it. Does not know how figures are compared.
 
 use std::collections::BTreeMap;
 use std::error::Error;

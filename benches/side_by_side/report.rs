@@ -14,7 +14,7 @@ use crate::measures::Figures;
 
 type Measured = [Vec<Option<Figures>>];
 
-/// A row: a figure's key, its words, digits after the point, and whether ratios are told of it.
+/// A row: a figure's key, its description, digits after the point, and whether ratios are printed.
 type Row = (&'static str, &'static str, usize, bool);
 
 const TABLES: &[(&str, &[Row])] = &[

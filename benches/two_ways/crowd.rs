@@ -17,7 +17,7 @@ pub enum Speaks {
     Nothing,
     /// They answer pings.
     Pong,
-    /// Each says a byte so often.
+    /// Each sends a byte at this interval.
     Byte {
         every: Duration,
     },

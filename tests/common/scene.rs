@@ -18,7 +18,7 @@ use crate::netns::{Cut, Network};
 pub const DEADLINE: Duration = Duration::from_secs(5);
 /// How late a machine may be that runs all trials at once, beyond what is predicted.
 const LATE: Duration = Duration::from_secs(1);
-/// What the kernel's figures of the past are short of: they count in ticks, of 10 ms at most.
+/// Kernel ages are truncated to ticks, of 10 ms at most: they may be too small by this much.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A server, and a client's way to it. The server ends before its namespaces are removed.
@@ -163,5 +163,5 @@ pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
 
 fn silence(line: &str) -> f64 {
     let figure = line.split_once(", silent ").and_then(|(_, rest)| rest.split_once(" s")?.0.parse().ok());
-    figure.unwrap_or_else(|| panic!("no silence is told of in {line}"))
+    figure.unwrap_or_else(|| panic!("no silence is reported in {line}"))
 }

@@ -1,7 +1,7 @@
 //! Is the lab's verdict true? Servers that mislead are put to the test, and beside the lab somebody
 //! else looks at their sockets and descriptors.
 //!
-//! Owns the trials and the comparison. Where network namespaces are not to be had they are ignored,
+//! Owns the trials and the comparison. Where network namespaces cannot be created they are ignored,
 //! never passed, and stderr says what to type.
 
 use std::fs;

@@ -239,7 +239,7 @@ impl Asking {
 }
 
 impl Owing {
-    /// Notes what the peer's packets prove.
+    /// Records what the peer's packets prove.
     fn listen(&mut self, doing: Doing, now: u32, info: &TcpInfo) {
         let since_look = now.wrapping_sub(self.looked);
         let counted = (info.acknowledged, info.pure_acks) != (self.acknowledged, self.pure_acks);

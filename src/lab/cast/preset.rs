@@ -3,7 +3,7 @@
 //! Owns the presets: how each is started, and the line that sets its deadline. A setting counts if
 //! the program has it for this purpose, and if it does not let go of a living peer that is merely
 //! silent: an idle time-out of the program is off, or a day. What the machine has for all programs is
-//! set for all (see [`SYSCTLS`](crate::lab::cast::program::SYSCTLS)). Knows not how a program is run.
+//! set for all (see [`SYSCTLS`](crate::lab::cast::program::SYSCTLS)). Does not know how a program is run.
 
 use std::path::Path;
 use std::time::Duration;

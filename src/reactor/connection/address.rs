@@ -14,7 +14,7 @@ pub struct PeerAddress {
     port: u16,
 }
 
-/// What one machine may have to itself: an IPv4 address, or the /64 of an IPv6 address.
+/// What counts as one machine: an IPv4 address, or the /64 of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressBlock([u8; 16]);
 

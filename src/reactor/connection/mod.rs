@@ -47,10 +47,10 @@ mod tests;
 
 /// How many bytes one peer may move in a turn. Then it yields to the next peer.
 const BUDGET: usize = 256 * 1024;
-/// What a system call takes from the budget at least, however few bytes it moved.
+/// The least that a system call takes from the budget, however few bytes it moved.
 const LEAST_CHARGE: usize = 4096;
 
-/// Why [`Connection::drive`] came back.
+/// Why [`Connection::drive`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     /// Nothing more can be done: an edge will resume it.
@@ -93,7 +93,7 @@ enum Phase {
 enum Watched {
     /// It has acknowledged everything, as far as we know: keepalive keeps its deadline.
     No,
-    /// Something was written since the watch was last told.
+    /// Something was written since the watch last learned of it.
     Wanted,
     Yes,
 }

@@ -1,6 +1,6 @@
 //! What an arrival does to the table: memory first, then epoll, then the service.
 //!
-//! Owns that order. Knows not where a newcomer comes from.
+//! Owns that order. Does not know where a newcomer comes from.
 
 use std::io;
 use std::net::SocketAddr;

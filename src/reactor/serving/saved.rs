@@ -1,6 +1,6 @@
 //! What a service remembers of a peer, written down.
 //!
-//! Owns the form: a version, which the service chooses, and bytes, of which there is a bound. Knows not what they mean.
+//! Owns the form: a version, which the service chooses, and a bounded number of bytes. Does not know what they mean.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Which peers are looked at, and when.
+//! Which peers are checked for a sign of life, and when.
 //!
 //! Keepalive sends no probes while output is outstanding, so the loop keeps the deadline of the peers that it has
 //! written to, and looks at them until they have acknowledged everything. Owns the times; knows no connection, judges
