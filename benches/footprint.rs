@@ -1,9 +1,9 @@
-//! What the server costs at rest: its file, its memory at the start, the time until it listens, and
+//! What the server costs at rest: the size of its file, its memory at the start, the time until it listens, and
 //! the user-space memory of an idle peer.
 //!
 //! `cargo bench --bench footprint [-- PEERS]`. Memory is `Private_Dirty` of /proc/PID/smaps_rollup:
-//! the pages that this process wrote to and shares with nobody. A peer's share is what it is with
-//! all peers connected, less what it was with none, over their number.
+//! the pages that this process wrote to and shares with no other. The memory of a peer is the difference between that
+//! with all peers connected and that with none, divided by their number.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -21,9 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let given = std::env::args().skip(1).find_map(|argument| argument.parse::<usize>().ok());
     let peers = given.unwrap_or(19_000);
     raise_descriptor_limit(peers as u64 + 100);
-    // The file may be in another place: the static one, for instance.
+    // The program may be another file, such as the static one.
     let binary = std::env::var("STILLTHERE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_stillthere").to_string());
-    // Pages of a file that was just built and not written back yet would count as dirty.
+    // Pages of a file that was just built and is not yet written back would count as dirty.
     Command::new("sync").status()?;
 
     let mut command = Command::new(&binary);
@@ -69,7 +69,7 @@ fn wait_for(holds: impl Fn() -> bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// In bytes.
+/// The private memory of a process, in bytes.
 fn private_dirty(pid: u32) -> Result<usize, Box<dyn Error>> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).ok_or("no such line")?;

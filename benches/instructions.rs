@@ -1,11 +1,11 @@
 //! How many instructions of user space a round trip and an accept take: a check against growth that
-//! does not depend on the machine's noise: callgrind counts a round trip the same each time. Arrivals may
-//! share a turn or not, so their count varies by 2 %.
+//! does not depend on what else the machine does. callgrind counts the same for a round trip each time; the count for
+//! an arrival varies by 2 %, because arrivals may share a turn or not.
 //!
-//! `make instructions` compares with benches/instructions.txt and fails when one has grown by more than
-//! 3 %; `make instructions ARGS=record` records anew, which a commit that means to grow must do. A record
-//! holds for one compiler and one profile. The server runs under valgrind twice, with so many round
-//! trips (or accepts) and with twice as many: the difference is theirs alone.
+//! `make instructions` compares with benches/instructions.txt and fails when a count has grown by more than
+//! 3 %; `make instructions ARGS=record` records new counts, which belongs in a commit that adds instructions on purpose. A record
+//! is valid for one compiler and one profile. The server runs under valgrind twice, with a number of round
+//! trips (or accepts) and with twice as many, so that the difference is the cost of the round trips alone.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -20,7 +20,7 @@ use std::process::{Command, ExitCode};
 use common::Server;
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
-/// What growth is let pass, in percent.
+/// The growth that is allowed, in percent.
 const ALLOWED: f64 = 3.0;
 const MANY: usize = 500;
 
@@ -35,7 +35,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             let mut held = Vec::new();
             for _ in 0..many {
                 held.push(server.connect());
-                // It is accepted in a turn of its own, as the others are.
+                // The exchange makes the server accept it in a separate turn, like the others.
                 exchange(held.last_mut().ok_or("just pushed")?)?;
             }
             Ok(())
@@ -44,7 +44,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let each = |less: u64, more: u64| (more - less) as f64 / MANY as f64;
     let round_trip = each(count(round_trips(MANY))?, count(round_trips(2 * MANY))?);
     let with_exchange = each(count(accepts(MANY))?, count(accepts(2 * MANY))?);
-    // A departure is in it: the held are let go before the server stops.
+    // This includes a departure: the connections that are held are closed before the server stops.
     let measured = [("round trip", round_trip), ("accept and close", with_exchange - round_trip)];
 
     let compiler = String::from_utf8(Command::new("rustc").arg("--version").output()?.stdout)?.trim().to_string();
@@ -61,7 +61,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             println!("{name}: {count:.0} instructions");
         }
         eprintln!(
-            "\n*** NOT CHECKED: the record is of another compiler than {key}.\n    Check out the commit before, \
+            "\n*** NOT CHECKED: the record was made with another compiler than {key}.\n    Check out the commit before, \
              `make instructions ARGS=record`, and compare with that. ***\n"
         );
         return Ok(ExitCode::SUCCESS);
@@ -75,7 +75,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         if growth > ALLOWED {
             eprintln!(
                 "{name} has grown by more than {ALLOWED} %. If that is worth it: `make instructions ARGS=record`, and \
-                 say in the commit what it is for. Built with CARGO_PROFILE_RELEASE_STRIP=false, \
+                 say in the commit why. Built with CARGO_PROFILE_RELEASE_STRIP=false, \
                  `callgrind_annotate target/callgrind.out` shows where."
             );
             code = ExitCode::FAILURE;
@@ -90,7 +90,7 @@ fn exchange(stream: &mut TcpStream) -> Result<(), Box<dyn Error>> {
     Ok(stream.read_exact(&mut answer)?)
 }
 
-/// Instructions of a whole run of the server, in which one peer is there and `work` is done.
+/// The instructions of a whole run of the server, with one connected peer, while `work` is done.
 fn count(work: impl Fn(&mut TcpStream, &Server) -> Result<(), Box<dyn Error>>) -> Result<u64, Box<dyn Error>> {
     let binary = Path::new(env!("CARGO_BIN_EXE_stillthere"));
     let target = binary.parent().and_then(Path::parent).ok_or("no target directory")?;
@@ -107,5 +107,5 @@ fn count(work: impl Fn(&mut TcpStream, &Server) -> Result<(), Box<dyn Error>>) -
     server.wait();
     let text = fs::read_to_string(out)?;
     let total = text.lines().find_map(|line| line.strip_prefix("summary: ").or(line.strip_prefix("totals: ")));
-    Ok(total.ok_or("callgrind told no total")?.trim().parse()?)
+    Ok(total.ok_or("callgrind reported no total")?.trim().parse()?)
 }

@@ -1,11 +1,11 @@
-/* The limit: what an echo server costs that does no more than it must, in C, edge-triggered.
+/* The limit: what an edge-triggered echo server costs if it does no more than it must, in C.
  *
  *     cc -O2 -o epoll_echo epoll_echo.c
- *     epoll_echo PORT            closes what has ended as soon as it finds it
- *     epoll_echo PORT BUDGET     closes so many at most in a turn, when the living were served
+ *     epoll_echo PORT            closes a connection as soon as it finds that it has ended
+ *     epoll_echo PORT BUDGET     closes at most so many in a turn, after the living were served
  *
- * Keepalive is set on the listener, and inherited. A connection is its descriptor: it has no state,
- * and so no output may wait. What the kernel does not take at once ends it: a measured echo is short.
+ * Keepalive is set on the listener and inherited. A connection is its descriptor: it has no state, so no output can wait.
+ * Output that the kernel does not accept immediately ends the connection; the echoes that are measured are short enough.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
             else
                 serve(events[i].data.fd, events[i].events);
         }
-        /* A full batch: more peers wait to be heard. */
+        /* After a full batch, more peers wait to be served. */
         for (long left = count == BATCH ? 1 : budget; left > 0 && ended_count > 0; left--)
             close(ended[--ended_count]);
     }

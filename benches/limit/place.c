@@ -1,8 +1,8 @@
-/* What it costs to read 16 KiB from a TCP connection on loopback, by where in a page they are read to.
+/* What it costs to read 16 KiB from a TCP connection on loopback, by the offset of the buffer in its page.
  *
  *     cc -O2 -o place place.c && ./place
  *
- * The least CPU time of 400 reads each, in microseconds: what else the machine does only adds to it.
+ * Prints the least CPU time of 400 reads for each offset, in microseconds, because other load on the machine only adds to it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

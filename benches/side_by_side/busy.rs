@@ -1,7 +1,7 @@
-//! What an exchange costs where there is much to do: long ones, and many that ask at once.
+//! What an exchange costs under load: long exchanges, and many peers that ask at the same time.
 //!
-//! All contestants run side by side here, and each row is measured of one after the other before the next row begins.
-//! So what is compared lies seconds apart, because these figures depend on what else the machine does.
+//! All contestants run at the same time here, and each row is measured for all of them before the next row begins. So
+//! figures that are compared are measured only seconds apart, because they depend on what else the machine does.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -11,17 +11,17 @@ use std::time::Duration;
 use crate::contestants::Contestant;
 use crate::measures::{Bench, Figures, Outcome, Running, number, wait_for};
 
-/// A figure, how many ask, and how many bytes each of them sends.
+/// The key of a figure, how many peers ask, and how many bytes each of them sends.
 const ROWS: [(&str, usize, usize); 4] = [
     ("cpu_16k", 100, 16 * 1024),
     ("cpu_256k", 100, 256 * 1024),
     ("cpu_1000_ask", 1000, 64),
     ("cpu_9000_ask", 9000, 64),
 ];
-/// What every language can carry.
+/// A size that every language can carry, in bytes.
 const SHORT: usize = 64;
 
-/// Adds to the figures of those that have some in this round. Rows that want more peers are left out.
+/// Adds to the figures of the contestants that have some in this round. Rows that need more peers are left out.
 pub fn round(
     contestants: &[Contestant],
     figures: &mut [Option<Figures>],
@@ -52,7 +52,7 @@ pub fn round(
     Ok(())
 }
 
-/// The server's CPU for an exchange, in microseconds.
+/// The server's CPU time for an exchange, in microseconds.
 fn cpu(bench: &Bench<'_>, askers: usize, size: usize) -> Outcome<f64> {
     let (askers, size) = (askers.to_string(), size.to_string());
     let report = bench.report(&["--connections", &askers, "--active", &askers, "--size", &size, "--time", "1s"])?;

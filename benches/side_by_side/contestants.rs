@@ -1,6 +1,6 @@
-//! Who is measured: the C program that stands for the limit, our server, and what people run today.
+//! The servers that are measured: a minimal one in C as the limit, ours, and well-known ones.
 //!
-//! Owns how each is built or found, and started on a port of 127.0.0.1. Knows no measure.
+//! Owns how each is built or found, and started on a port of 127.0.0.1. Knows no measurement.
 
 use std::error::Error;
 use std::fs;
@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 
 use stillthere::speak::Speak;
 
-/// Faster than any client connects.
+/// A connect rate that is higher than any client reaches.
 pub const AT_ONCE: u32 = 1_000_000;
-/// For those that cannot take a crowd at once.
+/// The connect rate for servers that cannot accept all peers at once.
 pub const GENTLE: u32 = 4_000;
 /// mosquitto listens with a backlog of 100, and has no option for it. The others accept more slowly than the
 /// load generator connects, so that a backlog of 4096 overflows, too.
 const SLOW_TO_ACCEPT: [&str; 3] = ["redis", "mosquitto", "haproxy"];
-/// Where a proxy finds the echo server behind it.
+/// The port of the echo server behind a proxy.
 pub const BACKEND: u16 = 7199;
 
 pub struct Contestant {
@@ -25,8 +25,8 @@ pub struct Contestant {
     pub version: String,
     /// It needs two connections for each peer.
     pub is_a_proxy: bool,
-    /// How many connections a second may be opened to it. Those that find its backlog full are dropped,
-    /// and knock again seconds later: that would measure TCP, not the server.
+    /// How many connections a second are opened to it. If its backlog is full, SYNs are dropped
+    /// and sent again seconds later: that would measure TCP, not the server.
     pub connect_rate: u32,
     pub port: u16,
     pub program: PathBuf,
@@ -41,7 +41,7 @@ impl Contestant {
     }
 }
 
-/// All that are here; what is missing is said on stderr.
+/// All that are installed; what is missing is reported on stderr.
 pub fn all(directory: &Path) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let mut all = Vec::new();
     let mut next = BACKEND;
@@ -116,7 +116,7 @@ fn build_limit(directory: &Path) -> Result<PathBuf, Box<dyn Error>> {
     if status.success() { Ok(program) } else { Err("cc could not build benches/limit/epoll_echo.c".into()) }
 }
 
-/// In a place that is kept, so that it is built once.
+/// Builds it in a directory that is kept, so that it is built only once.
 fn build_tokio(directory: &Path) -> Option<PathBuf> {
     let target = directory.parent()?.join("tokio_echo");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

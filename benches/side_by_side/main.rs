@@ -1,9 +1,9 @@
-//! What an idle connection costs: our server beside a minimal one in C and what people run today.
+//! What an idle connection costs: our server beside a minimal one in C and well-known servers.
 //!
 //! `make bench`, or `cargo bench --bench side_by_side [-- ROUNDS [PEERS [NAME ...]]]`. All contestants are
-//! measured in each round, one after the other, so that what befalls the machine befalls all of them;
-//! ratios are taken within a round. Writes docs/benchmarks.md and docs/benchmarks-*.svg; not where names
-//! leave only some of the contestants, and the first one, which the others are compared with.
+//! measured in each round, one after the other, so that a disturbance of the machine affects all of them;
+//! ratios are taken within a round. Writes docs/benchmarks.md and docs/benchmarks-*.svg, unless names were given: then
+//! only these contestants are measured, and the first one, with which the others are compared.
 
 mod busy;
 #[path = "../../tests/common/mod.rs"]
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let first = contestants[0].name;
         contestants.retain(|one| one.name == first || names.iter().any(|name| one.name.contains(name)));
     }
-    // Pages of a file that was just built and not written back yet would count as dirty.
+    // Pages of a file that was just built and is not yet written back would count as dirty.
     Command::new("sync").status()?;
     let mut backend = Command::new(&contestants[0].program);
     backend.arg(contestants::BACKEND.to_string()).stderr(Stdio::null());
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             // A contestant that fails is reported, and does not affect the others.
             this_round.push(outcome.inspect_err(|error| eprintln!("    {}: {error}", contestant.name)).ok());
         }
-        eprintln!("round {} of {rounds}: long exchanges, and many that ask", round + 1);
+        eprintln!("round {} of {rounds}: exchanges under load", round + 1);
         if let Err(error) = busy::round(&contestants, &mut this_round, peers, &directory) {
             eprintln!("    {error}");
         }

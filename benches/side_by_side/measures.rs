@@ -25,15 +25,15 @@ pub type Figures = BTreeMap<&'static str, f64>;
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const PATIENCE: Duration = Duration::from_secs(40);
-/// How long exchanges are measured, each time.
+/// How long each measurement of exchanges takes.
 const EXCHANGING: &str = "1s";
 const CHURNING: Duration = Duration::from_millis(1000);
-/// How long the idle are watched.
+/// How long the idle server is watched.
 const IDLE: Duration = Duration::from_secs(10);
-/// How often it is looked whether all who were cut have been let go.
+/// How often the server's descriptors are counted, to see whether all peers that were cut have been let go.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A process that ends with its owner.
+/// A process that is killed when its owner is dropped.
 pub struct Running(Child);
 
 impl Running {
@@ -64,7 +64,7 @@ pub fn wait_for(what: &str, holds: impl Fn() -> bool) -> Outcome<()> {
     Ok(())
 }
 
-/// All measures of one round; those that need much time only `at_length`.
+/// All measurements of one round; those that take long only `at_length`.
 pub fn round(contestant: &Contestant, peers: usize, at_length: bool, directory: &Path) -> Outcome<Figures> {
     let mut figures = Figures::new();
     let peers = if contestant.is_a_proxy { peers / 2 } else { peers };
@@ -147,7 +147,7 @@ impl Bench<'_> {
         command
     }
 
-    /// Opens connections that were greeted and say nothing, until it is killed.
+    /// Opens connections that send nothing after their greeting, until the returned process is killed.
     fn hold(&self, connections: usize) -> Outcome<Running> {
         let mut load = self.load();
         load.args(["--connections", &connections.to_string(), "--active", "0", "--time", "1h"]);
@@ -177,7 +177,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// User-space bytes for a peer that asked once.
+    /// User-space bytes for a peer that has asked once.
     fn speak_once(&self, peers: usize) -> Outcome<f64> {
         let peers = peers.to_string();
         let options = ["--connections", &peers, "--active", &peers, "--rate", &peers, "--time", "1s"];
@@ -189,7 +189,7 @@ impl Bench<'_> {
 
     /// System calls and context switches while nothing happens.
     fn idle(&self, figures: &mut Figures) -> Outcome<()> {
-        sleep(Duration::from_secs(2)); // what was begun is brought to its end
+        sleep(Duration::from_secs(2)); // until the server has finished what it had begun
         let switches = || {
             let tasks = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
             let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
@@ -210,18 +210,18 @@ impl Bench<'_> {
         sleep(IDLE);
         Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status()?;
         child.wait()?;
-        // The call in which it was found sleeping is shown, too, and does not count.
+        // strace also shows the call in which the server was sleeping, which does not count.
         let calls =
             fs::read_to_string(&trace)?.lines().filter(|line| line.contains('(') && line.contains(" = ")).count();
         figures.insert("calls", calls as f64);
         Ok(())
     }
 
-    /// All of the idle are cut in one instant: how long does another peer wait at worst, and how long does
+    /// All idle peers are cut in one instant: how long does another peer wait at worst, and how long does
     /// it take until the server has let all of them go?
     ///
-    /// The server is stopped while the holders are killed: when it goes on, all have vanished. Else the
-    /// kernel, which closes the holders' ends one by one, would hand them to it at its own pace.
+    /// The server is stopped while the holders are killed, so that all of them have vanished when it is resumed.
+    /// Otherwise it would see them go one by one, as the kernel closes the holders' ends.
     fn cut(&self, figures: &mut Figures, holders: Vec<Running>, base: usize) -> Outcome<()> {
         let speak = self.contestant.speak;
         let mut stream = TcpStream::connect(self.address)?;
@@ -247,10 +247,10 @@ impl Bench<'_> {
         let each = if self.contestant.is_a_proxy { 2 } else { 1 };
         let process = Pid::from_raw(self.pid as i32).ok_or("no process")?;
         kill_process(process, Signal::STOP)?;
-        drop(holders); // killed, and waited for: their ends are closed then
+        drop(holders); // killed and waited for, after which their ends are closed
         sleep(Duration::from_millis(100));
         let cpu_before = cpu(self.pid);
-        // The first ping is on its way when the server goes on.
+        // The first ping is already there when the server is resumed.
         stream.write_all(&question)?;
         let went_on = Instant::now();
         kill_process(process, Signal::CONT)?;
@@ -276,7 +276,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Connect, one exchange, close: from two threads, as fast as it goes.
+    /// Connect, one exchange, close: from two threads, as fast as possible.
     fn churn(&self, figures: &mut Figures) -> Outcome<()> {
         let done = AtomicU64::new(0);
         let cpu_before = cpu(self.pid);
@@ -304,7 +304,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// From an address that changes, because a port rests for a minute after its connection.
+    /// The address changes, because a port cannot be used again for a minute after its connection (TIME-WAIT).
     fn churn_once(&self, thread: u8, nth: u32) -> Outcome<()> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         let source = Ipv4Addr::new(127, 3 + thread, 0, 1 + (nth % 200) as u8);

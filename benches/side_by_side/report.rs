@@ -33,7 +33,7 @@ const TABLES: &[(&str, &[Row])] = &[
         &[("calls", "system calls", 0, false), ("switches", "context switches", 0, false)],
     ),
     (
-        "Coming and going",
+        "Connecting and closing",
         &[
             ("accepts", "accepted a second", 0, true),
             ("accept_cpu_us", "server CPU an accept, µs", 2, true),
@@ -70,7 +70,7 @@ const TABLES: &[(&str, &[Row])] = &[
         ],
     ),
     (
-        "Server CPU of an exchange where there is much to do, µs",
+        "Server CPU of an exchange under load, µs",
         &[
             ("cpu_16k", "16 KiB, 100 ask", 2, true),
             ("cpu_256k", "256 KiB, 100 ask", 1, true),
@@ -92,14 +92,14 @@ fn values<'a>(rounds: &'a [Option<Figures>], key: &'a str) -> impl Iterator<Item
     rounds.iter().flatten().filter_map(move |figures| figures.get(key).copied())
 }
 
-/// The middle one, the least and the highest.
+/// The median, the least and the highest.
 fn spread(values: impl Iterator<Item = f64>) -> Option<(f64, f64, f64)> {
     let mut values = values.filter(|value| value.is_finite()).collect::<Vec<_>>();
     values.sort_by(f64::total_cmp);
     Some((*values.get(values.len() / 2)?, *values.first()?, *values.last()?))
 }
 
-/// Against the first contestant, in the same round.
+/// The ratios to the first contestant, each within a round.
 fn ratios<'a>(measured: &'a Measured, of: usize, key: &'a str) -> impl Iterator<Item = f64> + 'a {
     let both = measured[of].iter().zip(&measured[0]);
     both.filter_map(move |(one, first)| Some(one.as_ref()?.get(key)? / first.as_ref()?.get(key)?))
@@ -125,20 +125,20 @@ pub fn write(contestants: &[Contestant], measured: &Measured, rounds: usize, pee
     text += "Client and server share the machine, on loopback. Every round measures all contestants, one after the \
              other; a figure is the median of the rounds. In brackets: its ratio to the C server of the same round, \
              median and (least–highest). The C server is `benches/limit/epoll_echo.c`, edge-triggered, with nothing \
-             but what an echo needs; its variant puts a budget on closing. \
-             `stillthere` is the server alone (`--no-default-features --features serve`); the load generator is the whole program. Proxies hold two connections a peer, and \
-             so half as many peers. “Accepted a second” and “round trips a second” are bounded by the client, too: the CPU \
-             figures are the server's alone. To cut all others in one instant, the server is stopped while their ends are \
-             closed, and goes on with a ping already waiting. Where there is much to do all contestants run side by side, and \
-             a row is measured of all before the next one begins; each of those that ask does so again when it was \
-             answered. memcached is asked for a value that it has, and so moves half of the bytes: it is left out of the \
-             long exchanges.\n\n";
+             but what an echo needs; its variant has a budget for closing. \
+             `stillthere` is the server alone (`--no-default-features --features serve`); the load generator is the whole \
+             program. Proxies hold two connections for each peer, and so half as many peers. “Accepted a second” and “round \
+             trips a second” are limited by the client, too; the CPU figures are the server's alone. To cut all other peers in \
+             one instant, the server is stopped while their ends are closed; when it is resumed, a ping is already waiting. For \
+             the exchanges under load all contestants run at the same time, and a row is measured for all of them before the next \
+             row begins; each asking peer sends its next question when the last one was answered. memcached is asked for a value \
+             that it holds, and so moves half of the bytes: it is left out of the long exchanges.\n\n";
     let gentle = contestants.iter().filter(|one| one.connect_rate < AT_ONCE);
     for Contestant { name, connect_rate, .. } in gentle {
         let _ = writeln!(
             text,
-            "{name} cannot take the crowd at once: {connect_rate} connections a second are opened to it, and no rate of \
-             accepting is told of it.\n"
+            "{name} cannot accept all peers at once: {connect_rate} connections a second are opened to it, and its rate of \
+             accepting is not reported.\n"
         );
     }
     let versions = contestants.iter().filter(|one| !one.version.is_empty());
@@ -164,11 +164,10 @@ pub fn write(contestants: &[Contestant], measured: &Measured, rounds: usize, pee
     text + &pictures.collect::<Vec<_>>().join("\n")
 }
 
-/// What was to be reached, and whether it was.
+/// The targets, and whether they were reached.
 fn targets(text: &mut String, contestants: &[Contestant], measured: &Measured) {
     let Some(ours) = contestants.iter().position(|one| one.name == "stillthere") else { return };
-    *text +=
-        "## What was to be reached\n\n| | wanted | measured (median, least–highest) | |\n| --- | --- | --- | --- |\n";
+    *text += "## Targets\n\n| | target | measured (median, least–highest) | |\n| --- | --- | --- | --- |\n";
     let mut row = |words: &str, most: bool, limit: f64, found: Option<(f64, f64, f64)>| {
         let Some((median, low, high)) = found else { return };
         let reached =
@@ -215,7 +214,7 @@ pub fn figures(contestants: &[Contestant], measured: &Measured) -> Vec<(&'static
     PICTURES.iter().map(figure).collect()
 }
 
-/// Bars of the medians, from zero, with a whisker from the least to the highest.
+/// Bars from zero to the medians, each with a whisker from the least to the highest.
 fn bars(contestants: &[Contestant], measured: &Measured, key: &str, title: &str) -> String {
     const LEFT: f64 = 180.0;
     const WIDTH: f64 = 440.0;

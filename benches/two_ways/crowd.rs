@@ -1,6 +1,6 @@
-//! The peers: 19 000 connections of this process, that speak as their way wants it.
+//! The peers: 19 000 connections of this process, which send what their way requires.
 //!
-//! Of those that answer pings, one in a hundred never does: by these it is seen how late the server
+//! Of those that should answer pings, one in a hundred never does: they show how late the server
 //! lets go of a peer.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use stillthere::lab::stage::namespaces::Namespace;
 
-/// What the peers say.
+/// What the peers send.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Speaks {
     Nothing,
@@ -23,7 +23,7 @@ pub enum Speaks {
     },
 }
 
-/// What the heartbeat's time-out is set to.
+/// The server's `--heartbeat-timeout`.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Crowd {
@@ -31,18 +31,18 @@ pub struct Crowd {
     peers: Vec<TcpStream>,
     speaks: Speaks,
     began: Instant,
-    /// How many bytes were said in turn.
+    /// How many bytes the peers have sent, one after the other.
     said: usize,
-    /// When the silent ones were asked.
+    /// When each of the peers that never answer was asked.
     asked: Vec<Option<Instant>>,
     /// The server's memory when it had no peer, in bytes.
     pub memory_before: usize,
-    /// How much later than the time-out these were let go.
+    /// How long after the time-out these were let go.
     pub late: Vec<Duration>,
 }
 
 impl Crowd {
-    /// They come evenly, over `time`. Each lives from its arrival on.
+    /// Connects them at even intervals, over `time`.
     pub fn connect(
         namespace: &Namespace,
         server: SocketAddr,
@@ -69,7 +69,7 @@ impl Crowd {
         Ok(Self { poll, peers, speaks, began, said: 0, asked, memory_before: 0, late: Vec::new() })
     }
 
-    /// Speaks for so long.
+    /// Lets the peers send and answer for this long.
     pub fn live_for(&mut self, time: Duration) -> io::Result<()> {
         let until = Instant::now() + time;
         let mut events = Events::with_capacity(1024);
@@ -106,7 +106,7 @@ impl Crowd {
                     let _ = self.peers[number].write(ping.replace("PING", "PONG").as_bytes());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // WouldBlock; or it was let go with an error, which the server's figures tell.
+                // WouldBlock, or the peer was let go with an error, which is in the server's figures.
                 Err(_) => return,
             }
         }

@@ -2,10 +2,10 @@
 //! each catches. Writes docs/two-ways.md and its figure.
 //!
 //! `make two-ways`, or `cargo bench --bench two_ways [-- PEERS]`; about ten minutes. Each way has
-//! a server in a network namespace of its own, whose loopback carries nothing else. Memory is
-//! `Private_Dirty` of /proc/PID/smaps_rollup, CPU time the first figure of /proc/PID/schedstat,
-//! wake-ups are `voluntary_ctxt_switches`, system calls are counted by strace afterwards, because it
-//! would slow down the rest.
+//! a server in a separate network namespace, whose loopback carries nothing else. Memory is
+//! `Private_Dirty` of /proc/PID/smaps_rollup, CPU time the first figure of /proc/PID/schedstat, and
+//! wake-ups are `voluntary_ctxt_switches`. System calls are counted by strace afterwards, because strace
+//! would slow down the other measurements.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -24,20 +24,21 @@ use stillthere::lab::stage::privilege;
 
 use self::crowd::{Crowd, Speaks};
 
-/// A peer that has gone is let go 40 s after it was heard, in each of the ways.
+/// How long the peers settle before the measurement. With each of the ways a peer that has vanished is let go 40 s after it was
+/// last heard.
 pub const SETTLE: Duration = Duration::from_secs(45);
 pub const WINDOW: Duration = Duration::from_secs(60);
 pub const TRACED: Duration = Duration::from_secs(20);
-/// The peers come over so long; less than it takes until the first of them is asked.
+/// The time over which the peers connect; less than it takes until the first of them is asked.
 pub const ARRIVAL: Duration = Duration::from_secs(20);
-/// How often a peer speaks that is expected to.
+/// How often a peer of `--expect` sends a byte.
 const EVERY: Duration = Duration::from_secs(28);
 
 /// One way of knowing.
 pub struct Way {
     pub name: &'static str,
     pub options: &'static str,
-    /// The same for the lab's scene, on a scale of five seconds.
+    /// The options for the lab's scenes, on a scale of five seconds.
     pub in_the_lab: &'static str,
     speaks: Speaks,
 }
@@ -70,7 +71,7 @@ pub const SCENES: [(&str, &str); 3] = [
     ("idle/frozen", "the process is frozen, its kernel answers"),
 ];
 
-/// What one way costs, a minute.
+/// What one way costs, per minute.
 #[derive(Debug, Default)]
 pub struct Cost {
     pub wake_ups: f64,
@@ -82,11 +83,11 @@ pub struct Cost {
     pub bytes: f64,
     /// User-space memory of a peer, in bytes.
     pub memory: f64,
-    /// How late the frozen ones were let go, as they saw it, in order.
+    /// How late the peers that never answer were let go, as seen by them; sorted.
     pub late: Vec<Duration>,
-    /// The server's own figures at the end.
+    /// The figures that the server logged at the end.
     pub told: String,
-    /// The same when all peers came in one instant, after they had settled.
+    /// The same after all peers had connected in one instant and had settled.
     pub told_after_a_burst: String,
 }
 
@@ -143,14 +144,14 @@ fn measure(way: &Way, peers: usize, number: usize) -> Result<Cost, Box<dyn Error
     })
 }
 
-/// A server with all its peers, that come over so long.
+/// A server with all its peers, which connect over this time.
 fn start(way: &Way, peers: usize, number: usize, time: Duration) -> Result<(Namespace, Server, Crowd), Box<dyn Error>> {
     let namespace = Namespace::make(number, "two-ways")?;
     ip(Some(&namespace), &["link set lo up".to_string()])?;
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace.name(), env!("CARGO_BIN_EXE_stillthere"), "serve", "127.0.0.1:7007"]);
     command.args(way.options.split(' '));
-    // Pages of a file that was just built and not written back yet would count as dirty.
+    // Pages of a file that was just built and is not yet written back would count as dirty.
     Command::new("sync").status()?;
     let server = Server::start_with(command);
     sleep(Duration::from_millis(500));
@@ -160,7 +161,7 @@ fn start(way: &Way, peers: usize, number: usize, time: Duration) -> Result<(Name
     Ok((namespace, server, crowd))
 }
 
-/// What the server says of itself.
+/// The server's line of figures.
 fn figures(server: &mut Server) -> String {
     server.signal("USR1");
     let (_, told) = server.wait_for(" accepted, ");
@@ -179,7 +180,7 @@ fn snapshot(namespace: &Namespace, pid: u32) -> Result<[u64; 4], Box<dyn Error>>
     Ok([status(pid, "voluntary_ctxt_switches"), cpu, next()??, next()??])
 }
 
-/// In bytes.
+/// The private memory of a process, in bytes.
 fn private_dirty(pid: u32) -> Result<usize, Box<dyn Error>> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).ok_or("no such line")?;
@@ -208,7 +209,7 @@ fn count_calls(pid: u32, crowd: &mut Crowd) -> Result<Vec<(String, f64)>, Box<dy
     Ok(counts.filter(|(name, _)| name != "total").collect())
 }
 
-/// One scene of the lab: how long the server kept the peer, or "kept".
+/// Runs one scene of the lab. Returns how long the server kept the peer, or "kept".
 fn play(scene: &str, way: &Way) -> Result<String, Box<dyn Error>> {
     let binary = env!("CARGO_BIN_EXE_stillthere");
     let server = format!("{binary} serve {{addr}}:{{port}} {}", way.in_the_lab);

@@ -1,4 +1,4 @@
-//! The page and its figure. Owns the words; every number comes from the run.
+//! The page and its figure. Owns the words; every measured number comes from the run.
 
 use std::fmt::Write;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::{ARRIVAL, Cost, SCENES, SETTLE, TRACED, WAYS, WINDOW};
 /// A row of the table, and of the figure.
 struct Row {
     what: &'static str,
-    /// Of each way.
+    /// One for each way.
     values: Vec<f64>,
     decimals: usize,
 }
@@ -27,7 +27,7 @@ fn rows(costs: &[Cost]) -> Vec<Row> {
     ]
 }
 
-/// With a space between thousands, as in the prose.
+/// A number with a space between thousands, as in the prose.
 fn figure_of(value: f64, decimals: usize) -> String {
     let plain = format!("{:.decimals$}", value + 0.0); // the sum of nothing is -0
     let (whole, rest) = plain.split_once('.').map_or((plain.as_str(), String::new()), |(a, b)| (a, format!(".{b}")));
@@ -51,12 +51,12 @@ pub fn text(peers: usize, costs: &[Cost], caught: &[Vec<String>]) -> String {
     let mut text = format!(
         "# Two ways to know who is still there
 
-TCP can ask the peer's kernel (keepalive), or we can ask its program (heartbeats); and a peer can be expected to
-speak by itself. Measured side by side with {peers} peers that have nothing else to say, at the same deadline: a
+TCP can ask the peer's kernel (keepalive), or we can ask its program (heartbeats); or a peer can be expected to
+send something by itself. Measured side by side with {peers} peers that send nothing else, at the same deadline: a
 peer that vanishes is let go after 40 s at the latest.
 
 This page and its figure were written by `make two-ways` on {day}: Linux {}, {cores} cores shared with other work,
-a release build, server and peers on one machine, each way in a network namespace of its own.
+a release build, server and peers on one machine, each of the three in a separate network namespace.
 
 | | {} |
 | --- |{}
@@ -76,17 +76,17 @@ a release build, server and peers on one machine, each way in a network namespac
         let _ = writeln!(text, "| {what} (`{scene}`) | {} |", results.join(" | "));
     }
     text += "
-The seconds count from the fault, and the silence began a little before it. A frozen program is what keepalive
-cannot know of: its kernel answers every probe. The lab's client never speaks, so under `heartbeat` and `expect` it
-would be let go in good health, too; that one which answers is kept is shown by `tests/heartbeat.rs`, with a process
-that answers, is frozen, and is then let go.
+The seconds are counted from the fault; the silence began a little earlier. Keepalive cannot detect a frozen program,
+because its kernel answers every probe. The lab's client never sends anything, so under `heartbeat` and `expect` it
+would be let go even without a fault; `tests/heartbeat.rs` has a process that answers and is kept, and is let go once it
+is frozen.
 
-## When all come in one instant
+## When all connect in one instant
 
 ";
     let _ = write!(
         text,
-        "A mass reconnect: all {peers} connect as fast as they can, and every one of them lives. After {} s the servers said:
+        "A mass reconnect: all {peers} connect as fast as they can, and all of them are alive. After {} s the servers reported:
 
 ",
         SETTLE.as_secs()
@@ -95,10 +95,10 @@ that answers, is frozen, and is then let go.
         let _ = writeln!(text, "- **{}**: {}.", way.name, cost.told_after_a_burst);
     }
     text += "
-The kernel's probes of peers that came together go out together, and meet in one queue of the loopback
-(`net.core.netdev_max_backlog`, 1000 packets): what does not fit is lost, round after round, and living peers would be
-taken for dead ([facts.md](facts.md)). So the peers of a crowd are given different idle times within the same deadline.
-Heartbeats are spread by us, too. Those of their peers that were let go are those that never answer, one in a hundred.
+The kernel probes peers that connected in the same instant in the same instant, and all these probes meet in one queue of
+the loopback (`net.core.netdev_max_backlog`, 1000 packets). What does not fit is lost, round after round, and living peers
+would be declared dead ([facts.md](facts.md)). So peers that connect together are given different idle times within the same
+deadline. The server spreads heartbeats, too. The peers that `heartbeat` let go are those that never answer, one in a hundred.
 
 ## How it was measured
 
@@ -121,24 +121,24 @@ Heartbeats are spread by us, too. Those of their peers that were let go are thos
     let _ = write!(
         text,
         "
-The peers of `keepalive` say nothing. Those of `heartbeat` answer; one in a hundred never does, and is let go while
-the rest settles. Those of `expect` send a byte every 28 s. All {peers} come over {} s; after {} s more the
-measuring begins, for {} s; then strace counts for {} s, and its figures are scaled to a minute. Bytes and packets are
-those of the namespace's loopback, where every packet is counted once, with its headers of IP and TCP and 14 bytes of
-Ethernet's. Memory is `Private_Dirty` with all peers connected less that with none. The CPU time is what
-the kernel charges to the server's process: keepalive's probes are sent by the kernel's timers and are charged to
-nobody, so its zero means that no user-space work is done, not that the machine does none.
+The peers of `keepalive` send nothing. Those of `heartbeat` answer, except one in a hundred that never does, and is let go
+before the measurement begins. Those of `expect` send a byte every 28 s. All {peers} connect over {} s; {} s later the
+measurement begins, for {} s; then strace counts for {} s, and its figures are scaled to a minute. Bytes and packets are
+those of the namespace's loopback, where every packet is counted once, with its headers of IP and TCP and an Ethernet header
+of 14 bytes. Memory is `Private_Dirty` with all peers connected minus that with none. The CPU time is what
+the kernel charges to the server's process. Keepalive's probes are sent by the kernel's timers and are charged to
+no process, so its zero means that no user-space work is done, not that the machine does nothing.
 
-How late was it? {} peers never answered. From the ping's arrival to the end, less the time-out of 10 s, as seen by
-those peers: {:.1} ms at the least, {:.1} ms in the middle,
-{:.1} ms at the 99th percentile, {:.1} ms at the worst.
+How late are heartbeats? {} peers never answered. The time from the ping's arrival to the end of the connection, less the
+time-out of 10 s, as seen by those peers: {:.1} ms at least, {:.1} ms in the median,
+{:.1} ms at the 99th percentile, {:.1} ms at most.
 
 ## Which to choose
 
-- Keepalive costs the server nothing and wants nothing of the protocol. Its probes travel all the same.
-- A heartbeat is worth its price where a program may hang and its kernel goes on. It may well go together with
+- Keepalive costs the server no work and needs no protocol. Its probes still take bandwidth.
+- A heartbeat is worth its cost if a program may hang while its kernel goes on. It combines well with
   keepalive, whose deadline then covers a peer that has died with our output outstanding.
-- `--expect` writes nothing, and costs one read for what the peer says anyway. The peers must know of it.
+- `--expect` writes nothing, and costs one read for what the peer sends anyway. The peers must know how often to send.
 ",
         ARRIVAL.as_secs(),
         SETTLE.as_secs(),
@@ -153,7 +153,7 @@ those peers: {:.1} ms at the least, {:.1} ms in the middle,
     text
 }
 
-/// Bars: a block for each row of the table, a bar for each way.
+/// The figure: a block of bars for each row of the table, a bar for each way.
 pub fn figure(costs: &[Cost]) -> String {
     const BAR: usize = 17;
     const LEFT: usize = 96;

@@ -1,5 +1,5 @@
 //! An echo server as it is commonly written with tokio, on its current-thread runtime: a task and a
-//! buffer of 4 KiB for each connection. Keepalive as in the other servers of the bench.
+//! buffer of 4 KiB for each connection. Keepalive is set as in the other servers of the bench.
 
 use std::time::Duration;
 
