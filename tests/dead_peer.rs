@@ -1,11 +1,11 @@
 //! Dead peers: each state that TCP can be in when a peer vanishes, and when the server lets go of it.
 //!
-//! Owns the trials: how a state comes about, and the reason that is expected. When is what
-//! `Keepalive::predict` says, for the guard that this kernel allows and for the user timeout of an
-//! older one. None may be early, and none a second late. What a trial stands on is a [`scene`].
+//! Owns the trials: how a state is reached, and the expected reason of the departure. The expected time is that of
+//! `Keepalive::predict`, for the guard that this kernel supports, for that of an older kernel, and for a user timeout. No
+//! departure may be early, or more than a second late. The network and the measurement are those of a [`scene`].
 //!
 //! The trials sleep most of their time and run all at once. Where network namespaces cannot be created
-//! they are ignored, never passed, and stderr says what to type.
+//! they are reported as ignored, never as passed, and stderr says which command helps.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -28,7 +28,7 @@ mod netns;
 #[path = "common/scene.rs"]
 mod scene;
 
-/// Long enough for everything that two living ends still have to tell each other: delayed ACKs, and the
+/// Long enough for everything that two living ends still have to exchange: delayed ACKs, and the
 /// first window probes with their answers.
 const SETTLED: Duration = Duration::from_secs(1);
 
@@ -39,7 +39,7 @@ const WINDOW_SHUT: &str = "timed out, window shut";
 const AUTO: UserTimeout = UserTimeout::Auto;
 /// As on a kernel without `TCP_RTO_MAX_MS`.
 const OLD: UserTimeout = UserTimeout::Sliding;
-/// What many servers have, and what is left where `TCP_INFO` tells nothing.
+/// What many servers set, and what our server falls back on where `TCP_INFO` reports nothing.
 const FIXED: UserTimeout = UserTimeout::Fixed(Duration::from_millis(4400));
 
 const TRIALS: [(&str, fn()); 40] = [
@@ -89,7 +89,7 @@ const TRIALS: [(&str, fn()); 40] = [
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // They wait, and do not work: more cores would not make them faster.
+    // The trials wait and do not compute, so all run at once on any number of cores.
     arguments.test_threads = arguments.test_threads.or(Some(TRIALS.len()));
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
     let any = !arguments.list && TRIALS.iter().any(|(name, _)| wanted(name));
@@ -107,7 +107,7 @@ fn main() {
     libtest_mimic::run(&arguments, TRIALS.map(trial).into()).exit();
 }
 
-/// Until the other end's kernel has acknowledged everything, the FIN too.
+/// Waits until the other end's kernel has acknowledged everything, including the FIN.
 fn wait_until_acknowledged(client: &TcpStream) {
     let until = Instant::now() + PATIENCE;
     while TcpInfo::of(client).expect("a client has figures").owes() {
@@ -116,7 +116,7 @@ fn wait_until_acknowledged(client: &TcpStream) {
     }
 }
 
-/// Writes until `most` bytes are taken or nothing is for half a second. Reads nothing. How many it wrote.
+/// Writes up to `most` bytes, until nothing is accepted for half a second. Reads nothing. Returns how many bytes were written.
 fn fill(client: &mut TcpStream, most: usize) -> usize {
     let chunk = [b'x'; 16 * 1024];
     client.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
@@ -148,7 +148,7 @@ fn idle_after_an_exchange() {
     let mut scene = Scene::new("idle after an exchange", AUTO, &[]);
     let mut client = scene.arrive(None);
     exchange(&mut client);
-    // The ACK of the echo is the last that is heard. It may be delayed.
+    // The last packet received is the ACK of the echo, which may be delayed.
     sleep(Duration::from_millis(300));
     scene.cut(Cut::BlackHole);
     let origin = scene.heard;
@@ -162,12 +162,12 @@ fn idle_after_an_answered_probe() {
     sleep(Duration::from_millis(2500));
     scene.cut(Cut::BlackHole);
     let origin = scene.heard;
-    assert!(origin.elapsed() < Duration::from_secs(1), "a probe was to be answered after two seconds");
+    assert!(origin.elapsed() < Duration::from_secs(1), "a probe should have been answered after two seconds");
     scene.departs(State::Idle, origin, PROBES_UNANSWERED);
 }
 
-/// The kernel's word for it: with an interval longer than idle, who has answered a probe is kept for an interval
-/// more than the count says. So nothing that we derive is like that, and we warn of what is.
+/// With an interval longer than idle, the kernel keeps a peer that has answered a probe for an interval longer than
+/// the count says. So no split that we derive has such an interval, and we warn about one that has.
 fn idle_with_a_long_interval() {
     let keepalive = Keepalive::new(Duration::from_secs(1), Duration::from_secs(3), 2).expect("the kernel takes it");
     let keepalive = on_this_kernel(keepalive.on_wheel(TimerWheel::of_this_kernel()));
@@ -181,7 +181,7 @@ fn idle_with_a_long_interval() {
     assert!(kept >= Duration::from_secs(9), "{kept:?}: idle + interval × count is 7 s, but the timer ran 3 × 3 s");
 }
 
-/// Stops the server, so that what the client sends is answered after the cut. Returns when the
+/// Stops the server, so that it answers the client only after the cut. Returns when the
 /// answer was sent.
 fn answer_into(scene: &mut Scene, client: &mut TcpStream, how: Cut) -> Instant {
     scene.server.signal("STOP");
@@ -201,8 +201,8 @@ fn data_in_flight(what: &'static str, user_timeout: UserTimeout) {
     scene.departs(State::InFlight, origin, DATA_UNACKNOWLEDGED);
 }
 
-/// Our packets are lost, and its own arrive: it has asked, and asks again and again because it hears no ACK. Each
-/// of these retransmissions passes for an ACK with the kernel, and proves nothing.
+/// Our packets are lost, and the client's arrive: it has sent a question, and retransmits it because it receives no ACK.
+/// The kernel takes each of these retransmissions for an ACK, but they prove nothing.
 fn cannot_hear_us(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &[]);
     let mut client = scene.arrive(None);
@@ -214,8 +214,8 @@ fn cannot_hear_us(what: &'static str, user_timeout: UserTimeout) {
     scene.departs(State::Deaf, origin, DATA_UNACKNOWLEDGED);
 }
 
-/// The ping is written to a peer that has been silent for long, and keepalive stands aside from then
-/// on: it must not give the peer a new deadline.
+/// The ping is written to a peer that has been silent for a long time, and from then on no keepalive probes are sent.
+/// The ping must not give the peer a new deadline.
 fn pinged_when_it_was_dead() {
     let options = ["--service", "heartbeat", "--heartbeat", "3500ms", "--heartbeat-timeout", "1m", "--log", "trace"];
     let mut scene = Scene::new("pinged when it was dead", AUTO, &options);
@@ -223,7 +223,7 @@ fn pinged_when_it_was_dead() {
     scene.cut(Cut::BlackHole);
     let origin = scene.heard;
     scene.departs(State::InFlight, origin, DATA_UNACKNOWLEDGED);
-    assert!(scene.was_told("write of 7 bytes 7 bytes"), "it was to be pinged:\n{}", scene.server.told());
+    assert!(scene.was_logged("write of 7 bytes 7 bytes"), "it should have been pinged:\n{}", scene.server.told());
 }
 
 fn unreachable(what: &'static str, user_timeout: UserTimeout) {
@@ -234,17 +234,17 @@ fn unreachable(what: &'static str, user_timeout: UserTimeout) {
     scene.departs(State::InFlight, origin, "unreachable: No route to host");
 }
 
-/// A receive buffer that is soon full, and does not grow.
+/// The size of a receive buffer that is soon full and does not grow.
 const SMALL: Option<usize> = Some(8 * 1024);
-/// More than fits into [`SMALL`], and no more than the kernel buffers for the server.
+/// More bytes than fit into [`SMALL`], but no more than the server's kernel buffers.
 const FITS_THE_KERNEL: usize = 40 * 1024;
-/// More than fits into the kernel's send buffer, and no more than the server's end takes in all.
+/// More bytes than fit into the kernel's send buffer, but no more than the server's end holds in all.
 const FITS_THE_SERVER: usize = 160 * 1024;
-/// More than fits anywhere.
+/// More bytes than fit anywhere.
 const TOO_MUCH: usize = 64 * 1024 * 1024;
-/// What the story says of a shut window under data in flight: the figures that were looked at.
+/// A part of the figures that are logged when a peer is checked: the window is shut under data in flight.
 const SHRUNK: &str = "window: Some(0)";
-/// What the story says when the outbox holds bytes.
+/// What is logged when the outbox holds bytes.
 const OUTBOX_IN_USE: &str = " waiting bytes ";
 
 fn window_shut(what: &'static str, user_timeout: UserTimeout) {
@@ -255,10 +255,10 @@ fn window_shut(what: &'static str, user_timeout: UserTimeout) {
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
-    assert!(!scene.was_told(OUTBOX_IN_USE), "only the kernel was to hold output:\n{}", scene.server.told());
+    assert!(!scene.was_logged(OUTBOX_IN_USE), "only the kernel should hold output:\n{}", scene.server.told());
 }
 
-/// The kernel's own probes would be half a minute apart by now.
+/// By the time of the cut, the kernel's own probes would be 13 s apart.
 fn window_shut_for_long(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &[]);
     let mut client = scene.arrive(SMALL);
@@ -269,8 +269,8 @@ fn window_shut_for_long(what: &'static str, user_timeout: UserTimeout) {
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
 }
 
-/// The window goes to zero under data that are in flight: the client makes its buffer smaller when it has promised
-/// more, and does not read.
+/// The window goes to zero under data that are in flight: the client makes its buffer smaller after it has advertised
+/// a larger window, and does not read.
 fn shrink(scene: &mut Scene) -> TcpStream {
     let mut client = scene.arrive(None);
     exchange(&mut client);
@@ -286,10 +286,11 @@ fn window_shrunk(what: &'static str, user_timeout: UserTimeout) {
     let origin = Instant::now();
     scene.cut(Cut::BlackHole);
     scene.departs(State::Shrunk, origin, DATA_UNACKNOWLEDGED);
-    assert!(scene.was_told(SHRUNK), "the window was to shrink under data:\n{}", scene.server.told());
+    assert!(scene.was_logged(SHRUNK), "the window should have shrunk under data:\n{}", scene.server.told());
 }
 
-/// `tcp_rtx_probe0_timed_out` gives such a peer up after twice TCP_RTO_MAX_MS, which is not to be before the deadline.
+/// The kernel gives such a peer up after twice TCP_RTO_MAX_MS (`tcp_rtx_probe0_timed_out`), which must not be before the
+/// deadline.
 fn shrunk_with_a_longer_deadline() {
     let keepalive = Keepalive::with_deadline(Duration::from_secs(10)).expect("a deadline");
     let keepalive = on_this_kernel(keepalive.on_wheel(TimerWheel::of_this_kernel()));
@@ -305,11 +306,11 @@ fn reading_paused(what: &'static str, user_timeout: UserTimeout) {
     let mut client = scene.arrive(SMALL);
     let origin = Instant::now();
     let written = fill(&mut client, TOO_MUCH);
-    assert!(written < TOO_MUCH, "the server was to stop reading");
+    assert!(written < TOO_MUCH, "the server should have stopped reading");
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
-    assert!(scene.was_told(OUTBOX_IN_USE), "output was to wait in the outbox:\n{}", scene.server.told());
+    assert!(scene.was_logged(OUTBOX_IN_USE), "output should wait in the outbox:\n{}", scene.server.told());
 }
 
 fn half_closed(what: &'static str, user_timeout: UserTimeout) {
@@ -320,14 +321,14 @@ fn half_closed(what: &'static str, user_timeout: UserTimeout) {
     client.shutdown(Shutdown::Write).expect("the client can shut down");
     wait_until_acknowledged(&client);
     let (_, told) = scene.server.wait_for("more than data");
-    assert!(!told.contains("hung up"), "the FIN was to be heard before the cut: {told}");
+    assert!(!told.contains("hung up"), "the FIN should have been received before the cut: {told}");
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
-    assert!(scene.was_told(OUTBOX_IN_USE), "output was to wait in the outbox:\n{}", scene.server.told());
+    assert!(scene.was_logged(OUTBOX_IN_USE), "output should wait in the outbox:\n{}", scene.server.told());
 }
 
-/// The server is stopped, so that its kernel completes the connection and lets it die before it is accepted.
+/// The server is stopped, so that its kernel completes the connection and ends it before it is accepted.
 fn accept_queue(what: &'static str, service: &str) {
     let mut scene = Scene::new(what, AUTO, &["--log", "trace", "--service", service]);
     scene.server.signal("STOP");
@@ -339,17 +340,17 @@ fn accept_queue(what: &'static str, service: &str) {
     let origin = Instant::now();
     scene.server.signal("CONT");
     scene.departs_at_once(origin, PROBES_UNANSWERED);
-    // What arrived before the death reaches the service, and echo answers it as far as it gets.
+    // What arrived before the end reaches the service, and echo tries to answer it.
     let heard = if service == "echo" { "write of 10 bytes says " } else { "read 10 bytes" };
-    assert!(scene.was_told(heard), "the last words were not heard:\n{}", scene.server.told());
+    assert!(scene.was_logged(heard), "the last words were not read:\n{}", scene.server.told());
 }
 
-/// Where output waits when the server is told to end.
+/// Where output waits when the server is asked to stop.
 #[derive(Clone, Copy, PartialEq)]
 enum Output {
     InTheOutbox,
     InTheKernel,
-    /// Only the FIN that says goodbye, and nobody acknowledges.
+    /// Nowhere: only the FIN is not acknowledged.
     Nothing,
 }
 
@@ -367,7 +368,7 @@ fn closing(what: &'static str, output: Output) {
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
     if output == Output::Nothing {
-        // The goodbye comes late: it must not give a peer a new deadline that was silent before.
+        // The FIN is sent late: it must not give a new deadline to a peer that was silent before.
         sleep(DEADLINE / 2);
     }
     let told_to_end = Instant::now();
@@ -376,11 +377,11 @@ fn closing(what: &'static str, output: Output) {
         Output::Nothing => scene.departs(State::InFlight, told_to_end, DATA_UNACKNOWLEDGED),
         _ => scene.departs(State::WindowShut, filled, WINDOW_SHUT),
     };
-    assert_eq!(scene.was_told(OUTBOX_IN_USE), output == Output::InTheOutbox, "{what}:\n{}", scene.server.told());
+    assert_eq!(scene.was_logged(OUTBOX_IN_USE), output == Output::InTheOutbox, "{what}:\n{}", scene.server.told());
     let status = scene.server.wait();
     let ended = told_to_end.elapsed();
     assert!(status.success(), "{what}: {status}\n{}", scene.server.told());
-    assert!(ended < grace, "{what}: ended after {ended:?}, which is the grace time and not the deadline");
+    assert!(ended < grace, "{what}: ended after {ended:?}, at the end of the grace time and not at the deadline");
 }
 
 fn alive_and_idle() {
@@ -390,7 +391,7 @@ fn alive_and_idle() {
     exchange(&mut client);
 }
 
-/// It reads, but slowly: the window is shut for a while, again and again, and never as long as a deadline.
+/// The client reads, but slowly: the window is shut again and again, but never for as long as a deadline.
 fn alive_and_slow(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &[]);
     let mut client = scene.arrive(SMALL);
@@ -405,20 +406,20 @@ fn alive_and_slow(what: &'static str, user_timeout: UserTimeout) {
         }
     });
     stays(&mut scene);
-    slowly.join().expect("the client gets all of its echo");
+    slowly.join().expect("the client gets the whole echo");
     exchange(&mut client);
 }
 
-/// It never reads, and its kernel answers every probe of the shut window.
+/// The client never reads, and its kernel answers every probe of the shut window.
 fn alive_and_never_reading(what: &'static str, user_timeout: UserTimeout, options: &[&str]) {
     let mut scene = Scene::new(what, user_timeout, options);
     let mut client = scene.arrive(SMALL);
-    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server was to stop reading");
+    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server should have stopped reading");
     stays(&mut scene);
 }
 
-/// The kernel's clock of a shut window is not taken back when the window opens by a little: the second time it may
-/// be over before it began.
+/// The kernel's clock of a shut window is not reset when the window opens by a little: the second time the window is
+/// shut, a user timeout may expire immediately.
 fn alive_and_shut_twice() {
     let mut scene = Scene::new("alive and shut twice, old kernel", OLD, &[]);
     let mut client = scene.arrive(SMALL);
@@ -429,7 +430,7 @@ fn alive_and_shut_twice() {
         read += client.read(&mut chunk).expect("the server goes on");
     }
     sleep(DEADLINE);
-    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server was to stop reading");
+    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server should have stopped reading");
     stays(&mut scene);
 }
 
@@ -437,11 +438,11 @@ fn alive_and_shrunk(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
     let _client = shrink(&mut scene);
     stays(&mut scene);
-    assert!(scene.was_told(SHRUNK), "the window was to shrink under data:\n{}", scene.server.told());
+    assert!(scene.was_logged(SHRUNK), "the window should have shrunk under data:\n{}", scene.server.told());
 }
 
-/// Its window is shut, and it sends without end: its data put the kernel's probes off, so that no answer to one
-/// ever comes.
+/// The client's window is shut, and it keeps sending: its data postpone the kernel's probes, so that it never answers
+/// one.
 fn alive_and_speaking_without_reading() {
     let mut scene = Scene::new("alive and speaking without reading", AUTO, &[]);
     let mut client = scene.arrive(SMALL);
@@ -454,10 +455,10 @@ fn alive_and_speaking_without_reading() {
         }
     });
     stays(&mut scene);
-    speaking.join().expect("it speaks to the end");
+    speaking.join().expect("it sends to the end");
 }
 
-/// Three deadlines pass, and nobody departs.
+/// Waits for three deadlines, in which the client must not depart.
 fn stays(scene: &mut Scene) {
     let departed = scene.server.wait_for_within(" departed: ", 3 * DEADLINE);
     assert_eq!(departed, None, "{}: a living peer was let go", scene.what);

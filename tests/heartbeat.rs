@@ -1,4 +1,4 @@
-//! Heartbeats and expectations as peers meet them: spoken like a person with nc would, by peers that
+//! Heartbeats and expectations as seen by peers: by one that types the protocol as a person with nc would, by peers that
 //! are frozen, and by thousands.
 
 mod common;
@@ -12,7 +12,7 @@ use common::{Server, raise_descriptor_limit, status};
 
 const AFTER: Duration = Duration::from_millis(800);
 const TIMEOUT: Duration = Duration::from_millis(500);
-/// How late a busy machine may be, the server and this test.
+/// How late the server and this test may be on a busy machine.
 const LATE: Duration = Duration::from_millis(400);
 
 fn start(more: &[&str]) -> Server {
@@ -22,12 +22,12 @@ fn start(more: &[&str]) -> Server {
 
 fn line(reader: &mut impl BufRead) -> String {
     let mut line = String::new();
-    reader.read_line(&mut line).expect("the server speaks");
+    reader.read_line(&mut line).expect("the server sends a line");
     line
 }
 
 #[test]
-fn either_side_may_ask() {
+fn either_side_may_send_a_ping() {
     let server = start(&[]);
     let mut peer = server.connect();
     let mut reader = BufReader::new(peer.try_clone().unwrap());
@@ -35,7 +35,7 @@ fn either_side_may_ask() {
     assert_eq!(line(&mut reader), "PONG 41\n");
     peer.write_all(b"2\n").unwrap();
     assert_eq!(line(&mut reader), "PONG 42\n");
-    // It asks in its turn, again and again, and goes on as long as it is answered.
+    // The server sends pings, too, and keeps the peer as long as it is answered.
     for _ in 0..4 {
         let heard = Instant::now();
         let ping = line(&mut reader);
@@ -55,7 +55,7 @@ fn a_program_that_does_not_answer_is_let_go_though_its_kernel_does() {
     let kept = departed - began;
     assert!(told.contains("departed: unresponsive"), "{told}");
     assert!(kept >= AFTER * 3 / 4 + TIMEOUT - LATE / 4 && kept <= AFTER + TIMEOUT + LATE, "kept for {kept:?}");
-    // It had everything, so it is told with a FIN.
+    // The peer has received everything, so the connection ends with a FIN.
     let mut received = String::new();
     frozen.read_to_string(&mut received).expect("no reset");
     assert_eq!(received, "PING 1\n");
@@ -64,7 +64,7 @@ fn a_program_that_does_not_answer_is_let_go_though_its_kernel_does() {
 }
 
 #[test]
-fn a_peer_that_is_expected_to_speak_hears_nothing() {
+fn a_peer_that_is_expected_to_send_is_sent_nothing() {
     let mut server = Server::start(&["--expect", "1s"]);
     let (mut silent, mut speaks) = (server.connect(), server.connect());
     for _ in 0..2 {
@@ -74,7 +74,7 @@ fn a_peer_that_is_expected_to_speak_hears_nothing() {
     let other = std::thread::spawn(move || {
         for _ in 0..8 {
             speaks.write_all(b"x").unwrap();
-            speaks.read_exact(&mut [0]).expect("it speaks, so it is kept");
+            speaks.read_exact(&mut [0]).expect("it sends, so it is kept");
             std::thread::sleep(Duration::from_millis(400));
         }
         speaks
@@ -88,7 +88,7 @@ fn a_peer_that_is_expected_to_speak_hears_nothing() {
     server.wait_for("departed: closed by the peer");
 }
 
-/// A byte a time, sooner than the deadline: no timer is moved for it, and it is kept.
+/// A peer that sends single bytes, each before its time is over, is kept, although no timer is moved for them.
 #[test]
 fn a_byte_now_and_then_is_enough() {
     let mut server = Server::start(&["--expect", "300ms", "--service", "discard"]);
@@ -101,8 +101,8 @@ fn a_byte_now_and_then_is_enough() {
     server.wait_for("departed: unresponsive");
 }
 
-/// All connect in one instant, nobody says a word but "PONG". They are asked one after the other
-/// over a quarter of the time, and nobody is let go.
+/// All connect in one instant and send nothing but "PONG". The pings are spread over the last quarter
+/// of the silence, and no peer is let go.
 #[test]
 fn thousands_answer_and_are_kept() {
     const PEERS: usize = 3000;
@@ -140,7 +140,7 @@ fn thousands_answer_and_are_kept() {
 #[test]
 fn a_frozen_process_is_let_go() {
     let mut server = start(&[]);
-    // `cat` answers with what it hears: a ping is a sign of life, too, when it comes back.
+    // `cat` sends back what it receives: a ping that comes back is a sign of life, too.
     let line = format!("exec 3<>/dev/tcp/127.0.0.1/{}; exec cat <&3 >&3", server.address().port());
     let Ok(mut cat) = Command::new("bash").args(["-c", &line]).spawn() else {
         return eprintln!("NOT TESTED: there is no bash");
@@ -155,7 +155,7 @@ fn a_frozen_process_is_let_go() {
     assert!(told.expect("let go in time").1.contains("departed: unresponsive"));
 }
 
-/// Peers that say something three times a second, or only when they are asked.
+/// Peers that send something three times a second, or only when they are pinged.
 struct Crowd {
     peers: Vec<TcpStream>,
     only_answer: bool,
@@ -176,10 +176,10 @@ impl Crowd {
             let next = Instant::now() + Duration::from_millis(300);
             for (nth, peer) in self.peers.iter_mut().enumerate() {
                 let asked = match peer.read(&mut [0; 64]) {
-                    Ok(0) => panic!("peer {nth}, which spoke when it was to, was let go"),
+                    Ok(0) => panic!("peer {nth}, which sent in time, was let go"),
                     Ok(_) => true,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-                    Err(error) => panic!("peer {nth}, which spoke when it was to, was let go: {error}"),
+                    Err(error) => panic!("peer {nth}, which sent in time, was let go: {error}"),
                 };
                 if asked || !self.only_answer {
                     peer.write_all(b"x").unwrap();
@@ -190,8 +190,8 @@ impl Crowd {
     }
 }
 
-/// The server is stopped for longer than it waits for a peer. When it goes on the time is over for all, and
-/// what they said meanwhile waits to be read; some wait to be accepted. `PEERS=9000` tries it with more.
+/// The server is stopped for longer than it waits for a peer. When it is resumed the time is over for all peers, but
+/// what they sent meanwhile waits to be read; some peers wait to be accepted. `PEERS=9000` tests it with more.
 fn is_stopped_and_keeps_everybody(options: &[&str], only_answer: bool) {
     let peers = std::env::var("PEERS").map_or(3000, |peers| peers.parse().expect("PEERS is a number"));
     raise_descriptor_limit(peers as u64 + 400);
@@ -199,7 +199,7 @@ fn is_stopped_and_keeps_everybody(options: &[&str], only_answer: bool) {
     let mut crowd = Crowd { peers: Vec::new(), only_answer };
     crowd.join(&server, peers);
     if only_answer {
-        // All are asked, and nobody has answered yet.
+        // All have been pinged, and none has answered yet.
         std::thread::sleep(Duration::from_millis(2500));
     } else {
         crowd.speak_for(Duration::from_secs(4));
@@ -217,20 +217,20 @@ fn is_stopped_and_keeps_everybody(options: &[&str], only_answer: bool) {
 }
 
 #[test]
-fn a_stopped_server_keeps_those_who_were_to_speak() {
-    // They are written to, too, so that the kernel's figures are asked about them: it was not stopped.
+fn a_stopped_server_keeps_peers_that_sent_in_time() {
+    // The peers are also written to, so that the loop reads the kernel's figures about them: the kernel was not stopped.
     is_stopped_and_keeps_everybody(&["--expect", "3s", "--deadline", "4s", "--stalled", "3s"], false);
 }
 
 #[test]
-fn a_stopped_server_keeps_those_who_answered() {
+fn a_stopped_server_keeps_peers_that_answered() {
     let beats = ["--service", "heartbeat", "--heartbeat", "2s", "--heartbeat-timeout", "4s"];
     is_stopped_and_keeps_everybody(&beats, true);
 }
 
-/// Its output waits for us, who are stopped, and not for the peer, who has taken all that the kernel held.
+/// Output waits in the stopped server, and not because of the peer, which has taken all that the kernel held.
 #[test]
-fn a_stopped_server_keeps_those_whose_output_it_holds() {
+fn a_stopped_server_keeps_peers_whose_output_it_holds() {
     let mut server = Server::start(&["--expect", "2s", "--stalled", "2s"]);
     let mut peer = server.connect();
     peer.set_nonblocking(true).unwrap();
@@ -243,7 +243,7 @@ fn a_stopped_server_keeps_those_whose_output_it_holds() {
         }
     }
     server.signal("STOP");
-    // All that is in the kernels; the rest is in the server's outbox.
+    // The peer reads all that is in the kernels; the rest is in the server's outbox.
     let mut quiet = Instant::now();
     while quiet.elapsed() < Duration::from_secs(4) {
         match peer.read(&mut buffer) {

@@ -1,4 +1,4 @@
-//! Peers that send and never read: each fills what the two kernels hold for it, and then its outbox.
+//! Peers that send and never read: each fills the buffers of both kernels, and then its outbox in the server.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,17 +9,17 @@ use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
-/// How long none of them may get anything off before it is taken that none ever will.
+/// If no peer could send anything for this long, it is assumed that none will be able to again.
 const STUCK: Duration = Duration::from_millis(1500);
 
-/// See the head of this file.
+/// Peers that send and never read.
 pub struct Greedy {
     peers: Vec<TcpStream>,
 }
 
 impl Greedy {
-    /// So many of them connect, as fast as they are taken. A window that is small from the start keeps the
-    /// kernels from holding much.
+    /// Connects up to `count` peers, as fast as the server accepts. Their window is small from the start, so that the
+    /// kernels do not buffer much.
     pub fn connect(server: SocketAddr, count: usize) -> Self {
         Self { peers: (0..count).map_while(|_| Self::one(server).ok()).collect() }
     }
@@ -38,8 +38,8 @@ impl Greedy {
         self.peers.len()
     }
 
-    /// All of them send until none gets anything off any more, or has had `most` bytes taken. Those that the
-    /// server lets go are dropped, and counted.
+    /// All peers send until none can send any more, each at most `most` bytes. Peers that the server lets go are
+    /// removed. Returns how many those are.
     pub fn pour(&mut self, most: usize) -> usize {
         let before = self.peers.len();
         let chunk = [b'x'; 64 * 1024];

@@ -1,4 +1,4 @@
-//! What the whole-program tests share: a server in a process of its own, and its log.
+//! What the whole-program tests share: a server in a separate process, and its log.
 
 #![allow(dead_code)] // each test program uses its own part
 
@@ -11,27 +11,27 @@ use std::time::{Duration, Instant};
 
 pub mod greedy;
 
-/// Longer than anything takes on the slowest machine. Only a failing test waits for it.
+/// Longer than anything takes on the slowest machine. Only a failing test waits for so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running server. It is killed when the test ends, however that ends.
+/// A running server. It is killed when the test ends, even if it fails.
 pub struct Server {
     child: Child,
     lines: Receiver<(Instant, String)>,
-    /// What it logged so far, and when.
+    /// The lines of its log that were read so far, and when each came.
     pub log: Vec<(Instant, String)>,
-    /// Where it listens, in the order of its arguments.
+    /// The addresses on which it listens, in the order of its arguments.
     pub addresses: Vec<SocketAddr>,
 }
 
 impl Server {
-    /// Starts `stillthere serve` on a port of the kernel's choice, with a log that tells of each
+    /// Starts `stillthere serve` on a port chosen by the kernel, with a log level that reports each
     /// arrival and departure.
     pub fn start(options: &[&str]) -> Self {
         Self::start_with(Self::command(options))
     }
 
-    /// The command line of [`Server::start`], to be changed before it is run.
+    /// The command of [`Server::start`], for a test that changes it before it is run.
     pub fn command(options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stillthere"));
         command.arg("serve");
@@ -42,8 +42,8 @@ impl Server {
         command
     }
 
-    /// Runs a command that ends in a server, under `ip netns exec` or strace for instance, and waits
-    /// until it listens.
+    /// Runs a command that starts a server, perhaps under `ip netns exec` or strace, and waits
+    /// until the server listens.
     pub fn start_with(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
@@ -69,9 +69,9 @@ impl Server {
         self.addresses[0]
     }
 
-    /// The server's own process, also where it runs under another program.
+    /// The server's process, even if it was started by another program.
     pub fn pid(&self) -> u32 {
-        let line = self.log.iter().find_map(|(_, line)| line.split_once("(pid ")).expect("it told its pid");
+        let line = self.log.iter().find_map(|(_, line)| line.split_once("(pid ")).expect("it has logged its pid");
         line.1.trim_end_matches(')').parse().expect("a pid is a number")
     }
 
@@ -79,14 +79,14 @@ impl Server {
         connect(self.address())
     }
 
-    /// Waits for a line of the log that contains `part` and was not waited for yet.
+    /// Waits for a new line of the log that contains `part`.
     pub fn wait_for(&mut self, part: &str) -> (Instant, String) {
         self.wait_for_within(part, PATIENCE).unwrap_or_else(|| {
             panic!("the server never logged {part:?}, but:\n{}", self.told());
         })
     }
 
-    /// The same, with less patience, and no panic.
+    /// The same, but waits for no longer than `patience`, and returns `None` instead of panicking.
     pub fn wait_for_within(&mut self, part: &str, patience: Duration) -> Option<(Instant, String)> {
         let until = Instant::now() + patience;
         loop {
@@ -129,7 +129,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            // The server itself first, for it may run under a program that would leave it behind.
+            // The server itself is killed first, because a program that started it may not take it along.
             let pid = self.log.iter().any(|(_, line)| line.contains("(pid ")).then(|| self.pid().to_string());
             if let Some(pid) = pid {
                 let _ = Command::new("kill").args(["-s", "KILL", &pid]).stderr(Stdio::null()).status();
@@ -147,8 +147,8 @@ pub fn status(pid: u32, name: &str) -> u64 {
     line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// How many descriptors a process has open. Linux 6.2 and later tell it as the directory's size; before, they
-/// are listed, and for thousands of them that takes the kernel milliseconds that the server wants.
+/// How many descriptors a process has open. Since Linux 6.2 the number is the size of the directory. Before, they
+/// are listed, and for thousands of them that takes milliseconds of CPU time that the server needs.
 pub fn descriptors(pid: u32) -> usize {
     let directory = format!("/proc/{pid}/fd");
     match std::fs::metadata(&directory).expect("the server runs").len() {
@@ -157,7 +157,7 @@ pub fn descriptors(pid: u32) -> usize {
     }
 }
 
-/// A test that holds thousands of peers needs more descriptors than the soft limit often allows.
+/// Raises the soft limit, because a test that holds thousands of peers often needs more descriptors than it allows.
 pub fn raise_descriptor_limit(wanted: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -166,7 +166,7 @@ pub fn raise_descriptor_limit(wanted: u64) {
     assert!(allowed >= wanted, "this test needs {wanted} descriptors, and `ulimit -Hn` is {allowed}");
 }
 
-/// A connection whose reads and writes end in an error rather than never.
+/// A connection whose reads and writes fail after a while instead of blocking for ever.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");

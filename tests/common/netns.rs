@@ -1,8 +1,8 @@
 //! A network for a trial: the lab's, with the two cuts that the trials make.
 //!
-//! The way is cut in the router, and no link is taken down: at the end of a veth pair that would
-//! lose the carrier at the other end, and the server's kernel would take its own retransmissions
-//! for local congestion.
+//! The path is cut in the router, and no link is taken down: taking down one end of a veth pair takes the carrier
+//! from the other end, and the server's kernel would then treat its retransmissions as refused by a
+//! local queue.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,16 +17,16 @@ use stillthere::lab::stage::programs::installed;
 /// What a router can do with packets that it will not forward.
 #[derive(Clone, Copy)]
 pub enum Cut {
-    /// They vanish, in both directions: nobody is told.
+    /// They are dropped silently, in both directions.
     BlackHole,
-    /// Those to the client are answered with "host unreachable", as a router does that finds nobody at
-    /// home. The other direction stays open, for that is the way of the answer.
+    /// Packets to the client are answered with "host unreachable", as by a router that does not find the host.
+    /// The other direction stays open, because the answer takes it.
     Unreachable,
-    /// Those to the client vanish; those from it arrive.
+    /// Packets to the client are dropped silently; packets from it arrive.
     ToTheClient,
 }
 
-/// Three namespaces, wired. They are removed when the test ends, however that ends.
+/// Three connected namespaces: server, router and client. They are removed when the test ends, even if it fails.
 pub struct Network(network::Network);
 
 impl Network {
@@ -43,7 +43,7 @@ impl Network {
         self.0.server_address
     }
 
-    /// From now on nothing gets through.
+    /// Cuts the path: from now on packets are not forwarded.
     pub fn cut(&self, how: Cut) {
         let (client, server) = (self.client(), self.server());
         let routes = match how {
@@ -51,10 +51,10 @@ impl Network {
             Cut::ToTheClient => vec![format!("route add blackhole {client}/32")],
             Cut::Unreachable => vec![format!("route add unreachable {client}/32")],
         };
-        ip(Some(&self.0.middle), &routes).expect("the way can be cut");
+        ip(Some(&self.0.middle), &routes).expect("the path can be cut");
     }
 
-    /// Does something in the client's namespace. A socket stays where it was made, and can be used
+    /// Runs `work` in the client's namespace. A socket stays in the namespace in which it was created, and can be used
     /// from outside.
     pub fn at_the_client<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         self.0.client.within(work)
@@ -78,11 +78,11 @@ fn inside(namespace: &str, command: &Command) -> Command {
     inside
 }
 
-/// Whether a network can be had here. Where root is wanted and this is not root, the program starts
-/// itself again as the root of a user namespace, and does not come back from this call.
+/// Checks whether networks can be created here. If the program is not run as root, it starts
+/// itself again as root of a user namespace, and this call does not return.
 ///
 /// # Errors
-/// What is missing, and what to type.
+/// A message that says what is missing, and which command installs or allows it.
 pub fn prepare() -> Result<(), String> {
     if installed("ss").is_none() {
         return Err("`ss` of iproute2 is missing: `apt install iproute2`".to_string());

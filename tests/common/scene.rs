@@ -1,7 +1,7 @@
-//! A server in a network that can be cut, and the measuring of a departure.
+//! A server in a network that can be cut, and the measurement of a departure.
 //!
 //! Owns the origin of each measurement, the comparison with what the library predicts, and the line
-//! that is printed of it. Knows no state of TCP: a trial brings that about.
+//! that is printed about it. Knows no state of TCP: a trial brings the connection into it.
 
 use std::io;
 use std::net::TcpStream;
@@ -16,18 +16,18 @@ use crate::common::{PATIENCE, Server};
 use crate::netns::{Cut, Network};
 
 pub const DEADLINE: Duration = Duration::from_secs(5);
-/// How late a machine may be that runs all trials at once, beyond what is predicted.
+/// How much later than predicted a departure may be, because the machine runs all trials at once.
 const LATE: Duration = Duration::from_secs(1);
 /// Kernel ages are truncated to ticks, of 10 ms at most: they may be too small by this much.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A server, and a client's way to it. The server ends before its namespaces are removed.
+/// A server, and a client's path to it. The server ends before its namespaces are removed.
 pub struct Scene {
     pub what: &'static str,
     pub server: Server,
     network: Network,
     keepalive: Keepalive,
-    /// When the server's kernel heard of the client for the last time; known after the cut.
+    /// When the server's kernel last received a packet from the client; known after the cut.
     pub heard: Instant,
 }
 
@@ -43,7 +43,7 @@ impl Scene {
         Self::of(what, keepalive(user_timeout), &options)
     }
 
-    /// With settings of its own, which the options name.
+    /// A scene with other settings; `options` must set the same ones.
     pub fn of(what: &'static str, keepalive: Keepalive, options: &[&str]) -> Self {
         let network = Network::new().unwrap_or_else(|missing| panic!("no network: {missing}"));
         let address = format!("{}:7000", network.server());
@@ -52,8 +52,8 @@ impl Scene {
         Self { what, server, network, keepalive, heard: Instant::now() }
     }
 
-    /// A client in its own namespace. A receive buffer of a fixed size is one that the kernel does not
-    /// enlarge.
+    /// Connects a client from its namespace. If the size of its receive buffer is given, the kernel does not
+    /// enlarge the buffer.
     pub fn connect(&mut self, receive_buffer: Option<usize>) -> TcpStream {
         let address = self.server.address();
         let connect = || {
@@ -68,21 +68,21 @@ impl Scene {
         self.network.at_the_client(connect).expect("the server accepts")
     }
 
-    /// The same, and the server has accepted it.
+    /// The same, and waits until the server has accepted the client.
     pub fn arrive(&mut self, receive_buffer: Option<usize>) -> TcpStream {
         let client = self.connect(receive_buffer);
         self.server.wait_for(" arrived");
         client
     }
 
-    /// From now on nothing is heard.
+    /// Cuts the path, and notes when the server last received a packet.
     pub fn cut(&mut self, how: Cut) {
         self.network.cut(how);
         self.heard = self.last_heard();
     }
 
-    /// Asks the server's kernel when it heard of the client, by `ss`. A little too long ago, by the time
-    /// that asking takes, and never too short: a departure that seems early is early.
+    /// Asks the server's kernel with `ss` when it last received a packet from the client. The result may be a little too early, by
+    /// the time that `ss` takes, and is never too late: a departure that seems early is early.
     fn last_heard(&self) -> Instant {
         let now = Instant::now();
         let mut command = Command::new("ss");
@@ -90,8 +90,8 @@ impl Scene {
         let told = self.network.on_server(&command).output().expect("ss of iproute2 runs");
         let told = String::from_utf8_lossy(&told.stdout);
         assert!(told.contains(&self.network.client().to_string()), "the server has no connection: {told}");
-        assert!(told.contains(" rto:"), "this kernel tells ss no figures (CONFIG_INET_TCP_DIAG): {told}");
-        // Data, or an ACK. A figure of zero is left out.
+        assert!(told.contains(" rto:"), "this kernel gives ss no figures (CONFIG_INET_TCP_DIAG): {told}");
+        // The last data or the last ACK. `ss` leaves out a figure of zero.
         let ago = |mark: &str| {
             let rest = told.split_once(mark).map_or("0", |(_, rest)| rest);
             rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|figure| figure.parse().ok()).unwrap_or(0)
@@ -99,13 +99,13 @@ impl Scene {
         now - Duration::from_millis(ago(" lastrcv:").min(ago(" lastack:"))) - TICK
     }
 
-    /// Waits for the departure, and compares it with what is predicted. `began`: when the data were sent
-    /// or the window was shut; under a user timeout that counts, and else the last packet heard. Returns
-    /// how long it took.
+    /// Waits for the departure, and compares its time with the prediction. `began` is when the data were sent
+    /// or the window was shut. Under a user timeout the time runs from there, and otherwise from the last packet received.
+    /// Returns how long it took.
     pub fn departs(&mut self, state: State, began: Instant, reason: &str) -> Duration {
         let expected = self.keepalive.predict(state).expect("a deadline holds");
         let origin = match (state, self.keepalive.guard()) {
-            // Its packets go on coming, so what was heard for the last time says nothing.
+            // The client's packets keep coming, so the time of the last one does not matter.
             (State::Deaf, _) => {
                 self.heard = began;
                 began
@@ -116,7 +116,7 @@ impl Scene {
         self.departs_within(expected, origin, reason, state == State::Deaf)
     }
 
-    /// Waits for the departure of one that is dead already.
+    /// Waits for the departure of a client that has already been declared dead by the kernel.
     pub fn departs_at_once(&mut self, origin: Instant, reason: &str) {
         self.departs_within(Prediction { from: Duration::ZERO, to: Duration::ZERO }, origin, reason, false);
     }
@@ -132,10 +132,10 @@ impl Scene {
             measured.as_secs_f64(),
             line.split_once(" departed: ").map_or("", |(_, departure)| departure)
         );
-        assert!(line.contains(&format!(" departed: {reason}")), "{what}: {reason:?} was expected, and not\n{line}");
-        assert!(measured >= expected.from, "{what}: early, {measured:?} and not {expected}\n{line}");
-        assert!(measured <= expected.to + LATE, "{what}: late, {measured:?} and not {expected}\n{line}");
-        // The log's figure has one decimal, and is told a little late by a busy machine.
+        assert!(line.contains(&format!(" departed: {reason}")), "{what}: {reason:?} was expected, not\n{line}");
+        assert!(measured >= expected.from, "{what}: early, {measured:?} instead of {expected}\n{line}");
+        assert!(measured <= expected.to + LATE, "{what}: late, {measured:?} instead of {expected}\n{line}");
+        // The figure in the log has one decimal, and on a busy machine it is determined a little late.
         let (silent, heard) = (silence(&line), (told - self.heard).as_secs_f64());
         assert!(
             is_deaf || (heard - LATE.as_secs_f64()..=heard + 0.1).contains(&silent),
@@ -144,13 +144,13 @@ impl Scene {
         measured
     }
 
-    /// Whether the story of the turns so far has this in it. Wants `--log trace`.
-    pub fn was_told(&self, part: &str) -> bool {
+    /// Whether the log so far contains this. Needs `--log trace` for what happens in a turn.
+    pub fn was_logged(&self, part: &str) -> bool {
         self.server.log.iter().any(|(_, line)| line.contains(part))
     }
 }
 
-/// The settings of a scene's server, as this kernel can keep them.
+/// The settings of a scene's server, as far as this kernel supports them.
 pub fn keepalive(user_timeout: UserTimeout) -> Keepalive {
     let keepalive = Keepalive::with_deadline(DEADLINE).expect("5 s is a deadline");
     on_this_kernel(
