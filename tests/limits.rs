@@ -1,5 +1,5 @@
-//! Limits against hostile clients: one that never reads, one that opens and opens, one that sends a
-//! byte now and then, and a thousand half-closes. The others are served meanwhile.
+//! Limits against hostile clients: one that never reads, one that opens many connections, one that sends a
+//! byte now and then, and a thousand that half-close. Other peers are served meanwhile.
 
 mod common;
 
@@ -14,13 +14,13 @@ use socket2::{Domain, SockRef, Socket, Type};
 const LATE: Duration = Duration::from_millis(1500);
 
 fn exchange(stream: &mut TcpStream) {
-    stream.write_all(b"hello").expect("the server takes what it is sent");
+    stream.write_all(b"hello").expect("the server accepts what is sent");
     let mut answer = [0; 5];
     stream.read_exact(&mut answer).expect("the server answers");
     assert_eq!(&answer, b"hello");
 }
 
-/// Whether the server ended the connection, with a reset or a FIN. Waits for it.
+/// Waits for the end of the connection. True if the server ended it, with a reset or a FIN.
 fn is_let_go(stream: &mut TcpStream) -> bool {
     let mut rest = vec![0; 64 * 1024];
     loop {
@@ -32,7 +32,7 @@ fn is_let_go(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// Whether a newcomer is refused. The server's RST may overtake connect(2) itself, which then reports it.
+/// Whether a newcomer is refused. The server's RST may come before connect(2) has returned, which then reports it.
 fn is_refused(server: &Server) -> bool {
     match TcpStream::connect(server.address()) {
         Ok(mut stream) => {
@@ -43,7 +43,7 @@ fn is_refused(server: &Server) -> bool {
     }
 }
 
-/// Sends until nothing is taken for half a second, or `most` bytes are. Reads nothing.
+/// Sends up to `most` bytes, until nothing is accepted for half a second. Reads nothing.
 fn pour(stream: &mut TcpStream, most: usize) -> usize {
     SockRef::from(&*stream).set_recv_buffer_size(8 * 1024).unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
@@ -57,7 +57,7 @@ fn pour(stream: &mut TcpStream, most: usize) -> usize {
     sent
 }
 
-/// From an address of the loopback network of one's own.
+/// Connects from another address of the loopback network.
 fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
     let source: IpAddr = source.parse().unwrap();
@@ -85,11 +85,11 @@ fn one_that_never_reads_is_let_go_when_its_output_has_stalled() {
     server.wait_for("1 departed: 1 stalled");
 }
 
-/// Its output waits in the kernel only, and the server has forgotten it.
+/// The output of the peer waits only in the kernel, and the server holds none of it.
 #[test]
 fn a_stall_in_the_kernel_is_a_stall() {
     let mut server = Server::start(&["--stalled", "2s", "--deadline", "30s"]);
-    // A window that is small from the beginning.
+    // Its window is small from the beginning.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     socket.connect(&server.address().into()).unwrap();
@@ -98,7 +98,7 @@ fn a_stall_in_the_kernel_is_a_stall() {
     server.wait_for_within(" departed: stalled", Duration::from_secs(4) + LATE).expect("in time");
 }
 
-/// It reads a little, sooner than the limit: its output moves, and it is kept.
+/// The peer reads a little before each limit is over: its output moves, and it is kept.
 #[test]
 fn a_slow_reader_has_not_stalled() {
     let mut server = Server::start(&["--stalled", "1500ms", "--deadline", "30s"]);
@@ -127,14 +127,14 @@ fn what_waits_for_peers_that_never_read_is_bounded() {
     exchange(&mut other);
     let grown = status(server.pid(), "VmRSS").saturating_sub(before);
     assert!(grown < 30 * 20, "{grown} KiB for 30 peers, of which each may have 8 KiB waiting");
-    // And what waits is not lost, nor reordered.
+    // And what waits is neither lost nor reordered.
     let mut first = vec![0; 100_000];
     greedy[0].read_exact(&mut first).unwrap();
     assert!(first.iter().all(|byte| *byte == b'x'));
 }
 
 #[test]
-fn one_that_opens_and_opens_leaves_room_for_other_addresses() {
+fn one_that_opens_many_connections_leaves_room_for_other_addresses() {
     let mut server = Server::start(&["127.0.0.1:0", "--max-per-address", "5", "--max-connections", "100"]);
     let mut inside: Vec<_> = (0..5).map(|_| server.connect()).collect();
     inside.iter_mut().for_each(exchange);
@@ -153,7 +153,7 @@ fn one_that_opens_and_opens_leaves_room_for_other_addresses() {
 }
 
 #[test]
-fn refused_when_full_is_told_at_once() {
+fn when_full_a_newcomer_is_refused_immediately() {
     let mut server = Server::start(&["--max-connections", "10", "--when-full", "refuse"]);
     let mut inside: Vec<_> = (0..10).map(|_| server.connect()).collect();
     inside.iter_mut().for_each(exchange);
@@ -174,7 +174,7 @@ fn the_one_that_has_been_idle_longest_makes_room() {
     let mut inside: Vec<_> = (0..5).map(|_| server.connect()).collect();
     inside.iter_mut().for_each(exchange);
     sleep(Duration::from_millis(1200));
-    // Nobody has come, so nobody goes, though the last place was taken.
+    // No further peer has come, so none is evicted, although the server is full.
     assert_eq!(server.wait_for_within(" departed: ", Duration::ZERO), None);
     // All but the third have been active since.
     for (n, peer) in inside.iter_mut().enumerate().filter(|(n, _)| *n != 2) {
@@ -186,12 +186,12 @@ fn the_one_that_has_been_idle_longest_makes_room() {
     exchange(&mut newcomer);
     server.wait_for(" departed: evicted, idle");
     assert!(is_let_go(&mut inside.remove(2)), "it was the most idle one");
-    // Now all are busy: it is the newcomer that is refused.
+    // Now all are busy, so the newcomer is refused.
     inside.iter_mut().for_each(exchange);
     assert!(is_refused(&server));
     server.wait_for("departed: refused, full");
-    // The order is that of activity, not of arrival. The kernel tells it in ticks, so the exchanges
-    // are well apart.
+    // The order is that of activity, not of arrival. The kernel measures it in ticks, so the exchanges
+    // are far enough apart.
     for peer in inside.iter_mut().chain([&mut newcomer]) {
         sleep(Duration::from_millis(50));
         exchange(peer);
@@ -207,8 +207,8 @@ fn the_one_that_has_been_idle_longest_makes_room() {
     exchange(&mut inside[0]);
 }
 
-/// Each of them sends a byte now and then, and so all places are taken for ever: seconds stand for
-/// minutes.
+/// Each of these peers sends a byte now and then to keep its place for ever. Seconds stand for
+/// minutes here.
 #[test]
 fn one_that_sends_a_byte_a_minute_does_not_hold_a_place() {
     let mut server = Server::start(&["--max-connections", "20", "--when-full", "evict-oldest-idle"]);
@@ -223,7 +223,7 @@ fn one_that_sends_a_byte_a_minute_does_not_hold_a_place() {
     for _ in 0..10 {
         server.wait_for(" departed: evicted, idle");
     }
-    // And where peers are expected to speak more often than that, it is not kept at all.
+    // And with --expect such a peer is let go if it sends less often than that.
     let mut server = Server::start(&["--expect", "700ms"]);
     let mut trickle = server.connect();
     trickle.write_all(b".").unwrap();
@@ -231,11 +231,11 @@ fn one_that_sends_a_byte_a_minute_does_not_hold_a_place() {
 }
 
 #[test]
-fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
+fn a_flood_of_newcomers_evicts_and_stays_within_the_limit() {
     raise_descriptor_limit(4000);
     let limit = 1000;
     let mut server = Server::start(&["--max-connections", "1000", "--when-full", "evict-oldest-idle", "--log", "info"]);
-    // Who is answered knows that the start is over, and its files are closed.
+    // Once a peer has been answered, the server has closed the files that it reads at the start.
     let mut first = server.connect();
     exchange(&mut first);
     let before = descriptors(server.pid()) - 1;
@@ -246,15 +246,15 @@ fn a_flood_of_newcomers_evicts_at_its_own_cost_only() {
         sleep(Duration::from_millis(10));
     }
     sleep(Duration::from_millis(1500));
-    // As many as there are idle ones, whose places they take. More would find the first of the flood
-    // idle by then, on a slow machine.
+    // As many newcomers as there are idle peers, whose places they take. On a slow machine a larger flood would find
+    // its own first peers idle.
     let mut flood: Vec<_> = (0..limit).map(|_| connect(server.address())).collect();
     let mut most = 0;
     flood.iter_mut().for_each(|peer| {
         exchange(peer);
         most = most.max(descriptors(server.pid()) - before);
     });
-    assert!(most <= limit + 32, "{most} connections where {limit} may be");
+    assert!(most <= limit + 32, "{most} connections, with a limit of {limit}");
     drop(crowd);
     server.signal("USR1");
     server.wait_for("1000 evicted, idle");
@@ -267,8 +267,8 @@ fn a_thousand_half_closes_leave_nothing_behind() {
     let mut other = server.connect();
     exchange(&mut other);
     let before = descriptors(server.pid()) - 1;
-    // They have sent their FIN and read nothing. Those that are owed little depart at once, whether
-    // they read or not; those whose output is stuck, when it has stalled.
+    // The peers have sent their FIN and read nothing. Those that are owed little depart immediately, whether
+    // they read or not; those whose output is stuck depart when it has stalled.
     let peers: Vec<_> = (0..1000)
         .map(|n| {
             let mut peer = server.connect();

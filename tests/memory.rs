@@ -1,7 +1,7 @@
-//! Memory that is short: under a limit of the address space, in a cgroup, and after a crowd of peers that never
-//! read has gone. Whoever can be served is served, and the server never ends by it.
+//! Short memory: with a limit of the address space, in a cgroup, and after thousands of peers that never
+//! read have gone. The server never ends, and serves every peer for which there is memory.
 //!
-//! The scene in a cgroup wants to make one; where it may not, it is ignored, loudly.
+//! One of the trials must create a cgroup; where that is not possible it is reported as ignored, and stderr says why.
 
 mod common;
 
@@ -46,29 +46,29 @@ fn binary() -> String {
 }
 
 fn exchange(stream: &mut TcpStream) {
-    stream.write_all(b"hello").expect("the server takes what it is sent");
+    stream.write_all(b"hello").expect("the server accepts what is sent");
     let mut answer = [0; 5];
     stream.read_exact(&mut answer).expect("the server answers");
     assert_eq!(&answer, b"hello");
 }
 
-/// A server of which all memory together, used or not, is at most so many KiB.
+/// A server whose whole address space, used or not, is limited to so many KiB.
 fn start_within(kibibytes: u64, options: &str) -> Server {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {kibibytes}; exec {} serve 127.0.0.1:0 {options}", binary())]);
     Server::start_with(command)
 }
 
-/// Where memory ends first is a matter of luck, so there are many limits.
+/// Which allocation fails first is a matter of luck, so many limits are tried.
 fn address_space() {
     raise_descriptor_limit(4000);
-    // The program itself, its libraries and its stack take part of it.
+    // The program itself, its libraries and its stack take a part of the address space.
     let own = {
         let server = start_within(8 << 20, "--log info");
         sleep(Duration::from_millis(100));
         status(server.pid(), "VmSize")
     };
-    // With the default, and without a bound, so that memory does end.
+    // With the default of --max-memory, and with one so high that memory does run out.
     for (room, bound) in [(1, "1G"), (6, "1G"), (17, "1G"), (39, "1G"), (61, "1G"), (6, ""), (50, "")] {
         let bound = if bound.is_empty() { String::new() } else { format!("--max-memory {bound}") };
         let options = format!("--log debug --deadline 30s --stalled 20s {bound}");
@@ -101,7 +101,7 @@ fn tail(server: &mut Server) -> String {
     told.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().map(|line| format!("{line}\n")).collect()
 }
 
-/// In KiB: the memory that this process has of its own, without the pages of its file, which a fresh build leaves dirty
+/// The anonymous memory of a process, in KiB: without the pages of its file, which are dirty after a build
 /// until they are written back.
 fn anonymous(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the server runs");
@@ -134,7 +134,7 @@ fn given_back() {
     }
 }
 
-/// Peers that take what they are answered, now and then, while others do not.
+/// Peers that send and read their answers now and then, while others never read.
 struct Living(Vec<TcpStream>);
 
 impl Living {
@@ -142,7 +142,7 @@ impl Living {
         Self((0..count).map(|_| server.connect()).collect())
     }
 
-    /// They are all served as long as `during` runs. The longest that one of them waited.
+    /// All of them must be served while `during` runs. Returns the longest time that one of them waited.
     fn are_served(&mut self, during: impl FnOnce()) -> Duration {
         let (over, mut worst) = (AtomicBool::new(false), Duration::ZERO);
         scope(|scope| {
@@ -150,7 +150,7 @@ impl Living {
                 while !over.load(Ordering::Relaxed) {
                     for (nth, peer) in self.0.iter_mut().enumerate() {
                         let asked = Instant::now();
-                        // More than one read brings, when less is read at once.
+                        // When memory is short, less is read at once, and this takes more than one read.
                         let question = vec![nth as u8; 20_000];
                         peer.write_all(&question).expect("a living peer is kept");
                         let mut answer = vec![0; question.len()];
@@ -181,8 +181,8 @@ fn largest() {
     let worst = living.are_served(|| lost = greedy.pour(400 << 10));
     let grown = anonymous(server.pid()) - before;
     println!("{lost} of 2000 let go, {grown} KiB more memory; a living peer waited {worst:?} at most");
-    // The heap has its own waste, and what was freed in it is not given back yet.
-    assert!(grown < 1024 * 2, "{grown} KiB where 1024 may wait");
+    // The heap has some overhead, and freed memory is not given back to the system yet.
+    assert!(grown < 1024 * 2, "{grown} KiB, and 1024 may wait");
     assert!(lost > 0 && lost < 2000, "{lost} of 2000 were let go");
     let (_, told) = server.wait_for("of the peers with the largest outboxes are let go");
     assert!(told.contains(" of 1024 KiB"), "{told}");
@@ -191,7 +191,7 @@ fn largest() {
     assert!(figures.contains(" memory limit") && !figures.contains(" out of memory"), "{figures}");
 }
 
-/// A cgroup of our own. It is removed with what runs in it.
+/// A cgroup for a test. It is removed when the processes in it have ended.
 struct Cgroup {
     path: PathBuf,
     usage: &'static str,
@@ -206,7 +206,7 @@ impl Cgroup {
         let mut why = String::new();
         for (mount, limit, usage) in versions {
             let path = PathBuf::from(mount).join(format!("stillthere-{name}-{}", std::process::id()));
-            // In cgroup v2 the root must hand the controller down, which systemd does.
+            // In cgroup v2 the controller must be enabled for the children of the root, which systemd does.
             let made = fs::create_dir(&path).and_then(|()| {
                 let cgroup = Self { path: path.clone(), usage };
                 fs::OpenOptions::new().write(true).open(path.join(limit))?.write_all(bytes.to_string().as_bytes())?;
@@ -221,14 +221,14 @@ impl Cgroup {
     }
 
     fn usage(&self) -> u64 {
-        let text = fs::read_to_string(self.path.join(self.usage)).expect("the kernel tells");
+        let text = fs::read_to_string(self.path.join(self.usage)).expect("the kernel reports the usage");
         text.trim().parse().expect("a number")
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // What ran in it was killed, and takes a moment to go.
+        // The processes in it were killed, and take a moment to end.
         for _ in 0..50 {
             if fs::remove_dir(&self.path).is_ok() {
                 return;

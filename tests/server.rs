@@ -1,4 +1,4 @@
-//! The server as its peers meet it: bytes, half-closes, resets, floods, and the way it stops.
+//! The server as seen by its peers: bytes, half-closes, resets, floods, and how it stops.
 
 mod common;
 
@@ -12,13 +12,13 @@ use socket2::SockRef;
 
 const MIB: usize = 1024 * 1024;
 
-/// Bytes that show it when a piece is lost, doubled or out of place.
+/// Bytes by which lost, doubled and reordered pieces are noticed.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(length).collect()
 }
 
 fn exchange(stream: &mut TcpStream, text: &[u8]) {
-    stream.write_all(text).expect("the server takes what it is sent");
+    stream.write_all(text).expect("the server accepts what is sent");
     let mut answer = vec![0; text.len()];
     stream.read_exact(&mut answer).expect("the server answers");
     assert_eq!(answer, text);
@@ -28,7 +28,7 @@ fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("lingering can be set");
 }
 
-/// Sends from a thread of its own, so that this one can read, or not.
+/// Sends from another thread, so that this one can read, or not read.
 fn send_aside(stream: &TcpStream, bytes: Vec<u8>) -> thread::JoinHandle<std::io::Result<()>> {
     let mut stream = stream.try_clone().expect("a stream can be cloned");
     thread::spawn(move || {
@@ -72,8 +72,8 @@ fn a_half_closed_peer_gets_everything_it_is_owed() {
     let mut stream = server.connect();
     let sent = pattern(3 * MIB);
     let sender = send_aside(&stream, sent.clone());
-    // Nothing is read until all is sent and the FIN is on its way: the server holds output, and it
-    // has the end of the input.
+    // Nothing is read until the FIN has been sent: the server then holds output and has
+    // reached the end of the input.
     thread::sleep(Duration::from_millis(300));
     let mut received = Vec::new();
     stream.read_to_end(&mut received).expect("the end comes after the last byte");
@@ -95,7 +95,7 @@ fn data_and_fin_on_one_edge_are_both_seen() {
     }
 }
 
-/// A read stops at the mark of urgent data, although more is there.
+/// A read stops at the mark of urgent data, although more data are there.
 #[test]
 fn urgent_data_stay_in_the_stream() {
     let server = Server::start(&[]);
@@ -111,7 +111,7 @@ fn urgent_data_stay_in_the_stream() {
 }
 
 #[test]
-fn a_reset_is_told_as_one() {
+fn a_reset_is_reported_as_one() {
     let mut server = Server::start(&[]);
     let mut stream = server.connect();
     exchange(&mut stream, b"hello");
@@ -120,7 +120,7 @@ fn a_reset_is_told_as_one() {
 }
 
 #[test]
-fn a_reset_is_heard_while_reading_is_paused() {
+fn a_reset_is_noticed_while_reading_is_paused() {
     let mut server = Server::start(&[]);
     let stream = server.connect();
     let sender = send_aside(&stream, pattern(32 * MIB));
@@ -132,7 +132,7 @@ fn a_reset_is_heard_while_reading_is_paused() {
 }
 
 #[test]
-fn a_peer_that_never_reads_costs_little_and_hurts_nobody() {
+fn a_peer_that_never_reads_costs_little_and_harms_no_other() {
     let server = Server::start(&[]);
     let mut other = server.connect();
     exchange(&mut other, b"before");
@@ -143,7 +143,7 @@ fn a_peer_that_never_reads_costs_little_and_hurts_nobody() {
     }
     let mut sent = vec![0; stalled.len()];
     let bytes = pattern(64 * 1024);
-    // Until nothing more is taken by anybody for a while.
+    // They send until none can send any more for a while.
     let mut quiet = Instant::now();
     while quiet.elapsed() < Duration::from_millis(500) {
         for (stream, sent) in stalled.iter().zip(&mut sent) {
@@ -159,7 +159,7 @@ fn a_peer_that_never_reads_costs_little_and_hurts_nobody() {
     }
     let grown = status(server.pid(), "VmRSS").saturating_sub(before);
     assert!(grown < 20 * 128, "{grown} KiB for 20 peers that never read: more than a read buffer each");
-    // And nothing is lost: they get it all when they read.
+    // And nothing is lost: they get everything when they read.
     for (stream, sent) in stalled.iter().zip(sent) {
         stream.set_nonblocking(false).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
@@ -180,13 +180,13 @@ fn five_thousand_peers_on_one_thread() {
     }
     assert_eq!(status(server.pid(), "Threads"), 1);
     drop(peers);
-    wait_until("every descriptor is given back", || descriptors(server.pid()) < 20);
+    wait_until("every descriptor is closed", || descriptors(server.pid()) < 20);
 }
 
 #[test]
 fn a_flood_of_short_connections_leaves_nothing_behind() {
     let server = Server::start(&["--log", "info"]);
-    // Once it has answered, its start is over, in which it looks into files for a moment.
+    // Once the server has answered, it no longer has files open that it reads at the start.
     let mut first = server.connect();
     exchange(&mut first, b"first");
     let before = descriptors(server.pid());
@@ -205,12 +205,12 @@ fn a_flood_of_short_connections_leaves_nothing_behind() {
             });
         }
     });
-    wait_until("every descriptor is given back", || descriptors(server.pid()) == before);
+    wait_until("every descriptor is closed", || descriptors(server.pid()) == before);
     exchange(&mut first, b"and it goes on");
 }
 
-/// Events of peers that have gone are pending while others take their slots: nobody may be given
-/// another one's bytes, or another one's end.
+/// Events of peers that have gone are pending while others take their slots: no peer may get the bytes of another,
+/// or be closed in its place.
 #[test]
 fn slots_are_reused_without_confusion() {
     let server = Server::start(&["--log", "info"]);
@@ -225,7 +225,7 @@ fn slots_are_reused_without_confusion() {
                     stream.write_all(text.as_bytes()).unwrap();
                     peers.push((stream, text));
                     if peers.len() == 20 {
-                        // Some go with their answer unread, some say more before they are checked.
+                        // Some are reset with their answer unread; others read their answer later than they were sent it.
                         let (gone, stays) = (n as usize * 7 % 20, n as usize * 3 % 19);
                         reset(peers.swap_remove(gone).0);
                         let (mut stream, text) = peers.swap_remove(stays);
@@ -321,10 +321,10 @@ fn sigterm_lets_output_drain() {
     exchange(&mut idle, b"here");
     server.signal("TERM");
     server.wait_for("SIGTERM: stops");
-    assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "an idle peer is told with a FIN");
-    let refused = TcpStream::connect(server.address()).expect_err("nobody is accepted any more");
+    assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "an idle peer gets a FIN");
+    let refused = TcpStream::connect(server.address()).expect_err("no peer is accepted any more");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-    // Slowly: what the server had read it must deliver before it ends.
+    // The client reads slowly: the server must deliver the answer to what it has read before it ends.
     let (mut received, mut buffer) = (Vec::new(), vec![0; 100_000]);
     loop {
         thread::sleep(Duration::from_millis(2));
@@ -364,7 +364,7 @@ fn the_grace_time_ends() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_it_immediately() {
     let mut server = Server::start(&["--grace", "1h"]);
     let stream = server.connect();
     let sender = send_aside(&stream, pattern(32 * MIB));
@@ -387,9 +387,9 @@ fn sigusr1_logs_a_line_of_figures() {
     server.wait_for("1 connected, 2 accepted, 1 departed: 1 closed by the peer");
 }
 
-/// A terminal that goes away, logrotate's habit, somebody's idea of "reload": nobody is cut off for that.
+/// A terminal that is closed, logrotate, somebody's idea of "reload": no peer is cut off by these signals.
 #[test]
-fn signals_that_mean_nothing_are_told_and_cost_nobody_anything() {
+fn signals_that_mean_nothing_are_logged_and_end_no_connection() {
     let mut server = Server::start(&[]);
     let mut peer = server.connect();
     exchange(&mut peer, b"before");
@@ -398,7 +398,7 @@ fn signals_that_mean_nothing_are_told_and_cost_nobody_anything() {
         server.wait_for(&format!("SIG{name}: means nothing here"));
         exchange(&mut peer, b"after");
     }
-    // SIGPIPE and SIGXFSZ, of a log that nobody reads or that may not grow, are the write's affair.
+    // SIGPIPE and SIGXFSZ come from a log that nobody reads, or that may not grow: the write handles them.
     ["PIPE", "XFSZ"].iter().for_each(|name| server.signal(name));
     exchange(&mut peer, b"and still here");
     server.signal("TERM");
@@ -406,12 +406,12 @@ fn signals_that_mean_nothing_are_told_and_cost_nobody_anything() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A log that may not grow any more is none, and no reason to end.
+/// If the log file may not grow any more, the server goes on without a log.
 #[test]
 fn a_log_at_its_limit_ends_nobody() {
     let path = std::env::temp_dir().join(format!("stillthere-log-{}", std::process::id()));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // In blocks of 512 or 1024 bytes, as the shell has it.
+    // The unit is 512 or 1024 bytes, depending on the shell.
     let line = format!(
         "ulimit -f 4; exec {} serve 127.0.0.1:{port} --log debug 2>{}",
         env!("CARGO_BIN_EXE_stillthere"),

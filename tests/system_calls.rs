@@ -1,6 +1,6 @@
-//! What the kernel is asked to do: nothing when nothing happens, and little when something does.
+//! How many system calls the server makes: none when nothing happens, and few when something does.
 //!
-//! strace counts. Where it is missing or may not trace, these tests are ignored, loudly.
+//! strace counts them. Where it is missing or may not trace, these tests are reported as ignored, and stderr says why.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn main() {
         ("a_long_echo_takes_few_calls_and_none_reads_to_where_it_is_slow", long),
         ("a_peer_is_registered_for_writing_once_and_only_when_output_waits", writing),
         ("an_option_is_set_if_it_can_be_read_back", sandbox),
-        ("a_shut_window_costs_a_look_an_interval", shut_windows),
+        ("a_shut_window_costs_a_check_an_interval", shut_windows),
     ];
     let trials = tests.map(|(name, run)| {
         let run = move || {
@@ -54,7 +54,7 @@ fn missing() -> Option<String> {
     }
 }
 
-/// The system calls that a process makes while `during` runs, as strace tells them.
+/// The system calls that a process makes while `during` runs, as printed by strace.
 fn traced(pid: u32, options: &[&str], during: impl FnOnce()) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -91,8 +91,7 @@ impl Counts {
 
     fn told(told: &str) -> Self {
         let mut counts = Self(Vec::new());
-        // "123 epoll_wait(3, ...": the wait that was under way when strace came and went is no call
-        // of this time.
+        // "123 epoll_wait(3, ...": the wait that was under way when strace attached or detached does not count.
         for line in told.lines().filter(|line| !line.contains("<detached") && !line.contains("resumed>")) {
             let Some((name, _)) = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('(')) else {
                 continue;
@@ -121,7 +120,7 @@ fn exchange(peer: &mut TcpStream) {
 
 fn idle() {
     raise_descriptor_limit(6000);
-    // Probed after five seconds of silence, and still nothing in user space wakes.
+    // The peers are probed after five seconds of silence, and still nothing in user space wakes up.
     let server = Server::start(&["--log", "info"]);
     let mut peers: Vec<_> = (0..5000).map(|_| server.connect()).collect();
     peers.iter_mut().take(100).for_each(exchange);
@@ -130,7 +129,7 @@ fn idle() {
     let counts = Counts::of(server.pid(), || sleep(TEN_SECONDS));
     println!("5000 idle peers, ten seconds: {:?}", counts.0);
     assert_eq!(counts.total(), 0, "{:?}", counts.0);
-    // Coming and going, strace interrupts the wait.
+    // strace interrupts the wait when it attaches and detaches.
     assert!(status(server.pid(), "voluntary_ctxt_switches") - woken < 20);
     peers.iter_mut().for_each(exchange);
 }
@@ -155,14 +154,14 @@ fn without_descriptors() {
     server.wait_for("accepting on 127.0.0.1:0 pauses");
     let counts = Counts::of(server.pid(), || sleep(TEN_SECONDS));
     println!("out of descriptors, others waiting, ten seconds: {:?}", counts.0);
-    assert!(counts.count("accept4") >= 5, "it tries again now and then: {:?}", counts.0);
+    assert!(counts.count("accept4") >= 5, "accepting is tried again now and then: {:?}", counts.0);
     assert!(counts.total() <= 60, "about two calls a second: {:?}", counts.0);
 }
 
 fn costs() {
     let server = Server::start(&["--log", "info"]);
-    exchange(&mut server.connect()); // the first one is asked whether options are inherited
-    sleep(Duration::from_secs(2)); // and its departure is told
+    exchange(&mut server.connect()); // on the first one it is checked whether options are inherited
+    sleep(Duration::from_secs(2)); // until its departure is logged
     let mut peers = Vec::new();
     let before = descriptors(server.pid());
     let counts = Counts::of(server.pid(), || {
@@ -175,7 +174,7 @@ fn costs() {
     println!("200 arrivals: {:?}", counts.0);
     let (accepts, waits) = (counts.count("accept4"), counts.count("epoll_wait"));
     assert_eq!(counts.count("epoll_ctl"), 200);
-    // A batch of arrivals ends with the accept4 that finds nobody, once in a wait.
+    // A batch of arrivals ends with an accept4 that finds no peer, at most once for each wait.
     assert!((200..=200 + waits).contains(&accepts), "{:?}", counts.0);
     assert_eq!(counts.total(), 200 + accepts + waits, "and nothing else: {:?}", counts.0);
     let mut peer = peers.swap_remove(0);
@@ -185,8 +184,8 @@ fn costs() {
     assert!(counts.total() <= 602, "wait, read and write: {:?}", counts.0);
 }
 
-/// Sixteen bytes into a page, where the C library begins what it maps, a read of what was sent by the page takes
-/// twice as long: see src/reactor/scratch.rs.
+/// A read of what was sent in whole pages takes twice as long if the buffer begins sixteen bytes into a page, as an allocation
+/// that the C library maps does (`docs/facts.md`).
 fn long() {
     let server = Server::start(&["--log", "info"]);
     let mut peer = server.connect();
@@ -209,7 +208,7 @@ fn long() {
         let places = told.lines().filter_map(|line| line.split_once("recvfrom(")?.1.split(", 0x").nth(1));
         let places = places.map(|place| usize::from_str_radix(place, 16).expect("an address") % 4096);
         assert!(places.clone().count() >= 100, "{told}");
-        places.for_each(|place| assert_eq!(place, 64, "so far into a page is read to"));
+        places.for_each(|place| assert_eq!(place, 64, "the offset of the read buffer in its page"));
     }
 }
 
@@ -218,7 +217,7 @@ fn writing() {
     let mut peer = server.connect();
     exchange(&mut peer);
     let counts = Counts::of(server.pid(), || {
-        // Twice as much as all buffers hold, and nobody reads: then all of it, and the same again.
+        // The peer fills all buffers without reading, then reads everything, and does the same again.
         for _ in 0..2 {
             let mut sent = 0;
             peer.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -239,8 +238,8 @@ fn writing() {
     assert_eq!(counts.count("epoll_ctl"), 1, "{:?}", counts.0);
 }
 
-/// A thousand peers that do not read cost a look an interval each, and a setsockopt where the kernel must be made to ask.
-/// (That they are not all looked at at once, `reactor/port/clock.rs` tests: under strace a turn is slow.)
+/// A thousand peers that do not read cost a check an interval each, and a setsockopt if the kernel must be made to probe.
+/// (That they are not all checked in one turn is tested in the reactor, because under strace a turn is slow.)
 fn shut_windows() {
     const PEERS: u64 = 1000;
     const SECONDS: u64 = 5;
@@ -253,21 +252,21 @@ fn shut_windows() {
             socket.set_recv_buffer_size(4096).unwrap();
             socket.connect(&server.address().into()).unwrap();
             let mut peer = TcpStream::from(socket);
-            peer.write_all(&[7; 16_000]).unwrap(); // more echo than it takes
+            peer.write_all(&[7; 16_000]).unwrap(); // a longer echo than its buffer holds
             peers.push(peer);
         }
         sleep(Duration::from_secs(3));
         let counts = Counts::of(server.pid(), || sleep(Duration::from_secs(SECONDS)));
         println!("{PEERS} shut windows, {SECONDS} s, --user-timeout {user_timeout}: {:?}", counts.0);
         let about = |count: u64, wanted: u64| count * 10 >= wanted * 8 && count * 10 <= wanted * 13;
-        assert!(about(counts.count("getsockopt"), PEERS * SECONDS), "a look an interval: {:?}", counts.0);
+        assert!(about(counts.count("getsockopt"), PEERS * SECONDS), "a check an interval: {:?}", counts.0);
         let set = counts.count("setsockopt");
         assert!(if settings == 0 { set == 0 } else { about(set, PEERS * SECONDS) }, "{:?}", counts.0);
     }
 }
 
-/// A sandboxed kernel says yes to every option, gives none back and fills `TCP_INFO` with zeros, as gVisor did: the start
-/// does not promise what was not set, and says what does not hold.
+/// A sandboxed kernel accepts every option, returns none and fills `TCP_INFO` with zeros, as gVisor did. At its start the
+/// server does not promise what could not be set, and warns about it.
 fn sandbox() {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-einject=getsockopt:retval=0", env!("CARGO_BIN_EXE_stillthere")]);

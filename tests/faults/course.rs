@@ -1,4 +1,4 @@
-//! The standard course of a server's life, recorded: which system calls it makes, and when.
+//! The recorded standard run of a server: which system calls it makes, and when.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -15,17 +15,17 @@ use crate::strace::{Attached, Trace, call_of};
 pub enum Stage {
     /// By the loader, the C library and Rust's own runtime, before `main`.
     BeforeMain,
-    /// By the program, before it waits for the first time.
+    /// By the program, before its first wait.
     Start,
-    /// From then on.
+    /// After that.
     Running,
 }
 
-/// The system calls of a whole life, in their order.
+/// The system calls of a whole run, in order.
 pub struct Course(Vec<(Stage, String)>);
 
 impl Course {
-    /// Lives it.
+    /// Runs a server through it, and records its calls.
     pub fn record() -> Self {
         let trace = Trace::new();
         let mut server = Server::start_with(trace.of_command(&Server::command(PORTS), None));
@@ -43,7 +43,7 @@ impl Course {
             call_of(line).is_some_and(|call| call.starts_with("epoll_wait") || call.starts_with("epoll_pwait"))
         };
         let running = lines.iter().position(waits).expect("it waited");
-        // The last that Rust's runtime does is to install its two handlers for a stack overflow.
+        // The last thing that Rust's runtime does before `main` is to install two handlers for a stack overflow.
         let main =
             lines[..running].iter().rposition(|line| line.contains("rt_sigaction(SIGBUS")).expect("a runtime") + 1;
         let stage = |nth| match nth {
@@ -55,19 +55,19 @@ impl Course {
         Self(lines.iter().enumerate().map(|(nth, line)| (stage(nth), call(line))).collect())
     }
 
-    /// The calls of a stage, each once, by name.
+    /// The names of the calls of a stage, each once.
     pub fn calls(&self, stage: Stage) -> BTreeSet<&str> {
         self.0.iter().filter(|(when, _)| *when == stage).map(|(_, call)| call.as_str()).collect()
     }
 
-    /// Which times of a call, counted from 1 at the start of the process, fall in a stage.
+    /// Which occurrences of a call, counted from 1 at the start of the process, belong to a stage.
     pub fn times(&self, stage: Stage, call: &str) -> Vec<usize> {
         let times = self.0.iter().filter(|(_, made)| made == call).enumerate();
         times.filter(|(_, (when, _))| *when == stage).map(|(nth, _)| nth + 1).collect()
     }
 }
 
-/// All that can happen to a server in a few seconds.
+/// Everything that can happen to a server in a few seconds.
 fn live(server: &mut Server) {
     let mut steady: Vec<_> = (0..6).map(|nth| Peer::connect(server.addresses[nth % 2])).collect();
     steady.iter_mut().for_each(Peer::echo);
@@ -85,7 +85,7 @@ fn live(server: &mut Server) {
         assert_eq!(peer.stream.read(&mut [0]).expect("the end is orderly"), 0);
     }
 
-    // A reset, and one that the server cannot read of.
+    // A reset, and one from a peer that the server is not reading from.
     let mut reader = Peer::connect(server.addresses[0]);
     reader.echo();
     reader.reset();
@@ -99,13 +99,13 @@ fn live(server: &mut Server) {
     server.signal("TERM");
 }
 
-/// What a server does when its table must grow in a rush, and when it is given back. Only that is traced: the
-/// two thousand peers before are nothing new.
+/// What a server does when its table must grow while many peers arrive, and when the table is freed. Only that is
+/// traced: the arrival of the two thousand peers before adds nothing new.
 fn crowd() -> String {
     let server = Server::start(&[PORTS, &["--log", "info"]].concat());
     let mut peers: Vec<_> = (0..CROWD).map(|_| Peer::connect(server.addresses[0])).collect();
     peers.iter_mut().for_each(Peer::echo);
-    let attached = Attached::to(server.pid(), None).expect("strace can attach, as was tried before");
+    let attached = Attached::to(server.pid(), None).expect("strace can attach: it was tried before");
     let mut more: Vec<_> = (0..RUSH).map(|_| Peer::connect(server.addresses[0])).collect();
     more.iter_mut().for_each(Peer::echo);
     drop((peers, more));

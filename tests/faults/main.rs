@@ -1,9 +1,9 @@
-//! Injected faults: every system call that the server makes is failed with each errno that its man
+//! Injected faults: each system call that the server makes is made to fail with each errno that its man
 //! page lists, before `main`, between `main` and the first wait, and while it serves. A running
 //! server keeps the peers that it has; one that cannot start says why.
 //!
 //! `cargo test --test faults` prints at its end which pairs of call and errno were tried, and what
-//! happened. Where strace(1) may not be used the trials are ignored, never passed.
+//! happened. Where strace(1) cannot be used, the trials are reported as ignored, never as passed.
 
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,10 +27,10 @@ mod start;
 mod strace;
 mod table;
 
-/// How many servers one trial runs at a time. They mostly wait.
+/// How many servers one trial runs at a time. They mostly sleep.
 const AT_A_TIME: usize = 8;
 
-/// A call, an errno and a moment, to be tried.
+/// A call, an errno and a moment that are to be tried.
 struct Pair {
     errno: &'static str,
     when: &'static str,
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             allow_crowds();
             trials(&Course::record(), &table)
         }
-        // By their rows, for which calls there are cannot be seen.
+        // Without a recorded run it is not known which calls are made, so the trials follow the rows of the table.
         Err(_) => ROWS
             .iter()
             .map(|row| Trial::test(row.names[0], || Err(Failed::without_message())).with_ignored_flag(true))
@@ -95,18 +95,18 @@ fn trials(course: &Course, table: &Table) -> Vec<Trial> {
             trials.push(trial_of_running(call, row, table));
         }
     }
-    // Where the options are not inherited they are set one by one.
+    // If options are not inherited, they are set one by one.
     trials.push(trial_together("getsockopt,setsockopt", &[Scene::ComesFirst], table));
     trials.push(trial_together("brk,mmap,mremap", &[Scene::Crowds, Scene::Pours], table));
     trials
 }
 
-/// A call that fails now and then is known in the stage in which it is made.
+/// Whether the table says how a call is tested in the stage in which it was made.
 fn is_in_table(stage: Stage, call: &str) -> bool {
     Row::find(call).is_some_and(|row| match stage {
         Stage::BeforeMain => true,
         Stage::Start => row.start != Start::Absent || row.errnos.is_empty(),
-        // Rust's runtime takes its handlers down when `main` has ended.
+        // Rust's runtime removes its handlers when `main` has ended.
         Stage::Running => !row.running.is_empty() || row.errnos.is_empty() || call == "sigaltstack",
     })
 }
@@ -136,7 +136,7 @@ fn trial_of_running(call: &str, row: &'static Row, table: &Table) -> Trial {
                 running::play(*scene, row, Fault { call: &name, errno, first: 1, last })
             }));
         }
-        // A wait that is interrupted for ever cannot be told from one that is interrupted often.
+        // A wait that is interrupted for ever looks like one that is interrupted often.
         if row.names[0] == "epoll_wait" && *errno != "EINTR" {
             let name = call.to_string();
             pairs.push(Pair::new(errno, "for ever", None, move || running::never_waits_again(&name, errno)));
@@ -145,7 +145,7 @@ fn trial_of_running(call: &str, row: &'static Row, table: &Table) -> Trial {
     trial(format!("running: {call}"), call, pairs, table)
 }
 
-/// Calls that stand in for each other, so that only together they leave no way out.
+/// Calls that can replace each other, so that all of them must fail to leave the server no alternative.
 fn trial_together(calls: &'static str, scenes: &'static [Scene], table: &Table) -> Trial {
     let row = calls.split(',').find_map(Row::find).expect("they have rows");
     let mut pairs = Vec::new();
@@ -171,7 +171,7 @@ impl Pair {
     }
 }
 
-/// Tries all, some at a time, and adds them to the table.
+/// Tries all pairs, some of them at the same time, and adds the results to the table.
 fn trial(name: String, call: &str, pairs: Vec<Pair>, table: &Table) -> Trial {
     let (call, table) = (call.to_string(), table.clone());
     Trial::test(name, move || {
@@ -199,7 +199,7 @@ fn trial(name: String, call: &str, pairs: Vec<Pair>, table: &Table) -> Trial {
     })
 }
 
-/// A panic is one pair's failure, not the end of the others.
+/// A panic is the failure of one pair and does not end the others.
 fn caught<T>(attempt: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -231,7 +231,7 @@ fn print_table(tried: &[Tried]) {
     println!();
 }
 
-/// A crowd of peers takes a descriptor each, of the test too.
+/// Each peer of a crowd takes a descriptor, also in the test.
 fn allow_crowds() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

@@ -1,4 +1,4 @@
-//! The peers of a server that meets a fault: what they send must come back, in order.
+//! The peers of a server in which a fault occurs: what they send must come back, in order.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,15 +8,15 @@ use socket2::{SockRef, Socket};
 
 use crate::common::PATIENCE;
 
-/// The options of every server here: two ports, so that one of them can be without a peer.
+/// The arguments of every server here: two ports, so that one of them can have no peer.
 pub const PORTS: &[&str] = &["127.0.0.1:0", "127.0.0.1:0"];
-/// How many peers nearly fill the table: a few more, and it grows by so much that glibc maps it.
+/// So many peers nearly fill the table: with a few more it grows so much that glibc uses mmap(2) for it.
 pub const CROWD: usize = 2040;
-/// So many within a second that the listener's settings change (`reactor/arriving/spread.rs`) once at least.
+/// So many peers within a second make the listener's settings change (`reactor/arriving/spread.rs`) at least once.
 pub const RUSH: usize = 600;
-/// How long the echo of a byte may take before it is sent another one.
+/// How long the echo of a byte may take before another byte is sent.
 const NUDGE: Duration = Duration::from_millis(150);
-/// How long a peer is nudged before it is given up.
+/// For how long further bytes are sent before a peer is given up.
 const RECOVERY: Duration = Duration::from_secs(8);
 
 pub struct Peer {
@@ -34,7 +34,7 @@ impl Peer {
         Self { stream, sent: 0, returned: 0 }
     }
 
-    /// What is sent at which place: a pattern that does not repeat at a power of two.
+    /// The byte that is sent at this position: a pattern that does not repeat at a power of two.
     fn byte(place: usize) -> u8 {
         (place % 251) as u8
     }
@@ -47,17 +47,17 @@ impl Peer {
     }
 
     pub fn send_one(&mut self) {
-        // A peer that was let go is found out when it reads.
+        // If the peer was let go, reading will show it.
         let _ = self.send(1);
     }
 
-    /// One byte there and back, with no second try.
+    /// One byte to the server and back, with no second try.
     pub fn echo(&mut self) {
         self.send_one();
         self.drink();
     }
 
-    /// Sends until nothing more is taken, and reads nothing: the server's output must wait.
+    /// Sends until nothing more is accepted, and reads nothing, so that the server's output must wait.
     pub fn pour(&mut self) {
         let socket = SockRef::from(&self.stream);
         socket.set_recv_buffer_size(64 * 1024).expect("a socket has this option");
@@ -69,7 +69,7 @@ impl Peer {
         self.sent
     }
 
-    /// Reads a little, so that there is room again.
+    /// Reads a little, so that the server can write again.
     pub fn sip(&mut self) {
         let _ = self.take(NUDGE);
     }
@@ -84,8 +84,8 @@ impl Peer {
         panic!("{why}: {} of {} bytes came back", self.returned, self.sent);
     }
 
-    /// Whether it is still served. An injected "would block" is a lie after which no edge comes, so
-    /// it sends a byte more now and then. Panics if it is neither served nor let go.
+    /// Whether the peer is still served. After an injected "would block", which is not true, no edge follows, so
+    /// the peer sends another byte now and then. Panics if the peer is neither served nor let go.
     pub fn is_served(&mut self) -> bool {
         let until = Instant::now() + RECOVERY;
         while Instant::now() < until {
@@ -98,7 +98,7 @@ impl Peer {
         panic!("a peer is neither served nor let go: {} of {} bytes came back", self.returned, self.sent);
     }
 
-    /// Reads what was sent, within this time. Ok(false): not all came, and the connection stands.
+    /// Reads back what was sent, within this time. Ok(false): not everything came, and the connection still exists.
     fn take(&mut self, patience: Duration) -> Result<bool, String> {
         self.stream.set_read_timeout(Some(patience)).expect("a timeout can be set");
         let mut buffer = vec![0; 64 * 1024];
@@ -111,7 +111,7 @@ impl Peer {
                         self.returned += 1;
                     }
                 }
-                // A read with a timeout is not resumed by the kernel.
+                // The kernel does not restart a read with a timeout.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
                 Err(error) => return Err(error.to_string()),
@@ -120,7 +120,7 @@ impl Peer {
         Ok(true)
     }
 
-    /// Ends it with RST.
+    /// Closes the connection with a RST.
     pub fn reset(self) {
         let socket = Socket::from(self.stream);
         socket.set_linger(Some(Duration::ZERO)).expect("a socket has this option");

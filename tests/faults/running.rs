@@ -1,4 +1,4 @@
-//! A fault while the server runs: it keeps the peers that it has, takes new ones when the fault is
+//! A fault while the server runs: it keeps the peers that it has, accepts new ones when the fault is
 //! over, and does not spin.
 
 use std::fs;
@@ -13,25 +13,26 @@ use crate::peers::{CROWD, PORTS, Peer, RUSH};
 use crate::strace::{Attached, Fault};
 use crate::table::{Row, Scene, is_passing};
 
-/// A server that spins under strace makes some ten thousand calls a second. What an honest one makes
-/// in a scene is bounded by this, and by this much a byte where many are moved.
+/// A server that spins under strace makes about ten thousand calls a second. A server that does not spin makes at most this
+/// many calls in a scene, and one more for so many bytes.
 const CALLS: usize = 1500;
 const BYTES_A_CALL: usize = 4096;
-/// When all is over nothing happens, but for a timer or two that has no work left.
+/// When everything is over nothing happens, except for a timer or two that find nothing to do: at most so many calls in this
+/// time.
 const QUIET: Duration = Duration::from_millis(100);
 const IDLE_CALLS: usize = 20;
-/// How long is waited for the fault to strike.
+/// How long to wait until the fault has been injected.
 const STRIKE: Duration = Duration::from_secs(5);
 
 fn is_crowd(scene: Scene) -> bool {
     matches!(scene, Scene::Crowds | Scene::Disperses | Scene::Rushes)
 }
 
-/// A crowd's turn: there are not descriptors enough in this process for all trials' crowds at once.
+/// The right to have a crowd: this process does not have enough descriptors for the crowds of all trials at once.
 struct Turn;
 
 static CROWDS: (Mutex<usize>, Condvar) = (Mutex::new(MOST_CROWDS), Condvar::new());
-/// Each holds some 2 100 descriptors, and a process may have 20 000.
+/// Each crowd takes about 2 100 descriptors, and a process may have 20 000.
 const MOST_CROWDS: usize = 6;
 
 impl Turn {
@@ -50,22 +51,22 @@ impl Drop for Turn {
     }
 }
 
-/// A server with peers, to which something is done while a call fails.
+/// A server with peers, and what is done to it while a call fails.
 struct Stage {
     server: Server,
-    /// They are there from before the fault until its end.
+    /// Peers that are connected from before the fault until its end.
     steady: Vec<Peer>,
-    /// Those to whom it may happen.
+    /// Peers that the fault may hit.
     actors: Vec<Peer>,
-    /// How many have come to the server and how many must have departed.
+    /// How many peers the server must have accepted, and how many must have departed.
     accepted: usize,
     departed: usize,
 }
 
-/// Plays a scene under a fault, and says what became of it.
+/// Runs a scene under a fault, and returns what happened, in words.
 ///
 /// # Errors
-/// The fault did not strike.
+/// The fault was not injected, the server spins, or a promise was broken.
 pub fn play(scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String> {
     let _turn = is_crowd(scene).then(Turn::take);
     let mut stage = Stage::set(scene);
@@ -82,8 +83,8 @@ pub fn play(scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String>
         _ => stage.go_on(scene, row, fault),
     });
     let most = stage.most_calls(scene);
-    // What is still to be done may take a while under strace: of a crowd each that was written to is looked at, half a
-    // second later, and on a busy machine a line of figures is late. A server that spins never comes to rest.
+    // Under strace the remaining work may take a while: half a second after a write each peer of a crowd is checked, and on
+    // a busy machine a line of figures is late. A server that spins never comes to rest.
     let patience = 30;
     let (mut calls, mut idle) = (0, usize::MAX);
     for _ in 0..patience {
@@ -95,15 +96,15 @@ pub fn play(scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String>
         }
     }
     let why = match came {
-        Ok(_) if calls > most => format!("it spins: {calls} system calls, of {most} at most"),
-        Ok(_) if idle > IDLE_CALLS => format!("it spins: {idle} system calls in {QUIET:?} in which nothing happens"),
+        Ok(_) if calls > most => format!("it spins: {calls} system calls, at most {most} expected"),
+        Ok(_) if idle > IDLE_CALLS => format!("it spins: {idle} system calls in {QUIET:?} while nothing happens"),
         Ok(came) => return Ok(came),
         Err(why) => why,
     };
     Err(format!("{why}\nit said:\n{}\nits last calls:\n{}", stage.told(), attached.trace.tail()))
 }
 
-/// The one call without which there is no loop.
+/// The wait fails for ever: without it there is no loop.
 ///
 /// # Errors
 /// The server does not end as it should.
@@ -122,7 +123,7 @@ pub fn never_waits_again(call: &str, errno: &str) -> Result<String, String> {
 
 impl Stage {
     fn set(scene: Scene) -> Self {
-        // A crowd's arrivals and departures are not told one by one: the log is not what is tested.
+        // The arrivals and departures of a crowd are not logged one by one, because the log is not tested here.
         let crowded = is_crowd(scene);
         let options = if crowded { [PORTS, &["--log", "info", "--deadline", "10m"]].concat() } else { PORTS.to_vec() };
         let server = Server::start(&options);
@@ -180,11 +181,10 @@ impl Stage {
     }
 
     fn stop(&mut self) -> Result<String, String> {
-        // The listeners are closed, or the peers would not be told to go; an error of close(2) must
-        // not change that.
+        // If a peer gets its FIN, the listeners have been closed before; an error of close(2) must not change that.
         for (nth, peer) in self.steady.iter_mut().enumerate() {
             if !peer.is_let_go() {
-                return Err(format!("peer {nth} was not told that the server stops"));
+                return Err(format!("the connection of peer {nth} was not closed when the server stopped"));
             }
         }
         let status = self.server.wait();
@@ -192,10 +192,10 @@ impl Stage {
     }
 
     fn go_on(&mut self, scene: Scene, row: &Row, fault: Fault<'_>) -> Result<String, String> {
-        // While the fault may still be there: nobody else notices.
+        // The fault may still be active, but the other peers must not notice it.
         self.steady.iter_mut().for_each(Peer::echo);
-        // A port is alive if it takes newcomers; those whom a "would block" left in the backlog come
-        // with them.
+        // A port works if it accepts newcomers; peers that an injected "would block" has left in the backlog are
+        // accepted with them.
         let newcomers: Vec<SocketAddr> = self.server.addresses.clone();
         let mut newcomers: Vec<_> = newcomers.into_iter().map(Peer::connect).collect();
         self.accepted += newcomers.len();
@@ -207,17 +207,17 @@ impl Stage {
         let lost = before - self.actors.len();
         self.departed += lost;
         let may_be_lost = match row.names[0] {
-            // It could not be registered, for whatever reason, and a peer that is never heard is let
-            // go at once.
+            // The peer could not be registered, for whatever reason. It could never be read from, so it is let go
+            // immediately.
             "epoll_ctl" => 1,
             "recvfrom" | "sendto" if is_passing(fault.errno) => 0,
             "recvfrom" | "sendto" => 1,
-            // Bytes that were read, and can be neither written nor kept: that peer cannot go on.
+            // Bytes were read that can be neither written nor kept, so that peer cannot be kept.
             _ if scene == Scene::Pours && fault.call.contains(',') => fault.last.unwrap_or_default(),
             _ => 0,
         };
         if lost > may_be_lost {
-            return Err(format!("{lost} of those who met the fault were lost, of {may_be_lost} at most"));
+            return Err(format!("{lost} of the peers that the fault hit were lost, at most {may_be_lost} may be"));
         }
         let threads = fs::read_to_string(format!("/proc/{}/status", self.server.pid())).unwrap_or_default();
         if !threads.contains("Threads:\t1\n") {
@@ -234,7 +234,7 @@ impl Stage {
         })
     }
 
-    /// What it counted is what the test saw: nobody departed twice, nobody unseen.
+    /// The server has counted what the test saw: no peer departed twice, or unnoticed.
     fn check_figures(&mut self, newcomers: usize) -> Result<(), String> {
         let connected = self.steady.len() + self.actors.len() + newcomers;
         let wanted = format!(" {connected} connected, {} accepted, ", self.accepted);

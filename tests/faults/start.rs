@@ -1,4 +1,4 @@
-//! A fault before the server runs: it starts and serves, or it says why it cannot.
+//! A fault before the server runs: it starts and serves, or it says why it cannot start.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -13,19 +13,19 @@ use crate::peers::{PORTS, Peer};
 use crate::strace::{Fault, Trace};
 use crate::table::Start;
 
-/// A server under strace that may never come to run. Both are killed with it.
+/// A server under strace that may never run. Both are killed when this is dropped.
 struct Attempt {
     child: Child,
     trace: Trace,
     stderr: Trace,
-    /// What takes it there: ends with the server.
+    /// The thread that reads its stderr; it ends with the server.
     copying: Option<JoinHandle<()>>,
 }
 
-/// Tries to start a server under a fault, and says what came of it.
+/// Tries to start a server under a fault, and returns what happened, in words.
 ///
 /// # Errors
-/// It was not as `expected`.
+/// It was not what was `expected`.
 pub fn attempt(fault: Fault<'_>, stage: Stage, expected: Start) -> Result<String, String> {
     let mut attempt = Attempt::begin(fault);
     let came = attempt.watch();
@@ -40,7 +40,7 @@ pub fn attempt(fault: Fault<'_>, stage: Stage, expected: Start) -> Result<String
         return fail("the call was never made");
     }
     match came {
-        // The kernel has no TCP_RTO_MAX_MS, as it seems: that is no reason not to run.
+        // To the server the kernel seems to have no TCP_RTO_MAX_MS: it runs without.
         Ok(()) if said.contains("has no TCP_RTO_MAX_MS") => Ok("starts, with a user timeout that slides".to_string()),
         Ok(()) if expected == Start::Refuses => fail("it runs, although it should have refused"),
         Ok(()) if said.contains(" WARN ") => Ok("starts, with a warning".to_string()),
@@ -72,19 +72,19 @@ enum Ended {
 impl Attempt {
     fn begin(fault: Fault<'_>) -> Self {
         let (trace, stderr) = (Trace::new(), Trace::new());
-        // The same command line as when the course was recorded, so that its counts hold.
+        // The same command line as in the recorded run, so that its counts are valid.
         let mut command = trace.of_command(&Server::command(PORTS), Some(fault));
         let mut log = File::create(stderr.path()).expect("a file can be made in the target directory");
-        // A pipe, as it was then, too: what a server does for its log depends on what that is.
+        // A pipe, as in the recorded run: what a server does for its log depends on what stderr is.
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        // A group of their own, so that both can be killed at once.
+        // A process group for strace and the server, so that both can be killed at once.
         let mut child = command.process_group(0).spawn().expect("strace starts");
         let mut reader = child.stderr.take().expect("it is a pipe");
         let copying = spawn(move || drop(std::io::copy(&mut reader, &mut log)));
         Self { child, trace, stderr, copying: Some(copying) }
     }
 
-    /// Until it ended, or was seen to serve and to stop.
+    /// Waits until the server has ended, or was seen to serve and to stop.
     fn watch(&mut self) -> Result<(), Ended> {
         let waits = |text: &str| text.contains(" epoll_wait(") || text.contains(" epoll_pwait(");
         self.until("to run or to end", |attempt| waits(&attempt.trace.text()))?;
@@ -113,7 +113,7 @@ impl Attempt {
                 return Ok(());
             }
             if Instant::now() > until {
-                return Err(Ended::Hangs(format!("{PATIENCE:?} were not enough for it {what}")));
+                return Err(Ended::Hangs(format!("{PATIENCE:?} was not enough for it {what}")));
             }
             sleep(Duration::from_millis(5));
         }
@@ -130,13 +130,13 @@ impl Drop for Attempt {
     }
 }
 
-/// The address in a line of a trace: `getsockname(6, {…, sin_port=htons(33021), …}) = 0`.
+/// Reads the address from a line of a trace: `getsockname(6, {…, sin_port=htons(33021), …}) = 0`.
 fn address(line: &str) -> Option<SocketAddr> {
     let port = line.split_once("htons(")?.1.split_once(')')?.0;
     line.ends_with("= 0").then(|| SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap_or(0))))
 }
 
-/// strace ends as what it traced has ended.
+/// How the server ended, in words: strace ends like the process that it traced.
 fn told(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),

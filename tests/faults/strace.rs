@@ -1,4 +1,4 @@
-//! strace(1), the machine of these tests: whether it may be used here, what a server under it did,
+//! strace(1), the tool of these tests: whether it can be used here, what a server under it did,
 //! and the fault that it injects.
 
 use std::fs;
@@ -9,26 +9,26 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// One fault: a system call that does not happen and says this errno instead, from its `first` to
-/// its `last` time.
+/// One fault: a system call is not made and fails with this errno instead, from its `first` to
+/// its `last` occurrence.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault<'a> {
-    /// One call, or several with commas between them: then each has its own count.
+    /// One call, or several separated by commas: then each is counted separately.
     pub call: &'a str,
     pub errno: &'a str,
     pub first: usize,
-    /// `None`: it never ends.
+    /// `None`: the fault never ends.
     pub last: Option<usize>,
 }
 
 impl Fault<'_> {
-    /// strace's options for it.
+    /// The options of strace for this fault.
     pub fn options(&self) -> Vec<String> {
         let last = self.last.map_or("+".to_string(), |last| format!("..{last}"));
         let when = format!("when={}{last}", self.first);
         let option = |call| match call {
-            // brk(2): the system call itself has no errno. It says where the break is, and that this
-            // is not where it should be is how the C library knows.
+            // brk(2): the system call itself has no errno. It returns where the break is, and the C library sees from
+            // that whether it was moved.
             "brk" => format!("-einject=brk:retval=0:{when}"),
             _ => format!("-einject={call}:error={}:{when}", self.errno),
         };
@@ -36,7 +36,7 @@ impl Fault<'_> {
     }
 }
 
-/// What strace wrote: a line for each system call. The file goes with it.
+/// What strace wrote: a line for each system call. The file is removed when this is dropped.
 pub struct Trace(PathBuf);
 
 impl Trace {
@@ -50,10 +50,10 @@ impl Trace {
         &self.0
     }
 
-    /// strace, and what all of our uses of it have in common.
+    /// strace with the options that all of these tests use.
     pub fn strace(&self) -> Command {
         let mut command = Command::new("strace");
-        // Each line has the pid in front, so that those of threads could be told.
+        // Each line begins with the thread's id, so that a second thread would be noticed.
         command.args(["-f", "-o"]).arg(&self.0).stdin(Stdio::null());
         command
     }
@@ -68,7 +68,7 @@ impl Trace {
         command
     }
 
-    /// What it wrote so far. A call that has not come back yet is there, with its line unfinished.
+    /// What it has written so far. A call that has not returned yet is included, with an unfinished line.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.0).unwrap_or_default()).into_owned()
     }
@@ -81,7 +81,7 @@ impl Trace {
         self.text().matches("(INJECTED)").count()
     }
 
-    /// The last lines, for the message of a test that failed.
+    /// The last lines, for the message of a failed test.
     pub fn tail(&self) -> String {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
@@ -95,15 +95,15 @@ impl Drop for Trace {
     }
 }
 
-/// The name of the system call that a line of a trace begins with: `17 close(3) = 0` → `close`.
-/// Signals, exits and the second halves of interrupted calls have none.
+/// The name of the system call with which a line of a trace begins: `17 close(3) = 0` → `close`.
+/// Lines about signals, exits and the second halves of interrupted calls have none.
 pub fn call_of(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(' ')?;
     let (name, _) = rest.trim_start().split_once('(')?;
     name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_').then_some(name)
 }
 
-/// strace, attached to a process that runs. It lets go of it when dropped.
+/// strace, attached to a running process. It detaches when dropped.
 pub struct Attached {
     strace: Child,
     pub trace: Trace,
@@ -111,7 +111,7 @@ pub struct Attached {
 
 impl Attached {
     /// # Errors
-    /// What strace said instead of "attached".
+    /// What strace printed instead of "attached".
     pub fn to(pid: u32, fault: Option<Fault<'_>>) -> Result<Self, String> {
         let trace = Trace::new();
         let mut command = trace.strace();
@@ -135,7 +135,7 @@ impl Attached {
         Err(said.trim().to_string())
     }
 
-    /// Waits until a call was failed. False: none was, for as long as that.
+    /// Waits until a fault was injected. False: none was, within this time.
     pub fn has_injected(&self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         while self.trace.injected() == 0 {
@@ -150,15 +150,15 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        let _ = self.strace.kill(); // the kernel lets its tracee go on
+        let _ = self.strace.kill(); // the kernel lets the traced process continue
         let _ = self.strace.wait();
     }
 }
 
-/// Whether faults can be injected here at all, into what we start and into what already runs.
+/// Whether faults can be injected here at all, into a process that we start and into one that already runs.
 ///
 /// # Errors
-/// What to install or to type.
+/// What must be installed, or which command to type.
 pub fn is_usable() -> Result<(), String> {
     let fault = Fault { call: "getppid", errno: "EPERM", first: 1, last: Some(2) };
     let started = Trace::new().of_command(&Command::new("true"), Some(fault)).stderr(Stdio::piped()).output();

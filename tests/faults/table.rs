@@ -1,11 +1,11 @@
 //! Which system calls the server makes, which errors their man pages list (section 2, and for
-//! sockets ip(7) and tcp(7)), and what each is to lead to.
+//! sockets ip(7) and tcp(7)), and what each error should lead to.
 
-/// A call under all the names that it has on different machines, and what is done with it.
+/// A call by all names that it has on different machines, and how it is tested.
 pub struct Row {
     pub names: &'static [&'static str],
     pub errnos: &'static [&'static str],
-    /// What an error between `main` and the first wait leads to.
+    /// What an error between `main` and the first wait should lead to.
     pub start: Start,
     /// How the running server is brought to make the call.
     pub running: &'static [Scene],
@@ -13,14 +13,14 @@ pub struct Row {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It cannot start: exit code 1, and a sentence that says what was tried.
+    /// The server cannot start: exit code 1, and a message that says what was tried.
     Refuses,
-    /// It starts and serves, with a warning perhaps.
+    /// The server starts and serves, perhaps with a warning.
     Goes,
-    /// rustix holds that the call cannot fail: a debug build ends with an assertion, a release build
-    /// goes on with whatever is in the memory of the answer.
+    /// rustix assumes that the call cannot fail: a debug build ends with an assertion, a release build
+    /// goes on with whatever is in the memory for the result.
     Assumed,
-    /// It does not make the call between `main` and the first wait, or the call cannot fail.
+    /// The server does not make the call between `main` and the first wait, or the call cannot fail.
     Absent,
 }
 
@@ -29,27 +29,27 @@ pub enum Start {
 pub enum Scene {
     /// A peer sends.
     Sends,
-    /// A peer, whose output waited, reads.
+    /// A peer whose output was waiting reads.
     Drinks,
     /// Peers send much and read nothing; then they read.
     Pours,
     /// A peer closes.
     Closes,
-    /// A peer resets its connection while its output waits, so that it is not being read.
+    /// A peer resets its connection while its output waits, so that the server is not reading from it.
     ResetsPaused,
-    /// A peer comes.
+    /// A peer connects.
     Comes,
-    /// A peer comes to a port that had none yet: its options are asked for.
+    /// A peer connects to a port that had none yet: its options are checked.
     ComesFirst,
-    /// So many have come that the table must grow for the next.
+    /// So many peers are connected that the table must grow for the next.
     Crowds,
-    /// So many come at once that their probes must be kept apart.
+    /// So many connect at once that their probes must be spread.
     Rushes,
-    /// A crowd leaves, and the table is given back.
+    /// A crowd leaves, and the table is freed.
     Disperses,
     /// SIGUSR1 asks for figures.
     Asks,
-    /// SIGTERM.
+    /// SIGTERM asks it to stop.
     Stops,
 }
 
@@ -57,14 +57,14 @@ impl Scene {
     pub fn in_words(self) -> &'static str {
         match self {
             Sends => "a peer sends",
-            Drinks => "a slow peer reads on",
+            Drinks => "a slow peer reads",
             Pours => "peers send and do not read",
             Closes => "a peer closes",
             ResetsPaused => "a peer not read from resets",
-            Comes => "a peer comes",
-            ComesFirst => "the first peer comes",
-            Crowds => "peer 2041 and on come",
-            Rushes => "600 peers come at once",
+            Comes => "a peer connects",
+            ComesFirst => "the first peer connects",
+            Crowds => "peers from the 2041st connect",
+            Rushes => "600 peers connect at once",
             Disperses => "2060 peers leave",
             Asks => "SIGUSR1",
             Stops => "SIGTERM",
@@ -83,8 +83,8 @@ impl Row {
         Self { names, errnos, start, running }
     }
 
-    /// A call of the loader, the C library or Rust's runtime, from before `main` (or from after its
-    /// end). Whether a process can begin without it is theirs to say.
+    /// A call of the loader, the C library or Rust's runtime, before `main` (or after its
+    /// end). They decide whether a process can begin without it.
     const fn before_main(names: &'static [&'static str], errnos: &'static [&'static str]) -> Self {
         Self { names, errnos, start: Start::Absent, running: &[] }
     }
@@ -94,26 +94,26 @@ impl Row {
         ROWS.iter().find(|row| row.names.contains(&call))
     }
 
-    /// Memory is the allocator's affair: which of its calls a scene leads to depends on the C library.
+    /// Whether this is a call of the allocator: which of these a scene causes depends on the C library.
     pub fn is_allocator_s(&self) -> bool {
         ["brk", "mmap", "mremap", "munmap", "madvise"].contains(&self.names[0])
     }
 }
 
-/// Errors that say nothing against the connection, or the file, that met them: whoever meets one
-/// must be served on.
+/// Errors that do not mean that the connection, or the file, is broken: a peer that is hit by one
+/// must still be served.
 pub fn is_passing(errno: &str) -> bool {
     ["EAGAIN", "EINTR", "ENOMEM", "ENOBUFS"].contains(&errno)
 }
 
-/// Why a pair is not tried.
+/// Why a pair is not tried, if it is not.
 pub fn is_beyond_trial(row: &Row, errno: &str, scene: Option<Scene>) -> Option<&'static str> {
     match (row.names[0], errno, scene) {
-        // It asks before each close whether the descriptor is open, and ends the program if not. No
-        // other build makes this call while the server runs.
+        // A debug build of Rust's library checks before each close that the descriptor is open, and ends the program if
+        // not. No other build makes this call while the server runs.
         ("fcntl", "EBADF", _) => Some("not tried: a debug assertion of Rust's library ends it"),
-        // The promise that goes with this errno, an edge when there is room or more to read, is the
-        // kernel's.
+        // The kernel promises an edge after this errno, once there is room or more to read; after an injected one there
+        // is none.
         ("sendto", "EAGAIN", Some(Drinks)) | ("recvfrom", "EAGAIN", Some(Closes)) => {
             Some("not tried: after a false \"would block\" no edge comes")
         }
@@ -121,21 +121,22 @@ pub fn is_beyond_trial(row: &Row, errno: &str, scene: Option<Scene>) -> Option<&
     }
 }
 
-/// How often in a row a call of the running server fails.
+/// How often in a row a call of the running server is made to fail.
 pub fn times(row: &Row, errno: &str) -> usize {
     match row.names[0] {
-        // Less than the loop's patience, which ends at 16.
+        // Less than the 16 failures after which the loop gives up.
         "epoll_wait" => 8,
-        // Who is left in the backlog comes with the next peer, who must be able to.
+        // A peer left in the backlog is accepted with the next one, which must not fail.
         "accept4" if errno == "EAGAIN" => 1,
-        // A false one: the bytes stay where they are until the peer sends more. Another's would, too.
+        // It is not true, so the bytes are not read or written until the peer sends more. A second fault would hit another
+        // peer.
         "recvfrom" | "sendto" if errno == "EAGAIN" => 1,
-        // Each costs a pause of a second.
+        // Each causes a pause of a second.
         "accept4" if is_passing(errno) || errno.ends_with("FILE") => 2,
         "accept4" => 1,
-        // The first time ends the connection, and the next would be another's.
+        // The first fault ends the connection, and a second one would hit another peer.
         "recvfrom" | "sendto" if !is_passing(errno) => 1,
-        // Only one peer is meant to be hit.
+        // Only one peer should be hit.
         "epoll_ctl" | "close" => 1,
         _ => 3,
     }
@@ -188,7 +189,7 @@ const FCNTL: &[&str] = &[
     "EACCES", "EAGAIN", "EBADF", "EBUSY", "EDEADLK", "EFAULT", "EINTR", "EINVAL", "EMFILE", "ENOLCK", "ENOTDIR", "EPERM",
 ];
 
-/// Every call that is known. The order is that of the table that is printed.
+/// All calls that are known, in the order of the table that is printed.
 pub static ROWS: &[Row] = &[
     // The loop.
     Row::of(&["epoll_create1"], &["EINVAL", "EMFILE", "ENFILE", "ENOMEM"], Refuses, &[]),
@@ -227,7 +228,7 @@ pub static ROWS: &[Row] = &[
     Row::of(&["rt_sigaction"], &["EFAULT", "EINVAL"], Refuses, &[]),
     Row::of(&["rt_sigprocmask"], &["EFAULT", "EINVAL"], Refuses, &[]),
     Row::of(&["rt_sigreturn"], &[], Absent, &[]), // never fails, says sigreturn(2)
-    // The log, and what is told at the start.
+    // The log, and what is printed at the start.
     Row::of(&["write"], WRITE, Goes, &[Comes, Closes, Asks, Stops]),
     Row::of(&["getpid"], &[], Absent, &[]), // always succeeds, says getpid(2)
     Row::of(&["openat", "open"], OPEN, Goes, &[]),
@@ -247,13 +248,13 @@ pub static ROWS: &[Row] = &[
     Row::of(&["mmap", "mmap2"], MAP, Goes, &[Crowds]),
     Row::of(&["mremap"], &["EAGAIN", "EFAULT", "EINVAL", "ENOMEM"], Goes, &[Crowds]),
     Row::of(&["munmap"], &["EINVAL", "ENOMEM"], Goes, &[Disperses]),
-    // Only debug builds of Rust's library make it: before each close, to find descriptors that were
-    // closed behind its back.
+    // Only debug builds of Rust's library make this call, before each close, to find descriptors that were
+    // already closed elsewhere.
     Row::of(&["fcntl", "fcntl64"], FCNTL, Goes, &[Closes, Stops]),
     // Before `main`, and after its end.
     Row::before_main(&["access", "faccessat"], &["EACCES", "ENOENT", "ENOMEM", "EIO"]),
     Row::before_main(&["arch_prctl"], &["EFAULT", "EINVAL", "ENODEV", "EPERM"]),
-    Row::before_main(&["execve"], &[]), // it is strace that makes it
+    Row::before_main(&["execve"], &[]), // made by strace
     Row::before_main(&["exit_group"], &[]),
     Row::before_main(&["getrandom"], &["EAGAIN", "EFAULT", "EINTR", "EINVAL", "ENOSYS"]),
     Row::before_main(&["gettid"], &[]),
