@@ -239,7 +239,7 @@ fn writing() {
 }
 
 /// A thousand peers that do not read cost a check an interval each, and a setsockopt if the kernel must be made to probe.
-/// (That they are not all checked in one turn is tested in the reactor, because under strace a turn is slow.)
+/// (That the checks are spread is tested in `reactor/peers/due.rs`, because under strace a turn is slow.)
 fn shut_windows() {
     const PEERS: u64 = 1000;
     const SECONDS: u64 = 5;
@@ -273,7 +273,7 @@ fn sandbox() {
     strace.args(["serve", "127.0.0.1:0", "--deadline", "5s", "--stalled", "10s"]);
     let mut server = Server::start_with(strace);
     server.wait_for("the deadline holds for idle peers only");
-    server.wait_for("TCP_INFO tells nothing here: --stalled finds nobody");
+    server.wait_for("TCP_INFO reports nothing here: --stalled finds no peer");
     assert!(!server.told().contains("the same with data unacknowledged"), "{}", server.told());
     exchange(&mut server.connect());
 }

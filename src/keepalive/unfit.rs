@@ -46,7 +46,7 @@ impl Keepalive {
         }
         if self.interval > self.idle {
             let because = format!(
-                "longer than idle ({}): a peer that has answered a probe is next asked an interval later, and so may \
+                "longer than idle ({}): a peer that has answered a probe is probed again an interval later, and so may \
                  be kept for {} s and not {}; an interval of no more than idle keeps the deadline",
                 InWords(self.idle),
                 Seconds(self.interval * (self.count + 1)),
@@ -57,7 +57,7 @@ impl Keepalive {
         match self.guard {
             Guard::Nobody => {
                 let because = "the deadline holds for idle peers only: with data unacknowledged or the window shut \
-                               a dead peer is kept for 15 minutes and more; \"auto\" would let it go in time";
+                               a dead peer is kept for 15 minutes or more; \"auto\" would let it go in time";
                 warnings.push(unfit("user-timeout", "off".to_string(), because.to_string()));
             }
             Guard::UserTimeout(timeout) => warnings.extend(self.warning_of(timeout)),
@@ -75,7 +75,7 @@ impl Keepalive {
                  shrank, may be detected up to two minutes late",
             ),
             (Guard::Loop { .. }, Guard::UserTimeout(_)) => Some(
-                "TCP_INFO tells nothing here, as in some sandboxes: a user timeout is used instead, and a living peer \
+                "TCP_INFO reports nothing here, as in some sandboxes: a user timeout is used instead, and a living peer \
                  that reads too slowly, or not at all, is let go, too",
             ),
             (Guard::Loop { .. } | Guard::UserTimeout(_), Guard::Nobody) => Some(
@@ -95,7 +95,7 @@ impl Keepalive {
             } else {
                 format!("{probes} lost packets end a living peer")
             };
-            format!("undoes the count of {}: {fatal}, after {} s; {right}", self.count, Seconds(self.tick(probes)))
+            format!("overrides the count of {}: {fatal}, after {} s; {right}", self.count, Seconds(self.tick(probes)))
         } else if self.tick(self.count) < timeout && self.late_tick(self.count - 1) + MARGIN < self.deadline() {
             let late = self.tick(first_probe(|k| self.tick(k) >= timeout));
             format!(

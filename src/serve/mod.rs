@@ -190,8 +190,8 @@ fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
         settings.limits.stalled().is_some() || settings.limits.when_full() == WhenFull::EvictOldestIdle;
     if asks_the_kernel && !is_tcp_info_told() {
         warn!(
-            "TCP_INFO tells nothing here: --stalled finds nobody, and --when-full evict-oldest-idle takes everybody \
-             for busy"
+            "TCP_INFO reports nothing here: --stalled finds no peer, and --when-full evict-oldest-idle considers every \
+             peer busy"
         );
     }
     for warning in keepalive.warnings() {

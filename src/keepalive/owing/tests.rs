@@ -221,7 +221,7 @@ fn without_rto_max_the_user_timeout_slides() {
     assert_eq!(again(OLD.judge(None, ms(900), &info)).2, young);
     let weeks_later = ms(900) + Duration::from_millis(1 << 32);
     assert_eq!(again(OLD.judge(None, weeks_later, &info)).2, None, "32 bits of milliseconds are 49 days");
-    // Not the window holds the data back, but a queue of our own: the clock runs, and data that were
+    // The data are held back by a queue of our own, and not by the window: the clock runs, and data that were
     // refused count as sent.
     let info = TcpInfo { window: Some(60_000), sent: ms(90), ..shut().at(1000) };
     assert_eq!(again(OLD.judge(None, ms(1000), &info)).2, None);
