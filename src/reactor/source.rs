@@ -1,18 +1,18 @@
 //! What a turn drives: the ports, the signals, and any source that is added later.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::reactor::arriving::dialer::ToConnect;
 use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
-use crate::reactor::port::Port;
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
-use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::time::moment::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
@@ -46,9 +46,8 @@ pub trait Source {
     /// Connects to somebody, who will be one of its peers, from the next turn on.
     fn connect(&mut self, _to: ToConnect) {}
 
-    /// Itself, if it is a port.
-    #[doc(hidden)]
-    fn port(&mut self) -> Option<&mut Port> {
+    /// Itself, if somebody may ask it for more than this trait has.
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
         None
     }
 

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::reactor::departing::departure::{Departure, Reason};
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::link::{Alarm, Link, Terms};
 use crate::reactor::serving::orders::Orders;
-use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Alarm, Link, Terms};
 use crate::reactor::time::moment::Moment;
 use crate::tcp_info::TcpInfo;
 
