@@ -113,7 +113,7 @@
 //! | waking a loop from other threads, coalesced | `reactor/handle.rs` |
 //! | limits: peers, addresses, memory | `reactor/limits/` |
 //! | a service with heartbeats | [`service`] |
-#![warn(missing_docs, unreachable_pub)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
 #[cfg(not(target_os = "linux"))]
@@ -147,6 +147,7 @@ mod sysctl;
 pub mod cli;
 #[cfg(feature = "lab")]
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub mod lab;
 #[cfg(feature = "load")]
 #[doc(hidden)]
@@ -156,6 +157,7 @@ pub mod load;
 pub mod markup;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub mod observe;
 #[cfg(feature = "serve")]
 #[doc(hidden)]

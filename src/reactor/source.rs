@@ -1,6 +1,7 @@
 //! What a turn drives: the ports, the signals, and any source that is added later.
 
 use std::any::Any;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -119,6 +120,7 @@ impl Names {
 }
 
 /// What a source may use during its part of a turn.
+#[non_exhaustive]
 pub struct Turn<'a> {
     /// When this turn woke.
     pub now: Moment,
@@ -144,8 +146,15 @@ pub struct Turn<'a> {
     pub called: bool,
 }
 
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("now", &self.now).field("heard", &self.heard).finish_non_exhaustive()
+    }
+}
+
 /// What a source asks of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request {
     /// End in an orderly way within this time.
     Stop {
