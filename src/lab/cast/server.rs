@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::keepalive::Keepalive;
 use crate::lab::cast::program::{Program, wants_a_shell};
+use crate::lab::cast::signals;
 use crate::lab::ears::processes;
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::namespaces::{Directory, Namespace};
@@ -190,11 +191,11 @@ impl Server {
 
     /// Stops its processes, and waits until they are; its kernel goes on.
     pub(in crate::lab) fn freeze(&self) {
-        processes::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
+        signals::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 
     pub(in crate::lab) fn thaw(&self) {
-        processes::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
+        signals::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 }
 
@@ -205,7 +206,7 @@ impl Drop for Server {
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             let _ = child.wait();
         }
-        processes::kill_all(&self.namespace); // those that left the group
+        signals::kill_all(&self.namespace); // those that left the group
     }
 }
 

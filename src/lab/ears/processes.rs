@@ -1,22 +1,15 @@
 //! The processes in a server's namespace, and which of them listen.
 //!
-//! Owns the search of `/proc` that finds them, whatever process group or parent they have by now. Does not know
-//! what they are for.
+//! Owns the search of `/proc` that finds them, whatever process group or parent they have by now. Only reads:
+//! `cast/signals.rs` stops and ends them. Does not know what they are for.
 
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lab::ears::descriptors::{Processes, numbers};
 use crate::lab::ears::measure::{endpoint, tcp};
 use crate::lab::stage::namespaces::Namespace;
-
-/// How long processes may take to stop, or to end. They are signalled again meanwhile: they may fork.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +27,7 @@ impl Listener {
     }
 }
 
-/// All that listen in a namespace.
+/// All listeners in a namespace.
 pub(in crate::lab) fn listeners(namespace: &Namespace) -> io::Result<Vec<Listener>> {
     let text = namespace.within(|| {
         let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/thread-self/net/{name}")));
@@ -58,7 +51,7 @@ pub(in crate::lab) fn processes(namespace: &Namespace) -> Vec<u32> {
     inside.members().filter(|pid| !is_lab(*pid)).collect()
 }
 
-/// This process has threads in namespaces; it is in none as a whole, but its entry must never be signalled.
+/// Some of the lab's own threads have entered namespaces. The lab as a whole is in none, and must never be signalled.
 fn is_lab(pid: u32) -> bool {
     pid == std::process::id()
 }
@@ -68,63 +61,27 @@ pub(in crate::lab) fn is_alive(pid: u32) -> bool {
     state_and_group(&format!("/proc/{pid}/stat")).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
-/// Sends SIGSTOP until all of the namespace but a group are stopped.
-pub(in crate::lab) fn stop_all(namespace: &Namespace, but_group: Option<u32>) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let running = members(namespace, but_group).into_iter().filter(|pid| !is_stopped(*pid)).collect::<Vec<_>>();
-        if running.is_empty() || Instant::now() > until {
-            return;
-        }
-        running.into_iter().for_each(|pid| signal(pid, Signal::STOP));
-        sleep(Duration::from_millis(2));
-    }
-}
-
-/// Sends SIGCONT to all of the namespace but a group.
-pub(in crate::lab) fn continue_all(namespace: &Namespace, but_group: Option<u32>) {
-    members(namespace, but_group).into_iter().for_each(|pid| signal(pid, Signal::CONT));
-}
-
-/// Ends all of the namespace.
-pub(in crate::lab) fn kill_all(namespace: &Namespace) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let alive = processes(namespace);
-        if alive.is_empty() || Instant::now() > until {
-            return;
-        }
-        alive.into_iter().for_each(|pid| signal(pid, Signal::KILL));
-        sleep(Duration::from_millis(5));
-    }
-}
-
-/// The processes of a namespace but those of a group.
+/// The processes of a namespace, without those of one process group.
 pub(in crate::lab) fn members(namespace: &Namespace, but_group: Option<u32>) -> Vec<u32> {
     let group = |pid: &u32| state_and_group(&format!("/proc/{pid}/stat")).map(|(_, group)| group);
     let is_meant = |pid: &u32| but_group.is_none() || group(pid) != but_group;
     processes(namespace).into_iter().filter(is_meant).collect()
 }
 
-/// Whether every thread of a process is stopped. A signal that stops takes its time.
-fn is_stopped(pid: u32) -> bool {
+/// Whether every thread of a process is stopped. They do not stop at the moment of the signal.
+pub(in crate::lab) fn is_stopped(pid: u32) -> bool {
     let states = numbers(&format!("/proc/{pid}/task"))
         .filter_map(|thread| state_and_group(&format!("/proc/{pid}/task/{thread}/stat")));
     let mut states = states.map(|(state, _)| state);
     states.all(|state| matches!(state, 'T' | 'Z' | 'X'))
 }
 
-/// Of a process or a thread, whose `stat` this is.
+/// The state and the process group of a process or a thread, from its `stat` file.
 fn state_and_group(stat: &str) -> Option<(char, u32)> {
     let stat = fs::read_to_string(stat).ok()?;
     // The name, in parentheses, may hold anything. After it: state, parent, group.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     Some((fields.next()?.chars().next()?, fields.nth(1)?.parse().ok()?))
-}
-
-fn signal(pid: u32, signal: Signal) {
-    // It can fail only if the process has ended, which is noticed elsewhere.
-    let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, signal));
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::keepalive::{Guard, Keepalive, Prediction, State as Doing, TimerWheel};
+use crate::keepalive::{Guard, Keepalive, Prediction, State as ConnectionState, TimerWheel};
 use crate::lab::play::scene::{Fault, Scene, State};
 use crate::speak::Speak;
 
@@ -88,13 +88,13 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         Guard::UserTimeout(_) => Since::Sent,
         _ => Since::Proved,
     };
-    let gone = |since, doing| match keepalive.predict(doing) {
+    let gone = |since, state| match keepalive.predict(state) {
         Some(prediction) => Expectation::Gone { since, from: prediction.from, to: prediction.to },
         None => Expectation::NoDeadline,
     };
     // An idle peer's probes do not count until the queue takes them; everywhere else the loop keeps the deadline.
     if scene.fault == QueueFull && matches!(scene.state, State::Idle | State::Exchanged | State::AcceptQueue) {
-        return match keepalive.predict(Doing::QueueStuck) {
+        return match keepalive.predict(ConnectionState::QueueStuck) {
             Some(Prediction { from, to }) => Expectation::Gone { since: Since::QueueMoved, from, to: to + AT_ONCE },
             None => Expectation::NoDeadline,
         };
@@ -114,9 +114,9 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         }
         (Closed, _) => at_once,
         // The FIN arrives before the cut, except where it waits behind data that nobody reads.
-        (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), Doing::WindowShut),
+        (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), ConnectionState::WindowShut),
         // Whether the server's window is open at that moment is chance.
-        (HalfCloseThenCut, State::ReadingSlowly) => match gone(clock(Since::Shut), Doing::WindowShut) {
+        (HalfCloseThenCut, State::ReadingSlowly) => match gone(clock(Since::Shut), ConnectionState::WindowShut) {
             Expectation::Gone { to, .. } => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to },
             other => other,
         },
@@ -130,12 +130,12 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         (Rebooted, _) => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: keepalive.deadline() },
         // Under a user timeout, what never left the machine is timed from when it was sent.
         // Its own queue refuses the data, so they count as unsent, and the kernel gives up by itself.
-        (QueueFull, state) if state.is_in_flight() => match gone(clock(Since::Sent), Doing::InFlight) {
+        (QueueFull, state) if state.is_in_flight() => match gone(clock(Since::Sent), ConnectionState::InFlight) {
             Expectation::Gone { since, from, to } => Expectation::Gone { since, from: from.min(REFUSED), to },
             _ => Expectation::Gone { since: Since::Sent, from: REFUSED, to: REFUSED + STALL },
         },
         (LinkDown | ArpGone, State::InFlight | State::BothInFlight) => {
-            match (gone(clock(Since::Sent), Doing::InFlight), keepalive.guard()) {
+            match (gone(clock(Since::Sent), ConnectionState::InFlight), keepalive.guard()) {
                 (Expectation::Gone { since, to, .. }, Guard::UserTimeout(from)) => {
                     Expectation::Gone { since, from, to }
                 }
@@ -144,13 +144,13 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         }
         // Its retransmissions go on coming, and so the last packet says nothing. Where a router says that it cannot
         // be reached, nothing comes of it either: that is merely in flight.
-        (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
-        (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
+        (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, ConnectionState::Deaf),
+        (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), ConnectionState::InFlight),
         // It goes on reading what had arrived, and its kernel announces the room.
-        (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, Doing::Deaf),
-        (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
-        (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
-        _ => gone(Since::LastHeard, Doing::Idle),
+        (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, ConnectionState::Deaf),
+        (_, State::WindowShrunk) => gone(clock(Since::Shut), ConnectionState::Shrunk),
+        (_, state) if state.has_shut_window() => gone(clock(Since::Shut), ConnectionState::WindowShut),
+        _ => gone(Since::LastHeard, ConnectionState::Idle),
     }
 }
 
