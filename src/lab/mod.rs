@@ -1,4 +1,4 @@
-//! The fault lab: cut the cable, see the packets, know the number.
+//! The fault lab: breaks a connection in a known state, shows the packets, and measures when the server drops the peer.
 //!
 //! Everything that is observed is entered in a [`timeline::Timeline`], and every report is made from one.
 //!

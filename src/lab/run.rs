@@ -60,7 +60,7 @@ pub(in crate::lab) fn run(run: &SceneRun, interrupt: &Interrupt) -> Result<Promi
     if let Some(file) = pcap {
         let mut packets = Vec::new();
         pcapng::write(&mut packets, &played.timeline, INTERFACE)
-            .map_err(|error| format!("the packets fit no capture file: {error}"))?;
+            .map_err(|error| format!("the packets cannot be written as a capture file: {error}"))?;
         file.write(&packets)?;
     }
     match played.outcome {

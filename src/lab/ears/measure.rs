@@ -38,7 +38,7 @@ pub(in crate::lab) mod tcp {
     }
 }
 
-/// The timer that runs for a socket, as the table numbers them.
+/// The timers of a socket, as the table numbers them.
 pub(in crate::lab) mod timer {
     pub(crate) const RETRANSMISSION: u8 = 1;
     pub(crate) const WINDOW_PROBE: u8 = 4;
@@ -51,32 +51,32 @@ pub(in crate::lab) struct SocketRow {
     pub peer: IpAddr,
     pub peer_port: u16,
     pub state: u8,
-    /// Bytes that were not acknowledged yet, those that were not sent among them.
+    /// Bytes that are not acknowledged yet, including those that are not sent yet.
     pub unacknowledged: u32,
-    /// Bytes that were not read yet; of a listener, the connections that were not accepted.
+    /// Bytes that are not read yet; for a listener, connections that are not accepted yet.
     pub unread: u32,
     pub timer: u8,
-    /// Zero where no program holds the socket: it waits to be accepted, or is an orphan.
+    /// Zero if no program holds the socket: it waits to be accepted, or is an orphan.
     pub inode: u64,
 }
 
 impl SocketRow {
-    /// A server program still answers for it, or will when it accepts. An orphan, which the program
-    /// has closed and the kernel still wants to finish, is let go.
+    /// Whether a program holds it, or will when it accepts. An orphan, which the program has closed and the kernel has not
+    /// finished with, is not held.
     pub(in crate::lab) fn is_held(&self) -> bool {
         self.inode != 0 || matches!(self.state, tcp::ESTABLISHED | tcp::SYN_RECEIVED | tcp::CLOSE_WAIT | tcp::CLOSE)
     }
 }
 
-/// The socket table of a namespace, open.
+/// The socket table of a namespace, opened once and read often.
 #[derive(Debug)]
 pub(in crate::lab) struct SocketTable(Vec<File>);
 
 impl SocketTable {
     /// # Errors
-    /// The namespace cannot be entered, or its table not be opened.
+    /// The namespace cannot be entered, or its table cannot be opened.
     pub(in crate::lab) fn of(namespace: &Namespace) -> io::Result<Self> {
-        // An open table stays that of the namespace in which it was opened.
+        // An open file keeps showing the table of the namespace in which it was opened.
         namespace.within(|| {
             let files = ["tcp", "tcp6"].map(|name| File::open(format!("/proc/thread-self/net/{name}")));
             let [v4, v6] = files;
@@ -84,7 +84,7 @@ impl SocketTable {
         })
     }
 
-    /// That of the network that this process is in itself.
+    /// That of the network namespace of this process.
     #[cfg(test)]
     pub(in crate::lab) fn here() -> io::Result<Self> {
         Ok(Self(vec![File::open("/proc/thread-self/net/tcp")?]))
