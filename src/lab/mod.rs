@@ -43,6 +43,9 @@ pub mod show;
 pub mod stage;
 pub mod timeline;
 
+/// What is printed after Ctrl-C.
+const INTERRUPTED: &str = "interrupted; the networks and servers of this lab are removed";
+
 /// What the lab is to do.
 #[derive(Clone, Debug)]
 pub enum Task {

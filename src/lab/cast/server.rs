@@ -3,7 +3,7 @@
 //! Owns its processes, its files and its output. Knows no scene, and nothing of the program beyond [`Program`].
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::keepalive::Keepalive;
 use crate::lab::cast::program::{Program, wants_a_shell};
 use crate::lab::cast::signals;
+use crate::lab::ears::measure::SocketTable;
 use crate::lab::ears::processes;
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::namespaces::{Directory, Namespace};
@@ -97,15 +98,16 @@ impl Server {
     }
 
     fn wait_until_it_listens(&mut self, start: Start<'_>, line: &str, interrupt: &Interrupt) -> Result<(), String> {
-        let namespace = Arc::clone(&self.namespace);
+        let cannot_read = |error: io::Error| format!("cannot read the socket table: {error}");
+        let mut table = SocketTable::of(&self.namespace).map_err(cannot_read)?;
         let mut elsewhere = Vec::new();
         let found = interrupt.wait_for(start.patience, || {
             if let Some(sentence) = self.has_ended() {
                 return Some(Err(format!("{sentence} It was started as: {line}")));
             }
-            let listeners = match processes::listeners(&namespace) {
+            let listeners = match table.listeners() {
                 Ok(listeners) => listeners,
-                Err(error) => return Some(Err(format!("cannot read the socket table: {error}"))),
+                Err(error) => return Some(Err(cannot_read(error))),
             };
             elsewhere = listeners.iter().map(|listener| listener.address).collect();
             listeners.iter().any(|listener| listener.is_for(start.address)).then_some(Ok(()))

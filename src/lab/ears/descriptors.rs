@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::{SockRef, Type};
 
+use crate::lab::ears::stat::Stat;
 use crate::lab::stage::namespaces::Namespace;
 
 /// A descriptor of a process.
@@ -120,11 +121,7 @@ pub(in crate::lab) fn is_connection_of(descriptor: &Descriptor, port: u16) -> io
 
 /// Whether the lab has started it, directly or through another process.
 fn is_descendant(pid: u32) -> bool {
-    let parent = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may hold anything. After it: state, parent.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-    };
+    let parent = |pid: u32| Stat::of(pid).map(|stat| stat.parent);
     let mut ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
     ancestors.any(|ancestor: u32| ancestor == std::process::id())
 }

@@ -11,3 +11,4 @@ pub mod frames;
 pub mod measure;
 pub mod packet_socket;
 pub mod processes;
+mod stat;
