@@ -214,7 +214,7 @@ fn cannot_hear_us(what: &'static str, user_timeout: UserTimeout) {
     scene.departs(State::Deaf, origin, DATA_UNACKNOWLEDGED);
 }
 
-/// The ping is written to a peer that has been silent for long, and keepalive stands aside from then
+/// The ping is written to a peer that has been silent for long, and keepalive sends no probes from then
 /// on: it must not give the peer a new deadline.
 fn pinged_when_it_was_dead() {
     let options = ["--service", "heartbeat", "--heartbeat", "3500ms", "--heartbeat-timeout", "1m", "--log", "trace"];

@@ -5,6 +5,11 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Its unit test runs with these.
+#[path = "../examples/tested.rs"]
+#[allow(dead_code, reason = "its main is the example's")]
+mod tested_example;
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running example. It ends with this value.

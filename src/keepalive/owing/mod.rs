@@ -95,6 +95,7 @@ pub struct Owing {
     /// When a try was first seen unanswered, if `is_tried`.
     tried: u32,
     /// The kernel's counters at the last look; `retransmitted` is from the last look that found it heard.
+    /// The low 32 bits of the bytes that it has acknowledged: whether they change is all that counts.
     acknowledged: u32,
     pure_acks: u32,
     retransmitted: u32,
@@ -147,7 +148,7 @@ impl Asking {
             heard: now.wrapping_sub(millis(info.received.min(answered(doing, info)))),
             looked: now,
             tried: 0,
-            acknowledged: info.acknowledged,
+            acknowledged: info.bytes_acknowledged as u32,
             pure_acks: info.pure_acks,
             retransmitted: info.retransmitted,
             is_tried: false,
@@ -230,7 +231,7 @@ impl Owing {
     /// Records what the peer's packets prove.
     fn listen(&mut self, doing: Doing, now: u32, info: &TcpInfo) {
         let since_look = now.wrapping_sub(self.looked);
-        let counted = (info.acknowledged, info.pure_acks) != (self.acknowledged, self.pure_acks);
+        let counted = (info.bytes_acknowledged as u32, info.pure_acks) != (self.acknowledged, self.pure_acks);
         // A probe by the peer is counted, too, but lies outside the window: the kernel takes no ACK from it.
         let is_answered = counted && millis(info.silent) <= since_look.saturating_add(SAME);
         let ago = if is_answered { info.received.min(answered(doing, info)) } else { info.received };
@@ -239,7 +240,7 @@ impl Owing {
             self.heard = now.wrapping_sub(ago);
             (self.retransmitted, self.is_tried) = (info.retransmitted, false);
         }
-        (self.looked, self.acknowledged, self.pure_acks) = (now, info.acknowledged, info.pure_acks);
+        (self.looked, self.acknowledged, self.pure_acks) = (now, info.bytes_acknowledged as u32, info.pure_acks);
     }
 
     /// At least how many tries have gone unanswered since the peer was heard.

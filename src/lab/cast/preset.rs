@@ -8,13 +8,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::keepalive::{Guard, Keepalive};
-use crate::lab::cast::program::{File, Program};
+use crate::keepalive::Keepalive;
+use crate::lab::cast::program::{BACKEND, File, Program};
 use crate::lab::stage::programs::{installed, version};
 use crate::speak::Speak;
-
-/// Where a proxy finds the server behind it, in the same namespace.
-pub const BACKEND: &str = "127.0.0.1:7008";
 
 /// The servers that people run today.
 pub struct Preset {
@@ -147,14 +144,6 @@ pub fn mqtt_keepalive(deadline: Duration) -> u16 {
     u16::try_from(deadline.as_secs() * 2 / 3).unwrap_or(u16::MAX).max(1)
 }
 
-/// The right value for a server whose only setting is the user timeout.
-pub fn user_timeout(keepalive: &Keepalive) -> Duration {
-    match keepalive.clone().without_tcp_info().guard() {
-        Guard::UserTimeout(timeout) => timeout,
-        _ => keepalive.deadline(),
-    }
-}
-
 fn haproxy(user_timeout: &str) -> File {
     let keepalive = HAPROXY_KEEPALIVE.replace("; ", "\n ");
     let text = format!(
@@ -232,7 +221,7 @@ mod tests {
                 && !texts("haproxy").0.contains("tcp-ut")
         );
         assert!(texts("nginx").0.contains("listen 203.0.113.2:7007 so_keepalive=2s:1s:3;"));
-        let user_timeout = user_timeout(&five).as_millis();
+        let user_timeout = crate::lab::cast::program::user_timeout(&five).as_millis();
         assert!(texts("haproxy-tcp-ut").0.contains(&format!("bind 203.0.113.2:7007 tcp-ut {user_timeout}ms")));
     }
 

@@ -4,11 +4,22 @@
 //! [`preset`](crate::lab::cast::preset) describes the servers that people run; `server.rs` starts a program.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::keepalive::Keepalive;
+use crate::keepalive::{Guard, Keepalive};
 use crate::lab::cast::language::Language;
-use crate::lab::cast::preset::{BACKEND, user_timeout};
 use crate::speak::Speak;
+
+/// Where a proxy finds the server behind it, in the same namespace.
+pub const BACKEND: &str = "127.0.0.1:7008";
+
+/// The right value for a server whose only setting is the user timeout.
+pub fn user_timeout(keepalive: &Keepalive) -> Duration {
+    match keepalive.clone().without_tcp_info().guard() {
+        Guard::UserTimeout(timeout) => timeout,
+        _ => keepalive.deadline(),
+    }
+}
 
 /// The placeholders (words in braces) that are filled in; the name of a file is one, too.
 pub const WORDS: [&str; 10] =

@@ -12,11 +12,12 @@ use crate::malloc;
 use crate::reactor::connection::Connection;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::departing::farewell::Farewell;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::{Peers, Preceded};
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::serving::farewell::Farewell;
+use crate::reactor::serving::link::Terms;
 use crate::reactor::serving::saved::{CannotRestore, Saved};
-use crate::reactor::serving::service::{Serving, Terms};
+use crate::reactor::serving::service::Serving;
 use crate::reactor::source::Turn;
 
 /// How a peer came.

@@ -51,6 +51,26 @@ fn an_alarm_is_moved_either_way_and_cancelled() {
     assert_eq!((stage.departure(never), stage.connected()), (None, 1));
 }
 
+/// Under load a moment may have passed before the alarm is set.
+#[test]
+fn an_alarm_in_the_past_comes_at_once() {
+    struct Late(u32);
+    impl Service for Late {
+        type State = ();
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
+            peer.wake_at(Moment::default());
+        }
+        fn received(&mut self, _peer: &mut Peer<'_, ()>, _bytes: &[u8]) {}
+        fn woken(&mut self, _peer: &mut Peer<'_, ()>) {
+            self.0 += 1;
+        }
+    }
+    let mut stage = Stage::new(Late(0));
+    stage.arrive();
+    stage.wait(Duration::from_millis(2));
+    assert_eq!(stage.service().0, 1);
+}
+
 /// Counts how often each peer is woken, and when.
 #[derive(Default)]
 struct Alarmed {

@@ -102,6 +102,36 @@ fn an_attempt_that_fails_is_repeated_after_pauses_that_grow() {
     assert!(parted.elapsed() >= Duration::from_millis(350), "{:?}", parted.elapsed());
 }
 
+/// A connection that lasted is a success: the next pause is the first one again. (Of others it is known that they never went
+/// back, or went back after a connection of a millisecond.)
+#[test]
+fn a_connection_that_lasted_begins_with_the_first_pause_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut reactor, log) = (Reactor::new(10).unwrap(), Log::default());
+    let connect = Connect::to(listener.local_addr().unwrap()).backoff(backoff(200, 1000).jitter(false));
+    reactor.connect(connect, log.clone()).unwrap();
+    let accept = |log: &Log, reactor: &mut Reactor, count| {
+        happen(reactor, log, count);
+        let (mut end, _) = listener.accept().unwrap();
+        end.read_exact(&mut [0; 5]).unwrap();
+        end
+    };
+    // Twice for an instant: 200 ms, then 400.
+    for count in [1, 3] {
+        drop(accept(&log, &mut reactor, count));
+    }
+    let end = accept(&log, &mut reactor, 5);
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(1100) {
+        reactor.turn_within(Duration::from_millis(10)).unwrap();
+    }
+    drop(end);
+    let parted = Instant::now();
+    happen(&mut reactor, &log, 7);
+    let paused = parted.elapsed();
+    assert!(paused >= Duration::from_millis(200) && paused < Duration::from_millis(390), "{paused:?}");
+}
+
 #[test]
 fn what_is_not_repeated_is_reported_once() {
     let nobody = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -118,7 +148,7 @@ fn what_is_not_repeated_is_reported_once() {
     assert!(lines.iter().all(|line| expected.contains(line)) && lines[0] != lines[1], "{lines:?}");
     assert_eq!(reactor.timeout(Duration::MAX), None);
     assert_eq!(
-        reactor.connect_through(PortId::of(Names::of_source(9)), Connect::to(address)).unwrap_err().kind(),
+        reactor.connect_through(PortId::of(9), Connect::to(address)).unwrap_err().kind(),
         io::ErrorKind::NotFound
     );
 }

@@ -260,3 +260,18 @@ fn a_service_ends_a_peer_for_a_reason_that_it_names() {
     assert_eq!(*told.borrow(), ["said goodbye", "broke the protocol"]);
     assert_eq!(reactor.tally().departures.of(Departure::ByService(Reason(0))), 2);
 }
+
+/// One recipient that reads nothing costs its own outbox and no more: it is let go, and the others miss nothing.
+#[test]
+fn a_recipient_that_does_not_read_holds_up_nobody() {
+    let mut stage = crate::testing::Stage::new(Chat::default());
+    let [says, hears, stuck] = std::array::from_fn(|_| stage.arrive());
+    stage.take_at_most(stuck, 1000);
+    let line = [b'x'; 10_000];
+    for _ in 0..100 {
+        stage.send(says, &line);
+    }
+    assert_eq!(stage.departure(stuck), Some(Departure::OutboxFull));
+    let heard = stage.received(hears);
+    assert_eq!(heard.len(), 100 * line.len() + b"gone".len());
+}
