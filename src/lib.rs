@@ -101,11 +101,11 @@
 //! |---|---|
 //! | one turn of an event loop | `reactor/turn.rs` |
 //! | accept until EAGAIN; what each error of accept(2) means | `reactor/arriving/acceptor.rs` |
-//! | non-blocking connect, back-off, jitter | `reactor/arriving/dialer.rs`, `connect.rs` |
+//! | non-blocking connect, back-off, jitter | `reactor/arriving/dialer.rs`, `reactor/serving/connect.rs` |
 //! | a readiness latch for edge-triggered epoll | `reactor/connection/readiness.rs` |
 //! | a state machine for one connection | `reactor/connection/mod.rs` |
 //! | bounded output, partial writes | `reactor/connection/writing.rs`, `outbox.rs` |
-//! | a slab with ids that are never used again | `reactor/peers/table.rs`, `reactor/serving/peer_id.rs` |
+//! | a slab with ids that are never used again | `reactor/peers/table.rs`, `reactor/peer_id.rs` |
 //! | an intrusive queue | `reactor/peers/queue.rs` |
 //! | timers at any distance in constant time (radix heap) | `reactor/time/agenda.rs` |
 //! | the deadline while output is outstanding | `reactor/time/watch.rs`, `keepalive/owing.rs` |
@@ -113,7 +113,7 @@
 //! | waking a loop from other threads, coalesced | `reactor/handle.rs` |
 //! | limits: peers, addresses, memory | `reactor/limits/` |
 //! | a service with heartbeats | [`service`] |
-#![warn(missing_docs, unreachable_pub)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
 #[cfg(not(target_os = "linux"))]
@@ -147,6 +147,7 @@ mod sysctl;
 pub mod cli;
 #[cfg(feature = "lab")]
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub mod lab;
 #[cfg(feature = "load")]
 #[doc(hidden)]
@@ -156,6 +157,7 @@ pub mod load;
 pub mod markup;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
+#[allow(missing_debug_implementations)]
 pub mod observe;
 #[cfg(feature = "serve")]
 #[doc(hidden)]

@@ -21,6 +21,7 @@ pub(crate) const COARSEST_TICK: Duration = Duration::from_millis(10);
 /// The kernel's figures of one connection. They can be read until the socket is closed, even after
 /// the connection has died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TcpInfo {
     /// The TCP state by the kernel's numbers (`tcpi_state`), which begin with 1. It is 0 on a kernel that succeeds
     /// without filling anything in (gVisor).
@@ -39,8 +40,10 @@ pub struct TcpInfo {
     pub not_sent: u32,
     /// Retransmissions of any segment since the connection was established (`tcpi_total_retrans`).
     pub retransmitted: u32,
-    /// Bytes that the peer has acknowledged since the connection was established; the low 32 bits (`tcpi_bytes_acked`).
-    pub acknowledged: u32,
+    /// Bytes that the peer has acknowledged since the connection was established (`tcpi_bytes_acked`).
+    pub bytes_acknowledged: u64,
+    /// Bytes that have been received from the peer since the connection was established (`tcpi_bytes_received`).
+    pub bytes_received: u64,
     /// Segments without data received since the connection was established: ACKs, and the peer's probes
     /// (`tcpi_segs_in` less `tcpi_data_segs_in`).
     pub pure_acks: u32,
@@ -81,8 +84,10 @@ impl TcpInfo {
     /// struct only ever grows at its end, so the length is checked and not each figure: this runs at every check.
     fn from_raw(raw: &[u8; LENGTH], length: usize) -> Option<Self> {
         let u32_at = |at: usize| u32::from_ne_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
-        let (first, second) = (u64::from(u32_at(176)), u64::from(u32_at(180)));
-        let limited = if cfg!(target_endian = "little") { first | second << 32 } else { first << 32 | second };
+        let u64_at = |at: usize| {
+            let (first, second) = (u64::from(u32_at(at)), u64::from(u32_at(at + 4)));
+            if cfg!(target_endian = "little") { first | second << 32 } else { first << 32 | second }
+        };
         if length < LEAST {
             return None;
         }
@@ -94,9 +99,10 @@ impl TcpInfo {
             round_trip: Duration::from_micros(u32_at(68).into()),
             unacknowledged: u32_at(24),
             retransmitted: u32_at(100),
-            acknowledged: u32_at(if cfg!(target_endian = "little") { 120 } else { 124 }),
+            bytes_acknowledged: u64_at(120),
+            bytes_received: u64_at(128),
             pure_acks: u32_at(140).wrapping_sub(u32_at(152)),
-            window_limited: if length < 184 { Duration::MAX } else { Duration::from_micros(limited) },
+            window_limited: if length < 184 { Duration::MAX } else { Duration::from_micros(u64_at(176)) },
             window: (length == LENGTH).then(|| u32_at(228)),
             sent: Duration::from_millis(u32_at(44).into()),
             received: Duration::from_millis(u32_at(52).into()),
@@ -135,6 +141,9 @@ mod tests {
         sleep(Duration::from_millis(300));
         let info = TcpInfo::of(&ours).unwrap();
         assert_eq!((info.unacknowledged, info.not_sent, info.retransmits, info.probes), (0, 0, 0, 0));
+        // The handshake's SYN counts as acknowledged, too.
+        assert!((2..=3).contains(&info.bytes_acknowledged) && info.bytes_received == 0, "{info:?}");
+        assert_eq!(TcpInfo::of(&theirs).unwrap().bytes_received, 2);
         assert!(info.round_trip > Duration::ZERO && info.round_trip < Duration::from_secs(5), "{:?}", info.round_trip);
         assert!(info.silent >= Duration::from_millis(280), "silent for {:?}", info.silent);
     }

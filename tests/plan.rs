@@ -20,7 +20,7 @@ fn a_plan_tells_all_that_was_asked() {
     for part in [
         "A deadline of 30s",
         "--idle 24s --interval 2s --count 3",
-        "keepalive stands aside",
+        "keepalive sends no probes",
         "data in flight",
         "window shut",
         "packets a second, all peers",

@@ -84,7 +84,7 @@ fn settings(text: &mut String, plan: &Plan) {
     );
     let guard = match keepalive.guard() {
         Guard::Loop { .. } => format!(
-            "while output is outstanding, when keepalive stands aside (RFC 9293 §3.8.4): the loop, which looks for \
+            "while output is outstanding, when keepalive sends no probes (RFC 9293 §3.8.4): the loop, which looks for \
              signs of life every {}, and has the kernel ask as often",
             duration(keepalive.pace())
         ),

@@ -22,12 +22,9 @@ use std::io;
 use log::warn;
 use mio::{Events, Poll, Registry};
 
-pub use self::arriving::connect::{Backoff, Connect};
-pub use self::arriving::dialer::ToConnect;
 pub use self::arriving::listen::{Listen, Listening};
 pub use self::connection::readiness::Readiness;
 pub use self::departing::departure::{Cause, Departure, Reason};
-pub use self::departing::farewell::Farewell;
 pub use self::departing::tally::{Departures, Tally};
 pub use self::handle::{CannotSend, Handle, Mailbox};
 use self::limits::addresses::Addresses;
@@ -35,17 +32,20 @@ pub use self::limits::capacity::Capacity;
 use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
+pub use self::peer_id::{PeerId, PortId};
 use self::port::Port;
 #[cfg(feature = "serve")]
 pub(crate) use self::scratch::SCRATCH;
 use self::scratch::Scratch;
+pub use self::serving::connect::{Backoff, Connect, ToConnect};
+pub use self::serving::farewell::Farewell;
 use self::serving::host::Host;
+pub use self::serving::link::Alarm;
 pub use self::serving::orders::{Look, NoRoom, Order, Orders, Seen};
 pub use self::serving::peer::Peer;
-pub use self::serving::peer_id::{PeerId, PortId};
 pub use self::serving::saved::{CannotRestore, CannotSave, Carried, Saved};
 use self::serving::service::Hosted;
-pub use self::serving::service::{Alarm, Attempt, Service};
+pub use self::serving::service::{Attempt, Service};
 #[cfg(feature = "signals")]
 pub use self::signals::Signals;
 #[cfg(feature = "lab")]
@@ -59,11 +59,14 @@ use crate::descriptors;
 use crate::keepalive::{Unfit, unfit};
 use crate::machine::Machine;
 
+mod address;
 mod arriving;
+mod carry_out;
 mod connection;
 mod departing;
 mod handle;
 mod limits;
+mod peer_id;
 mod peers;
 mod port;
 mod scratch;
@@ -307,7 +310,7 @@ impl Reactor {
     /// See [`CannotSave`]; the peer stays.
     pub fn release(&mut self, peer: PeerId) -> Result<Carried, CannotSave> {
         self.between_turns(|sources, turn| {
-            let port = sources.get_mut(peer.port().source()).and_then(|source| source.port());
+            let port = sources.get_mut(peer.port().source()).and_then(|source| source.as_any()?.downcast_mut::<Port>());
             port.ok_or(CannotSave::Gone)?.release(peer, turn)
         })
     }
@@ -320,7 +323,7 @@ impl Reactor {
     /// `OutOfMemory`, or errors of the socket. The connection is closed.
     pub fn adopt(&mut self, port: PortId, carried: Carried) -> io::Result<PeerId> {
         self.between_turns(|sources, turn| {
-            let port = sources.get_mut(port.source()).and_then(|source| source.port());
+            let port = sources.get_mut(port.source()).and_then(|source| source.as_any()?.downcast_mut::<Port>());
             port.ok_or(io::ErrorKind::NotFound)?.adopt(carried, turn)
         })
     }

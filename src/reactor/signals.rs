@@ -1,5 +1,6 @@
 //! Signals as a source of the loop. The signal handler writes to a pipe; no thread is started.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -105,5 +106,11 @@ impl Source for Signals {
             };
             turn.requests.push(request);
         }
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").field("grace", &self.grace).finish_non_exhaustive()
     }
 }

@@ -1,18 +1,19 @@
 //! What a turn drives: the ports, the signals, and any source that is added later.
 
+use std::any::Any;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use crate::reactor::arriving::dialer::ToConnect;
 use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
-use crate::reactor::port::Port;
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
-use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::time::moment::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
@@ -46,9 +47,8 @@ pub trait Source {
     /// Connects to somebody, who will be one of its peers, from the next turn on.
     fn connect(&mut self, _to: ToConnect) {}
 
-    /// Itself, if it is a port.
-    #[doc(hidden)]
-    fn port(&mut self) -> Option<&mut Port> {
+    /// Itself, if somebody may ask it for more than this trait has.
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
         None
     }
 
@@ -120,6 +120,7 @@ impl Names {
 }
 
 /// What a source may use during its part of a turn.
+#[non_exhaustive]
 pub struct Turn<'a> {
     /// When this turn woke.
     pub now: Moment,
@@ -145,8 +146,15 @@ pub struct Turn<'a> {
     pub called: bool,
 }
 
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("now", &self.now).field("heard", &self.heard).finish_non_exhaustive()
+    }
+}
+
 /// What a source asks of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Request {
     /// End in an orderly way within this time.
     Stop {

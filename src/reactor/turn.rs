@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
-use crate::reactor::serving::carry_out::carry_out;
+use crate::reactor::carry_out::carry_out;
 use crate::reactor::source::{Names, Request, Source, Turn, see_to_memory, total};
 use crate::reactor::time::moment::Moment;
 use crate::reactor::{BATCH, Ending, Reactor};

@@ -96,7 +96,8 @@ pub struct Owing {
     looked: u32,
     /// When a check first found a try unanswered, if `is_tried`.
     tried: u32,
-    /// The kernel's counters at the last check; `retransmitted` is from the last check that found a new proof.
+    /// The kernel's counters at the last check; `retransmitted` is from the last check that found a new proof. Only a
+    /// change of `acknowledged` matters, so the low 32 bits are kept.
     acknowledged: u32,
     pure_acks: u32,
     retransmitted: u32,
@@ -156,7 +157,7 @@ impl Asking {
             heard: now.wrapping_sub(millis(info.received.min(answered(doing, info)))),
             looked: now,
             tried: 0,
-            acknowledged: info.acknowledged,
+            acknowledged: info.bytes_acknowledged as u32,
             pure_acks: info.pure_acks,
             retransmitted: info.retransmitted,
             is_tried: false,
@@ -242,7 +243,7 @@ impl Owing {
     /// Records what the peer's packets prove.
     fn listen(&mut self, doing: Doing, now: u32, info: &TcpInfo) {
         let since_look = now.wrapping_sub(self.looked);
-        let counted = (info.acknowledged, info.pure_acks) != (self.acknowledged, self.pure_acks);
+        let counted = (info.bytes_acknowledged as u32, info.pure_acks) != (self.acknowledged, self.pure_acks);
         // A probe sent by the peer is counted, too, but lies outside the window: the kernel takes no ACK from it.
         let is_answered = counted && millis(info.silent) <= since_look.saturating_add(SAME);
         let ago = if is_answered { info.received.min(answered(doing, info)) } else { info.received };
@@ -251,7 +252,7 @@ impl Owing {
             self.heard = now.wrapping_sub(ago);
             (self.retransmitted, self.is_tried) = (info.retransmitted, false);
         }
-        (self.looked, self.acknowledged, self.pure_acks) = (now, info.acknowledged, info.pure_acks);
+        (self.looked, self.acknowledged, self.pure_acks) = (now, info.bytes_acknowledged as u32, info.pure_acks);
     }
 
     /// How many tries have gone unanswered since the last proof, at least.

@@ -3,6 +3,7 @@
 //! Owns the sockets that are being connected, the pauses between attempts, and which peers came of them. Knows nothing of
 //! what is said to a peer.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -16,10 +17,11 @@ use slab::Slab;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::keepalive::{Guard, Keepalive};
-use crate::reactor::arriving::connect::Connect;
 use crate::reactor::arriving::listen;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::{Arrival, NotArrived, Peers};
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::serving::connect::{Connect, ToConnect};
+use crate::reactor::serving::orders::{NoRoom, Orders};
 use crate::reactor::serving::service::Attempt;
 use crate::reactor::source::{Names, Turn};
 use crate::reactor::time::alarms::Alarms;
@@ -34,19 +36,31 @@ const NO_ROOM: Duration = Duration::from_secs(1);
 /// How many attempts are begun or concluded in a turn.
 const DIAL_BUDGET: usize = 64;
 
-/// Somebody to connect to, and how: a port that connects to nobody has no dialer, and a program in which none does not even
-/// have its code.
-#[derive(Debug)]
-pub struct ToConnect {
-    /// To whom.
-    pub connect: Connect,
-    pub(in crate::reactor) dialer: fn(Keepalive) -> Box<dyn Dial>,
+impl ToConnect {
+    /// The order names the code that carries it out: so a program in which nobody connects out does not have that code, and the
+    /// orders need not know it.
+    pub(in crate::reactor) fn new(connect: Connect) -> Self {
+        let dialer = |keepalive| Box::new(Box::new(Dialer::new(keepalive)) as Box<dyn Dial>) as Box<dyn Any>;
+        Self { connect, dialer }
+    }
 }
 
-impl ToConnect {
-    pub(in crate::reactor) fn new(connect: Connect) -> Self {
-        Self { connect, dialer: |keepalive| Box::new(Dialer::new(keepalive)) }
+impl Orders {
+    /// Connects to somebody, who will be a peer of the service that gives this order: see
+    /// [`Service::connected`](crate::reactor::Service::connected).
+    ///
+    /// # Errors
+    /// Too many orders wait: no attempt will be made.
+    pub fn connect(&mut self, connect: Connect) -> Result<(), NoRoom> {
+        self.give_to_connect(ToConnect::new(connect))
     }
+}
+
+/// The dialer of a port that has none yet.
+pub(in crate::reactor) fn dialer_of(to: &ToConnect, keepalive: &Keepalive) -> Option<Box<dyn Dial>> {
+    let dialer = (to.dialer)(keepalive.clone()).downcast::<Box<dyn Dial>>();
+    debug_assert!(dialer.is_ok(), "`ToConnect::new` is the only one to make it");
+    dialer.ok().map(|dialer| *dialer)
 }
 
 /// The connecting half of a port, as the port sees it.
@@ -67,7 +81,7 @@ pub(in crate::reactor) trait Dial: fmt::Debug {
     fn dial(&mut self, peers: &mut Peers<TcpStream>, turn: &mut Turn<'_>, names: Names);
 
     /// A peer has departed: if it is to be connected to again, that is done after a pause.
-    fn has_departed(&mut self, peer: PeerId, now: Moment);
+    fn departs(&mut self, peer: PeerId, now: Moment);
 
     /// Connects to nobody from now on. Attempts are given up; nothing is reported of them.
     fn stop(&mut self);
@@ -147,7 +161,7 @@ impl Dial for Dialer {
         }
     }
 
-    fn has_departed(&mut self, peer: PeerId, now: Moment) {
+    fn departs(&mut self, peer: PeerId, now: Moment) {
         let Some(key) = self.peers.remove(&peer) else { return };
         let Some(line) = self.lines.get_mut(key) else { return };
         let (State::Connected(since), Some(backoff)) = (&line.state, line.connect.backoff) else { return };

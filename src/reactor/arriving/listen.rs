@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::keepalive::{Keepalive, Unfit, unfit};
 use crate::reactor::limits::Limits;
-use crate::reactor::serving::peer_id::PortId;
+use crate::reactor::peer_id::PortId;
 
 /// Where a port really listens, and with which keepalive.
 #[derive(Clone, Debug)]

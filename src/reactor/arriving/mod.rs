@@ -3,7 +3,6 @@
 //! Owns the sockets until they are connected. Knows nothing of what becomes of a peer.
 
 pub(in crate::reactor) mod acceptor;
-pub(in crate::reactor) mod connect;
 pub(in crate::reactor) mod dialer;
 pub(in crate::reactor) mod listen;
 mod spread;

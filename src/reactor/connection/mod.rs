@@ -23,21 +23,21 @@ use std::net::SocketAddr;
 
 use log::trace;
 
-use crate::reactor::connection::address::PeerAddress;
+use crate::reactor::address::PeerAddress;
 use crate::reactor::connection::outbox::Outbox;
+use crate::reactor::connection::queue::{QueuePlace, Queued};
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::connection::writing::Told;
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::peers::queue::{QueuePlace, Queued};
-use crate::reactor::serving::peer_id::{PeerId, Stamp};
+use crate::reactor::peer_id::{PeerId, Stamp};
 use crate::reactor::serving::saved::CannotSave;
 use crate::reactor::serving::service::{Service, Serving};
 use crate::reactor::time::moment::Moment;
 
-pub(in crate::reactor) mod address;
 pub(in crate::reactor) mod looking;
 pub(in crate::reactor) mod outbox;
+pub(in crate::reactor) mod queue;
 pub(in crate::reactor) mod readiness;
 pub(in crate::reactor) mod stream;
 mod writing;

@@ -15,8 +15,8 @@ use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::connection::{Connection, Phase, Step, Watched};
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Link, Terms};
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::link::{Link, Terms};
 use crate::tcp_info::TcpInfo;
 
 impl<S: Stream> Connection<S> {

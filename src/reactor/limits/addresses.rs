@@ -4,7 +4,7 @@ use std::collections::{HashMap, TryReserveError};
 use std::net::SocketAddr;
 
 use crate::keepalive::{Unfit, unfit};
-use crate::reactor::connection::address::{AddressBlock, PeerAddress};
+use crate::reactor::address::{AddressBlock, PeerAddress};
 
 /// How many connections each address has: an IPv4 address, or the /64 of an IPv6 address, because one
 /// machine may well have a whole /64.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::reactor::limits::addresses::Addresses;
 use crate::reactor::limits::memory::Memory;
-use crate::reactor::serving::peer_id::Stamp;
+use crate::reactor::peer_id::Stamp;
 use crate::reactor::time::moment::Moment;
 
 /// How many connections there are and may be, over all ports: in all, and from each address.

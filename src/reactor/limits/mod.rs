@@ -74,6 +74,7 @@ impl Default for Limits {
 
 /// What to do with a newcomer when there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhenFull {
     /// It waits in the backlog until a peer departs.
     Wait,

@@ -6,13 +6,13 @@ use log::{LevelFilter, debug, info, trace};
 
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::departing::farewell::Farewell;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::Peers;
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::serving::farewell::Farewell;
+use crate::reactor::serving::link::Link;
 use crate::reactor::serving::saved::{CannotSave, Saved};
-use crate::reactor::serving::service::Link;
 use crate::reactor::source::Turn;
 use crate::reactor::time::moment::Moment;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::peers::Peers;
-use crate::reactor::serving::service::Link;
+use crate::reactor::serving::link::Link;
 use crate::reactor::source::Turn;
 use crate::reactor::time::moment::Moment;
 use crate::tcp_info::COARSEST_TICK;

@@ -15,11 +15,12 @@ use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::departing::tally::{Summary, Tally};
 use crate::reactor::limits::{Limits, WhenFull};
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::deadlines::Deadlines;
 use crate::reactor::peers::table::Table;
+use crate::reactor::serving::link::{Alarm, Link, Terms};
 use crate::reactor::serving::orders::{Look, Order, Seen};
-use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Alarm, Attempt, Hosted, Link, Serving, Terms};
+use crate::reactor::serving::service::{Attempt, Hosted, Serving};
 use crate::reactor::source::{Names, Turn};
 use crate::reactor::time::moment::Moment;
 
@@ -28,7 +29,6 @@ mod deadlines;
 mod departures;
 mod due;
 mod idle;
-pub(in crate::reactor) mod queue;
 mod table;
 
 /// How many peers that may have ended are driven in a turn, after the others; one, if more events wait.

@@ -8,10 +8,10 @@ use slab::Slab;
 
 use crate::malloc::KEPT_ENTRIES;
 use crate::reactor::connection::Connection;
+use crate::reactor::connection::queue::Queue;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
-use crate::reactor::peers::queue::Queue;
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::peer_id::PeerId;
 
 /// The connections of a port, by slot.
 pub(super) struct Table<S> {

@@ -3,6 +3,7 @@
 //! Owns how they come: the acceptor says when to accept, the dialer when to connect, the limits who is admitted. What becomes
 //! of them is the [`Peers`]' own business.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 
@@ -12,7 +13,7 @@ use mio::net::TcpStream;
 
 use crate::keepalive::{Guard, Keepalive};
 use crate::reactor::arriving::acceptor::{Accepted, Acceptor};
-use crate::reactor::arriving::dialer::{Dial, FIRST_KEY, ToConnect};
+use crate::reactor::arriving::dialer::{Dial, FIRST_KEY, dialer_of};
 use crate::reactor::arriving::listen::{Listen, Listening};
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
@@ -21,9 +22,10 @@ use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::limits::{Limits, WhenFull};
+use crate::reactor::peer_id::{PeerId, PortId};
 use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
+use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::orders::{Look, Order, Seen};
-use crate::reactor::serving::peer_id::{PeerId, PortId};
 use crate::reactor::serving::saved::{CannotSave, Carried};
 use crate::reactor::serving::service::Hosted;
 use crate::reactor::source::{Names, Source, Turn};
@@ -35,7 +37,7 @@ const ACCEPT_BUDGET: usize = 64;
 const REFUSE_BUDGET: usize = REAP_BUDGET;
 
 /// A listener, and what we connect to; their peers, and the service that they talk to.
-pub struct Port {
+pub(super) struct Port {
     /// Only if it listens.
     acceptor: Option<Acceptor>,
     /// Only if it has ever connected to somebody.
@@ -91,7 +93,7 @@ impl Port {
     }
 
     pub(super) fn id(&self) -> PortId {
-        PortId::of(self.names)
+        PortId::of(self.names.source())
     }
 
     fn accept_peers(&mut self, turn: &mut Turn<'_>) {
@@ -144,7 +146,7 @@ impl Port {
         // The socket stays open elsewhere: without this, its events would go on coming here.
         let _ = turn.registry.deregister(&mut stream);
         if let Some(dialer) = &mut self.dialer {
-            dialer.has_departed(peer, turn.now);
+            dialer.departs(peer, turn.now);
         }
         Ok(Carried { stream: stream.into(), saved, unsent })
     }
@@ -219,7 +221,8 @@ impl Source for Port {
 
     fn connect(&mut self, to: ToConnect) {
         if !self.is_stopping {
-            self.dialer.get_or_insert_with(|| (to.dialer)(self.keepalive.clone())).add(to.connect);
+            let Some(dialer) = self.dialer.take().or_else(|| dialer_of(&to, &self.keepalive)) else { return };
+            self.dialer.insert(dialer).add(to.connect);
         }
     }
 
@@ -235,7 +238,7 @@ impl Source for Port {
         for _ in 0..budget {
             let Some(id) = self.peers.reap(turn) else { break };
             if let Some(dialer) = &mut self.dialer {
-                dialer.has_departed(id, turn.now);
+                dialer.departs(id, turn.now);
             }
         }
         self.peers.report(turn.now);
@@ -282,7 +285,7 @@ impl Source for Port {
         *total += self.peers.tally();
     }
 
-    fn port(&mut self) -> Option<&mut Port> {
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
         Some(self)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::TryReserveError;
 
 use crate::malloc::{self, KEPT_ENTRIES};
 use crate::reactor::departing::departure::Reason;
-use crate::reactor::departing::farewell::Farewell;
+use crate::reactor::serving::farewell::Farewell;
 use crate::reactor::serving::orders::{Look, Orders};
 use crate::reactor::serving::peer::Peer;
 use crate::reactor::serving::saved::{CannotRestore, CannotSave, Saved};

@@ -10,10 +10,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::malloc;
-use crate::reactor::arriving::connect::Connect;
-use crate::reactor::arriving::dialer::ToConnect;
 use crate::reactor::departing::departure::{Departure, Reason};
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::time::moment::{Clock, Moment};
 use crate::tcp_info::TcpInfo;
 
@@ -27,7 +26,7 @@ use crate::tcp_info::TcpInfo;
 /// outbox may hold is let go, as with `Peer::send`.
 #[derive(Debug)]
 pub struct Orders {
-    pub(super) waiting: VecDeque<WaitingOrder>,
+    pub(in crate::reactor) waiting: VecDeque<WaitingOrder>,
     /// How much memory they take, in bytes.
     taken: usize,
     /// When this turn woke.
@@ -81,13 +80,13 @@ pub struct Seen {
 
 /// An order that waits. It owns its bytes, which are there once, however many peers they are for.
 #[derive(Debug)]
-pub(super) struct WaitingOrder {
-    pub(super) what: OrderKind,
-    pub(super) to: Recipients,
+pub(in crate::reactor) struct WaitingOrder {
+    pub(in crate::reactor) what: OrderKind,
+    pub(in crate::reactor) to: Recipients,
 }
 
 #[derive(Debug)]
-pub(super) enum OrderKind {
+pub(in crate::reactor) enum OrderKind {
     Send(Vec<u8>),
     Close(Departure),
     LetGo(Departure),
@@ -101,7 +100,7 @@ pub(super) enum OrderKind {
 }
 
 #[derive(Debug)]
-pub(super) enum Recipients {
+pub(in crate::reactor) enum Recipients {
     One(PeerId),
     /// The last one is next: they are in reverse order.
     Many(Vec<PeerId>),
@@ -185,13 +184,9 @@ impl Orders {
         self.give(to, OrderKind::Look { giver, asker })
     }
 
-    /// Connects to somebody, who will be a peer of the service that gives this order: see
-    /// [`Service::connected`](crate::reactor::Service::connected).
-    ///
-    /// # Errors
-    /// Too many orders wait: no attempt will be made.
-    pub fn connect(&mut self, connect: Connect) -> Result<(), NoRoom> {
-        self.give(Recipients::None, OrderKind::Connect(self.giver, Box::new(ToConnect::new(connect))))
+    /// Connects to somebody: see `arriving/dialer.rs`.
+    pub(in crate::reactor) fn give_to_connect(&mut self, to: ToConnect) -> Result<(), NoRoom> {
+        self.give(Recipients::None, OrderKind::Connect(self.giver, Box::new(to)))
     }
 
     /// When this turn woke: for calls that have no peer ([`Peer::now`](crate::reactor::Peer::now)).
@@ -247,14 +242,14 @@ impl Orders {
     }
 
     /// Takes out the first order.
-    pub(super) fn first(&mut self) -> Option<WaitingOrder> {
+    pub(in crate::reactor) fn first(&mut self) -> Option<WaitingOrder> {
         let first = self.waiting.pop_front()?;
         self.taken -= first.takes();
         Some(first)
     }
 
     /// Puts the order that was taken out last back in front of all others: its place is still there.
-    pub(super) fn put_back(&mut self, first: WaitingOrder) {
+    pub(in crate::reactor) fn put_back(&mut self, first: WaitingOrder) {
         self.taken += first.takes();
         self.waiting.push_front(first);
     }
@@ -273,7 +268,7 @@ impl WaitingOrder {
 }
 
 impl Recipients {
-    pub(super) fn next(&mut self) -> Option<PeerId> {
+    pub(in crate::reactor) fn next(&mut self) -> Option<PeerId> {
         match self {
             Self::Many(ids) => ids.pop(),
             Self::One(id) => {
@@ -285,7 +280,7 @@ impl Recipients {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::reactor) fn len(&self) -> usize {
         match self {
             Self::Many(ids) => ids.len(),
             Self::One(_) => 1,
@@ -309,7 +304,7 @@ impl Error for NoRoom {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::serving::peer_id::Stamp;
+    use crate::reactor::peer_id::Stamp;
 
     #[test]
     fn what_waits_is_bounded_and_counted() {

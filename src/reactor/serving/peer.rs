@@ -1,12 +1,13 @@
 //! A peer, as its service sees it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::reactor::departing::departure::{Departure, Reason};
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::link::{Alarm, Link, Terms};
 use crate::reactor::serving::orders::Orders;
-use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::{Alarm, Link, Terms};
 use crate::reactor::time::moment::Moment;
 use crate::tcp_info::TcpInfo;
 
@@ -125,5 +126,11 @@ impl<T> Peer<'_, T> {
     /// Its name, which no other peer of this loop ever has: to remember it by, and to reach it later.
     pub fn id(&self) -> PeerId {
         self.line.id(self.terms.slot)
+    }
+}
+
+impl<T> fmt::Debug for Peer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("id", &self.id()).field("address", &self.address()).finish_non_exhaustive()
     }
 }

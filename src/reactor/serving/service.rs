@@ -5,16 +5,14 @@
 use std::collections::TryReserveError;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crate::reactor::departing::departure::{Departure, Reason};
-use crate::reactor::departing::farewell::Farewell;
+use crate::reactor::departing::departure::Reason;
+use crate::reactor::serving::farewell::Farewell;
+use crate::reactor::serving::link::{Link, Terms};
 use crate::reactor::serving::orders::{Look, Orders};
 use crate::reactor::serving::peer::Peer;
-use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::serving::saved::{CannotRestore, CannotSave, Saved};
 use crate::reactor::time::moment::Moment;
-use crate::tcp_info::TcpInfo;
 
 /// A service: what the peers of a port talk to.
 ///
@@ -152,44 +150,4 @@ impl<V: Service<State = ()> + ?Sized> Serving<'_, V> {
         let mut peer = Peer { state: &mut (), line, orders: self.orders, terms: &mut self.terms };
         self.service.received(&mut peer, &self.scratch[..count]);
     }
-}
-
-/// What holds for a peer while its service runs. Passed to each call, so that it takes no memory per peer.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::reactor) struct Terms {
-    pub now: Moment,
-    /// Where the peer is in its port's table.
-    pub slot: u32,
-    /// How many bytes of output may wait.
-    pub max_output: usize,
-    /// How much memory its outbox may take, given what is left for all peers.
-    pub may_hold: usize,
-    pub alarm: Alarm,
-}
-
-/// What a service has said during a call about when the peer is to be woken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Alarm {
-    /// Nothing: the alarm stays as it was.
-    #[default]
-    AsBefore,
-    /// At this moment ([`Peer::wake_at`]).
-    At(Moment),
-    /// Never ([`Peer::let_sleep`]).
-    Never,
-}
-
-/// The part of a connection that does not depend on the kind of stream: what a service writes to.
-pub(in crate::reactor) trait Link {
-    fn send(&mut self, bytes: &[u8], terms: &Terms);
-    fn room(&self, terms: &Terms) -> usize;
-    fn close(&mut self, departure: Departure);
-    fn let_go(&mut self, departure: Departure);
-    fn took_output(&self) -> Option<Duration>;
-    fn address(&self) -> SocketAddr;
-    fn info(&self) -> Option<TcpInfo>;
-    /// How many bytes wait in the outbox.
-    fn waiting(&self) -> usize;
-    /// The id of the peer, whose slot this is.
-    fn id(&self, slot: u32) -> PeerId;
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use mio::event::Event;
 
-use crate::reactor::arriving::connect::Connect;
-use crate::reactor::arriving::dialer::ToConnect;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::Peers;
+use crate::reactor::serving::connect::Connect;
+use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::orders::{Look, Order, Seen};
-use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::source::{Source, Turn};
 use crate::reactor::testing::wire::Wire;
 

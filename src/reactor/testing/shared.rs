@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::reactor::departing::departure::{Departure, Reason};
-use crate::reactor::departing::farewell::Farewell;
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::farewell::Farewell;
 use crate::reactor::serving::orders::{Look, Orders};
 use crate::reactor::serving::peer::Peer;
-use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::serving::saved::{CannotRestore, CannotSave, Saved};
 use crate::reactor::serving::service::{Attempt, Service};
 use crate::reactor::time::moment::Moment;

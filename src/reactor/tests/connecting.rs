@@ -148,7 +148,7 @@ fn what_is_not_repeated_is_reported_once() {
     assert!(lines.iter().all(|line| expected.contains(line)) && lines[0] != lines[1], "{lines:?}");
     assert_eq!(reactor.timeout(Duration::MAX), None);
     assert_eq!(
-        reactor.connect_through(PortId::of(Names::of_source(9)), Connect::to(address)).unwrap_err().kind(),
+        reactor.connect_through(PortId::of(9), Connect::to(address)).unwrap_err().kind(),
         io::ErrorKind::NotFound
     );
 }

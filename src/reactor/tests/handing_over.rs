@@ -38,7 +38,7 @@ fn port_of(reactor: &mut Reactor) -> (PortId, SocketAddr) {
 
 /// The id of the only peer: the orders' way to name it is a service's; a test asks the table.
 fn only_peer(reactor: &mut Reactor) -> PeerId {
-    let id = reactor.sources[0].port().and_then(|port| port.first_peer());
+    let id = reactor.sources[0].as_any().and_then(|port| port.downcast_mut::<Port>()?.first_peer());
     id.unwrap_or_else(|| panic!("nobody: {}", reactor.tally()))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{TryReserveError, VecDeque};
 use std::time::Duration;
 
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::time::moment::Moment;
 
 /// Deadlines that all lie equally far ahead, so that a queue keeps them sorted: arming and firing
@@ -60,7 +60,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::serving::peer_id::Stamp;
+    use crate::reactor::peer_id::Stamp;
 
     const fn at(milliseconds: u64) -> Moment {
         Moment::after(Duration::from_millis(milliseconds))

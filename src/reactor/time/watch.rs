@@ -20,7 +20,7 @@ use std::collections::TryReserveError;
 use std::time::Duration;
 
 use crate::malloc;
-use crate::reactor::serving::peer_id::PeerId;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::time::agenda::Agenda;
 use crate::reactor::time::moment::Moment;
 
@@ -113,7 +113,7 @@ impl<T: Copy> Watch<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::serving::peer_id::Stamp;
+    use crate::reactor::peer_id::Stamp;
 
     const fn at(milliseconds: u64) -> Moment {
         Moment::after(Duration::from_millis(milliseconds))

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::serving::peer_id::PeerId;
-use crate::reactor::serving::service::Link;
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::link::Link;
 use crate::seconds::Seconds;
 use crate::tcp_info::TcpInfo;
 

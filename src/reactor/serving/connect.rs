@@ -1,5 +1,6 @@
 //! Where to connect to, and how. Each value is checked where it is given.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,6 +55,16 @@ impl Connect {
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
+}
+
+/// Somebody to connect to, and the code that does it: [`Orders::connect`](crate::reactor::Orders::connect) makes it, and a port
+/// that connects to nobody has no dialer.
+#[derive(Debug)]
+pub struct ToConnect {
+    /// To whom.
+    pub connect: Connect,
+    /// Makes the dialer of a port: see `arriving/dialer.rs`.
+    pub(in crate::reactor) dialer: fn(Keepalive) -> Box<dyn Any>,
 }
 
 /// How long to wait before the next attempt to connect: each pause is twice the one before, up to the longest.

@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use crate::reactor::source::Names;
 use crate::reactor::time::moment::Moment;
 
 /// Names one peer of one loop, on whichever of its ports. It is never used again, and it costs a peer no memory: it is
@@ -73,8 +72,9 @@ impl PeerId {
 pub struct PortId(u8);
 
 impl PortId {
-    pub(in crate::reactor) fn of(names: Names) -> Self {
-        Self(names.source() as u8)
+    /// The port that is this source of the loop; there are 256 at most.
+    pub(in crate::reactor) fn of(source: usize) -> Self {
+        Self(source as u8)
     }
 
     pub(in crate::reactor) fn source(self) -> usize {

@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::orders::{Look, Order, OrderKind, Recipients, WaitingOrder};
-use crate::reactor::serving::peer_id::PeerId;
 use crate::reactor::source::{Source, Turn};
 
 /// How many bytes are sent by order in a turn, so that the other peers are served in between.
