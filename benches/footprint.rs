@@ -15,7 +15,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Server, descriptors, raise_descriptor_limit};
+use common::{Server, descriptors, memory, raise_descriptor_limit};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let given = std::env::args().skip(1).find_map(|argument| argument.parse::<usize>().ok());
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::start_with(command);
     let listening = server.log.first().map_or(Duration::ZERO, |(at, _)| at.duration_since(started));
     sleep(Duration::from_millis(200));
-    let at_start = private_dirty(server.pid())?;
+    let at_start = memory(server.pid(), "Private_Dirty");
     println!("binary                                {:>9} bytes", fs::metadata(&binary)?.len());
     println!("from exec to listening                {:>9.1} ms", listening.as_secs_f64() * 1000.0);
     println!("private memory at the start           {:>9} KiB", at_start / 1024);
@@ -43,18 +43,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         connected.push(server.connect());
     }
     wait_for(|| descriptors(server.pid()) == baseline + peers)?;
-    let share = |now: usize| (now.saturating_sub(at_start)) as f64 / peers as f64;
+    let share = |now: u64| (now.saturating_sub(at_start)) as f64 / peers as f64;
     println!("peers                                 {peers:>9}");
-    println!("an idle peer that never spoke         {:>9.1} bytes", share(private_dirty(server.pid())?));
+    println!("an idle peer that never spoke         {:>9.1} bytes", share(memory(server.pid(), "Private_Dirty")));
     for peer in &mut connected {
         peer.write_all(b"hello")?;
         peer.read_exact(&mut [0; 5])?;
     }
-    println!("an idle peer that spoke once          {:>9.1} bytes", share(private_dirty(server.pid())?));
+    println!("an idle peer that spoke once          {:>9.1} bytes", share(memory(server.pid(), "Private_Dirty")));
     drop(connected);
     wait_for(|| descriptors(server.pid()) == baseline)?;
     sleep(Duration::from_millis(200));
-    println!("private memory after all have gone    {:>9} KiB", private_dirty(server.pid())? / 1024);
+    println!("private memory after all have gone    {:>9} KiB", memory(server.pid(), "Private_Dirty") / 1024);
     Ok(())
 }
 
@@ -67,11 +67,4 @@ fn wait_for(holds: impl Fn() -> bool) -> Result<(), Box<dyn Error>> {
         sleep(Duration::from_millis(20));
     }
     Ok(())
-}
-
-/// The private memory of a process, in bytes.
-fn private_dirty(pid: u32) -> Result<usize, Box<dyn Error>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).ok_or("no such line")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<usize>()? * 1024)
 }

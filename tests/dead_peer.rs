@@ -18,7 +18,7 @@ use stillthere::keepalive::{Keepalive, State, TimerWheel, UserTimeout};
 use stillthere::lab::on_this_kernel;
 use stillthere::tcp_info::TcpInfo;
 
-use self::common::PATIENCE;
+use self::common::{PATIENCE, exchange};
 use self::netns::Cut;
 use self::scene::{DEADLINE, Scene};
 
@@ -129,11 +129,6 @@ fn fill(client: &mut TcpStream, most: usize) -> usize {
         }
     }
     written
-}
-
-fn exchange(client: &mut TcpStream) {
-    client.write_all(b"hello").expect("the client can write");
-    client.read_exact(&mut [0; 5]).expect("the server echoes");
 }
 
 fn idle_and_never_spoke() {

@@ -8,17 +8,10 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, connect, descriptors, raise_descriptor_limit, status};
+use common::{PATIENCE, Server, connect, descriptors, exchange, raise_descriptor_limit, status};
 use socket2::{Domain, SockRef, Socket, Type};
 
 const LATE: Duration = Duration::from_millis(1500);
-
-fn exchange(stream: &mut TcpStream) {
-    stream.write_all(b"hello").expect("the server accepts what is sent");
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).expect("the server answers");
-    assert_eq!(&answer, b"hello");
-}
 
 /// Waits for the end of the connection. True if the server ended it, with a reset or a FIN.
 fn is_let_go(stream: &mut TcpStream) -> bool {

@@ -15,7 +15,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use common::greedy::Greedy;
-use common::{PATIENCE, Server, raise_descriptor_limit, status};
+use common::{PATIENCE, Server, exchange, memory, raise_descriptor_limit, status};
 use libtest_mimic::{Arguments, Trial};
 
 fn main() {
@@ -43,13 +43,6 @@ fn main() {
 
 fn binary() -> String {
     std::env::var("STILLTHERE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_stillthere").to_string())
-}
-
-fn exchange(stream: &mut TcpStream) {
-    stream.write_all(b"hello").expect("the server accepts what is sent");
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer).expect("the server answers");
-    assert_eq!(&answer, b"hello");
 }
 
 /// A server whose whole address space, used or not, is limited to so many KiB.
@@ -101,12 +94,9 @@ fn tail(server: &mut Server) -> String {
     told.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().map(|line| format!("{line}\n")).collect()
 }
 
-/// The anonymous memory of a process, in KiB: without the pages of its file, which are dirty after a build
-/// until they are written back.
+/// The anonymous memory of a process, in KiB.
 fn anonymous(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the server runs");
-    let line = text.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("a line of that name");
-    line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
+    memory(pid, "Anonymous") / 1024
 }
 
 fn given_back() {

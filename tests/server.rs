@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Server, connect, descriptors, raise_descriptor_limit, status};
+use common::{Server, ask, connect, descriptors, raise_descriptor_limit, status};
 use socket2::SockRef;
 
 const MIB: usize = 1024 * 1024;
@@ -15,13 +15,6 @@ const MIB: usize = 1024 * 1024;
 /// Bytes by which lost, doubled and reordered pieces are noticed.
 fn pattern(length: usize) -> Vec<u8> {
     (0..length as u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).take(length).collect()
-}
-
-fn exchange(stream: &mut TcpStream, text: &[u8]) {
-    stream.write_all(text).expect("the server accepts what is sent");
-    let mut answer = vec![0; text.len()];
-    stream.read_exact(&mut answer).expect("the server answers");
-    assert_eq!(answer, text);
 }
 
 fn reset(stream: TcpStream) {
@@ -114,7 +107,7 @@ fn urgent_data_stay_in_the_stream() {
 fn a_reset_is_reported_as_one() {
     let mut server = Server::start(&[]);
     let mut stream = server.connect();
-    exchange(&mut stream, b"hello");
+    ask(&mut stream, b"hello");
     reset(stream);
     server.wait_for("departed: reset by the peer");
 }
@@ -135,7 +128,7 @@ fn a_reset_is_noticed_while_reading_is_paused() {
 fn a_peer_that_never_reads_costs_little_and_harms_no_other() {
     let server = Server::start(&[]);
     let mut other = server.connect();
-    exchange(&mut other, b"before");
+    ask(&mut other, b"before");
     let before = status(server.pid(), "VmRSS");
     let stalled: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for stream in &stalled {
@@ -155,7 +148,7 @@ fn a_peer_that_never_reads_costs_little_and_harms_no_other() {
                 Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
             }
         }
-        exchange(&mut other, b"and still served");
+        ask(&mut other, b"and still served");
     }
     let grown = status(server.pid(), "VmRSS").saturating_sub(before);
     assert!(grown < 20 * 128, "{grown} KiB for 20 peers that never read: more than a read buffer each");
@@ -176,7 +169,7 @@ fn five_thousand_peers_on_one_thread() {
     let server = Server::start(&["--log", "info"]);
     let mut peers: Vec<_> = (0..5000).map(|_| server.connect()).collect();
     for (n, peer) in peers.iter_mut().enumerate() {
-        exchange(peer, format!("peer {n}").as_bytes());
+        ask(peer, format!("peer {n}").as_bytes());
     }
     assert_eq!(status(server.pid(), "Threads"), 1);
     drop(peers);
@@ -188,7 +181,7 @@ fn a_flood_of_short_connections_leaves_nothing_behind() {
     let server = Server::start(&["--log", "info"]);
     // Once the server has answered, it no longer has files open that it reads at the start.
     let mut first = server.connect();
-    exchange(&mut first, b"first");
+    ask(&mut first, b"first");
     let before = descriptors(server.pid());
     thread::scope(|scope| {
         for thread in 0..4 {
@@ -199,14 +192,14 @@ fn a_flood_of_short_connections_leaves_nothing_behind() {
                     match (n + thread) % 3 {
                         0 => drop(stream),
                         1 => reset(stream),
-                        _ => exchange(&mut { stream }, b"short"),
+                        _ => ask(&mut { stream }, b"short"),
                     }
                 }
             });
         }
     });
     wait_until("every descriptor is closed", || descriptors(server.pid()) == before);
-    exchange(&mut first, b"and it goes on");
+    ask(&mut first, b"and it goes on");
 }
 
 /// Events of peers that have gone are pending while others take their slots: no peer may get the bytes of another,
@@ -250,9 +243,9 @@ fn the_living_are_served_while_thousands_depart() {
     raise_descriptor_limit(6000);
     let server = Server::start(&["--log", "info"]);
     let mut living = server.connect();
-    exchange(&mut living, b"here");
+    ask(&mut living, b"here");
     let crowd: Vec<_> = (0..5000).map(|_| server.connect()).collect();
-    exchange(&mut living, b"still here");
+    ask(&mut living, b"still here");
     server.signal("STOP");
     crowd.into_iter().for_each(reset);
     living.write_all(b"ping").unwrap();
@@ -271,14 +264,14 @@ fn the_living_are_served_while_thousands_depart() {
 fn at_the_limit_others_wait_and_are_accepted_without_a_new_syn() {
     let mut server = Server::start(&["--max-connections", "10"]);
     let mut peers: Vec<_> = (0..10).map(|_| server.connect()).collect();
-    peers.iter_mut().for_each(|peer| exchange(peer, b"inside"));
+    peers.iter_mut().for_each(|peer| ask(peer, b"inside"));
     let mut waiting = server.connect();
     server.wait_for("the limit of 10 connections is reached");
     waiting.write_all(b"may I?").unwrap();
     waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let refused = waiting.read(&mut [0; 6]).expect_err("there is no room yet");
     assert!(matches!(refused.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
-    peers.iter_mut().for_each(|peer| exchange(peer, b"still inside"));
+    peers.iter_mut().for_each(|peer| ask(peer, b"still inside"));
     peers.pop();
     waiting.set_read_timeout(Some(common::PATIENCE)).unwrap();
     waiting.read_exact(&mut [0; 6]).expect("one has left, so there is room");
@@ -296,12 +289,12 @@ fn out_of_descriptors_the_connected_stay_and_accepting_resumes() {
     let inside = server.log.iter().filter(|(_, line)| line.ends_with(" arrived")).count();
     assert!((10..40).contains(&inside), "{inside} peers with 40 descriptors");
     for _ in 0..3 {
-        peers[..inside].iter_mut().for_each(|peer| exchange(peer, b"inside"));
+        peers[..inside].iter_mut().for_each(|peer| ask(peer, b"inside"));
     }
     let left: Vec<_> = peers.drain(..5).collect();
     drop(left);
     let next = inside - 5;
-    peers[..next + 5].iter_mut().for_each(|peer| exchange(peer, b"inside, or come in"));
+    peers[..next + 5].iter_mut().for_each(|peer| ask(peer, b"inside, or come in"));
 }
 
 #[test]
@@ -318,7 +311,7 @@ fn sigterm_lets_output_drain() {
     };
     thread::sleep(Duration::from_millis(500));
     let mut idle = server.connect();
-    exchange(&mut idle, b"here");
+    ask(&mut idle, b"here");
     server.signal("TERM");
     server.wait_for("SIGTERM: stops");
     assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "an idle peer gets a FIN");
@@ -343,7 +336,7 @@ fn sigterm_lets_output_drain() {
 fn sigterm_does_not_wait_for_peers_that_are_owed_nothing() {
     let mut server = Server::start(&["--grace", "60s"]);
     let mut peers: Vec<_> = (0..100).map(|_| server.connect()).collect();
-    peers.iter_mut().for_each(|peer| exchange(peer, b"here"));
+    peers.iter_mut().for_each(|peer| ask(peer, b"here"));
     let started = Instant::now();
     server.signal("INT");
     assert_eq!(server.wait().code(), Some(0));
@@ -392,15 +385,15 @@ fn sigusr1_logs_a_line_of_figures() {
 fn signals_that_mean_nothing_are_logged_and_end_no_connection() {
     let mut server = Server::start(&[]);
     let mut peer = server.connect();
-    exchange(&mut peer, b"before");
+    ask(&mut peer, b"before");
     for name in ["HUP", "USR2", "QUIT", "ALRM", "VTALRM", "PROF", "IO"] {
         server.signal(name);
         server.wait_for(&format!("SIG{name}: means nothing here"));
-        exchange(&mut peer, b"after");
+        ask(&mut peer, b"after");
     }
     // SIGPIPE and SIGXFSZ come from a log that nobody reads, or that may not grow: the write handles them.
     ["PIPE", "XFSZ"].iter().for_each(|name| server.signal(name));
-    exchange(&mut peer, b"and still here");
+    ask(&mut peer, b"and still here");
     server.signal("TERM");
     server.wait_for("stopped: 0 connected, 1 accepted");
     assert_eq!(server.wait().code(), Some(0));
@@ -420,7 +413,7 @@ fn a_log_at_its_limit_ends_nobody() {
     let mut child = std::process::Command::new("sh").args(["-c", &line]).spawn().unwrap();
     wait_until("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     for _ in 0..100 {
-        exchange(&mut connect(([127, 0, 0, 1], port).into()), b"served");
+        ask(&mut connect(([127, 0, 0, 1], port).into()), b"served");
     }
     let status = child.try_wait().unwrap();
     let _ = child.kill();
@@ -451,6 +444,6 @@ fn processes_share_a_port() {
     let address = first.address().to_string();
     let _second = Server::start(&[&address, "--reuse-port"]);
     for _ in 0..20 {
-        exchange(&mut first.connect(), b"one of the two");
+        ask(&mut first.connect(), b"one of the two");
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{Server, descriptors, raise_descriptor_limit, status};
+use common::{Server, descriptors, exchange, raise_descriptor_limit, status};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Socket, Type};
 
@@ -111,11 +111,6 @@ impl Counts {
     fn total(&self) -> u64 {
         self.0.iter().map(|(_, count)| count).sum()
     }
-}
-
-fn exchange(peer: &mut TcpStream) {
-    peer.write_all(b"hello").unwrap();
-    peer.read_exact(&mut [0; 5]).unwrap();
 }
 
 fn idle() {

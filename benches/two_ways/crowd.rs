@@ -36,7 +36,7 @@ pub struct Crowd {
     /// When each of the peers that never answer was asked.
     asked: Vec<Option<Instant>>,
     /// The server's memory when it had no peer, in bytes.
-    pub memory_before: usize,
+    pub memory_before: u64,
     /// How long after the time-out these were let go.
     pub late: Vec<Duration>,
 }

@@ -18,7 +18,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Server, raise_descriptor_limit, status};
+use common::{Server, memory, raise_descriptor_limit, status};
 use stillthere::lab::stage::namespaces::{Namespace, ip};
 use stillthere::lab::stage::privilege;
 
@@ -125,7 +125,7 @@ fn measure(way: &Way, peers: usize, number: usize) -> Result<Cost, Box<dyn Error
     let after = (Instant::now(), snapshot(&namespace, server.pid())?);
     let minutes = (after.0 - before.0).as_secs_f64() / 60.0;
     let [wake_ups, nanoseconds, bytes, packets] = [0, 1, 2, 3].map(|n| (after.1[n] - before.1[n]) as f64 / minutes);
-    let memory = private_dirty(server.pid())?.saturating_sub(crowd.memory_before) as f64 / peers as f64;
+    let memory = memory(server.pid(), "Private_Dirty").saturating_sub(crowd.memory_before) as f64 / peers as f64;
     let calls = count_calls(server.pid(), &mut crowd)?;
     let told = figures(&mut server);
     let mut late = crowd.late;
@@ -155,7 +155,7 @@ fn start(way: &Way, peers: usize, number: usize, time: Duration) -> Result<(Name
     Command::new("sync").status()?;
     let server = Server::start_with(command);
     sleep(Duration::from_millis(500));
-    let memory_before = private_dirty(server.pid())?;
+    let memory_before = memory(server.pid(), "Private_Dirty");
     let mut crowd = Crowd::connect(&namespace, server.address(), peers, way.speaks, time)?;
     crowd.memory_before = memory_before;
     Ok((namespace, server, crowd))
@@ -178,13 +178,6 @@ fn snapshot(namespace: &Namespace, pid: u32) -> Result<[u64; 4], Box<dyn Error>>
     let mut received = line.split_whitespace().map(str::parse::<u64>);
     let mut next = || received.next().ok_or("no figures of the loopback");
     Ok([status(pid, "voluntary_ctxt_switches"), cpu, next()??, next()??])
-}
-
-/// The private memory of a process, in bytes.
-fn private_dirty(pid: u32) -> Result<usize, Box<dyn Error>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).ok_or("no such line")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<usize>()? * 1024)
 }
 
 /// System calls a minute, by name.

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each test program uses its own part
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -147,6 +147,14 @@ pub fn status(pid: u32, name: &str) -> u64 {
     line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// A figure of /proc/PID/smaps_rollup, in bytes: `Private_Dirty` is what the process has written to and shares with no
+/// other, `Anonymous` leaves out the pages of its file, which are dirty after a build until they are written back.
+pub fn memory(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the server runs");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a line of that name");
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") * 1024
+}
+
 /// How many descriptors a process has open. Since Linux 6.2 the number is the size of the directory. Before, they
 /// are listed, and for thousands of them that takes milliseconds of CPU time that the server needs.
 pub fn descriptors(pid: u32) -> usize {
@@ -172,4 +180,17 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
     stream
+}
+
+/// Sends bytes to an echo server, and reads them back.
+pub fn ask(stream: &mut TcpStream, text: &[u8]) {
+    stream.write_all(text).expect("the server accepts what is sent");
+    let mut answer = vec![0; text.len()];
+    stream.read_exact(&mut answer).expect("the server answers");
+    assert_eq!(answer, text);
+}
+
+/// A short question and its answer.
+pub fn exchange(stream: &mut TcpStream) {
+    ask(stream, b"hello");
 }
