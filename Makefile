@@ -1,7 +1,7 @@
-# The two commands of the README are `make run` and `make test`. Both install what is missing.
+# The README begins with `make run` and `make test`. Both install missing tools.
 
 CARGO ?= cargo
-# Where rustup installs it, for shells that have not read its profile; before an older one of the system.
+# rustup installs cargo there, and a shell may not have read its profile yet. It goes before an older cargo of the system.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
@@ -10,19 +10,19 @@ BINARY := target/release/stillthere
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
-	@echo 'make install    puts it on PATH: $(PREFIX)/bin/stillthere (PREFIX=$$HOME/.local wants no root); make uninstall'
-	@echo 'make test       all tests; as root, or where user namespaces are allowed, those that cut cables too'
-	@echo 'make lab        every state and fault, for our server and others that people run: docs/matrix.md'
-	@echo 'make fresh      make run, install and test on fresh Debian 12 and 13; as root, an hour'
-	@echo 'make check      format, clippy, documentation: without a warning'
-	@echo 'make static     one static file, target/static/stillthere'
-	@echo 'make footprint  of the server alone: file size, start, memory of an idle peer'
-	@echo 'make bench      beside a server in C and servers that people run: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
-	@echo 'make broadcast  64 bytes to 19 000 peers, beside a loop of send(2) in C: docs/broadcast.md'
-	@echo 'make instructions  fails if a round trip or an accept takes 3 % more instructions than recorded'
-	@echo 'make two-ways   keepalive, heartbeats and expectations side by side, with 19 000 peers: docs/two-ways.md'
-	@echo 'make million    a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
-	@echo 'make kernels    the lab on the kernels that Debian has, old and new, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
+	@echo 'make install    install it as $(PREFIX)/bin/stillthere (PREFIX=$$HOME/.local needs no root); make uninstall removes it'
+	@echo 'make test       run all tests; those that cut cables need root, or a kernel that allows user namespaces'
+	@echo 'make lab        play every fault in every state of TCP, with our server, redis, nginx and others: docs/matrix.md'
+	@echo 'make fresh      make run, install and test on a fresh Debian 12 and 13; needs root, takes an hour'
+	@echo 'make check      check format, clippy, documentation and dependencies: no warning is allowed'
+	@echo 'make static     build the server as one static file: target/static/stillthere'
+	@echo 'make footprint  measure the server alone: file size, time to start, memory of an idle peer'
+	@echo 'make bench      compare with a server in C, redis, nginx and others: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
+	@echo 'make broadcast  send 64 bytes to 19 000 peers, compared with a loop of send(2) in C: docs/broadcast.md'
+	@echo 'make instructions  count the instructions of a round trip and an accept; fails if they are 3 % more than recorded'
+	@echo 'make two-ways   compare keepalive, heartbeats and --expect, with 19 000 peers: docs/two-ways.md'
+	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
+	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make format     format the source'
 
 run:
@@ -30,7 +30,7 @@ run:
 	$(CARGO) build --release --locked
 	exec $(BINARY) serve $(ARGS)
 
-# A binary that another user has built is installed as it is: root may have no cargo, and needs none.
+# A binary that is up to date is installed as it is, whoever built it: root may have no cargo, and needs none.
 install:
 	@if [ ! -x $(BINARY) ] || [ -n "$$(find src Cargo.toml Cargo.lock build.rs -newer $(BINARY))" ]; then \
 		dist/needs.sh cargo cc && $(CARGO) build --release --locked; \
@@ -46,7 +46,7 @@ test:
 	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft
 	$(CARGO) test --locked
 
-# Not part of `make test`: it downloads two systems. dist/fresh.sh says what can be left out.
+# Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
 fresh:
 	dist/fresh.sh $(ARGS)
 
@@ -54,9 +54,10 @@ check:
 	@dist/needs.sh cargo cc
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --no-default-features --features serve -- -D warnings
-	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features --features serve -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	dist/library-alone.sh
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features signals
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 
 format:
@@ -92,12 +93,12 @@ bench:
 	STILLTHERE_BINARY=$(CURDIR)/target/alone/release/stillthere $(CARGO) bench --locked --bench side_by_side -- $(ARGS)
 	$(CARGO) bench --locked --bench broadcast
 
-# Two minutes. Part of `make bench`.
+# Two minutes. It is also part of `make bench`.
 broadcast:
 	@dist/needs.sh cargo cc
 	$(CARGO) bench --locked --bench broadcast -- $(ARGS)
 
-# Callgrind's count hardly depends on the load of the machine. ARGS=record makes a new record.
+# Callgrind counts instructions, so the load of the machine hardly matters. ARGS=record makes a new record.
 instructions:
 	@dist/needs.sh cargo cc -- valgrind
 	$(CARGO) bench --locked --bench instructions -- $(ARGS)
@@ -107,12 +108,12 @@ two-ways:
 	@dist/needs.sh cargo cc ip unshare strace
 	$(CARGO) bench --locked --bench two_ways
 
-# A quarter of an hour and 13 GB of memory, with the machine emulated: docs/million.md.
+# It takes a quarter of an hour and 13 GB of memory with an emulated machine: docs/million.md.
 million:
 	@dist/needs.sh cargo cc
 	PEERS='$(PEERS)' ACCEL='$(ACCEL)' dist/million.sh
 
-# Half an hour, on an otherwise idle machine.
+# It takes half an hour on an otherwise idle machine.
 kernels:
 	@dist/needs.sh cargo cc
 	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh

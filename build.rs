@@ -1,12 +1,16 @@
-//! How the release binary is linked: without what nothing reads, and with its relocations packed.
+//! Refuses every system but Linux, and decides how the release binary is linked: without unwind tables, and with packed
+//! relocations.
 //!
-//! The tables by which a stack is unwound take 60 kB, and a panic aborts: they are left out, unless there is
-//! debug information, which is for those who look at stacks. The script is for GNU ld and lld. Linkers that are
-//! asked for by name and read no such script leave the tables in, and so does one that refuses it when it is tried.
+//! The refusal is here, where it is the only error. As a `compile_error!` in the library it would be followed by dozens of
+//! errors about what the other system lacks, or come after those of a dependency.
 //!
-//! The program's own relocations (DT_RELR) are packed where the C library of this machine can read them: they
-//! take 1 kB of the file instead of 19. glibc can from 2.36 on, and a program that needs it says so when
-//! an older one is to start it. The static binary has none.
+//! The unwind tables take 60 kB, and a panic aborts, so nothing reads them: they are left out, except from a build with
+//! debug information, which is for debuggers. The linker script is for GNU ld and lld. It is not used with a linker that
+//! reads no such script (gold, mold and wild, if RUSTFLAGS name one), nor if the linker refuses it when it is tried here.
+//!
+//! The relocations of the program are packed (DT_RELR) where the C library of this machine can read them: they
+//! take 1 kB of the file instead of 19. glibc can since 2.36; an older one refuses to start such a program, and prints the
+//! version that it needs. The static binary has no relocations.
 
 use std::env::var;
 use std::process::{Command, Stdio};
@@ -15,34 +19,44 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=dist/no-unwinding.ld");
     let is = |name: &str, value: &str| var(name).is_ok_and(|given| given == value);
-    let is_linux = is("CARGO_CFG_TARGET_OS", "linux");
+    if !is("CARGO_CFG_TARGET_OS", "linux") {
+        println!(
+            "cargo::error=stillthere is for Linux: it relies on epoll(7), on TCP_INFO, and on how Linux keeps the deadline \
+             (TCP_USER_TIMEOUT, TCP_RTO_MAX_MS). On another system, run it in a virtual machine or a container with a \
+             Linux kernel."
+        );
+        return;
+    }
+    if var("CARGO_FEATURE_SERVE").is_err() {
+        return; // the library alone: there is no program to link
+    }
     let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let reads_no_script = ["gold", "mold", "wild"].iter().any(|linker| flags.contains(linker));
     let script = concat!("-Wl,-T,", env!("CARGO_MANIFEST_DIR"), "/dist/no-unwinding.ld");
-    if is_linux && is("PROFILE", "release") && is("DEBUG", "false") && !reads_no_script && is_taken(script) {
+    if is("PROFILE", "release") && is("DEBUG", "false") && !reads_no_script && linker_accepts(script) {
         println!("cargo:rustc-link-arg-bins={script}");
     }
-    let is_glibc = is_linux && is("CARGO_CFG_TARGET_ENV", "gnu") && var("TARGET").ok() == var("HOST").ok();
-    if is_glibc && version().is_some_and(|version| version >= (2, 36)) {
+    let is_glibc = is("CARGO_CFG_TARGET_ENV", "gnu") && var("TARGET").ok() == var("HOST").ok();
+    if is_glibc && glibc_version().is_some_and(|version| version >= (2, 36)) {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
 }
 
-/// Whether the linker of this machine takes the option: it links a program that does nothing.
-fn is_taken(option: &str) -> bool {
+/// Whether the linker of this machine accepts the option. It is tried on an empty program.
+fn linker_accepts(option: &str) -> bool {
     let Ok(directory) = var("OUT_DIR") else { return false };
-    let source = format!("{directory}/nothing.c");
+    let source = format!("{directory}/empty.c");
     if std::fs::write(&source, "int main(void) { return 0; }\n").is_err() {
         return false;
     }
     let mut cc = Command::new("cc");
-    cc.args([&source, "-o", &format!("{directory}/nothing"), option]).stdout(Stdio::null()).stderr(Stdio::null());
+    cc.args([&source, "-o", &format!("{directory}/empty"), option]).stdout(Stdio::null()).stderr(Stdio::null());
     cc.status().is_ok_and(|status| status.success())
 }
 
-/// "glibc 2.36" is what `getconf` says.
-fn version() -> Option<(u32, u32)> {
-    let said = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?.stdout;
-    let (major, minor) = std::str::from_utf8(&said).ok()?.trim().strip_prefix("glibc ")?.split_once('.')?;
+/// The version of this machine's glibc. `getconf` prints "glibc 2.36"; with another C library, nothing of this form.
+fn glibc_version() -> Option<(u32, u32)> {
+    let printed = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?.stdout;
+    let (major, minor) = std::str::from_utf8(&printed).ok()?.trim().strip_prefix("glibc ")?.split_once('.')?;
     Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
 }

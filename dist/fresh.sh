@@ -1,11 +1,10 @@
 #!/bin/sh
-# Tests the first commands of the README on a fresh system: `dist/fresh.sh [RELEASE ...]`, by default Debian 12 and 13. For each it
-# makes a minimal root with debootstrap, with make and nothing else, and runs `make run`, `make install` and `make test`
-# in it, as root. COMMANDS="run" leaves some out; STALE=cargo puts packages in
-# first, such as a cargo that is too old.
+# Tests the first commands of the README on a fresh system: `dist/fresh.sh [RELEASE ...]`, by default Debian 12 and 13. For each
+# release, debootstrap makes a minimal root with make and nothing else, and `make run`, `make install` and `make test` run in it as
+# root. COMMANDS="run" runs only some of them; STALE=cargo installs packages before, such as a cargo that is too old.
 #
-# The network settings of this machine are used there, too: the mirrors of its package sources, its proxies, its certificates, and
-# where its cargo finds crates. All mounts are made in a namespace that ends with the run; target/fresh is removed, unless
+# The fresh system uses the network settings of this machine: the mirrors of its package sources, its proxies, its certificates,
+# and the source of its cargo's crates. All mounts are made in a namespace that ends with the run; target/fresh is removed, unless
 # KEEP is set.
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,17 +15,17 @@ commands=${COMMANDS:-run install test}
 limit=${LIMIT:-45m}
 
 if [ "$(id -u)" != 0 ]; then
-    echo "a root of another system is made as root: sudo make fresh" >&2
+    echo "debootstrap and chroot need root: sudo make fresh" >&2
     exit 1
 fi
 dist/needs.sh debootstrap unshare chroot timeout tar
 
-# The mirrors of this machine, by their labels: of another distribution, debootstrap knows its own.
+# The mirrors of this machine, found by their labels. Without any, as on another distribution, debootstrap uses its default.
 mirror=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian //p' | head -1)
 security=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 2>/dev/null | sed -n 's/^Debian-Security //p' | head -1)
 
-# Runs in the new root, with a network and without anything else of this machine. The root is a mount of its own,
-# as that of a machine is: `ip netns` and the lab change how it propagates.
+# Runs a command in the new root: with the network of this machine, and nothing else of it. The root is a mount point,
+# as on a real machine, because `ip netns` and the lab change its propagation.
 inside() {
     timeout -k 10 "$limit" unshare --mount --pid --fork --kill-child sh -c '
         root=$1; shift
@@ -46,7 +45,7 @@ install_like_here() {
     [ -z "$security" ] || echo "deb $security $release-security main" >>"$root/etc/apt/sources.list"
     apt-config dump | grep -iE '^Acquire::.*proxy' >"$root/etc/apt/apt.conf.d/99here" || true
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-    # The package of the certificates takes these in when it is installed.
+    # The package ca-certificates adds these when it is installed.
     mkdir -p "$root/usr/local/share/ca-certificates" "$root/root/.cargo"
     cp -RL /usr/local/share/ca-certificates/. "$root/usr/local/share/ca-certificates/" 2>/dev/null || true
     for one in config config.toml; do
@@ -70,7 +69,7 @@ install='make install && stillthere --version && make uninstall && [ ! -e /usr/l
 remove() {
     [ -n "$root" ] && [ -z "${KEEP:-}" ] || return 0
     if grep -q " $root/" /proc/mounts; then
-        echo "$root is left as it is: something is mounted in it" >&2
+        echo "$root is not removed, because something is still mounted in it" >&2
         return 1
     fi
     rm -rf --one-file-system "$root" "$root.log"
@@ -81,7 +80,7 @@ source=
 trap 'rm -f "$source"; remove' EXIT
 trap 'exit 130' INT TERM
 mkdir -p target/fresh
-# What is written meanwhile is not tried half.
+# A copy of the source: what is edited during the run does not matter.
 source=$(mktemp "$PWD/target/fresh/source.XXXXXX")
 tar -cf "$source" --exclude=./target --exclude=./.git .
 failed=
@@ -89,7 +88,7 @@ for release in $releases; do
     root=$(mktemp -d "$PWD/target/fresh/$release.XXXXXX")
     chmod 755 "$root"
     echo "== $release: debootstrap"
-    # It mounts things in the root, and may be stopped before it takes them away.
+    # In a mount namespace, because debootstrap mounts file systems in the root, and may be stopped before it unmounts them.
     timeout -k 10 15m unshare --mount --fork --kill-child debootstrap --variant=minbase --include=make "$release" "$root" $mirror >"$root.log" 2>&1 || {
         tail -5 "$root.log"
         exit 1
@@ -105,7 +104,7 @@ for release in $releases; do
         esac
         echo "== $release: make $command"
         if inside "$script"; then
-            echo "== $release: make $command went well"
+            echo "== $release: make $command succeeded"
         else
             echo "== $release: make $command FAILED"
             failed="$failed $release/$command"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the lab on Debian's kernels, each in a virtual machine that is made for it: docs/kernels.md.
+# Runs the lab on Debian's kernels, each in a virtual machine that this script creates: docs/kernels.md.
 #     make kernels [KERNELS="6.1 6.12"] [JOBS="start 5s"] [ACCEL=kvm]
-# Or any one command on any one of them; its output and its exit code are the script's own:
-#     dist/kernels.sh --kernel 6.1 --run 'uname -r; stillthere-lab --version'
+# Or runs one command on one kernel, and passes on its output and exit code:
+#     dist/kernels.sh --kernel 6.1 --run 'uname -r; stillthere --version'
 #     dist/kernels.sh --kernel 6.12 --file target/try --seconds 40 --out target/seen --run '/task/try > /out/seen'
-# --file puts files below /task, --out gets what the command leaves in /out.
-# Without --run all of the jobs below are done on all kernels, as many side by side as there are processors, and on the
-# one that runs here.
+# --file copies a file to /task, --out fetches the files that the command writes to /out.
+# Without --run all jobs below are done on all kernels, as many at a time as there are processors, and also on the kernel that
+# runs here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=target/kernels accel=${ACCEL:-tcg,thread=multi}
@@ -15,9 +15,9 @@ modules='veth bridge nf_tables nft_numgen nft_reject_inet nft_ct nft_limit nft_c
     tcp_diag inet_diag virtio_pci virtio_blk'
 programs='ip tc nft ss strace dash'
 
-# The jobs for each kernel: a name, how many seconds it may take, and the command. Each job has a machine of its
-# own. It leaves what it found in $OUT: matrices as NAME.json, which stand below each other in the order of their names,
-# and lines of facts.tsv. A job marked & mostly waits: it is done beside all others, on all kernels at once.
+# The jobs for each kernel: a name, a time limit in seconds, and the command. Each job has a separate machine. It writes its
+# results to $OUT: matrices as NAME.json, which the page shows in the order of their names, and lines of facts.tsv. A job marked
+# with & mostly waits: it runs beside all others, on all kernels at once.
 # --at-once 1: on an emulated processor, setting up a scene would delay the measurements of others.
 list() {
     awk -v only="${JOBS:-}" '{ name = $1; sub(/&$/, "", name) } only == "" || index(" " only " ", " " name " ")' <<'END'
@@ -35,7 +35,7 @@ say() { echo "kernels: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 # The kernels that the machine's package lists offer, the oldest first: "6.1 linux-image-6.1.0-56-cloud-amd64".
-# A package without a version depends on the one that has the kernel.
+# A package without a version depends on the one that contains the kernel.
 offered() {
     apt-cache search --names-only '^linux-image(-[0-9.]+)?-cloud-amd64$' | cut -d' ' -f1 |
         xargs -r apt-cache depends 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2 }' |
@@ -43,15 +43,15 @@ offered() {
 }
 package_of() { # version
     offered | awk -v version="$1" '$1 == version { print $2 }' | grep . ||
-        die "no Linux $1 is among this machine's packages; there are $(offered | awk '{ printf "%s ", $1 }')."
+        die "this machine's package lists offer no Linux $1; they offer $(offered | awk '{ printf "%s ", $1 }')."
 }
 unpack() { # package, directory
     mkdir -p "$2" && (cd "$2" && apt-get download -qq -o APT::Sandbox::User=root "$1" >&2) ||
-        die "$1 cannot be had. Is the network up? As root, 'apt-get update' renews the lists."
+        die "$1 cannot be downloaded. Is the network up? 'apt-get update', as root, renews the package lists."
     dpkg-deb -x "$2"/*.deb "$2" && rm "$2"/*.deb
 }
 archive() { (cd "$1" && find . | cpio -o -H newc --quiet); } # a directory, as an initramfs
-whole() { mv "$1.part" "$1"; }                                  # what was half done is not taken for done
+whole() { mv "$1.part" "$1"; }                                  # so that no half-written file has the final name
 
 # busybox and the host's own network tools, with their libraries: the same for all kernels.
 make_tools() {
@@ -62,7 +62,7 @@ make_tools() {
     install -m 755 $out/busybox/bin/busybox $root/bin
     install -m 755 dist/kernels/init $root/init
     ln -s /bin/busybox $root/sbin/modprobe
-    ln -s /usr/sbin/dash $root/bin/sh # busybox's shell takes its own ip for ours
+    ln -s /usr/sbin/dash $root/bin/sh # busybox's shell would run its built-in ip
     for program in $programs; do
         path=$(PATH=$PATH:/usr/sbin:/sbin command -v "$program") || continue
         install -m 755 "$path" $root/usr/sbin
@@ -81,7 +81,7 @@ make_kernel() { # version, package
     all=$place/all root=$place/root release=${2#linux-image-}
     local from=$all/lib/modules/$release to=$root/lib/modules/$release
     [[ -d $from ]] || { mkdir -p "$all/lib" && mv "$all/usr/lib/modules" "$all/lib/"; }
-    # Only a list of what needs what comes of it: the package has none before it is installed.
+    # depmod below needs plain modules. It makes the list of dependencies, which the package lacks until it is installed.
     find "$from" -name '*.ko.xz' -print0 | xargs -0 -r -P2 -n64 xz -d
     $out/busybox/bin/busybox depmod -b "$all" "$release"
     mkdir -p "$to"
@@ -94,7 +94,7 @@ make_kernel() { # version, package
     ' "$from/modules.dep" | (cd "$from" && cpio -pdm --quiet "$OLDPWD/$to")
     cp "$from"/modules.{builtin,order} "$to" 2>/dev/null || true
     $out/busybox/bin/busybox depmod -b "$root" "$release"
-    # A module that is built in, or that a kernel has not, is none of these files.
+    # A module that is built in, or that this kernel lacks, has no file and is not listed.
     for module in $modules; do
         [[ -z $(find "$to" -name "$(sed 's/_/[_-]/g' <<<"$module").ko") ]] || echo "$module"
     done >"$root/lib/modules/wanted"
@@ -105,7 +105,8 @@ make_kernel() { # version, package
     echo "$release" >"$place/release"
 }
 
-# Boots a kernel, runs one command, and exits with its exit code. The host has a time limit, for a kernel that does not start. Runs in a shell of its own.
+# Boots a kernel, runs one command on it, and exits with the command's exit code. The time limit here is for what the limit in
+# the guest does not cover, such as a kernel that does not boot. Runs in a subshell.
 machine() { # version, command; seconds, memory, files and gather are the options
     local place=$out/$1 run=$out/runs.$$/$BASHPID code=0 waited=0 child children
     mkdir -p "$run/root/task" "$run/root/usr/bin"
@@ -115,8 +116,8 @@ machine() { # version, command; seconds, memory, files and gather are the option
     [[ ! -e $run/root/task/stillthere-lab ]] || mv "$run/root/task/stillthere-lab" "$run/root/usr/bin/stillthere"
     cat $out/tools.cpio "$place/modules.cpio" <(archive "$run/root") >"$run/initramfs"
     truncate -s 64M "$run/disk"
-    # cat: qemu opens its standard output anew, which can be done with a pipe whatever it is for us.
-    # mitigations=off: emulated, they are only slow.
+    # cat: qemu opens /dev/stdout again, which works with a pipe, but not with everything that our standard output may be.
+    # mitigations=off: in an emulated machine they only cost time.
     timeout $((seconds + 60)) qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m "$memory" \
         -nodefaults -no-user-config -display none -no-reboot \
         -serial file:"$run/console" -chardev file,id=said,path=/dev/stdout,append=on -serial chardev:said \
@@ -125,7 +126,7 @@ machine() { # version, command; seconds, memory, files and gather are the option
         -append "console=ttyS0 quiet panic=-1 mitigations=off seconds=$seconds" > >(cat) 2>"$run/trouble" &
     guest=$!
     echo $guest >"$run/pid"
-    # How long its threads were ready to run and did not: what another's load cost (proc(5), schedstat).
+    # How long its threads were ready to run but waited for a processor, because of other load (proc(5), schedstat).
     while [[ -e /proc/$guest ]]; do
         children=$(cat /proc/$guest/task/$guest/children 2>/dev/null) || true
         waited=$(for child in $children; do cat /proc/$child/task/*/schedstat; done 2>/dev/null | awk -v last="$waited" '
@@ -137,10 +138,10 @@ machine() { # version, command; seconds, memory, files and gather are the option
     if [[ ! -s $run/code ]]; then
         cat "$run/trouble" >&2
         tail -n 15 "$run/console" >&2 || true
-        say "the machine with Linux $1 told no end of its command (qemu: $code); it was given $seconds s."
+        say "the machine with Linux $1 reported no exit code of its command within $seconds s (qemu exited with $code)."
         exit 3
     fi
-    # A disk that nothing was written to begins with a zero.
+    # The disk is still empty if its first byte is zero.
     if [[ -n $gather ]]; then
         mkdir -p "$gather"
         [[ -z $(head -c 1 "$run/disk" | tr -d '\0') ]] || tar -xf "$run/disk" -C "$gather"
@@ -154,7 +155,7 @@ while (($# > 0)); do
     case $1 in
         --list) offered; exit ;;
         --kernel | --run | --file | --seconds | --memory | --out)
-            (($# >= 2)) || die "$1 wants a value."
+            (($# >= 2)) || die "$1 needs a value."
             case $1 in
                 --kernel) kernels+=("$2") ;;
                 --run) command=$2 ;;
@@ -164,17 +165,17 @@ while (($# > 0)); do
                 --out) gather=$2 ;;
             esac
             shift 2 ;;
-        *) die "'$1' is no option; there are --kernel, --run, --file, --seconds, --memory, --out and --list." ;;
+        *) die "'$1' is no option; the options are --kernel, --run, --file, --seconds, --memory, --out and --list." ;;
     esac
 done
-[[ $seconds =~ ^[1-9][0-9]{0,4}$ && $memory =~ ^[1-9][0-9]{2,5}$ ]] || die "--seconds and --memory (MB) want a number."
-[[ $(uname -m) == x86_64 ]] || die "the machines are x86-64; this one is $(uname -m)."
-command -v apt-cache >/dev/null && command -v dpkg-deb >/dev/null || die "the kernels are Debian's packages, and here is no apt-get."
+[[ $seconds =~ ^[1-9][0-9]{0,4}$ && $memory =~ ^[1-9][0-9]{2,5}$ ]] || die "--seconds and --memory (MB) need a number."
+[[ $(uname -m) == x86_64 ]] || die "the virtual machines need programs built for x86-64; this machine is $(uname -m)."
+command -v apt-cache >/dev/null && command -v dpkg-deb >/dev/null || die "the kernels are packages of Debian, but this machine has no apt-get."
 dist/needs.sh qemu-system-x86_64 cpio xz ip nft -- tc ss strace dash
 mkdir -p $out
 make_tools
 if [[ -n $command ]]; then
-    [[ ${#kernels[@]} == 1 ]] || die "--run wants one --kernel."
+    [[ ${#kernels[@]} == 1 ]] || die "--run needs exactly one --kernel."
     version=${kernels[0]}
     [[ -e $out/$version/release ]] || { package=$(package_of "$version") && make_kernel "$version" "$package"; }
     [[ ! -e target/static/stillthere-lab ]] || files+=(target/static/stillthere-lab)
@@ -184,13 +185,13 @@ fi
 
 dist/static.sh lab >&2
 [[ ${#kernels[@]} != 0 ]] || read -r -a kernels <<<"${KERNELS:-$(offered | awk '{ printf "%s ", $1 }')}"
-[[ ${#kernels[@]} != 0 ]] || die "no kernel is among this machine's packages. As root, 'apt-get update' renews the lists."
+[[ ${#kernels[@]} != 0 ]] || die "this machine's package lists offer no kernel. 'apt-get update', as root, renews them."
 for version in "${kernels[@]}"; do package=$(package_of "$version") && make_kernel "$version" "$package"; done
 files=(target/static/stillthere-lab dist/kernels/start dist/kernels/crowd)
 results=$out/results columns=()
 rm -rf $results $out/bin && mkdir -p $results $out/bin
 install -m 755 target/static/stillthere-lab $out/bin/stillthere
-# However this ends, all machines and jobs end with it.
+# All machines and jobs end with this script, however it ends.
 trap 'kill $(cat $out/runs.$$/*/pid 2>/dev/null) $(jobs -p) 2>/dev/null || true; wait; rm -rf $out/runs.$$' EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -199,19 +200,19 @@ here() { # command
     mkdir -p "$gather"
     OUT=$PWD/$gather TASK=$PWD/dist/kernels PATH=$PWD/$out/bin:$PATH timeout "$seconds" sh -c "$1" 2>&1
 }
-name_of() { if [[ $1 == here ]]; then uname -r; else cat "$out/$1/release"; fi; } # what a kernel calls itself
+name_of() { if [[ $1 == here ]]; then uname -r; else cat "$out/$1/release"; fi; } # the release that the kernel reports
 run_job() { # kernel, or here; name, seconds, command
     local version=$1 began=$SECONDS code=0 column log
     job=${2%&} seconds=$3 column=$results/$(name_of "$1") log=$results/$1-${2%&}.log gather=$results/$1-${2%&}
     if [[ $version == here ]]; then here "$4"; else (SECONDS=0 && machine "$version" "$4"); fi >"$log" || code=$?
-    # 1: a promise was broken, or a scene could not be played, which the table tells.
+    # Exit code 1: a promise was broken or a scene could not be played. The table shows that.
     ((code <= 1)) || printf 'job %s\tnot done (%s)\n' "$job" "$code" >>"$gather/facts.tsv"
     ((code == 0)) || touch "$results/broken"
     mv "$gather"/*.json "$column" 2>/dev/null || true
     cat "$gather/facts.tsv" >>"$column/facts.tsv" 2>/dev/null || true
     say "Linux $version, $job: $(grep -E 'scenes kept their promise' "$log" || tail -n 1 "$log") ($((SECONDS - began)) s, exit code $code)"
 }
-[[ $(id -u) == 0 ]] && kernels+=(here) || say "only root runs the lab here: this machine's own kernel is left out."
+[[ $(id -u) == 0 ]] && kernels+=(here) || say "this machine's own kernel is left out: running the lab on it needs root."
 for version in "${kernels[@]}"; do columns+=("$results/$(name_of "$version")"); done
 mkdir -p "${columns[@]}"
 beside=()
@@ -220,25 +221,25 @@ for version in "${kernels[@]}"; do
         [[ $name != *'&' ]] || { run_job "$version" "$name" "$limit" "$command" </dev/null & beside+=($!); }
     done < <(list)
 done
-run_jobs() { # kernel, or here: one job after the other
+run_jobs() { # kernel, or here: one job after another
     local name limit command
     while read -r name limit command; do
         [[ $name == *'&' ]] || run_job "$1" "$name" "$limit" "$command" </dev/null
     done < <(list)
 }
-# One kernel for each processor, because setting up a scene keeps one busy. In the background, because bash handles a signal only
-# while it waits.
+# One kernel for each processor, because setting up a scene keeps a processor busy. In the background, because bash handles signals
+# during `wait`, but not while a command runs in the foreground.
 rows=()
 for version in "${kernels[@]}"; do
     ((${#rows[@]} < $(nproc))) || { wait "${rows[0]}"; rows=("${rows[@]:1}"); }
     run_jobs "$version" & rows+=($!)
 done
 for one in "${rows[@]}"; do wait "$one"; done
-say 'the jobs that mostly wait are waited for'
+say 'waiting for the jobs that run beside the others'
 for one in "${beside[@]}"; do wait "$one"; done
 target/static/stillthere-lab lab compare "${columns[@]}" >$out/tables.md
 sed -e "s/DATE/$(date -u '+%-d %B %Y')/; s/QEMU/$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/QEMU \1/p')/" \
     -e "s/ACCEL/$accel/; /^TABLES$/r $out/tables.md" -e '/^TABLES$/d' dist/kernels/page.md >$out/kernels.md
 mv $out/kernels.md docs/kernels.md
 say "docs/kernels.md is written"
-[[ ! -e $results/broken ]] || die "not all kept their promise, or were done; $results has the logs."
+[[ ! -e $results/broken ]] || die "a promise was broken or a job was not done; the logs are in $results."

@@ -20,15 +20,15 @@ case $manager in
     *) install='' ;;
 esac
 
-# "1.85" is at most "1.96.0+dfsg1-1". What is no version is none.
-will_do() {
+# Whether a version such as "1.96.0+dfsg1-1" is recent enough. Text that is no version is not.
+is_recent() {
     major=${1%%.*} minor=${1#*.}
     minor=${minor%%[!0-9]*}
     case $major:$minor in *[!0-9:]* | :* | *:) return 1 ;; esac
     [ "$major" -gt "${wanted%%.*}" ] || { [ "$major" -eq "${wanted%%.*}" ] && [ "$minor" -ge "${wanted#*.}" ]; }
 }
 
-# The file of a program. A shell has a `kill` of its own, which is of no use to other programs.
+# The file of a program. `command -v` would not do: it finds the shell's built-in `kill`, which other programs cannot start.
 file() {
     rest=$PATH:/usr/sbin:/sbin:
     while [ -n "$rest" ]; do
@@ -38,7 +38,7 @@ file() {
     return 1
 }
 
-# `rustc 1.65.0 (…)`: the version alone; nothing if it cannot say.
+# The version alone, from a line such as `rustc 1.65.0 (…)`; nothing if the program prints none.
 version() { "$1" --version 2>/dev/null | sed -n 's/^[a-z]* \([0-9][0-9.]*\).*/\1/p'; }
 
 missing() {
@@ -50,18 +50,17 @@ missing() {
             return 0 ;;
         cargo)
             file cargo >/dev/null && file rustc >/dev/null || return 0
-            will_do "$(version cargo)" && will_do "$(version rustc)" && return 1
+            is_recent "$(version cargo)" && is_recent "$(version rustc)" && return 1
             return 0 ;;
         *) file "$1" >/dev/null && return 1; return 0 ;;
     esac
 }
 
-# Which of Debian's packages has a cargo that is new enough: `cargo-web`, which follows what browsers need,
-# where `cargo` is as old as the release.
+# The Debian package whose cargo is recent enough: `cargo` is as old as the release, but `cargo-web` is updated for browsers.
 cargo_of_apt() {
     for one in cargo-web cargo; do
         candidate=$(LC_ALL=C apt-cache policy $one 2>/dev/null | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
-        will_do "$candidate" && echo $one && return
+        is_recent "$candidate" && echo $one && return
     done
 }
 
@@ -87,7 +86,7 @@ package() { # program, package manager
     esac
 }
 
-# Sets what is absent, and the packages that have it.
+# Sets `absent` to the missing programs, and `packages` to the packages that contain them.
 look() {
     absent= packages=
     for program in $programs; do
@@ -109,17 +108,17 @@ done
 look
 [ -z "$absent" ] && exit 0
 
-# What is there and will not do is said before anything is installed beside it.
+# A cargo that is too old is reported before another one is installed beside it.
 old=
 case " $absent " in *" cargo "*) old=$(file cargo) ;; esac
 if [ -n "$old" ]; then
-    echo "Rust $wanted or later is wanted, and cargo $(version cargo) with rustc $(version rustc) is there ($old)." >&2
+    echo "Rust $wanted or later is needed; cargo $(version cargo) with rustc $(version rustc) is installed ($old)." >&2
 fi
 
 if [ -n "$manager" ] && [ "$(id -u)" = 0 ]; then
     if [ $manager = apt-get ]; then
         apt-get update -qq >&2
-        look # a list that was just fetched may know more
+        look # the new package lists may offer more
     fi
     if [ -n "$packages" ]; then
         echo "installing$packages, for:$absent" >&2
@@ -136,14 +135,14 @@ for program in $programs; do
     found=
     [ "$program" = cargo ] && found=$(file cargo)
     if [ -n "$found" ]; then
-        code=1 # it was said above
+        code=1 # reported above
     elif [ "$program" = certificates ]; then
-        echo "no certificates of the web's authorities are there: cargo cannot fetch what it does not have." >&2
+        echo "certificates of the web's authorities are missing: cargo cannot download crates without them." >&2
     elif [ $needed = yes ]; then
         code=1
-        echo "$program is needed and is not there." >&2
+        echo "$program is needed, but not installed." >&2
     else
-        echo "$program is not there: what wants it will say so." >&2
+        echo "$program is not installed; whatever needs it reports that." >&2
     fi
 done
 if [ -n "$packages" ]; then
@@ -158,14 +157,14 @@ if [ -n "$packages" ]; then
         echo "    or, where sudo is allowed: $update$sudo$install$packages" >&2
     fi
 elif [ -z "$manager" ]; then
-    echo "    install the packages that have them" >&2
+    echo "    install the packages that contain them" >&2
 fi
 case " $absent " in
     *" cargo "*)
         if file rustup >/dev/null; then
             echo "    Rust without root, into your home: rustup update stable" >&2
         else
-            echo "    Rust without root, into your home: see https://rustup.rs (it wants curl)" >&2
+            echo "    Rust without root, into your home: see https://rustup.rs (it needs curl)" >&2
         fi ;;
 esac
 exit $code

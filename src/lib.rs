@@ -116,12 +116,6 @@
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
 
-#[cfg(not(target_os = "linux"))]
-compile_error!(
-    "stillthere is for Linux: it relies on epoll(7), on TCP_INFO, and on how Linux keeps the deadline (TCP_USER_TIMEOUT, \
-     TCP_RTO_MAX_MS). On another system, run it in a virtual machine or a container with a Linux kernel."
-);
-
 pub use self::reactor::testing;
 // Types of these crates are in the interface: a source registers with mio's `Registry`, and `Keepalive::apply` takes a
 // `SockRef`.

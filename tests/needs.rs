@@ -98,7 +98,7 @@ fn an_ordinary_user_is_told_what_to_type() {
     let machine = Machine::new("user", Some("1.65.0"));
     machine.debian("0.66.0+ds1-1", "1.96.0+dfsg1-1~deb12u2");
     let said = [
-        &format!("Rust {} or later is wanted, and cargo 1.65.0 with rustc 1.65.0 is there (", wanted()) as &str,
+        &format!("Rust {} or later is needed; cargo 1.65.0 with rustc 1.65.0 is installed (", wanted()) as &str,
         "as root, type: apt-get update && apt-get install -y --no-install-recommends cargo-web ca-certificates",
         "sudo apt-get update && sudo apt-get install -y --no-install-recommends cargo-web ca-certificates",
         "without root, into your home: see https://rustup.rs",
@@ -124,7 +124,7 @@ fn the_package_is_the_one_that_is_new_enough() {
     // Where there is none, nothing wrong is installed.
     let machine = Machine::new("nothing", None);
     machine.debian("0.66.0+ds1-1", "(none)");
-    check(&machine.needs(1000, &["cargo"]), 1, &["cargo is needed and is not there", "https://rustup.rs"]);
+    check(&machine.needs(1000, &["cargo"]), 1, &["cargo is needed, but not installed", "https://rustup.rs"]);
 }
 
 #[test]
@@ -143,6 +143,6 @@ fn what_is_there_and_new_enough_is_left_alone() {
 fn a_shell_s_own_kill_does_not_count() {
     let machine = Machine::new("kill", None);
     machine.debian("(none)", "(none)");
-    check(&machine.needs(1000, &["kill"]), 1, &["kill is needed and is not there", "procps"]);
-    check(&machine.needs(1000, &["sh", "--", "kill"]), 0, &["kill is not there: what wants it will say so"]);
+    check(&machine.needs(1000, &["kill"]), 1, &["kill is needed, but not installed", "procps"]);
+    check(&machine.needs(1000, &["sh", "--", "kill"]), 0, &["kill is not installed; whatever needs it reports that"]);
 }

@@ -1,4 +1,6 @@
-//! Signals as a source of the loop. The signal handler writes to a pipe; no thread is started.
+//! Signals as a source of the loop. The signal handlers write to a pipe that the loop reads; no thread is started.
+//!
+//! Owns the pipe, and decides what each signal means. Knows nothing of ports and peers: it only makes requests of the loop.
 
 use std::fmt;
 use std::io;
@@ -18,13 +20,13 @@ use signal_hook::consts::{
 use crate::reactor::source::{Names, Request, Source, Turn};
 use crate::seconds::InWords;
 
-/// Signals that end a process by default (signal(7)) and are sent by habit: when a terminal goes away or a
-/// log is rotated, to reload, by an inherited timer. They are logged and otherwise ignored.
+/// Signals that end a process by default (signal(7)) and are often sent without that intention: when a terminal
+/// hangs up, when a log is rotated, to reload a configuration, by an inherited timer. They are logged and otherwise ignored.
 const UNHEEDED: [i32; 7] = [SIGHUP, SIGQUIT, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
 
 const OBEYED: [c_int; 3] = [SIGTERM, SIGINT, SIGUSR1];
 
-/// Unblocks these signals in this thread: a program inherits the signal mask of its parent, which may have
+/// Unblocks these signals in this thread. A program inherits the signal mask of its parent, which may have
 /// blocked some (sigprocmask(2), execve(2)), and a blocked signal is not delivered.
 ///
 /// # Errors
@@ -34,7 +36,7 @@ pub(crate) fn unblock(signals: &[c_int]) -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&signals), None)?)
 }
 
-/// SIGTERM and SIGINT stop the loop, a second one immediately; SIGUSR1 asks for the figures.
+/// SIGTERM and SIGINT stop the loop: the first in an orderly way, the second at once. SIGUSR1 makes it log its figures.
 pub struct Signals {
     pipe: signal_hook_mio::v1_0::Signals,
     pending: bool,
@@ -43,23 +45,24 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Joins the loop under `names`. When it stops, peers have `grace` to take their output.
+    /// Installs the handlers, and registers their pipe under `names`. When the loop is stopped, peers have `grace` to
+    /// receive their output.
     ///
     /// # Errors
-    /// The handlers or their pipe cannot be made or registered.
+    /// The handlers cannot be installed, or the pipe cannot be made or registered.
     pub fn open(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
         let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED)?;
         Self::join(pipe, grace, registry, names)
     }
 
-    /// The same for a server, which must end only when it is told to: other signals that are sent by habit
-    /// and would end it are ignored, and all but SIGXFSZ are logged.
+    /// The same for a server, which must end only on request. Signals that would end it and are often sent without
+    /// that intention (SIGHUP and others) are ignored; all of them but SIGXFSZ are logged.
     ///
     /// # Errors
-    /// The handlers or their pipe cannot be made or registered.
+    /// The handlers cannot be installed, or the pipe cannot be made or registered.
     pub fn open_and_outlive_the_others(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
         let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED.iter().chain(&UNHEEDED))?;
-        // SIGXFSZ: the log must not grow further (RLIMIT_FSIZE). The write fails, and to log that takes another one.
+        // SIGXFSZ: the log has reached RLIMIT_FSIZE. The write fails in any case, and logging the signal would be one more write.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Self::join(pipe, grace, registry, names)
     }
@@ -70,7 +73,7 @@ impl Signals {
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
-        unblock(&OBEYED)?; // only now: a pending one is obeyed, and does not kill
+        unblock(&OBEYED)?; // after the handlers are installed: a pending signal is obeyed, and does not kill the process
         registry.register(&mut pipe, names.token(0), Interest::READABLE)?;
         Ok(Self { pipe, pending: false, grace, stopping: false })
     }
@@ -91,15 +94,15 @@ impl Source for Signals {
             let request = match signal {
                 SIGUSR1 => Request::Figures,
                 _ if UNHEEDED.contains(&signal) => {
-                    info!("{name}: means nothing here and is ignored; SIGTERM stops, SIGUSR1 logs the figures");
+                    info!("{name} is ignored; SIGTERM stops the server, SIGUSR1 logs the figures");
                     continue;
                 }
                 _ if self.stopping => {
-                    warn!("{name} again: ends at once");
+                    warn!("{name} while stopping: ends at once");
                     Request::Abort
                 }
                 _ => {
-                    info!("{name}: stops; peers have {} to take their output", InWords(self.grace));
+                    info!("{name}: stops; peers have {} to read their output", InWords(self.grace));
                     self.stopping = true;
                     Request::Stop { grace: self.grace }
                 }
