@@ -67,7 +67,7 @@ fn main() {
     libtest_mimic::run(&arguments, anywhere.into_iter().chain(in_networks).collect()).exit();
 }
 
-/// What the lab itself says that it lacks here.
+/// What the lab reports as missing on this machine.
 fn missing() -> Option<String> {
     let output = lab(&["run", "idle/closed"]);
     let said = stderr(&output);
@@ -92,7 +92,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Must fail with this exit code, and say all of this.
+/// The command must fail with this exit code, and print all of these parts.
 fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
     let output = lab(arguments);
     let said = stderr(&output);
@@ -102,7 +102,7 @@ fn refused(arguments: &[&str], code: i32, parts: &[&str]) {
     }
 }
 
-/// What stands in the way of a lab with this process id: its namespaces and directories.
+/// The namespaces and directories that a lab with this process id has left.
 fn traces(pid: u32) -> Vec<String> {
     let mark = format!("stillthere-lab-{pid}.");
     let names = |place: &Path| {
@@ -127,7 +127,7 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success(), "the lab can be sent SIG{name}");
 }
 
-/// Until the lab has made a server's network. Where it has names of its own, they are not seen from here.
+/// Waits until the lab has created a server's network. If the lab runs in a user namespace, its names are not visible here.
 fn wait_until_it_plays(lab: u32) {
     let patience = if rustix::process::geteuid().is_root() { PATIENCE } else { Duration::from_secs(3) };
     let until = Instant::now() + patience;
@@ -151,7 +151,7 @@ fn a_wrong_command_line_is_explained() {
     refused(&["run", "idle/reset", "--jobs", "3"], 2, &["--jobs 3", "lab matrix"]);
     refused(&["run", "idle/reset", "--deadline", "2s"], 2, &["--deadline", "3s is the least"]);
     refused(&["matrix", "--jobs", "0"], 2, &["--jobs 0", "from 1 to"]);
-    refused(&["matrix", "--preset", "reddis"], 2, &["\"reddis\" is none", "did you mean redis?"]);
+    refused(&["matrix", "--preset", "reddis"], 2, &["\"reddis\" is no preset", "did you mean redis?"]);
     refused(&["run", "idle", "--server", "nc -l"], 2, &["--server nc -l", "{port}"]);
     refused(&["run", "idle", "--speak", "echo"], 2, &["--speak echo", "--server"]);
     refused(&["run", "idle", "--server", "x {port}", "--speak", "french"], 2, &["--speak french", "mqtt"]);
@@ -220,8 +220,8 @@ fn a_broken_promise_is_an_exit_code() {
     assert!(stdout(&output).contains("BROKE ITS PROMISE"), "{}", stdout(&output));
 }
 
-/// Every state against the faults that tell most: a silent one, one that a router tells of, a reboot,
-/// and none. The others are `make lab`'s.
+/// Every state with the most informative faults: a silent one, one that a router reports, a reboot, and none. `make lab`
+/// plays the others.
 fn a_short_set_of_scenes_keeps_its_promise() {
     let scenes = ["matrix", "black-hole", "host-unreachable", "rebooted", "none", "idle/frozen"];
     let output = lab(&[scenes.as_slice(), &["--deadline", "5s", "--keep", "12s", "--jobs", "30"]].concat());
@@ -280,7 +280,7 @@ fn anybody_s_server_is_put_to_the_test() {
     let output = lab(&["run", "exchanged/out-dead", "--deadline", "3s", "--server", &line]);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("socket table"), "{}", stdout(&output));
-    // It is no redis, so it echoes the question.
+    // A client that sends no requests cannot bring the connection into this state.
     refused(&["run", "half-closed/none", "--server", &line, "--speak", "none"], 1, &["half-closed/none", "--speak"]);
 }
 
@@ -310,7 +310,7 @@ fn a_server_that_crashes_in_the_scene_is_named() {
     refused(&["run", "idle/none", "--server", &line], 1, &["ended by itself", "signal: 9", "alas"]);
 }
 
-/// Not a scene is played: that would take ten minutes, all for nothing.
+/// No scene is played: that could take ten minutes, and the result would be lost.
 fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
     for option in ["--json", "--html", "--markdown"] {
         let begun = Instant::now();
@@ -327,7 +327,7 @@ fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
     }
     let both = scratch("both").display().to_string();
     refused(&["matrix", "idle/closed", "--json", &both, "--html", &both], 1, &["two reports", "one would be lost"]);
-    // What was there stays when the lab does not come to an end.
+    // An old report is kept if the lab is interrupted.
     let old = scratch("old.json");
     fs::write(&old, "the old report").expect("a file can be written");
     let child =
@@ -337,7 +337,7 @@ fn a_report_that_cannot_be_written_is_known_before_the_scenes() {
     wait(child);
     assert_eq!(fs::read_to_string(&old).expect("it is there"), "the old report");
     fs::remove_file(old).expect("the file can be removed");
-    // Standard output by its name, after the table.
+    // A report can be written to standard output by its path; it follows the table.
     let output = lab(&["matrix", "idle/closed", "--json", "/dev/stdout"]);
     let told = stdout(&output);
     let (table, json) = told.split_once("\n{\"title\":").unwrap_or_else(|| panic!("there is no JSON in: {told}"));
@@ -380,8 +380,8 @@ fn two_labs_run_side_by_side() {
     }
 }
 
-/// SIGKILL leaves everything behind, its server too. Where the lab had to make a user namespace, the
-/// kernel removes it all. Another lab of these tests may be the first to meet it, and say so.
+/// SIGKILL leaves everything behind, including the server. If the lab had to create a user namespace, the kernel removes
+/// everything. Another lab of these tests may be the one that removes it, and prints so.
 fn what_a_killed_lab_left_is_removed() {
     let child = command(&["run", "idle/none"]).spawn().expect("the lab starts");
     let pid = child.id();
@@ -394,8 +394,8 @@ fn what_a_killed_lab_left_is_removed() {
 }
 
 /// Two more labs, each the first process of a PID namespace of its own, while one runs here. They share
-/// the names of the network namespaces and the directory of temporary files, and see nothing of each
-/// other's processes. Root is wanted for that; anybody else's lab has names of its own.
+/// the names of the network namespaces and the directory of temporary files, and cannot see each
+/// other's processes. This needs root; without root each lab has a separate /run.
 fn labs_that_see_other_processes_leave_each_other_alone() {
     let here = command(&["run", "idle/none", "--deadline", "3s", "--keep", "6s"]).spawn().expect("the lab starts");
     wait_until_it_plays(here.id());

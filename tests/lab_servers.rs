@@ -1,4 +1,4 @@
-//! Whose server it is: the lab with servers that are not ours, small ones made for a trial and real ones.
+//! The lab with servers that are not ours: small ones written for a trial, and real ones.
 //!
 //! Owns the trials. They mostly wait, and run several at once. Where network namespaces cannot be created, or
 //! a program is not installed, those that need it are ignored, never passed, and stderr says why.
@@ -44,7 +44,7 @@ const TRIALS: [Needing; 20] = [
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Some of them start databases and many scenes: all at once would be late.
+    // Some of them start databases and many scenes: all at once would be too slow.
     arguments.test_threads = arguments.test_threads.or(Some(6));
     let missing = (!arguments.list).then(missing).flatten();
     if let Some(missing) = &missing {
@@ -64,7 +64,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into_iter().collect()).exit();
 }
 
-/// What the lab itself says that it lacks here.
+/// What the lab reports as missing on this machine.
 fn missing() -> Option<String> {
     let said = stderr(&lab(&["run", "idle/closed"]));
     said.contains("the lab makes").then(|| said.trim().to_string())
@@ -83,7 +83,7 @@ fn lab(arguments: &[&str]) -> Output {
 
 fn wait(mut child: Child) -> Output {
     let until = Instant::now() + PATIENCE;
-    // What it says fits its pipes.
+    // Its output fits into its pipes, so they need not be read meanwhile.
     while child.try_wait().expect("a child can be waited for").is_none() {
         if Instant::now() > until {
             let _ = child.kill();
@@ -98,12 +98,12 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Both streams, for a person.
+/// Both output streams.
 fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(output))
 }
 
-/// Must end with this exit code, and say all of this.
+/// The command must end with this exit code, and print all of these parts.
 fn says(arguments: &[&str], code: i32, parts: &[&str]) -> String {
     let output = lab(arguments);
     let told = told(&output);
@@ -139,7 +139,7 @@ fn a_server_is_told_the_deadline() {
     let run = ["run", "idle/reset", "--server", line, "--deadline", "5s"];
     says(&run, 1, &["told 2 1 3 5, 4 203.0.113.2 203.0.113.2:7007", "exit status: 3"]);
     says(&[&run[..], &["--ipv6"]].concat(), 1, &["told 2 1 3 5, 6 [2001:db8:0:113::2] [2001:db8:0:113::2]:7007"]);
-    // What is nearly a word of ours is a slip; what is the shell's is left alone.
+    // A word that is nearly a placeholder is reported; variables of the shell are left alone.
     says(
         &["run", "idle", "--server", "x {port} {intervall}"],
         2,
@@ -154,7 +154,7 @@ fn a_server_is_told_the_deadline() {
     says(&["run", "idle", "--server", "x {port}", "--file", "a=/no/such"], 2, &["cannot read /no/such"]);
 }
 
-/// It says SO_KEEPALIVE and no times: those of the namespace count.
+/// The server sets SO_KEEPALIVE and no times: those of the namespace apply.
 fn the_machine_s_times() {
     let line = perl("{addr}", "", ECHO);
     let run = ["run", "idle/black-hole", "--deadline", "3s", "--cap", "10s", "--name", "mine", "--server", &line];
@@ -169,7 +169,7 @@ fn a_file_is_written_from_a_template() {
     fs::remove_file(template).expect("the file can be removed");
 }
 
-/// The process that was started ends well, and another, in a session of its own, listens.
+/// The process that was started exits with 0, and another one, in a new session, listens.
 fn a_daemon_is_found_and_ended() {
     let pids = scratch("daemon");
     let each =
@@ -177,7 +177,7 @@ fn a_daemon_is_found_and_ended() {
     let line = perl("{addr}", "exit if fork; use POSIX (); POSIX::setsid()", &each);
     let run = |scene| says(&["run", scene, "--deadline", "3s", "--cap", "10s", "--server", &line], 0, &[KEPT]);
     run("exchanged/black-hole");
-    run("accept-queue/black-hole"); // it is stopped, wherever it went
+    run("accept-queue/black-hole"); // the daemon is stopped, although it has left the process group
     let written = fs::read_to_string(&pids).expect("the daemon wrote its process ids");
     let all = written.split_whitespace().map(|pid| format!("/proc/{pid}")).collect::<Vec<_>>();
     assert!(all.len() >= 2, "{written}");
@@ -187,8 +187,8 @@ fn a_daemon_is_found_and_ended() {
         assert!(!is_ours, "{process} lives: {state}");
     }
     fs::remove_file(pids).expect("the file can be removed");
-    // And one that dies in the background is told so, whether its parent ends before it listens or
-    // is seen to end only when both are gone: they end with one signal, the one that sends it first.
+    // A daemon that dies in the background is reported as such, whether its parent ends before the daemon listens, or its
+    // end is noticed only when both are gone: one signal ends them all, the sender first.
     for (before, told) in [
         ("exit if fork; POSIX::setsid(); sleep 1", "went to the background, and has ended there"),
         ("if (fork) { wait; exit } POSIX::setsid()", "so have the processes that it had in the background"),
@@ -200,7 +200,8 @@ fn a_daemon_is_found_and_ended() {
     }
 }
 
-/// A client that has closed and has everything still answers the server's probes: that is not being served.
+/// A client that has closed and has received everything still answers the server's probes: that does not excuse a late
+/// close.
 fn a_server_that_closes_late() {
     let line = perl("{addr}", "", &format!("{ECHO} sleep 6"));
     for scene in ["window-shut/closed", "reading-slowly/closed"] {
@@ -221,13 +222,13 @@ fn own_words() {
         let output = run(scene, "^250 OK\\r\\n", &["--banner"]);
         assert!(output.status.success(), "{scene}: {}", told(&output));
     }
-    // The banner is no answer.
+    // The banner does not count as the answer.
     let output = run("exchanged/none", "^331 ", &["--banner"]);
     assert!(told(&output).contains("it said \"250 OK"), "{}", told(&output));
     assert!(told(&output).contains("its banner was") && told(&output).contains("--ask"), "{}", told(&output));
 }
 
-/// TCP_DEFER_ACCEPT: until data come, the connection is the kernel's alone.
+/// TCP_DEFER_ACCEPT: until data arrive, only the kernel knows the connection.
 fn a_server_that_waits_for_data() {
     let line = perl("{addr}", "setsockopt($l, 6, 9, pack(q(i), 30))", ECHO);
     let run = |scene| lab(&["run", scene, "--deadline", "3s", "--cap", "10s", "--server", &line]);
@@ -262,7 +263,7 @@ fn a_server_that_dies_after_it_listened() {
     let line =
         perl("{addr}", "if (fork == 0) { sleep 1; print STDERR qq(alas\\n); kill 9, getppid(); exit }", "sleep 60");
     says(&["run", "idle/none", "--server", &line], 1, &["has ended by itself", "signal: 9", "alas"]);
-    // At once, before anybody could connect; and when it is asked.
+    // The server dies at once, before the client can connect; and when it gets a request.
     let line = perl("{addr}", "listen($l, 1); print STDERR qq(alas\\n); exit 3", "");
     says(&["run", "idle/none", "--server", &line], 1, &["alas"]);
     let line = perl("{addr}", "", "my $b; sysread($c, $b, 1); print STDERR qq(alas\\n); kill 9, getppid(); exit");
@@ -270,7 +271,7 @@ fn a_server_that_dies_after_it_listened() {
 }
 
 fn a_time_out_of_the_program() {
-    // It closes after two seconds of silence, whoever is there.
+    // It closes after two seconds of silence, even if the peer is alive.
     let each = "my $b; local $SIG{ALRM} = sub { exit }; while (1) { alarm 2; sysread($c, $b, 4096) or exit; syswrite($c, $b) }";
     let line = perl("{addr}", "", each);
     let json = scratch("own.json");
@@ -300,7 +301,7 @@ fn over_ipv6() {
     let output = lab(&[&["matrix", "--ipv6", "--keep", "8s", "--jobs", "9"], &scenes[..]].concat());
     let told = told(&output);
     assert!(output.status.success() && !told.contains("could not be played"), "{told}");
-    // A router's word and a neighbour's silence arrive as the errors that they are of IPv4.
+    // A router's ICMPv6 error and a neighbour that does not answer cause the same errno as with IPv4.
     for (scene, parts) in [
         ("in-flight/host-unreachable", ["ICMP", "EHOSTUNREACH"]),
         ("in-flight/arp-gone", ["neighbour", "EHOSTUNREACH"]),
@@ -317,7 +318,7 @@ fn presets_speak_ipv6() {
     assert!(output.status.success() && !told.contains("could not be played") && !told.contains("BROKE"), "{told}");
 }
 
-/// A scene of a preset, begun; and the name of its server's namespace.
+/// Begins a scene of a preset. Returns the lab's process and the name of the server's namespace.
 fn begin(preset: &str, scene: &str, more: &[&str]) -> (Child, String) {
     let child = command(&[&["run", scene, "--preset", preset], more].concat()).spawn().expect("the lab starts");
     let own = fs::metadata("/proc/self/ns/pid").expect("every process is in a PID namespace").ino();
@@ -331,7 +332,7 @@ fn within(namespace: &str, program: &str, arguments: &[&str]) -> String {
     command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-/// 1.5 times what the client announces is the deadline, and the broker looks every six seconds.
+/// The deadline is 1.5 times the keep-alive that the client announces, and the broker checks every six seconds.
 fn mosquitto_is_given_what_it_may_wait() {
     let told = says(
         &["matrix", "exchanged/none", "--preset", "mosquitto", "--deadline", "12s", "--keep", "26s"],
@@ -341,8 +342,8 @@ fn mosquitto_is_given_what_it_may_wait() {
     assert!(told.contains("keep-alive 8, of which a broker waits one and a half times"), "{told}");
 }
 
-/// What stands in the line of a preset is what the kernel has: the idle time and the interval are read
-/// from the timer that runs, the count from when it is over.
+/// The kernel uses the settings that a preset's command line has: the idle time and the interval are read from the running
+/// timer, the count follows from the time of the departure.
 fn the_kernel_has_the_settings() {
     let presets = [
         ("redis", "redis-server"),
@@ -362,7 +363,7 @@ fn the_kernel_has_the_settings() {
     }
 }
 
-/// The longest time that keepalive's timer was seen to have left, after none, one, two, three probes.
+/// The longest remaining time of the keepalive timer that was observed after zero, one, two and three probes.
 fn timers_of(preset: &str) -> [f64; 4] {
     // idle 4, interval 2, count 3; of redis 5, 1, 3.
     let settings = ["--idle", "4s", "--interval", "2s", "--count", "3", "--cap", "14s"];
@@ -389,7 +390,7 @@ fn timers_of(preset: &str) -> [f64; 4] {
 }
 
 fn sshd() {
-    // It goes to the background, greets first, and has no times of its own.
+    // It goes to the background, sends a banner, and sets no keepalive times.
     let line = "ssh-keygen -q -t ed25519 -N '' -f {dir}/key && mkdir -p /run/sshd && exec $(command -v sshd) -e -f /dev/null \
                 -h {dir}/key -p {port} -o ListenAddress={addr} -o PidFile={dir}/pid -o LoginGraceTime=0";
     let run = |scene, more: &[&str]| {
@@ -424,7 +425,7 @@ fn xinetd() {
 }
 
 fn postgres() {
-    // It will not run as root, and wants a directory of its own.
+    // It refuses to run as root, and needs a data directory.
     let line = "bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1) && as='setpriv --reuid=postgres --regid=postgres --clear-groups' && \
                 install -d -o postgres {dir}/data && cd {dir}/data && $as $bin/initdb -A trust -D {dir}/data >{dir}/initdb.log && \
                 exec $as $bin/postgres -D {dir}/data -h {addr} -p {port} -k '' -c tcp_keepalives_idle={idle} \

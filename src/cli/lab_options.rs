@@ -22,18 +22,13 @@ const MATRIX: &str = "Of `lab matrix`";
 
 /// The default for the lab's servers: short enough to watch.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
-/// A living peer is watched for as many deadlines.
+/// A living peer is watched for this many deadlines.
 const KEPT_FOR: u32 = 4;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: SERVER, name: "preset", value: "NAME", help: "one of those below, several with commas, or all" },
     Opt { group: SERVER, name: "server", value: "COMMAND", help: "any server; {addr}, {port} and more are filled in" },
-    Opt {
-        group: SERVER,
-        name: "file",
-        value: "NAME=TEMPLATE",
-        help: "writes a file for it; {NAME} is where that lies",
-    },
+    Opt { group: SERVER, name: "file", value: "NAME=TEMPLATE", help: "writes a file for it; {NAME} is its path" },
     Opt { group: SERVER, name: "name", value: "NAME", help: "" },
     Opt { group: SERVER, name: "start-patience", value: "TIME", help: "its name; time to start listening (10s)" },
     Opt { group: SERVER, name: "speak", value: "NAME", help: SPEAK_HELP },
@@ -67,7 +62,7 @@ const ONLY_MATRIX: [&str; 5] = ["jobs", "at-once", "json", "html", "markdown"];
 
 /// Reads `run`, `matrix`, `compare` or `list`, whose options were `given`.
 pub(super) fn command(name: &str, given: &Given) -> Result<Task, Usage> {
-    // In the environment they may stand for both commands.
+    // In the environment, options of both commands may be set.
     let misplaced = |options: &[&'static str], other: &str| match given.on_command_line(options) {
         Some(option) => Err(given.complaint(option, format!("it belongs to `stillthere lab {other}`"))),
         None => Ok(()),
@@ -114,7 +109,7 @@ pub(super) fn command(name: &str, given: &Given) -> Result<Task, Usage> {
             }))
         }
         "compare" => match given.words.as_slice() {
-            [] => Err(Usage("which directories? Each has the files that `lab matrix --json` wrote".to_string())),
+            [] => Err(Usage("which directories? Each must have the files that `lab matrix --json` wrote".to_string())),
             words => Ok(Task::Compare(words.iter().map(Into::into).collect())),
         },
         "list" => match given.words.first() {
@@ -123,7 +118,7 @@ pub(super) fn command(name: &str, given: &Given) -> Result<Task, Usage> {
         },
         other => {
             let nearest = nearest(other, "", ["run", "matrix", "compare", "list", "help"].into_iter());
-            Err(Usage(format!("{other:?} is nothing that the lab does{nearest}; `stillthere lab --help` lists it")))
+            Err(Usage(format!("{other:?} is no command of the lab{nearest}; `stillthere lab --help` lists it")))
         }
     }
 }
@@ -189,9 +184,9 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
         }
         return Ok(vec![Whose::OtherServer(server(given, line)?)]);
     }
-    // In the environment they may stand for a server that is not asked for now.
+    // In the environment they may be set for a --server that is not used now.
     if let Some(option) = given.on_command_line(&ONLY_SERVER) {
-        return Err(given.complaint(option, "it goes with --server; presets know what they are and speak"));
+        return Err(given.complaint(option, "it needs --server; a preset already defines it"));
     }
     let names = presets();
     let one = |name: &str| match names.iter().find(|known| **known == name) {
@@ -200,7 +195,8 @@ fn whose(given: &Given) -> Result<Vec<Whose>, Usage> {
         Some(name) => Ok(Whose::Preset(name)),
         None => {
             let nearest = nearest(name, "", names.iter().copied());
-            Err(given.complaint("preset", format!("{name:?} is none{nearest}; there are {}, or all", names.join(", "))))
+            Err(given
+                .complaint("preset", format!("{name:?} is no preset{nearest}; there are {}, or all", names.join(", "))))
         }
     };
     match chosen.text("preset") {
@@ -214,7 +210,7 @@ fn server(given: &Given, line: &str) -> Result<OtherServer, Usage> {
     let files = given.texts("file").map(|text| file(given, text)).collect::<Result<Vec<_>, _>>()?;
     let texts = || files.iter().map(|file| file.template.as_str()).chain([line]);
     if !texts().any(|text| ["{port}", "{addr}", "{host}"].iter().any(|word| text.contains(word))) {
-        let why = "{addr} and {port} are to stand where it is told to listen, here or in a --file";
+        let why = "{addr} and {port} must stand for the address and port to listen on, here or in a --file";
         return Err(given.complaint("server", why));
     }
     let names = WORDS.into_iter().chain(files.iter().map(|file| file.name.as_str())).collect::<Vec<_>>();
@@ -231,42 +227,45 @@ fn server(given: &Given, line: &str) -> Result<OtherServer, Usage> {
     let ask = words.verbatim("ask").map(bytes).transpose().map_err(|why| given.complaint("ask", why))?;
     let speak = match (words.text("speak"), &ask) {
         (Some(_), Some(_)) => return Err(given.complaint("ask", "give it, or --speak, but not both")),
-        (None, Some(bytes)) if bytes.is_empty() => return Err(given.complaint("ask", "something is to be asked")),
+        (None, Some(bytes)) if bytes.is_empty() => return Err(given.complaint("ask", "it must not be empty")),
         (None, Some(_)) => Speak::Own,
         (None, None) => Speak::Echo,
         (Some(name), None) => {
             let built_in = name.parse().ok().filter(|speak: &Speak| Speak::BUILT_IN.contains(&speak.name()));
-            let why = || format!("one of {} is wanted, or --ask", Speak::BUILT_IN.join(", "));
+            let why = || format!("it must be one of {}; or use --ask", Speak::BUILT_IN.join(", "));
             built_in.ok_or_else(|| given.complaint("speak", why()))?
         }
     };
     if ask.is_none() && given.on_command_line(&["answer"]).is_some() {
-        return Err(given.complaint("answer", "it goes with --ask"));
+        return Err(given.complaint("answer", "it needs --ask"));
     }
     let answer = given.verbatim("answer").filter(|_| ask.is_some()).unwrap_or_default().to_string();
     let language = Language { ask: ask.unwrap_or_default(), answer, banner: given.switch("banner")? };
     language.pattern().map_err(|why| given.complaint("answer", why))?;
     let name = given.text("name").map(str::to_string);
     if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.contains(['/', '\n'])) {
-        return Err(given.complaint("name", "a word without / is wanted: files may be named after it"));
+        return Err(given.complaint("name", "it must be a word without /: files may be named after it"));
     }
     Ok(OtherServer { line: line.to_string(), name, speak, language, files })
 }
 
-/// `NAME=TEMPLATE`: the template's path. It is read now, so that what is wrong with it is told now.
+/// `NAME=TEMPLATE`: the path of a template. It is read now, so that an error is reported before the first scene.
 fn file(given: &Given, text: &str) -> Result<File, Usage> {
     let refused = |why: String| given.complaint("file", format!("{text}: {why}"));
     let Some((name, path)) = text.split_once('=') else {
-        return Err(refused("a name and the path of a template are wanted: vsftpd.conf=./template".to_string()));
+        return Err(refused("it must be a name and the path of a template: vsftpd.conf=./template".to_string()));
     };
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '{', '}']) || WORDS.contains(&name) {
-        return Err(refused(format!("{name:?} cannot be its name: no path, and none of {}", WORDS.join(", "))));
+        return Err(refused(format!(
+            "{name:?} cannot be its name: it must be no path, and none of {}",
+            WORDS.join(", ")
+        )));
     }
     let template = std::fs::read_to_string(path).map_err(|error| refused(format!("cannot read {path}: {error}")))?;
     Ok(File { name: name.to_string(), template })
 }
 
-/// The words in braces that may be meant to be filled in: not those of the shell, `${HOME}`.
+/// The words in braces that may be placeholders; variables of the shell, `${HOME}`, are not.
 fn in_braces(text: &str) -> impl Iterator<Item = &str> {
     let parts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('$'));
     let words = parts.filter_map(|(at, _)| text[at + 1..].split_once('}').map(|(word, _)| word));

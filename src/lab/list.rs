@@ -24,7 +24,7 @@ fn text() -> String {
     for fault in Fault::ALL {
         let _ = writeln!(text, "  {:<21}{}", fault.name(), fault.explanation());
     }
-    text += "\nWhat cannot be:\n";
+    text += "\nImpossible scenes:\n";
     for scene in Scene::all() {
         if let Expectation::CannotBe(why) =
             expect(scene, &Keepalive::default(), TimerWheel::of_this_kernel(), Speak::Echo)

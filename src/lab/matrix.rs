@@ -18,7 +18,7 @@ use crate::lab::show::terminal::{wants_colours, width};
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::places::Places;
 use crate::lab::timeline::Verdict;
-use crate::lab::{LabSettings, MatrixRun, Promise};
+use crate::lab::{INTERRUPTED, LabSettings, MatrixRun, Promise};
 use crate::markup::file::{self, ReportFile};
 use crate::observe::stdout;
 use crate::seconds::InWords;
@@ -49,7 +49,7 @@ pub(in crate::lab) fn run(matrix: &MatrixRun, interrupt: &Interrupt) -> Result<P
     }
     let done = play_all(matrix, &programs, interrupt);
     if interrupt.is_asked() {
-        return Err("interrupted; the networks and servers of this lab are removed".to_string());
+        return Err(INTERRUPTED.to_string());
     }
     // Presets are in the table for comparison. The exit code is about our own promise, or about that of the one server
     // that was asked for.

@@ -1,4 +1,4 @@
-//! The fault lab: cut the cable, see the packets, know the number.
+//! The fault lab: breaks a connection in a known state, shows the packets, and measures when the server drops the peer.
 //!
 //! Everything that is observed is entered in a [`timeline::Timeline`], and every report is made from one.
 //!
@@ -42,6 +42,9 @@ mod run;
 pub mod show;
 pub mod stage;
 pub mod timeline;
+
+/// What is printed after Ctrl-C.
+const INTERRUPTED: &str = "interrupted; the networks and servers of this lab are removed";
 
 /// What the lab is to do.
 #[derive(Clone, Debug)]

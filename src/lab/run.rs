@@ -8,7 +8,7 @@ use crate::lab::show::{figure, pcapng};
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::network::INTERFACE;
 use crate::lab::stage::places::Places;
-use crate::lab::{Promise, SceneRun};
+use crate::lab::{INTERRUPTED, Promise, SceneRun};
 use crate::markup::file;
 
 /// Plays the scene and prints its timeline.
@@ -54,13 +54,13 @@ pub(in crate::lab) fn run(run: &SceneRun, interrupt: &Interrupt) -> Result<Promi
         return Ok(Promise::Unseen);
     }
     if interrupt.is_asked() {
-        return Err("interrupted; the networks and servers of this lab are removed".to_string());
+        return Err(INTERRUPTED.to_string());
     }
     let played = played?;
     if let Some(file) = pcap {
         let mut packets = Vec::new();
         pcapng::write(&mut packets, &played.timeline, INTERFACE)
-            .map_err(|error| format!("the packets fit no capture file: {error}"))?;
+            .map_err(|error| format!("the packets cannot be written as a capture file: {error}"))?;
         file.write(&packets)?;
     }
     match played.outcome {

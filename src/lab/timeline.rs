@@ -1,7 +1,6 @@
 //! What happened in a scene, in order: packets, the fault, what the server did.
 //!
-//! Owns the one data model that the engine fills and that the terminal, the capture file, the
-//! figure and the report read. Knows no namespace and no socket.
+//! Owns the one data model that a scene fills and that the terminal, the capture file, the figure and the report read. Knows no namespace and no socket.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +10,7 @@ pub enum Who {
     /// The scripted peer.
     Client,
     Server,
-    /// The network between them, a router's ICMP messages among it.
+    /// The network between them, including ICMP messages of a router.
     Path,
     /// The lab itself: the fault, the verdict.
     Lab,
@@ -31,9 +30,9 @@ pub enum What {
     Packet { frame: Vec<u8>, words: String },
     /// What was broken.
     Fault(String),
-    /// The server let the peer go: the errno and the event bits, as far as they are known.
+    /// The server dropped the peer: the errno and the event bits, as far as they are known.
     Departure { words: String },
-    /// Anything else that is worth a line: a state that was reached, a program that was stopped.
+    /// Any other event: a state was reached, a program was stopped.
     Note(String),
 }
 
@@ -69,9 +68,9 @@ pub struct Verdict {
     pub errno: String,
     /// The source of that: the server's log, or the socket table. For a peer that was kept: which process has its socket open.
     pub said_by: String,
-    /// The program sent the first FIN: it closed by a time-out of its own, and not the kernel by its keepalive.
+    /// The program sent the first FIN: its own time-out closed the connection, and not the kernel's keepalive.
     pub own_time_out: bool,
-    /// The program has closed its descriptor, and the kernel still wanted to finish with the socket.
+    /// The program has closed its descriptor, but the kernel had not finished with the socket.
     pub orphan: bool,
     /// How many living peers on a lossy path were dropped, and of how many. With so much loss some drops are expected, so this
     /// neither keeps nor breaks the promise.

@@ -1,7 +1,7 @@
-//! An independent look at a peer of the lab's server: `ss` in the server's namespace, and the
+//! Independent checks of a peer of the lab's server: `ss` in the server's namespace, and the
 //! descriptors of every process.
 //!
-//! Owns the looking. It shares no code with the lab: it is what the lab's verdict is held against.
+//! Owns the checks. It shares no code with the lab, because the lab's verdict is compared with it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,9 +19,9 @@ pub struct Look {
     pub at: Instant,
     /// The states of the peer's sockets, as `ss` names them.
     pub states: Vec<String>,
-    /// Whether one of them belongs to a program still, says `ss`.
+    /// Whether one of them still belongs to a program, according to `ss`.
     pub has_inode: bool,
-    /// How many descriptors of all processes lead to the peer's socket.
+    /// How many descriptors, of all processes, refer to the peer's socket.
     pub descriptors: usize,
 }
 
@@ -38,7 +38,7 @@ impl Look {
 pub struct Looker {
     lab: u32,
     inodes: BTreeSet<u64>,
-    /// Where the server tells the inode of a peer that was never seen in the table.
+    /// The file in which the server writes the inode of its peer, for a peer that was never seen in the table.
     confession: PathBuf,
     pub looks: Vec<Look>,
 }
@@ -62,7 +62,7 @@ impl Looker {
             states: rows.into_iter().map(|(state, _)| state).collect(),
             descriptors,
         };
-        // When it has judged, the lab ends its server: what was seen then says nothing of the server.
+        // After the verdict the lab ends its server: checks from then on say nothing about the server.
         if has_a_server(&namespace) {
             self.looks.push(look);
         }
@@ -87,12 +87,12 @@ impl Looker {
     }
 }
 
-/// The number in what a descriptor leads to: `socket:[4711]`.
+/// The inode in the target of a descriptor's link: `socket:[4711]`.
 fn inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Whether the server that was put to the test runs still.
+/// Whether the server under test is still running.
 fn has_a_server(namespace: &str) -> bool {
     let Ok(network) = fs::metadata(format!("/run/netns/{namespace}")) else { return false };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
@@ -101,7 +101,7 @@ fn has_a_server(namespace: &str) -> bool {
     inside.any(|path| fs::read_to_string(path.join("cmdline")).is_ok_and(|line| line.contains(super::servers::SERVE)))
 }
 
-/// The state of each socket with a peer, and its inode if a program has it.
+/// The state of each connection, and its inode if a program has it open.
 fn sockets(namespace: &str) -> Option<Vec<(String, Option<u64>)>> {
     let arguments = ["netns", "exec", namespace, "ss", "-H", "-t", "-a", "-n", "-e", PORT];
     let output = Command::new("ip").args(arguments).output().ok().filter(|output| output.status.success())?;

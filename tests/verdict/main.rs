@@ -1,5 +1,5 @@
-//! Is the lab's verdict true? Servers that mislead are put to the test, and beside the lab somebody
-//! else looks at their sockets and descriptors.
+//! Is the lab's verdict true? The lab judges misleading servers, and at the same time their sockets and descriptors are
+//! checked independently.
 //!
 //! Owns the trials and the comparison. Where network namespaces cannot be created they are ignored,
 //! never passed, and stderr says what to type.
@@ -18,30 +18,30 @@ use self::look::Looker;
 
 mod look;
 #[path = "../common/netns.rs"]
-#[allow(dead_code)] // only what has to be there
+#[allow(dead_code)] // this test uses only a part of it
 mod netns;
 mod servers;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
-/// How often somebody else looks.
+/// The pause between two independent checks.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How many at a time: between the end of a peer and that of its server somebody must have looked.
+/// How many trials run at a time: there must be a check between the end of a peer and that of its server.
 const AT_A_TIME: usize = 3;
 const ATTEMPTS: usize = 5;
-/// A look that was so near to the end may have been before it.
+/// A check this close to the end of a peer may have been before it.
 const MARGIN: f64 = 0.3;
-/// How far the two may be apart on a busy machine.
+/// How far the lab and the checks may differ on a busy machine.
 const APART: f64 = 1.0;
-/// The lab holds its lines back so long, to have them in order.
+/// The lab delays its lines by this long, to sort them.
 const HELD_BACK: f64 = 0.1;
-/// How long a dead peer is watched that is not let go.
+/// How long a dead peer is watched that the server keeps.
 const CAP: f64 = 6.0;
 
 /// What is true of a server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Truth {
     LetGo,
-    /// Its descriptor is closed, and the kernel goes on with the socket.
+    /// Its descriptor is closed, and the kernel still has the socket.
     Orphaned,
     Held,
 }
@@ -90,8 +90,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, TRIALS.map(trial).into_iter().collect()).exit_code()
 }
 
-/// Has the lab judge a server, looks on, and compares. On a busy machine nobody may have looked while the peer was
-/// there, or between its end and that of its server: then it is done again.
+/// Has the lab judge a server, checks it independently, and compares. On a busy machine there may have been no check while
+/// the peer was there, or between its end and that of its server: then the trial is repeated.
 fn judged(server: &str, address: &str, scene: &str, truth: Truth) {
     let is_compared = (0..ATTEMPTS).any(|_| is_compared(server, address, scene, truth));
     assert!(is_compared, "{server}: nobody looked in time");
@@ -120,14 +120,14 @@ fn is_compared(server: &str, address: &str, scene: &str, truth: Truth) -> bool {
         looker.look();
         sleep(PAUSE);
     }
-    let _ = fs::remove_file(confession); // it may never have accepted
+    let _ = fs::remove_file(confession); // it does not exist if the server never accepted
     let status = lab.wait().expect("a child can be waited for");
     let told = lines.iter().collect::<Vec<_>>();
     let story = told.iter().map(|(_, line)| format!("{line}\n")).collect::<String>();
     let said = Said::of(&told).unwrap_or_else(|| panic!("{server}: no verdict in:\n{story}"));
     let looks = &looker.looks;
     let seen = looks.iter().map(|look| format!("{:+.2} {look:?}\n", said.seconds(look.at))).collect::<String>();
-    // In its short life nobody may have looked at all.
+    // The peer's life may have been too short for any check.
     let Some(held) = looks.iter().rposition(|look| look.is_held()) else { return false };
     let last = looks.last().expect("the peer was seen");
     let is_too_late = |gone: f64| said.seconds(last.at) < gone + MARGIN;
@@ -154,7 +154,7 @@ fn is_compared(server: &str, address: &str, scene: &str, truth: Truth) -> bool {
     true
 }
 
-/// What the lab said, and when.
+/// What the lab printed, and when.
 struct Said {
     fault: Instant,
     gone: Option<f64>,
@@ -176,7 +176,7 @@ impl Said {
     }
 }
 
-/// All that the lab prints, with the moment at which it came.
+/// All lines that the lab prints, with their times.
 fn lines(lab: &mut std::process::Child) -> Receiver<(Instant, String)> {
     let (sender, lines) = channel();
     let streams: [Option<Box<dyn std::io::Read + Send>>; 2] =

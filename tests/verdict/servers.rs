@@ -1,5 +1,5 @@
-//! Servers that mislead whoever counts descriptors: this test program, started by the lab as the
-//! server under test.
+//! Servers that would mislead a lab that only counts descriptors: this test program, started by the lab as the server under
+//! test.
 //!
 //! Owns what each of them does. Knows nothing of the lab.
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// What the first argument is when this program is to be a server.
+/// The first argument when this program runs as a server.
 pub const SERVE: &str = "misleading-server";
 /// The process that is given the peer's descriptor as its standard input.
 const HAND: &str = "misleading-hand";
@@ -22,13 +22,13 @@ const HOLD: &str = "misleading-holder";
 /// Names the file in which it writes the inode of the peer that it has accepted.
 pub const CONFESSION: &str = "MISLEADING_SERVER_WRITES_TO";
 
-/// With these settings a silent peer is dead for the kernel after three seconds.
+/// With these settings the kernel declares a silent peer dead after three seconds.
 const SECOND: Duration = Duration::from_secs(1);
 const PROBES: u32 = 2;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Runs as what the arguments say. `None`: they are a test's.
+/// Runs as the process that the arguments name. `None`: they are arguments of the test harness.
 pub fn run(arguments: &[String]) -> Option<Result<()>> {
     match arguments {
         [first, mode, address] if first == SERVE => Some(serve(mode, address)),
@@ -50,10 +50,10 @@ fn serve(mode: &str, address: &str) -> Result<()> {
     if let Some(file) = std::env::var_os(CONFESSION) {
         fs::write(file, fs::read_link(format!("/proc/self/fd/{}", peer.as_raw_fd()))?.as_os_str().as_encoded_bytes())?;
     }
-    // It fails where the peer has died in the queue.
+    // This fails if the peer died in the accept queue.
     let _ = keep_alive(&peer);
     match mode {
-        // A pool, a metrics port, a proxy's backend: what stays when the peer has gone.
+        // Sockets that stay open after the peer has gone, such as a pool, a metrics port, a proxy's backend.
         "opens-later" => {
             let metrics = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let pool = TcpStream::connect(metrics.local_addr()?)?;
@@ -74,7 +74,7 @@ fn serve(mode: &str, address: &str) -> Result<()> {
         "hands-over" => {
             let mut hand = Command::new(std::env::current_exe()?);
             hand.arg(HAND).stdin(Stdio::from(OwnedFd::from(peer))).spawn()?.wait()?;
-            drop(hand); // it has the descriptor for a further start
+            drop(hand); // it holds a copy of the descriptor, for another spawn
             sleep_for_ever()
         }
         "hands-outside" => {
@@ -84,14 +84,14 @@ fn serve(mode: &str, address: &str) -> Result<()> {
             drop(outside);
             sleep_for_ever()
         }
-        // The peer takes the number of another socket: there is none more than before.
+        // The peer's socket replaces another one: the number of descriptors stays the same.
         "dups" => {
             rustix::io::dup2(&peer, &mut spare)?;
             echo(&mut peer);
             drop(peer);
             sleep_with(spare)
         }
-        // The second answer is under way when the descriptor is closed: the kernel goes on alone.
+        // The second answer is in flight when the descriptor is closed: the kernel keeps the socket without the program.
         "lingers" => {
             for _ in 0..2 {
                 let mut question = [0; 64];
@@ -101,7 +101,7 @@ fn serve(mode: &str, address: &str) -> Result<()> {
             drop(peer);
             sleep_for_ever()
         }
-        // What an honest server does, with a thread for the peer.
+        // An honest server, with a thread for the peer.
         "honest" => {
             thread::spawn(move || echo(&mut peer)).join().map_err(|_| "a thread panicked")?;
             sleep_for_ever()
@@ -110,8 +110,7 @@ fn serve(mode: &str, address: &str) -> Result<()> {
     }
 }
 
-/// Leaves the session and the group of the server, and leaves the descriptor to a child that nobody
-/// is the parent of.
+/// Leaves the server's session and process group, and passes the descriptor to a child that becomes an orphan process.
 fn hand() -> Result<()> {
     rustix::process::setsid()?;
     Command::new(std::env::current_exe()?).arg(HOLD).stdin(Stdio::inherit()).spawn()?;
@@ -123,7 +122,7 @@ fn keep_alive(peer: &TcpStream) -> io::Result<()> {
     SockRef::from(peer).set_tcp_keepalive(&keepalive)
 }
 
-/// Until the peer ends, or its kernel is told that it is dead.
+/// Echoes until the peer closes, or the kernel declares it dead.
 fn echo(peer: &mut TcpStream) {
     let mut bytes = [0; 4096];
     while let Ok(count @ 1..) = peer.read(&mut bytes) {

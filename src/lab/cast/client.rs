@@ -1,7 +1,7 @@
 //! The scripted peer, which runs in the process that a scene kills, stops or resets: `stillthere lab client`.
 //!
 //! Owns its sockets, and what each command on its standard input does with them. Every command is
-//! answered by one line: `done`, or `failed: …`. Knows no namespace and no scene.
+//! answered with one line: `done`, or `failed: …`. Knows no namespace and no scene.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -46,7 +46,7 @@ enum AnswerEnd {
     Matches(Pattern),
 }
 
-/// Obeys the commands on standard input until its end.
+/// Carries out the commands on standard input until its end.
 pub fn run(server: SocketAddr, speak: Speak, language: Language, keepalive: u16) {
     let mut client = Client {
         server,
@@ -119,8 +119,7 @@ impl Client {
         }
     }
 
-    /// With small buffers, or with those of the system, which advertise a larger window.
-    /// A database may listen before it answers, and refuse meanwhile.
+    /// A database may listen before it is ready, and refuse requests until then.
     fn greet_until_it_is_ready(&mut self) -> io::Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -151,6 +150,7 @@ impl Client {
         Ok(())
     }
 
+    /// With buffers of this size, or with those of the system, which advertise a larger window.
     fn connect(&mut self, buffer: Option<usize>) -> io::Result<()> {
         self.buffer = buffer;
         let socket = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
@@ -172,7 +172,7 @@ impl Client {
             return Ok((self.language.ask.clone(), AnswerEnd::Matches(pattern)));
         }
         let exchange = self.speak.exchange();
-        let exchange = exchange.ok_or_else(|| io::Error::other("--speak none: there is nothing to say"))?;
+        let exchange = exchange.ok_or_else(|| io::Error::other("--speak none: the client has no request to send"))?;
         Ok((exchange.question, AnswerEnd::Known(exchange.answer)))
     }
 
@@ -235,14 +235,14 @@ fn talk(stream: &mut TcpStream, question: &[u8], end: &AnswerEnd) -> io::Result<
     Ok(heard.len())
 }
 
-/// Reads what the server says first.
+/// Reads the server's banner.
 fn banner(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut heard = vec![0];
     match stream.read(&mut heard) {
-        Ok(0) => Err(io::Error::other("the server closed instead of speaking first")),
+        Ok(0) => Err(io::Error::other("the server closed instead of sending a banner")),
         Ok(_) => hear_out(stream, &mut heard).map(|()| heard),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(io::Error::other("the server says nothing first, as --banner expects"))
+            Err(io::Error::other("the server sent no banner, which --banner expects"))
         }
         Err(error) => Err(error),
     }
@@ -277,7 +277,7 @@ fn flood(stream: &mut TcpStream, questions: &[u8]) -> io::Result<()> {
     stream.set_nonblocking(false)
 }
 
-/// The first line of what the server said without being asked.
+/// The first line that the server sent without a request.
 fn hear(stream: &mut TcpStream) -> String {
     let mut bytes = [0; 512];
     let count = stream.set_nonblocking(true).and_then(|()| stream.read(&mut bytes)).unwrap_or(0);

@@ -42,7 +42,7 @@ impl Language {
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// A byte above 127 counts as the letter with its number, so that `\xff` means that byte.
+    /// Each byte is matched as the character with its number (Latin-1), so that `\xff` in a pattern means that byte.
     pub fn is_in(&self, bytes: &[u8]) -> bool {
         self.0.is_match(&bytes.iter().map(|byte| char::from(*byte)).collect::<String>())
     }
@@ -51,7 +51,7 @@ impl Pattern {
 /// Text with the escapes `\r`, `\n`, `\t`, `\0`, `\\` and `\xNN`; all else stands for its UTF-8.
 ///
 /// # Errors
-/// A sentence: what is no escape.
+/// A sentence: which escape is not valid.
 pub fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut rest = text;
@@ -67,7 +67,7 @@ pub fn bytes(text: &str) -> Result<Vec<u8>, String> {
             Some(b'x') => {
                 length = 3;
                 let digits = after.get(1..3).and_then(unhex).and_then(|bytes| bytes.first().copied());
-                digits.ok_or("\\x wants two digits from 0 to f after it, as in \\x0a")?
+                digits.ok_or("\\x needs two hexadecimal digits after it, as in \\x0a")?
             }
             _ => return Err("a backslash begins \\r, \\n, \\t, \\0, \\xNN or \\\\".to_string()),
         });

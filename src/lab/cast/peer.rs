@@ -43,7 +43,7 @@ impl ScriptedPeer {
                 .args(["lab", "client", &server.to_string(), speak.name(), &keepalive.to_string(), &language.to_word()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .process_group(0) // Ctrl-C is for the lab alone
+                .process_group(0) // Ctrl-C must reach only the lab
                 .spawn()
         };
         let mut child = namespace.within(start).map_err(|error| format!("cannot start the client: {error}"))?;
@@ -98,7 +98,7 @@ impl ScriptedPeer {
     }
 
     fn signal(&self, signal: Signal) {
-        // It cannot fail: the process is ours, and not waited for yet.
+        // This cannot fail: the process is a child that was not waited for yet.
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 }

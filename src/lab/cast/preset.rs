@@ -1,9 +1,9 @@
-//! What people run today, each at the settings that serve a deadline best.
+//! The servers that people run, each with the settings that keep a deadline best.
 //!
-//! Owns the presets: how each is started, and the line that sets its deadline. A setting counts if
-//! the program has it for this purpose, and if it does not let go of a living peer that is merely
-//! silent: an idle time-out of the program is off, or a day. What the machine has for all programs is
-//! set for all (see [`SYSCTLS`](crate::lab::cast::program::SYSCTLS)). Does not know how a program is run.
+//! Owns the presets: how each is started, and the settings of its deadline. A setting is used if the program has it for
+//! this purpose, and if it does not drop a living peer that is merely silent: an idle time-out of the program is off, or
+//! a day. The machine's defaults are set for all programs (see [`SYSCTLS`](crate::lab::cast::program::SYSCTLS)). Does not
+//! know how a program is run.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Preset {
     speak: Speak,
     line: &'static str,
     file: Option<fn() -> File>,
-    /// The part of the line or of the file that sets the deadline, and what comes of it.
+    /// The part of the command line or of the file that sets the deadline.
     settings: fn(&Keepalive) -> String,
     has_backend: bool,
 }
@@ -62,7 +62,7 @@ pub const PRESETS: &[Preset] = &[
             let text = "listener {port} {addr}\nallow_anonymous true\npersistence false\nuser root\nlog_dest stderr\n";
             File::new("mosquitto.conf", text)
         }),
-        // It has no setting of its own: the client's CONNECT decides.
+        // It has no setting for this: the keep-alive in the client's CONNECT decides.
         settings: |keepalive| {
             let announced = mqtt_keepalive(keepalive.deadline());
             format!("the client's CONNECT with keep-alive {announced}, of which a broker waits one and a half times")
@@ -90,7 +90,7 @@ pub const PRESETS: &[Preset] = &[
     Preset { name: "socat", settings: |_| SOCAT_KEEPALIVE.to_string(), ..SOCAT },
     Preset {
         name: "socat-user-timeout",
-        // socat has no word for it, and sets any option by its number: IPPROTO_TCP, TCP_USER_TIMEOUT.
+        // socat has no name for this option, but sets any option by number: IPPROTO_TCP, TCP_USER_TIMEOUT.
         settings: |_| format!("{SOCAT_KEEPALIVE},setsockopt-int=6:18:{{user_timeout_ms}}"),
         ..SOCAT
     },
@@ -119,8 +119,8 @@ const HAPROXY: Preset = Preset {
 const SOCAT: Preset = Preset {
     program: "socat",
     package: "socat",
-    // Its echo is a pipe that it alone writes and reads. A pipe is writable as soon as PIPE_BUF bytes fit (pipe(7)), and
-    // a longer write would wait for socat itself: with its default of 8 KiB it hangs for good once nobody reads.
+    // It echoes through a pipe that only socat itself writes and reads. A pipe is writable as soon as PIPE_BUF bytes fit (pipe(7)), and
+    // a longer write would wait for socat itself: with its default of 8 KiB it hangs forever once the peer stops reading.
     line: "socat -b 4096 TCP{family}-LISTEN:{port},bind={host},reuseaddr,fork,{settings} PIPE",
     ..PLAIN
 };
@@ -130,16 +130,16 @@ const HAPROXY_KEEPALIVE: &str =
 const NGINX_KEEPALIVE: &str = "listen … so_keepalive={idle}s:{interval}s:{count}";
 const SOCAT_KEEPALIVE: &str = "keepalive,keepidle={idle},keepintvl={interval},keepcnt={count}";
 
-/// It takes one number, the idle time: the interval is a third of it and a second at least, and the count
-/// is 3 (`anetKeepAlive`). The longest with which a silent peer is gone by the deadline; 1 if there is none.
+/// redis takes one number, the idle time: the interval is a third of it, but at least a second, and the count is 3
+/// (`anetKeepAlive`). Returns the longest idle time with which a silent peer is gone by the deadline; 1 if there is none.
 fn redis_keepalive(deadline: Duration) -> u64 {
     let gone = |idle: u64| idle + 3 * (idle / 3).max(1);
     (1..=deadline.as_secs()).rev().find(|idle| gone(*idle) <= deadline.as_secs()).unwrap_or(1)
 }
 
-/// What a client of MQTT announces, in seconds. A broker may wait one and a half times that (MQTT 3.1.1,
-/// 3.1.2.10), so it is two thirds of the deadline; rounded down, for a broker that waits as long as it may
-/// is not to be late by our rounding.
+/// The keep-alive that an MQTT client announces, in seconds. A broker waits up to one and a half times that (MQTT 3.1.1,
+/// 3.1.2.10), so it is two thirds of the deadline. It is rounded down, because rounding up would make a broker late that
+/// waits for the whole time.
 pub fn mqtt_keepalive(deadline: Duration) -> u16 {
     u16::try_from(deadline.as_secs() * 2 / 3).unwrap_or(u16::MAX).max(1)
 }

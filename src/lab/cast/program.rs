@@ -1,7 +1,7 @@
-//! The programs that can be put to the test: our own server, the textbook's, anybody's, and presets.
+//! The programs that can be tested: our own server, the textbook's, any command line, and presets.
 //!
 //! Owns what a program is, and how the placeholders in its command line and files are filled in.
-//! [`preset`](crate::lab::cast::preset) has the servers that people run; `server.rs` starts a program.
+//! [`preset`](crate::lab::cast::preset) describes the servers that people run; `server.rs` starts a program.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,20 +25,20 @@ pub fn user_timeout(keepalive: &Keepalive) -> Duration {
 pub const WORDS: [&str; 10] =
     ["addr", "port", "host", "family", "dir", "idle", "interval", "count", "deadline", "user_timeout_ms"];
 
-/// The machine's times for whoever turns keepalive on and leaves them to the machine, of the server's
-/// namespace. `tcp_retries2` stays as it is: it is no time but a number of tries, it is there for every
-/// connection of a machine, and few tries give up living peers on a path that loses packets.
+/// The defaults of keepalive in the server's namespace, for servers that turn it on and set no times. `tcp_retries2` stays
+/// as it is: it is a number of retransmissions and not a time, it applies to every connection of a machine, and with a low
+/// number living peers on a path that loses packets are given up.
 pub const SYSCTLS: [(&str, &str); 3] = [
     ("ipv4/tcp_keepalive_time", "{idle}"),
     ("ipv4/tcp_keepalive_intvl", "{interval}"),
     ("ipv4/tcp_keepalive_probes", "{count}"),
 ];
 
-/// A file in `{dir}`, made before the program is started. Its path is filled in for its name in braces.
+/// A file in `{dir}`, written before the program is started. Its name in braces stands for its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     pub name: String,
-    /// What it holds, with words to be filled in.
+    /// Its content, with placeholders.
     pub template: String,
 }
 
@@ -48,20 +48,20 @@ impl File {
     }
 }
 
-/// A program to be tested, complete.
+/// A program to be tested: how it is started, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub struct Program {
     pub name: String,
     pub speak: Speak,
-    /// What the client says instead, where `speak` is [`Speak::Own`]; and whether the server speaks first.
+    /// The request of the client if `speak` is [`Speak::Own`]; and whether the server sends a banner.
     pub language: Language,
-    /// The line of the shell that starts it, with words to be filled in.
+    /// The shell command that starts it, with placeholders.
     pub line: String,
     pub files: Vec<File>,
     /// The part that sets the deadline, for the legend of a table, with placeholders.
     pub settings: String,
     pub version: String,
-    /// Our own server: it is held to its prediction to the tenth of a second, and its log is read.
+    /// Our own server: it must also not be early, by more than a tenth of a second, and its log is read.
     pub is_ours: bool,
     pub has_backend: bool,
 }
@@ -153,7 +153,7 @@ pub fn name_of(line: &str) -> &str {
     first.rsplit('/').next().unwrap_or(first).trim_matches(|c| matches!(c, '\'' | '"' | ';' | '(' | '{'))
 }
 
-/// Whether a line is more than a program and its arguments, so that the shell must stay to run it.
+/// Whether a line is more than a program and its arguments, so that the shell must keep running.
 pub fn wants_a_shell(line: &str) -> bool {
     let first = line.split_whitespace().next().unwrap_or_default();
     let is_assignment = first.split_once('=').is_some_and(|(name, _)| is_a_name(name));
@@ -172,14 +172,14 @@ pub fn wants_a_shell(line: &str) -> bool {
     is_assignment || first == "exec" || line.chars().any(is_the_shells)
 }
 
-/// A name of a shell's variable.
+/// Whether this can be the name of a shell variable.
 fn is_a_name(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// This very program, as the shell reads it.
+/// The path of this program, quoted for the shell.
 fn own_program() -> String {
     let path = std::env::current_exe().map_or_else(|_| "stillthere".to_string(), |path| path.display().to_string());
     format!("'{}'", path.replace('\'', "'\\''"))

@@ -1,9 +1,9 @@
-//! The server under test: a program of its own in the server's namespace.
+//! The server under test: a separate program in the server's namespace.
 //!
 //! Owns its processes, its files and its output. Knows no scene, and nothing of the program beyond [`Program`].
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::keepalive::Keepalive;
 use crate::lab::cast::program::{Program, wants_a_shell};
+use crate::lab::cast::signals;
+use crate::lab::ears::measure::SocketTable;
 use crate::lab::ears::processes;
 use crate::lab::stage::interrupt::Interrupt;
 use crate::lab::stage::namespaces::{Directory, Namespace};
@@ -35,7 +37,7 @@ pub(in crate::lab) struct Start<'a> {
     pub address: SocketAddr,
     /// How long that may take.
     pub patience: Duration,
-    /// Tells its files from those of the other scenes.
+    /// Distinguishes its files from those of the other scenes.
     pub number: usize,
 }
 
@@ -48,8 +50,8 @@ pub(in crate::lab) struct Server {
     backend: Option<Child>,
     /// Processes remain although the one that was started has exited with 0: it is a daemon.
     daemon: Vec<u32>,
-    /// Whether there was more than the one that was started when it listened. A daemon may end before
-    /// its parent is seen to have ended.
+    /// Whether there were other processes than the one that was started when it began to listen. A daemon may end before
+    /// the exit of its parent is noticed.
     has_others: bool,
     output: Arc<Mutex<Vec<LogLine>>>,
     _directory: Directory,
@@ -96,15 +98,16 @@ impl Server {
     }
 
     fn wait_until_it_listens(&mut self, start: Start<'_>, line: &str, interrupt: &Interrupt) -> Result<(), String> {
-        let namespace = Arc::clone(&self.namespace);
+        let cannot_read = |error: io::Error| format!("cannot read the socket table: {error}");
+        let mut table = SocketTable::of(&self.namespace).map_err(cannot_read)?;
         let mut elsewhere = Vec::new();
         let found = interrupt.wait_for(start.patience, || {
             if let Some(sentence) = self.has_ended() {
                 return Some(Err(format!("{sentence} It was started as: {line}")));
             }
-            let listeners = match processes::listeners(&namespace) {
+            let listeners = match table.listeners() {
                 Ok(listeners) => listeners,
-                Err(error) => return Some(Err(format!("cannot read the socket table: {error}"))),
+                Err(error) => return Some(Err(cannot_read(error))),
             };
             elsewhere = listeners.iter().map(|listener| listener.address).collect();
             listeners.iter().any(|listener| listener.is_for(start.address)).then_some(Ok(()))
@@ -115,7 +118,7 @@ impl Server {
             }
             let (name, address, patience) =
                 (&self.name, start.address, InWords(start.patience).to_string());
-            // The server behind a proxy is ours.
+            // The server behind a proxy is started by the lab: its listener does not count.
             let elsewhere = elsewhere.iter().filter(|_| self.backend.is_none()).map(SocketAddr::to_string);
             let elsewhere = match elsewhere.collect::<Vec<_>>() {
                 none if none.is_empty() => String::new(),
@@ -131,8 +134,7 @@ impl Server {
         })
     }
 
-    /// A sentence if the program has ended. One that ends well and leaves processes behind has gone to
-    /// the background.
+    /// A sentence if the program has ended. If it exits with 0 and leaves processes behind, it has gone to the background.
     pub(in crate::lab) fn has_ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
         if status.success() && self.lives_on() {
@@ -188,34 +190,34 @@ impl Server {
         news
     }
 
-    /// Stops its processes, and waits until they are; its kernel goes on.
+    /// Stops its processes, and waits until all are stopped; its kernel still answers.
     pub(in crate::lab) fn freeze(&self) {
-        processes::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
+        signals::stop_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 
     pub(in crate::lab) fn thaw(&self) {
-        processes::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
+        signals::continue_all(&self.namespace, self.backend.as_ref().map(Child::id));
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         for child in [Some(&mut self.child), self.backend.as_mut()].into_iter().flatten() {
-            // It can fail only if all of its processes have ended.
+            // This fails only if all processes of the group have ended.
             let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
             let _ = child.wait();
         }
-        processes::kill_all(&self.namespace); // those that left the group
+        signals::kill_all(&self.namespace); // those that left the group
     }
 }
 
-/// Runs a line of the shell in a process group of its own, and collects what it prints.
+/// Runs a shell command in a new process group, and collects its output.
 fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<LogLine>>>) -> Result<Child, String> {
     let start = || {
         let mut command = Command::new("sh");
-        // Where the line is one program, it takes the place of the shell.
+        // If the line is a single program, it replaces the shell.
         let exec = if wants_a_shell(line) { "" } else { "exec " };
-        command.args(["-c", &format!("{exec}{line}")]).process_group(0); // Ctrl-C is for the lab alone
+        command.args(["-c", &format!("{exec}{line}")]).process_group(0); // Ctrl-C must reach only the lab
         for (name, _) in std::env::vars_os() {
             // The lab's own environment variables must not reach the server under test.
             if name.to_string_lossy().starts_with("STILLTHERE_") {
@@ -235,7 +237,7 @@ fn spawn(line: &str, namespace: &Namespace, output: &Arc<Mutex<Vec<LogLine>>>) -
     Ok(child)
 }
 
-/// Servers live in directories that an ordinary user's PATH leaves out.
+/// Servers are installed in directories that are not in an ordinary user's PATH.
 fn search_path() -> String {
     format!("{}:/usr/local/sbin:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(800);
 /// It reads until this is dropped, or its connection ends.
 #[derive(Debug)]
 pub(in crate::lab) struct SlowReader {
-    /// Nothing is ever sent here: the thread ends when this does.
+    /// Nothing is ever sent through it: the thread ends when it is dropped.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,7 +45,7 @@ impl SlowReader {
 impl Drop for SlowReader {
     fn drop(&mut self) {
         self.stop = None;
-        // It has its own descriptor of the connection, which must be closed before anybody can reset that.
+        // The thread has a second descriptor of the connection. Until it is closed, closing the first one sends no RST.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -99,7 +99,7 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         assert!(waits(&client) >= SIP);
-        // Where it has ended, its descriptor is closed, and the connection can be reset.
+        // The thread has ended and its descriptor is closed, so the connection can be reset.
         drop(reader);
         SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);

@@ -1,5 +1,5 @@
-//! The server of the textbooks: `stillthere lab textbook`. A thread for each peer, keepalive on its
-//! socket, and nothing else: what most programs do about dead peers, in its plainest form.
+//! The server of the textbooks: `stillthere lab textbook`. A thread for each peer, keepalive on its socket, and nothing
+//! else: the simplest form of what most programs do about dead peers.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The packets that pass the server, as its own network namespace sees them.
+//! The packets that the server sends and receives, captured in its network namespace.
 //!
 //! Owns a thread that lives in that namespace and reads one interface until it is stopped. Knows
 //! nothing of what the frames mean.
@@ -20,7 +20,7 @@ use crate::lab::ears::packet_socket::PacketSocket;
 /// How many bytes of a frame are kept. Frames on a wire are shorter; a virtual link passes frames that a real one would
 /// segment (segmentation offload), and of those the headers are enough.
 const HELD: usize = 2048;
-/// How soon the thread notices that it is to stop.
+/// How soon the thread notices that it must stop.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// A packet with its link-layer header, and when the kernel saw it.
@@ -34,7 +34,7 @@ pub struct Frame {
 #[derive(Clone, Debug)]
 pub struct Captured {
     pub frames: Vec<Frame>,
-    /// Frames that passed and could not be held.
+    /// Frames that the kernel dropped because its buffer was full.
     pub dropped: u64,
 }
 
@@ -43,7 +43,7 @@ pub struct Captured {
 pub struct Capture {
     shared: Arc<SharedFrames>,
     thread: Option<JoinHandle<io::Result<u64>>>,
-    /// How many frames [`Capture::poll`] gave out.
+    /// How many frames [`Capture::poll`] has returned.
     told: usize,
 }
 
@@ -54,7 +54,7 @@ struct SharedFrames {
 }
 
 impl SharedFrames {
-    /// Frames are only ever added whole, so that a thread which panicked leaves none half done.
+    /// Only whole frames are added, so the list is valid even if the thread has panicked.
     fn frames(&self) -> MutexGuard<'_, Vec<Frame>> {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,7 +62,7 @@ impl SharedFrames {
 
 impl Capture {
     /// Captures what passes `interface` in the namespace whose file (`/run/netns/NAME`) is given.
-    /// From its return on, no frame is missed.
+    /// No frame is missed after it has returned.
     ///
     /// # Errors
     /// No such namespace or interface, or no privilege (`CAP_SYS_ADMIN`, `CAP_NET_RAW`).
@@ -82,7 +82,7 @@ impl Capture {
                 .map_err(|error| io::Error::new(error.kind(), format!("capture on {interface}: {error}")));
             match socket {
                 Ok(socket) => {
-                    let _ = opened.send(Ok(())); // whoever started it may have gone
+                    let _ = opened.send(Ok(())); // the receiver may be gone
                     read_on(&socket, &theirs)
                 }
                 Err(error) => {
@@ -103,10 +103,10 @@ impl Capture {
         new
     }
 
-    /// Ends the capture: all that passed until now.
+    /// Ends the capture, and returns all frames.
     ///
     /// # Errors
-    /// The capture broke off before.
+    /// The capture had failed before.
     pub fn stop(mut self) -> io::Result<Captured> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let dropped = match self.thread.take().map(JoinHandle::join) {
@@ -121,12 +121,12 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // how it ended matters to `stop` only
+            let _ = thread.join(); // only `stop` reports how it ended
         }
     }
 }
 
-/// Reads until it is told to stop, and then what is still there; returns how many frames were lost.
+/// Reads until it must stop, and then what is still queued. Returns how many frames were lost.
 fn read_on(socket: &PacketSocket, shared: &SharedFrames) -> io::Result<u64> {
     let mut buffer = [0; HELD];
     let mut end = None;
@@ -135,7 +135,7 @@ fn read_on(socket: &PacketSocket, shared: &SharedFrames) -> io::Result<u64> {
             end = Some(SystemTime::now());
         }
         match socket.receive(&mut buffer) {
-            // Traffic that does not cease must not keep it from stopping.
+            // Continuous traffic must not keep the thread from stopping.
             Ok((_, at)) if end.is_some_and(|end| at > end) => break,
             Ok((length, at)) => {
                 let bytes = buffer.get(..length).unwrap_or(&buffer).to_vec();
@@ -159,14 +159,14 @@ mod tests {
     use std::io::Write;
     use std::net::UdpSocket;
 
-    /// In a namespace that nobody else talks in, on its loopback, where a datagram passes twice: on
-    /// its way out and on its way in.
+    /// On the loopback interface of a namespace without other traffic. There a datagram is captured twice: when it is sent
+    /// and when it is received.
     #[test]
     fn both_ways_are_captured_and_stamped() {
         let namespace = match Namespace::make(0, "capture") {
             Ok(namespace) => namespace,
             Err(refused) => {
-                // Past the test's own capture of its output: a skip is to be seen.
+                // Written past the test harness, which captures output: a skip must be visible.
                 let _ = writeln!(io::stderr(), "SKIPPED, nothing was captured: {refused}");
                 return;
             }

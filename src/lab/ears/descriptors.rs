@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::{SockRef, Type};
 
+use crate::lab::ears::stat::Stat;
 use crate::lab::stage::namespaces::Namespace;
 
 /// A descriptor of a process.
@@ -27,7 +28,7 @@ pub(in crate::lab) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Whether it still leads to this socket: one system call.
+    /// Whether it still refers to this socket: one system call.
     pub(in crate::lab) fn leads_to(&self, inode: u64) -> bool {
         socket(&format!("{}/{}", self.directory, self.number)) == Some(inode)
     }
@@ -49,21 +50,20 @@ pub(in crate::lab) struct Processes {
 
 impl Processes {
     /// # Errors
-    /// The namespace is not there.
+    /// The namespace does not exist.
     pub(in crate::lab) fn of(namespace: &Namespace) -> io::Result<Self> {
         Ok(Self { network: fs::metadata(namespace.path())?.ino() })
     }
 
-    /// Those of the network that this process is in itself.
+    /// Those in the network namespace of this process.
     #[cfg(test)]
     pub(in crate::lab) fn here() -> Self {
         Self { network: fs::metadata("/proc/self/ns/net").unwrap().ino() }
     }
 
-    /// A descriptor for each of these sockets that is open. The processes of the namespace are asked
-    /// first. A thread may have descriptors of its own, and a child may have left the namespace with
-    /// one: where something is missing yet, those are asked too. Nobody else is: a busy machine has
-    /// millions of descriptors that are none of the lab's business.
+    /// A descriptor for each of these sockets that is open. The processes of the namespace are searched first. A thread may
+    /// have a descriptor table of its own, and a child may have left the namespace with a descriptor: these are searched if
+    /// a socket is still missing. No other process is searched: a busy machine has millions of unrelated descriptors.
     pub(in crate::lab) fn find(&self, inodes: &BTreeSet<u64>) -> BTreeMap<u64, Descriptor> {
         let mut found = BTreeMap::new();
         let (inside, outside): (Vec<_>, Vec<_>) = processes().partition(|pid| self.is_inside(*pid));
@@ -80,7 +80,7 @@ impl Processes {
         found
     }
 
-    /// All that are in the namespace now, whatever process group or parent they have.
+    /// All processes that are in the namespace now, whatever process group or parent they have.
     pub(in crate::lab) fn members(&self) -> impl Iterator<Item = u32> + '_ {
         processes().filter(|pid| self.is_inside(*pid))
     }
@@ -92,18 +92,18 @@ impl Processes {
 
     fn is_inside(&self, pid: u32) -> bool {
         let is_inside = |place: String| Some(fs::metadata(format!("{place}/ns/net")).ok()?.ino() == self.network);
-        // Where the first thread has ended, the others know.
+        // If the first thread has ended, the entries of the other threads still show the namespace.
         let by_thread =
             || numbers(&format!("/proc/{pid}/task")).find_map(|id| is_inside(format!("/proc/{pid}/task/{id}")));
         is_inside(format!("/proc/{pid}")).or_else(by_thread).unwrap_or(false)
     }
 }
 
-/// Whether this is a TCP connection with this port at its own end. A dead one stands in no table, so
-/// the socket itself is asked, through a descriptor of ours that is closed at once.
+/// Whether this is a TCP connection with this local port. A dead connection is in no table, so the socket itself is asked,
+/// through a duplicate of the descriptor (pidfd_getfd(2)) that is closed at once.
 ///
 /// # Errors
-/// The kernel does not let us have it.
+/// The kernel does not permit the duplicate.
 pub(in crate::lab) fn is_connection_of(descriptor: &Descriptor, port: u16) -> io::Result<bool> {
     let Some(pid) = Pid::from_raw(descriptor.pid.try_into().unwrap_or_default()) else { return Ok(false) };
     let ours = pidfd_open(pid, PidfdFlags::empty())
@@ -121,11 +121,7 @@ pub(in crate::lab) fn is_connection_of(descriptor: &Descriptor, port: u16) -> io
 
 /// Whether the lab has started it, directly or through another process.
 fn is_descendant(pid: u32) -> bool {
-    let parent = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may hold anything. After it: state, parent.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-    };
+    let parent = |pid: u32| Stat::of(pid).map(|stat| stat.parent);
     let mut ancestors = std::iter::successors(parent(pid), |pid| parent(*pid));
     ancestors.any(|ancestor: u32| ancestor == std::process::id())
 }
@@ -144,8 +140,8 @@ fn directory_of(pid: u32) -> String {
     format!("/proc/{pid}/fd")
 }
 
-/// Those of its threads but the first, whose descriptors are the process's. A process whose first thread
-/// has ended shows none of its descriptors.
+/// The descriptor directories of all threads but the first, whose directory is that of the process. If the first thread has
+/// ended, that one is empty.
 fn threads_of(pid: u32) -> impl Iterator<Item = (u32, String)> {
     let threads = numbers(&format!("/proc/{pid}/task")).filter(move |thread| *thread != pid);
     threads.map(move |thread| (pid, format!("/proc/{pid}/task/{thread}/fd")))
@@ -159,7 +155,7 @@ fn sockets_in(pid: u32, directory: &str) -> impl Iterator<Item = (u64, Descripto
     })
 }
 
-/// The inode of the socket that a descriptor leads to, if it leads to one.
+/// The inode of the socket that a descriptor refers to, if it is a socket.
 fn socket(descriptor: &str) -> Option<u64> {
     let target = fs::read_link(descriptor).ok()?;
     target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
@@ -185,7 +181,7 @@ mod tests {
         drop(one);
         assert!(Processes::here().find(&BTreeSet::from([inode])).contains_key(&inode), "it has a duplicate");
         drop(duplicate);
-        // What another test forks has a copy of every descriptor for a moment.
+        // A process that another test forks has copies of all descriptors for a moment.
         let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !Processes::here().find(&BTreeSet::from([inode])).is_empty() {
             assert!(std::time::Instant::now() < until, "nobody has it open");

@@ -1,8 +1,8 @@
 //! Whether a server still holds its peer. The client's sockets are followed, whatever else the server
 //! opens or closes.
 //!
-//! Owns what is known of each of them: its row in the kernel's table while it has one, and after that
-//! its inode, which some process has open or none. Knows no scene.
+//! Owns what is known of each of them: its row in the kernel's table while it has one, and after that its inode, and
+//! whether some process still has it open. Knows no scene.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,13 +19,13 @@ const MISSED: u32 = 2;
 /// What a server holds of its peers at one moment.
 #[derive(Clone, Debug, Default)]
 pub(in crate::lab) struct Holding {
-    /// Sockets of peers that stand in the table, accepted or waiting to be.
+    /// Sockets of peers that are in the table, whether accepted or not.
     pub sockets: Vec<SocketRow>,
-    /// Sockets that the kernel has given up, and a process has open still.
+    /// Sockets that the kernel has given up, but a process still has open.
     pub descriptors: Vec<Descriptor>,
-    /// Connections in the listener's queue, the dead among them.
+    /// Connections in the listener's accept queue, including dead ones.
     pub queued: u32,
-    /// Sockets that stand in no table any more, and that nobody has been seen to have open yet.
+    /// Sockets that are no longer in the table, and for which no open descriptor has been found yet.
     doubtful: usize,
 }
 
@@ -48,7 +48,7 @@ impl Holding {
 #[derive(Debug)]
 struct Followed {
     peer_port: u16,
-    /// Zero until a program has accepted it.
+    /// Zero until the program has accepted it.
     inode: u64,
     /// The process that had it open at the last check.
     descriptor: Option<Descriptor>,
@@ -63,8 +63,8 @@ pub(in crate::lab) struct Following {
     table: SocketTable,
     processes: Processes,
     followed: Vec<Followed>,
-    /// Sockets that are none of the peers': those that the server had before the first one came, and
-    /// those that were asked.
+    /// Sockets that belong to no peer: those that the server had before the first peer came, and those that turned out to
+    /// be something else.
     others: BTreeSet<u64>,
     empty_since: Option<Instant>,
 }
@@ -104,12 +104,12 @@ impl Following {
         Ok(holding)
     }
 
-    /// Since when nothing has been held without a break.
+    /// Since when the server has held nothing, without interruption.
     pub(in crate::lab) fn empty_since(&self) -> Option<Instant> {
         self.empty_since
     }
 
-    /// The states of sockets that no program has, and the kernel still wants to finish.
+    /// The states of orphans: sockets that the program has closed and the kernel has not finished with.
     ///
     /// # Errors
     /// A sentence: the table cannot be read.
@@ -119,8 +119,7 @@ impl Following {
         Ok(ours.filter(|row| !row.is_held() && row.state != tcp::TIME_WAIT).map(|row| tcp::name(row.state)).collect())
     }
 
-    /// Where the peers are that are held, in words: the state of the first one's socket, and who has it
-    /// open.
+    /// A description of what is held: the state of the first peer's socket, and which process has it open.
     pub(in crate::lab) fn whereabouts(&self, holding: &Holding) -> String {
         let more = match holding.count() {
             0 | 1 => String::new(),
@@ -130,7 +129,7 @@ impl Following {
             let descriptor = holding.descriptors.first().map(ToString::to_string);
             return descriptor.map_or_else(
                 || "it waits to be accepted".to_string(),
-                |descriptor| format!("the kernel has given up its socket, and {descriptor} is open still{more}"),
+                |descriptor| format!("the kernel has given up its socket, but {descriptor} is still open{more}"),
             );
         };
         let state = tcp::name(row.state);
@@ -142,12 +141,12 @@ impl Following {
         }
     }
 
-    /// What the table says of the peers. Those that it leaves out are marked as missed.
+    /// Updates the followed sockets from the table.
     fn read(&mut self, sockets: &[SocketRow], holding: &mut Holding) {
         for row in sockets.iter().filter(|row| row.is_held()) {
             holding.sockets.push(*row);
             match self.followed.iter_mut().find(|known| known.peer_port == row.peer_port) {
-                // A socket that is being accepted has its inode from then on.
+                // A socket gets its inode when it is accepted.
                 Some(known) if known.inode == 0 || row.inode == 0 || known.inode == row.inode => {
                     known.inode = known.inode.max(row.inode);
                     (known.descriptor, known.missed) = (None, 0);
@@ -182,8 +181,8 @@ impl Following {
             }
         }
         let mut found = if wanted.is_empty() { Default::default() } else { self.processes.find(&wanted) };
-        // One that died in the queue has never been seen with an inode. While there is a queue, it may be
-        // in there.
+        // A connection that died in the accept queue was never seen with an inode. While the queue is not empty, it may still
+        // be in it.
         let is_lost = |known: &Followed| known.inode == 0;
         let mut accepted = if holding.queued == 0 && unlisted.iter().any(is_lost) {
             self.accepted_when_dead(rows)?
@@ -214,7 +213,7 @@ impl Following {
         Ok(())
     }
 
-    /// Connections of the server's port that stand in no table, and are not followed yet.
+    /// Connections of the server's port that are in no table and are not followed yet: they died before they were accepted.
     fn accepted_when_dead(&mut self, rows: &[SocketRow]) -> Result<Vec<(u64, Descriptor)>, String> {
         let mut found = Vec::new();
         for (inode, descriptor) in self.processes.sockets() {
@@ -243,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// In the network of the tests, in which this process is the server and the client.
+    /// In the network namespace of the tests, where this process is both the server and the client.
     struct Here {
         listener: TcpListener,
         following: Following,
@@ -262,8 +261,8 @@ mod tests {
             TcpStream::connect(self.listener.local_addr().unwrap()).unwrap()
         }
 
-        /// Sockets, descriptors, and the queue; and whether that is nothing, for good. What another test
-        /// forks has a copy of every descriptor for a moment, so it may take a while.
+        /// Compares sockets, descriptors and the queue, and whether nothing is held any more. A process that another test
+        /// forks has copies of all descriptors for a moment, so this is tried for a while.
         fn comes_to(&mut self, wanted: (usize, usize, u32, bool)) {
             let until = Instant::now() + Duration::from_secs(10);
             loop {
@@ -297,7 +296,7 @@ mod tests {
         here.comes_to((0, 1, 0, false));
         let holding = here.following.look().unwrap();
         let words = here.following.whereabouts(&holding);
-        assert!(words.contains("has given up its socket") && words.contains("is open still"), "{words}");
+        assert!(words.contains("has given up its socket") && words.contains("is still open"), "{words}");
         drop(duplicate);
         here.comes_to((0, 0, 0, false)); // once is not enough
         here.comes_to((0, 0, 0, true));

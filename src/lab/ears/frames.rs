@@ -1,4 +1,4 @@
-//! Hand-made frames, for the tests of what reads them.
+//! Frames made by hand, for the tests of the code that reads frames.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
@@ -84,7 +84,7 @@ pub(in crate::lab) fn tcp_frame(source: SocketAddr, destination: SocketAddr, tcp
     frame
 }
 
-/// An ICMP message, about the head of another frame.
+/// An ICMP message that quotes the beginning of another frame.
 pub(in crate::lab) fn icmp_frame(router: IpAddr, server: IpAddr, kind: u8, code: u8, about: &[u8]) -> Vec<u8> {
     let about = &about[14..];
     let builder = PacketBuilder::ethernet2(CLIENT_MAC, SERVER_MAC);
@@ -111,7 +111,7 @@ pub(in crate::lab) fn arp_frame(operation: ArpOperation, sender: [u8; 4], target
     frame
 }
 
-/// Two ends that talk, and the decoder that listens to them.
+/// The two ends of a connection, and the decoder that reads their frames.
 pub(in crate::lab) struct FrameTalk {
     pub decoder: Decoder,
     pub client: SocketAddr,
@@ -151,7 +151,7 @@ impl FrameTalk {
         self.frame(&frame).unwrap()
     }
 
-    /// Client at 1001, server at 5001 (close to the wrap if `wrap`), both with scale 7.
+    /// The handshake, with `c` and `s` as the initial sequence numbers of client and server, both with window scale 7.
     pub(in crate::lab) fn shake_hands(&mut self, c: u32, s: u32) -> [String; 3] {
         let syn = Tcp { seq: c, syn: true, window: 64240, scale: Some(7), ..Tcp::default() };
         let syn_ack = Tcp { seq: s, ack: Some(c.wrapping_add(1)), ..syn.clone() };

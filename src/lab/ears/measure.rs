@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::lab::stage::namespaces::Namespace;
 
@@ -38,7 +38,7 @@ pub(in crate::lab) mod tcp {
     }
 }
 
-/// The timer that runs for a socket, as the table numbers them.
+/// The timers of a socket, as the table numbers them.
 pub(in crate::lab) mod timer {
     pub(crate) const RETRANSMISSION: u8 = 1;
     pub(crate) const WINDOW_PROBE: u8 = 4;
@@ -51,32 +51,47 @@ pub(in crate::lab) struct SocketRow {
     pub peer: IpAddr,
     pub peer_port: u16,
     pub state: u8,
-    /// Bytes that were not acknowledged yet, those that were not sent among them.
+    /// Bytes that are not acknowledged yet, including those that are not sent yet.
     pub unacknowledged: u32,
-    /// Bytes that were not read yet; of a listener, the connections that were not accepted.
+    /// Bytes that are not read yet; for a listener, connections that are not accepted yet.
     pub unread: u32,
     pub timer: u8,
-    /// Zero where no program holds the socket: it waits to be accepted, or is an orphan.
+    /// Zero if no program holds the socket: it waits to be accepted, or is an orphan.
     pub inode: u64,
 }
 
 impl SocketRow {
-    /// A server program still answers for it, or will when it accepts. An orphan, which the program
-    /// has closed and the kernel still wants to finish, is let go.
+    /// Whether a program holds it, or will when it accepts. An orphan, which the program has closed and the kernel has not
+    /// finished with, is not held.
     pub(in crate::lab) fn is_held(&self) -> bool {
         self.inode != 0 || matches!(self.state, tcp::ESTABLISHED | tcp::SYN_RECEIVED | tcp::CLOSE_WAIT | tcp::CLOSE)
     }
 }
 
-/// The socket table of a namespace, open.
+/// A socket that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::lab) struct Listener {
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// Whether a connection to `wanted` reaches it. A listener on `[::]` usually takes IPv4 as well.
+    pub(in crate::lab) fn is_for(&self, wanted: SocketAddr) -> bool {
+        let ip = self.address.ip();
+        let takes_all = ip.is_unspecified() && (ip.is_ipv6() || wanted.is_ipv4());
+        self.address.port() == wanted.port() && (takes_all || ip == wanted.ip())
+    }
+}
+
+/// The socket table of a namespace, opened once and read often.
 #[derive(Debug)]
 pub(in crate::lab) struct SocketTable(Vec<File>);
 
 impl SocketTable {
     /// # Errors
-    /// The namespace cannot be entered, or its table not be opened.
+    /// The namespace cannot be entered, or its table cannot be opened.
     pub(in crate::lab) fn of(namespace: &Namespace) -> io::Result<Self> {
-        // An open table stays that of the namespace in which it was opened.
+        // An open file keeps showing the table of the namespace in which it was opened.
         namespace.within(|| {
             let files = ["tcp", "tcp6"].map(|name| File::open(format!("/proc/thread-self/net/{name}")));
             let [v4, v6] = files;
@@ -84,7 +99,7 @@ impl SocketTable {
         })
     }
 
-    /// That of the network that this process is in itself.
+    /// That of the network namespace of this process.
     #[cfg(test)]
     pub(in crate::lab) fn here() -> io::Result<Self> {
         Ok(Self(vec![File::open("/proc/thread-self/net/tcp")?]))
@@ -93,12 +108,22 @@ impl SocketTable {
     /// # Errors
     /// The table cannot be read.
     pub(in crate::lab) fn rows(&mut self) -> io::Result<Vec<SocketRow>> {
+        Ok(self.text()?.lines().filter_map(row).collect())
+    }
+
+    /// # Errors
+    /// The table cannot be read.
+    pub(in crate::lab) fn listeners(&mut self) -> io::Result<Vec<Listener>> {
+        Ok(self.text()?.lines().filter_map(listener).collect())
+    }
+
+    fn text(&mut self) -> io::Result<String> {
         let mut text = String::new();
         for file in &mut self.0 {
             file.rewind()?;
             file.read_to_string(&mut text)?;
         }
-        Ok(text.lines().filter_map(row).collect())
+        Ok(text)
     }
 }
 
@@ -119,8 +144,15 @@ fn row(line: &str) -> Option<SocketRow> {
     })
 }
 
+fn listener(line: &str) -> Option<Listener> {
+    let mut fields = line.split_whitespace().skip(1);
+    let ((ip, port), state) = (endpoint(fields.next()?)?, fields.nth(1)?);
+    let is_listener = u8::from_str_radix(state, 16).ok()? == tcp::LISTEN;
+    is_listener.then_some(Listener { address: SocketAddr::new(ip, port) })
+}
+
 /// Addresses are written as 32-bit words in the machine's byte order.
-pub(in crate::lab) fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
+fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
     let (address, port) = text.split_once(':')?;
     let words = address.as_bytes().chunks(8).map(|word| {
         let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
@@ -166,5 +198,19 @@ mod tests {
         let ports = held.map(|row| row.peer_port).collect::<Vec<_>>();
         assert_eq!(ports, [0xd431, 0xd433], "an orphan is let go, one that waits is not");
         assert_eq!((rows[0].state, rows[0].unread), (tcp::LISTEN, 2), "two are in the queue");
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn listeners_are_read_from_the_table() {
+        let line = "0: 0100007F:1B5F 00000000:0000 0A 00000000:00000002 00:00000000 00000000 0 0 4711 1 0";
+        let local = listener(line).unwrap();
+        assert_eq!(local, Listener { address: "127.0.0.1:7007".parse().unwrap() });
+        assert!(listener(&line.replace(" 0A ", " 01 ")).is_none());
+        let wanted = "203.0.113.2:7007".parse().unwrap();
+        let at = |address: &str| Listener { address: address.parse().unwrap() };
+        assert!(!local.is_for(wanted) && at("0.0.0.0:7007").is_for(wanted) && at("[::]:7007").is_for(wanted));
+        assert!(!at("0.0.0.0:7008").is_for(wanted) && at("203.0.113.2:7007").is_for(wanted));
+        assert!(!at("0.0.0.0:7007").is_for("[2001:db8::2]:7007".parse().unwrap()));
     }
 }

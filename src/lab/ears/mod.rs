@@ -1,6 +1,6 @@
-//! The ears: what is seen of packets, sockets and processes.
+//! The ears: observe packets, sockets and processes.
 //!
-//! Owns the observation, which changes nothing. Does not know what was expected.
+//! Own the observation, and signal no process. Do not know what was expected.
 
 pub mod capture;
 pub mod decode;
@@ -11,3 +11,4 @@ pub mod frames;
 pub mod measure;
 pub mod packet_socket;
 pub mod processes;
+mod stat;

@@ -1,8 +1,8 @@
-//! A packet socket, packet(7): what passes an interface, with the kernel's time stamps.
+//! A packet socket, packet(7): the frames of an interface, with the kernel's time stamps.
 //!
 //! Owns the system calls for which no safe crate in this program has a wrapper: binding to an
-//! interface, receiving a time stamp with a frame, and asking for the losses. All of the lab's
-//! unsafe code is here. Knows no namespace: it opens in the one of the calling thread.
+//! interface, receiving a time stamp with a frame, and reading the drop counter. All of the lab's
+//! unsafe code is here. Knows no namespace: it opens in that of the calling thread.
 
 #![allow(unsafe_code)]
 
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use socket2::{Domain, Socket, Type};
 
-/// How much the kernel holds until it is read.
+/// How many bytes the kernel queues until they are read.
 const BUFFER: c_int = 16 << 20;
 
 pub(in crate::lab) struct PacketSocket(Socket);
@@ -23,8 +23,7 @@ pub(in crate::lab) struct PacketSocket(Socket);
 impl PacketSocket {
     /// Opens on one interface; both directions. `patience` is how long [`receive`] waits.
     ///
-    /// The protocol is named when it is bound and not before: until then nothing is received, and so
-    /// nothing of another interface.
+    /// The protocol is given at bind(2) and not before: until then nothing is received, and so nothing from another interface.
     ///
     /// [`receive`]: Self::receive
     pub(in crate::lab) fn open(interface: &str, patience: Duration) -> io::Result<Self> {
@@ -81,7 +80,7 @@ impl PacketSocket {
         Ok((length, stamp.unwrap_or_else(SystemTime::now)))
     }
 
-    /// Frames that were lost for want of room since this was asked last.
+    /// Frames that were dropped because the buffer was full, since the last call.
     pub(in crate::lab) fn dropped(&self) -> io::Result<u64> {
         // SAFETY: all zeroes is a valid tpacket_stats, which is plain numbers.
         let mut statistics: libc::tpacket_stats = unsafe { mem::zeroed() };

@@ -1,7 +1,7 @@
-//! The diary of a scene: packets, notes and the server's log, sorted as they come.
+//! The diary of a scene: packets, notes and the server's log, sorted by time as they arrive.
 //!
 //! Owns the timeline while it grows, and the moments from which intervals are counted. Does not know
-//! what is done in a scene.
+//! what a scene does.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -43,7 +43,7 @@ impl<'a> Diary<'a> {
     /// Begins to capture.
     ///
     /// # Errors
-    /// A sentence: why it cannot.
+    /// A sentence: why it cannot capture.
     pub(in crate::lab) fn open(
         network: &Network,
         server: SocketAddr,
@@ -105,10 +105,10 @@ impl<'a> Diary<'a> {
         self.sent = Some(SystemTime::now());
     }
 
-    /// The server's own transmit queue takes packets again.
+    /// The server's own transmit queue accepts packets again.
     pub(in crate::lab) fn queue_moves(&mut self) {
         self.queue_moved = Some(SystemTime::now());
-        self.note("the server's transmit queue takes packets again");
+        self.note("the server's transmit queue accepts packets again");
     }
 
     /// Reads the packets that came, and enters them.
@@ -150,7 +150,7 @@ impl<'a> Diary<'a> {
             if !errno.is_empty() {
                 words += &format!(" ({errno})");
             }
-            // Where the loop itself declared it dead, no event said so.
+            // If the loop itself declared the peer dead, there was no event for it.
             if self.event.contains("more than data") {
                 words += &format!("; the event said {}", self.event);
             }
@@ -197,8 +197,8 @@ impl<'a> Diary<'a> {
         (nearest, errno(reason), format!("the server's log: {reason}"))
     }
 
-    /// Whether the server sent a FIN, and the client none before it, nor a RST: the program closed. A kernel
-    /// whose probes are not answered sends a RST, or nothing.
+    /// Whether the server sent a FIN, and the client had sent neither FIN nor RST: the program closed. A kernel whose probes
+    /// are not answered sends a RST, or nothing.
     pub(in crate::lab) fn closed_by_itself(&self) -> bool {
         let mut ends = self.entries.iter().chain(&self.pending).filter_map(|entry| match &entry.what {
             What::Packet { frame, .. } => {
@@ -210,12 +210,12 @@ impl<'a> Diary<'a> {
         first.is_some_and(|(entry, flags)| entry.who == Who::Server && flags & RST == 0)
     }
 
-    /// The last packet of the client said that its window is shut.
+    /// Whether the client's last packet advertises a window of zero.
     pub(in crate::lab) fn is_window_shut(&self) -> bool {
         self.shut_since().is_some()
     }
 
-    /// Since when the client's window is shut without a break, as its packets say.
+    /// Since when the client's packets have advertised a window of zero, without interruption.
     fn shut_since(&self) -> Option<SystemTime> {
         let of_client = |entry: &&TimelineEntry| entry.who == Who::Client;
         let mut entries = self.entries.iter().chain(&self.pending).filter(of_client).collect::<Vec<_>>();
@@ -235,7 +235,7 @@ impl<'a> Diary<'a> {
         let Some(fault) = self.fault else { return Moments::default() };
         let before = |at: SystemTime| fault.duration_since(at).unwrap_or_default();
         let after = |at: Option<SystemTime>| at.and_then(|at| at.duration_since(fault).ok()).unwrap_or_default();
-        // A client's own probe is out of sequence: TCP answers it, and takes it for no sign of life.
+        // A probe of the client is out of sequence: the server's TCP answers it, but does not count it as a sign of life.
         let is_heard = |words: &str| !words.contains("window probe") || words.contains("answer");
         let client = || self.packets().filter(|(entry, ..)| entry.who == Who::Client);
         let proved = client().filter(|(_, words, _)| is_proof(words)).map(|(entry, ..)| entry.at).max();
@@ -251,8 +251,8 @@ impl<'a> Diary<'a> {
         }
     }
 
-    /// The client's last packet before the server's first FIN or RST after the fault that takes or brings something. An
-    /// answer to a probe does neither: it says nothing of when the server could have closed.
+    /// The client's last packet, before the server's first FIN or RST after the fault, that acknowledges or carries something
+    /// new. An answer to a probe does neither, so it does not show when the server could have closed.
     fn served(&self) -> Option<SystemTime> {
         let fault = self.fault?;
         let ends = |frame: &[u8]| flags(frame).is_some_and(|flags| flags & (FIN | RST) != 0);
@@ -266,7 +266,7 @@ impl<'a> Diary<'a> {
         before.map(|(entry, ..)| entry.at).max()
     }
 
-    /// The packets that were captured, told or not, each with its words and its bytes.
+    /// All captured packets, reported or not, each with its description and its bytes.
     fn packets(&self) -> impl Iterator<Item = (&TimelineEntry, &str, &[u8])> {
         self.entries.iter().chain(&self.pending).filter_map(|entry| match &entry.what {
             What::Packet { words, frame, .. } => Some((entry, words.as_str(), frame.as_slice())),
@@ -274,7 +274,7 @@ impl<'a> Diary<'a> {
         })
     }
 
-    /// The timeline, complete. Where no fault came, it counts from `end`.
+    /// The complete timeline. If there was no fault, times are counted from `end`.
     pub(in crate::lab) fn close(mut self, end: SystemTime) -> Timeline {
         let origin = *self.fault.get_or_insert(end);
         self.tell(SystemTime::now() + HELD_BACK);
@@ -287,12 +287,12 @@ fn is_proof(words: &str) -> bool {
     !NO_PROOF.iter().any(|word| words.contains(word))
 }
 
-/// In the words of a packet that does not show that its sender hears the other end.
+/// A packet whose description contains one of these does not prove that its sender receives the other end's packets.
 const NO_PROOF: [&str; 4] = ["again", "retransmission", "keepalive", "window probe"];
 const FIN: u8 = 1;
 const RST: u8 = 4;
 
-/// The window that a TCP segment announces.
+/// The window that a TCP segment advertises, before scaling.
 fn window(frame: &[u8]) -> Option<u16> {
     let header = tcp_header(frame)?;
     Some(u16::from_be_bytes([*header.get(14)?, *header.get(15)?]))
@@ -302,7 +302,7 @@ fn flags(frame: &[u8]) -> Option<u8> {
     tcp_header(frame)?.get(13).copied()
 }
 
-/// The header of TCP in an Ethernet frame of IPv4, or of IPv6 without extensions.
+/// The TCP header in an Ethernet frame with IPv4, or with IPv6 without extension headers.
 fn tcp_header(frame: &[u8]) -> Option<&[u8]> {
     let (kind, packet) = (frame.get(12..14)?, frame.get(14..)?);
     let (protocol, header) = match kind {

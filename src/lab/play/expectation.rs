@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use crate::keepalive::{Guard, Keepalive, Prediction, State as Doing, TimerWheel};
+use crate::keepalive::{Guard, Keepalive, Prediction, State as ConnectionState, TimerWheel};
 use crate::lab::play::scene::{Fault, Scene, State};
 use crate::speak::Speak;
 
-/// How long an orderly close may take.
+/// How long an orderly close or a reset may take.
 const AT_ONCE: Duration = Duration::from_millis(300);
 /// How long the kernel tries to send data that its own queue refuses: `tcp_retries2` times, half a second apart.
 const REFUSED: Duration = Duration::from_millis(7500);
-/// How long after the deadline a server is left stopped that has not accepted the peer yet.
+/// For how long after the deadline the server stays stopped in the scenes of the accept queue.
 const STALL: Duration = Duration::from_secs(3);
 
 /// The moment from which an interval is counted.
@@ -27,12 +27,12 @@ pub enum Since {
     /// then window probes may have been answered.
     Shut,
     Fault,
-    /// The last packet that shows that the client hears the server: no retransmission.
+    /// The last packet that shows that the client receives the server's packets: no retransmission.
     Proved,
-    /// The server's own transmit queue takes packets again.
+    /// The server's own transmit queue accepts packets again.
     QueueMoved,
-    /// The client's last packet before the server's FIN that is no answer to a probe: by then it has taken all that it
-    /// was owed, which takes as long as the machine needs to move it. The interval ends counted from there.
+    /// The client's last packet before the server's FIN that is no answer to a probe: by then it has received
+    /// all output, which takes as long as the machine needs to transfer it. The interval ends counted from there.
     Served,
 }
 
@@ -50,12 +50,12 @@ pub enum Expectation {
     /// Both results are right: the client lives, but so much is lost that its answers may not arrive; or only its kernel lives,
     /// and the server has a heartbeat that may notice.
     Either,
-    /// The scene makes no sense, and why.
+    /// The scene is impossible, and why.
     CannotBe(&'static str),
 }
 
 impl Expectation {
-    /// What another server is held to. When it notices a reboot depends on when it sends something, a probe or a heartbeat of its
+    /// The promise of another server. When it notices a reboot depends on when it sends something, a probe or a heartbeat of its
     /// protocol; only the deadline is promised.
     pub fn of_others(self, scene: Scene, keepalive: &Keepalive) -> Self {
         match self {
@@ -79,7 +79,7 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         return Expectation::CannotBe(why);
     }
     let at_once = Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: AT_ONCE };
-    // The user timeout has a clock of its own; all else counts from the last sign of life.
+    // A user timeout counts from its own start; all other deadlines count from the last sign of life.
     let clock = |of_user_timeout| match keepalive.guard() {
         Guard::UserTimeout(_) => of_user_timeout,
         _ => Since::LastHeard,
@@ -88,13 +88,13 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         Guard::UserTimeout(_) => Since::Sent,
         _ => Since::Proved,
     };
-    let gone = |since, doing| match keepalive.predict(doing) {
+    let gone = |since, state| match keepalive.predict(state) {
         Some(prediction) => Expectation::Gone { since, from: prediction.from, to: prediction.to },
         None => Expectation::NoDeadline,
     };
-    // An idle peer's probes do not count until the queue takes them; everywhere else the loop keeps the deadline.
+    // An idle peer's probes do not count until the queue accepts them; in all other states the loop keeps the deadline.
     if scene.fault == QueueFull && matches!(scene.state, State::Idle | State::Exchanged | State::AcceptQueue) {
-        return match keepalive.predict(Doing::QueueStuck) {
+        return match keepalive.predict(ConnectionState::QueueStuck) {
             Some(Prediction { from, to }) => Expectation::Gone { since: Since::QueueMoved, from, to: to + AT_ONCE },
             None => Expectation::NoDeadline,
         };
@@ -108,56 +108,56 @@ pub fn expect(scene: Scene, keepalive: &Keepalive, wheel: TimerWheel, speak: Spe
         (Frozen | Nothing, _) => Expectation::Kept,
         (Lossy10 | Lossy30, _) => Expectation::Either,
         (Killed | Reset, _) => at_once,
-        // It must first read what it is owed, at the pace of a small window.
+        // The client must first read all output, which a small window slows down.
         (Closed, state) if state.has_shut_window() => {
             Expectation::Gone { since: Since::Served, from: Duration::ZERO, to: AT_ONCE }
         }
         (Closed, _) => at_once,
-        // The FIN arrives before the cut, except where it waits behind data that nobody reads.
-        (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), Doing::WindowShut),
-        // Whether the server's window is open at that moment is chance.
-        (HalfCloseThenCut, State::ReadingSlowly) => match gone(clock(Since::Shut), Doing::WindowShut) {
+        // The FIN arrives before the cut, unless it waits behind data that the server does not read.
+        (HalfCloseThenCut, State::ReadingPaused) => gone(clock(Since::Shut), ConnectionState::WindowShut),
+        // Whether the server's window is open at that moment depends on chance.
+        (HalfCloseThenCut, State::ReadingSlowly) => match gone(clock(Since::Shut), ConnectionState::WindowShut) {
             Expectation::Gone { to, .. } => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to },
             other => other,
         },
         (HalfCloseThenCut, _) => at_once,
-        // Its kernel answers the next packet, whatever that is, by RST.
+        // The client's kernel answers the next packet, whatever it is, with RST.
         (Rebooted, State::Idle | State::Exchanged) => {
             let idle = keepalive.idle();
             Expectation::Gone { since: Since::LastHeard, from: idle, to: idle + wheel.grain(idle) }
         }
         (Rebooted, state) if state.is_in_flight() => at_once,
         (Rebooted, _) => Expectation::Gone { since: Since::Fault, from: Duration::ZERO, to: keepalive.deadline() },
-        // Under a user timeout, what never left the machine is timed from when it was sent.
-        // Its own queue refuses the data, so they count as unsent, and the kernel gives up by itself.
-        (QueueFull, state) if state.is_in_flight() => match gone(clock(Since::Sent), Doing::InFlight) {
+        // The server's own queue refuses the data, so they count as unsent, and the kernel gives up by itself.
+        (QueueFull, state) if state.is_in_flight() => match gone(clock(Since::Sent), ConnectionState::InFlight) {
             Expectation::Gone { since, from, to } => Expectation::Gone { since, from: from.min(REFUSED), to },
             _ => Expectation::Gone { since: Since::Sent, from: REFUSED, to: REFUSED + STALL },
         },
+        // Under a user timeout, data that never left the machine count from when they were sent.
         (LinkDown | ArpGone, State::InFlight | State::BothInFlight) => {
-            match (gone(clock(Since::Sent), Doing::InFlight), keepalive.guard()) {
+            match (gone(clock(Since::Sent), ConnectionState::InFlight), keepalive.guard()) {
                 (Expectation::Gone { since, to, .. }, Guard::UserTimeout(from)) => {
                     Expectation::Gone { since, from, to }
                 }
                 (other, _) => other,
             }
         }
-        // Its retransmissions go on coming, and so the last packet says nothing. Where a router says that it cannot
-        // be reached, nothing comes of it either: that is merely in flight.
-        (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, Doing::Deaf),
-        (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), Doing::InFlight),
-        // It goes on reading what had arrived, and its kernel announces the room.
-        (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, Doing::Deaf),
-        (_, State::WindowShrunk) => gone(clock(Since::Shut), Doing::Shrunk),
-        (_, state) if state.has_shut_window() => gone(clock(Since::Shut), Doing::WindowShut),
-        _ => gone(Since::LastHeard, Doing::Idle),
+        // The client's retransmissions keep arriving, so its last packet proves nothing. If a router reports the client as
+        // unreachable, none of its packets arrives either: that is only `InFlight`.
+        (OutDead, State::BothInFlight) => gone(clock_of_the_deaf, ConnectionState::Deaf),
+        (_, State::InFlight | State::BothInFlight) => gone(clock(Since::Sent), ConnectionState::InFlight),
+        // The client goes on reading what had arrived, and its kernel sends window updates.
+        (OutDead, State::ReadingSlowly) => gone(clock_of_the_deaf, ConnectionState::Deaf),
+        (_, State::WindowShrunk) => gone(clock(Since::Shut), ConnectionState::Shrunk),
+        (_, state) if state.has_shut_window() => gone(clock(Since::Shut), ConnectionState::WindowShut),
+        _ => gone(Since::LastHeard, ConnectionState::Idle),
     }
 }
 
 fn cannot_be(scene: Scene, speak: Speak) -> Option<&'static str> {
     let Scene { state, fault } = scene;
     if speak == Speak::None && !matches!(state, State::Idle | State::AcceptQueue) {
-        return Some("it wants a client that speaks, and --speak is none");
+        return Some("it needs a client that sends requests, and --speak is none");
     }
     if state == State::HalfClosed && fault == Fault::HalfCloseThenCut {
         return Some("the client has sent its FIN before");
@@ -214,7 +214,7 @@ mod tests {
         assert_ne!(of("both-in-flight/out-dead", &five), of("in-flight/out-dead", &five));
     }
 
-    /// A broker whose clients beat notices it at their next beat, and not at a probe.
+    /// A broker whose clients send heartbeats notices the reboot at the next heartbeat, and not at a probe.
     #[test]
     fn others_may_notice_a_reboot_until_the_deadline() {
         let five = Keepalive::with_deadline(seconds(5)).unwrap();

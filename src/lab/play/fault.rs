@@ -1,4 +1,4 @@
-//! How each fault is made.
+//! How each fault is produced.
 //!
 //! Owns the commands that break a network. Knows neither the state of the connection nor what happens to it.
 
@@ -21,21 +21,21 @@ pub(in crate::lab) struct Struck {
     pub words: String,
 }
 
-/// Why a fault cannot be done on this machine; `None` where it can.
+/// Why a fault cannot be produced on this machine; `None` if it can.
 pub(in crate::lab) fn is_missing(fault: Fault, family: Family) -> Option<String> {
     if fault == Fault::QueueFull && installed("tc").is_none() {
-        return Some("filling a transmit queue wants `tc`, which is not installed; `apt install iproute2`".to_string());
+        return Some("filling a transmit queue needs `tc`, which is not installed; `apt install iproute2`".to_string());
     }
     let what = match fault {
         Fault::Lossy10 | Fault::Lossy30 => "losing a share of the packets",
-        Fault::HostUnreachable if family == Family::V6 => "a router that says of IPv6 that the host is unreachable",
+        Fault::HostUnreachable if family == Family::V6 => "a router that reports a host of IPv6 as unreachable",
         _ => return None,
     };
     let is_there = installed("nft").is_some();
-    (!is_there).then(|| format!("{what} wants `nft`, which is not installed; `apt install nftables`"))
+    (!is_there).then(|| format!("{what} needs `nft`, which is not installed; `apt install nftables`"))
 }
 
-/// Breaks it. `port` is the client's, for a fault that is about one connection.
+/// Produces the fault. `port` is the client's, for a fault that affects only one connection.
 ///
 /// # Errors
 /// A sentence: what could not be done, and why.
@@ -56,8 +56,7 @@ pub(in crate::lab) fn strike(
         Fault::InDead => middle(&[route("blackhole", server)])?,
         Fault::OutDead => middle(&[route("blackhole", client)])?,
         Fault::HostUnreachable if network.family == Family::V6 => {
-            // A router's own route says of IPv6 that it has none, which is another error than that nobody
-            // is at home.
+            // For IPv6, an `unreachable` route sends another error, "no route", and not "address unreachable".
             filter(
                 network,
                 &format!("ip6 saddr {client} drop\nip6 daddr {client} reject with icmpv6 type addr-unreachable"),
@@ -68,7 +67,7 @@ pub(in crate::lab) fn strike(
         Fault::LinkDown => middle(&["link set server down".to_string()])?,
         Fault::ArpGone => {
             middle(&["link set client down".to_string()])?;
-            // As if the server had not met its neighbour for a while: it has to ask again.
+            // As if the server's entry for its neighbour had expired: it must resolve the address again.
             ip(Some(&network.server), &[format!("neighbour flush dev {INTERFACE}")])?;
         }
         Fault::QueueFull => {
@@ -93,7 +92,7 @@ pub(in crate::lab) fn strike(
             filter(network, &format!("numgen random mod 100 < {loss} drop"))?;
         }
         Fault::Rebooted => {
-            // Its socket vanishes unheard: the RST of the reset is lost on the way.
+            // The client's socket vanishes without notice: the RST of its reset is lost on the way.
             middle(&both)?;
             peer.tell("reset")?;
             peer.kill();
@@ -114,7 +113,7 @@ pub(in crate::lab) fn strike(
     Ok(Struck { at, words })
 }
 
-/// The server's transmit queue takes packets again.
+/// Makes the server's transmit queue accept packets again.
 ///
 /// # Errors
 /// A sentence: what `tc` said.
@@ -132,7 +131,7 @@ fn queue(network: &Network, verb: &str, rest: &str) -> Result<(), String> {
     network.server.within(inside).map_err(|error| format!("cannot enter the server's namespace: {error}"))?
 }
 
-/// What `nft` calls the family, in a rule too.
+/// The name of the family in `nft`, for tables and in rules.
 fn table(network: &Network) -> &'static str {
     if network.family == Family::V4 { "ip" } else { "ip6" }
 }

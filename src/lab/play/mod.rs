@@ -1,6 +1,6 @@
 //! The play: scenes and faults, what is expected of a server, and the verdict.
 //!
-//! Owns the order of events. Does not know how it is shown.
+//! Owns the order of events. Does not know how a timeline is shown.
 
 pub mod diary;
 pub mod expectation;

@@ -1,4 +1,4 @@
-//! Scenes: a state that a connection is in, and a fault that meets it there.
+//! Scenes: the state of a connection, and the fault that happens in it.
 //!
 //! Owns their names and a sentence for each. Does not know how they are produced.
 
@@ -76,7 +76,7 @@ impl State {
         )
     }
 
-    /// The server's answer is sent when the fault has come.
+    /// The server sends its answer only after the fault.
     pub fn is_in_flight(self) -> bool {
         matches!(self, Self::InFlight | Self::BothInFlight)
     }
@@ -161,10 +161,10 @@ impl Fault {
             Self::ArpGone => "a neighbour on the same network is gone: nobody answers ARP",
             Self::NatForgot => "a NAT forgot the connection and drops its packets; others still pass",
             Self::QueueFull => {
-                "a cable is cut, and until well after the deadline the server's own transmit queue takes nothing"
+                "a cable is cut, and until well after the deadline the server's own transmit queue accepts no packet"
             }
             Self::Rebooted => "the client's machine restarted: its kernel answers RST",
-            Self::Killed => "the client's process is killed; its kernel says goodbye",
+            Self::Killed => "the client's process is killed; its kernel closes the connection (FIN or RST)",
             Self::Closed => "the client closes in an orderly way, having read what it was owed",
             Self::HalfCloseThenCut => "the client sends its FIN, and then the cable is cut",
             Self::Reset => "the client resets the connection",
@@ -206,7 +206,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// All of them, those among them that cannot be.
+    /// All scenes, including the impossible ones.
     pub fn all() -> impl Iterator<Item = Self> {
         State::ALL.into_iter().flat_map(|state| Fault::ALL.into_iter().map(move |fault| Self { state, fault }))
     }
@@ -218,7 +218,7 @@ impl fmt::Display for Scene {
     }
 }
 
-/// A name that is not a scene's: which part, and the names that there are.
+/// A name of no scene: which part of it is wrong, and the valid names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoScene {
     pub part: &'static str,

@@ -1,4 +1,4 @@
-//! From what was expected and what was measured to a verdict.
+//! Compares what was expected with what was measured: the verdict.
 //!
 //! Owns the comparison, and how an errno is read from our server's log. Pure: knows no clock.
 
@@ -8,22 +8,22 @@ use std::time::Duration;
 use crate::lab::play::expectation::{Expectation, Since};
 use crate::lab::timeline::Verdict;
 
-/// How late a busy machine may be, and how early a measurement from outside may seem.
+/// How late a busy machine may be, and how early a departure may seem when it is measured from outside.
 const LATE: Duration = Duration::from_secs(1);
 const EARLY: Duration = Duration::from_millis(100);
 
-/// How long before the fault the moments were from which an interval may be counted.
+/// The moments from which an interval may be counted, as distances before the fault if not stated otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moments {
     pub heard: Duration,
     pub shut: Duration,
     /// The data were sent this long *after* the fault.
     pub sent_after: Duration,
-    /// The last packet that was no retransmission came so long after it, or before.
+    /// The last packet that was no retransmission came this long after the fault; zero if it came before.
     pub proved_after: Duration,
-    /// The server's transmit queue took packets again this long after it.
+    /// The server's transmit queue accepted packets again this long after the fault.
     pub queue_moved_after: Duration,
-    /// The client's last packet before the server's FIN came so long after it.
+    /// The client's last packet before the server's FIN came this long after the fault.
     pub served_after: Duration,
 }
 
@@ -36,9 +36,9 @@ pub struct Observed {
     pub said_by: String,
     /// The program sent the first FIN.
     pub own_time_out: bool,
-    /// Of a crowd on a lossy path: how many were dropped, of how many, and the odds for each.
+    /// For a crowd on a lossy path: how many were dropped, of how many, and the odds for each.
     pub crowd: Option<(usize, usize, f64)>,
-    /// Of a crowd or of a single peer on a lossy path: how many were dropped, of how many.
+    /// For a crowd or a single peer on a lossy path: how many were dropped, of how many.
     pub living: Option<(usize, usize)>,
     /// Its descriptor is closed, and the kernel has not finished with the socket.
     pub orphan: bool,
@@ -58,7 +58,7 @@ pub fn interval(expectation: Expectation, moments: Moments) -> Option<(Duration,
     })
 }
 
-/// Compares. Our own server is held to the whole interval. Of another server only the end of the interval is known, and that it
+/// Judges a scene. Our own server is held to the whole interval. Another server is held only to the end of the interval, and
 /// must not drop living peers.
 pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Observed, is_ours: bool) -> Verdict {
     let predicted = interval(expectation, moments);
@@ -86,21 +86,21 @@ pub fn judge(scene: String, expectation: Expectation, moments: Moments, seen: Ob
     }
 }
 
-/// Within four standard deviations of what the odds say.
+/// Whether the result is within four standard deviations of what the odds predict.
 fn is_likely((dropped, of, odds): (usize, usize, f64)) -> bool {
     let expected = odds * of as f64;
     let deviation = (expected * (1.0 - odds)).sqrt();
     (dropped as f64 - expected).abs() <= 4.0 * deviation + 1.0
 }
 
-/// The reason in a line of our server's log that tells of a departure.
+/// The reason in a line of our server's log that reports a departure.
 pub fn reason(line: &str) -> Option<&str> {
     let (before, after) = line.split_once(" departed: ")?;
-    before.rsplit(' ').next()?.parse::<SocketAddr>().ok()?; // else it is a summary of many
+    before.rsplit(' ').next()?.parse::<SocketAddr>().ok()?; // otherwise it is a summary of many departures
     Some(after.split(';').next()?.trim())
 }
 
-/// The errno behind a reason; empty where there is none.
+/// The errno in a reason; empty if there is none.
 pub fn errno(reason: &str) -> String {
     let number = reason.split_once("(os error ").and_then(|(_, rest)| rest.trim_end_matches(')').parse().ok());
     match number {
@@ -142,11 +142,11 @@ mod tests {
         assert_eq!(interval(shut, moments), Some((ms(4400), ms(5200))));
         let sent = Expectation::Gone { since: Since::Sent, from: ms(4700), to: ms(5200) };
         assert_eq!(interval(sent, moments), Some((ms(4750), ms(5250))));
-        // However late a slow machine was in setting the queue free.
+        // It is counted from when the queue accepted packets again, however late a slow machine was with that.
         let stuck = Expectation::Gone { since: Since::QueueMoved, from: ms(3000), to: ms(3900) };
         let moments = Moments { queue_moved_after: ms(9500), ..moments };
         assert_eq!(interval(stuck, moments), Some((ms(12_500), ms(13_400))));
-        // And however long it took to hand over what was owed.
+        // And from when all output was delivered, however long that took.
         let closed = Expectation::Gone { since: Since::Served, from: ms(0), to: ms(300) };
         assert_eq!(interval(closed, Moments { served_after: ms(2000), ..moments }), Some((ms(0), ms(2300))));
     }

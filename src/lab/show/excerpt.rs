@@ -15,12 +15,12 @@ const ENDS: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub enum ExcerptLine<'a> {
     TimelineEntry(&'a TimelineEntry),
-    /// So many packets were left out; the last of them is given.
+    /// This many packets were left out; the entry is the last of them.
     LeftOut(usize, &'a TimelineEntry),
 }
 
 impl<'a> ExcerptLine<'a> {
-    /// The entry that says when this line was.
+    /// The entry that gives the time of this line.
     pub fn entry(&self) -> &'a TimelineEntry {
         match self {
             ExcerptLine::TimelineEntry(entry) | ExcerptLine::LeftOut(_, entry) => entry,
@@ -28,7 +28,7 @@ impl<'a> ExcerptLine<'a> {
     }
 }
 
-/// The packet's words, of a packet.
+/// The description of a packet; `None` for other entries.
 pub fn packet_words(entry: &TimelineEntry) -> Option<&str> {
     match &entry.what {
         What::Packet { words, .. } => Some(words),

@@ -1,4 +1,4 @@
-//! What is shown of a timeline: text, pictures, captures, pages.
+//! Shows timelines and verdicts: as text, figures, capture files and pages.
 //!
 //! Owns the output formats. Knows no socket, and runs nothing.
 

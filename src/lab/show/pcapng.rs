@@ -1,6 +1,6 @@
 //! A timeline as a capture file: pcapng, which Wireshark and tshark open.
 //!
-//! Owns the file's format (draft-ietf-opsawg-pcapng). What is no packet becomes a comment on the
+//! Owns the file's format (draft-ietf-opsawg-pcapng). Any other entry becomes a comment on the
 //! packet that is nearest in time.
 
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::lab::timeline::{Timeline, TimelineEntry, What, Who};
 const SECTION_HEADER: u32 = 0x0A0D_0D0A;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const ENHANCED_PACKET: u32 = 6;
-/// Tells a reader the byte order: this writer's is little-endian everywhere.
+/// Shows a reader the byte order, which is always little-endian here.
 const BYTE_ORDER: u32 = 0x1A2B_3C4D;
 const ETHERNET: u32 = 1;
 
@@ -49,7 +49,7 @@ pub fn write(out: &mut impl Write, timeline: &Timeline, interface: &str) -> io::
     let mut header = Block::new(SECTION_HEADER);
     header.put(&BYTE_ORDER.to_le_bytes());
     header.put(&[1, 0, 0, 0]); // version 1.0
-    header.put(&u64::MAX.to_le_bytes()); // the section's length is not told
+    header.put(&u64::MAX.to_le_bytes()); // the section's length is not specified
     header.option(SECTION_APPLICATION, concat!("stillthere ", env!("CARGO_PKG_VERSION")).as_bytes());
     on_the_file.iter().for_each(|words| header.option(COMMENT, words.as_bytes()));
     header.write(out)?;
@@ -192,7 +192,7 @@ mod tests {
         let output = command.output();
         std::fs::remove_file(&path).unwrap();
         let Ok(output) = output else {
-            // Past the test's own capture of its output: a skip is to be seen.
+            // Written past the test harness, which captures output: a skip must be visible.
             let words = "SKIPPED: there is no tshark; the blocks were only read back by ourselves";
             let _ = writeln!(io::stderr(), "{words}");
             return;

@@ -1,6 +1,6 @@
 //! The timeline, line by line, as a terminal shows it.
 //!
-//! Owns the lines' look, and when there is colour. Knows no scene: it prints what it is given.
+//! Owns the layout of the lines, and when colours are used. Knows no scene.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ pub(in crate::lab) enum Ink {
     Probe,
 }
 
-/// Colours that are told apart on light and on dark; `Plain` stays as it is.
+/// Colours that are legible on light and on dark backgrounds; `Plain` text stays as it is.
 pub(in crate::lab) fn paint(colours: bool, ink: Ink, text: &str) -> String {
     let code = match ink {
         _ if !colours => return text.to_string(),
@@ -43,14 +43,14 @@ pub(in crate::lab) fn paint(colours: bool, ink: Ink, text: &str) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// Colours go to a terminal that can show them, and not where `NO_COLOR` is set (no-color.org).
+/// Colours are used on a terminal that can show them, unless `NO_COLOR` is set (no-color.org).
 pub fn wants_colours(is_terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
     is_terminal
         && variable("NO_COLOR").is_none_or(|value| value.is_empty())
         && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// How many characters fit in a line of the terminal `out`; 100 where it is none.
+/// How many characters fit in a line of the terminal `out`; 100 if it is not a terminal.
 pub fn width(out: impl AsFd) -> usize {
     match rustix::termios::tcgetwinsize(out) {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
@@ -98,7 +98,7 @@ impl<W: Write> Printer<W> {
         writeln!(self.out, "{line}")
     }
 
-    /// Says how many packets were left out, if that is still to be said.
+    /// Prints how many packets were left out, if that was not printed yet.
     ///
     /// # Errors
     /// Those of the output.
@@ -169,7 +169,7 @@ pub fn verdict(verdict: &Verdict, colours: bool) -> String {
     )
 }
 
-/// `gone after 4.9 to 5.3 s`, or that it must stay.
+/// `gone after 4.9 to 5.3 s`, or that the peer must be kept.
 pub(in crate::lab) fn predicted(verdict: &Verdict) -> String {
     match verdict.predicted {
         Some((from, to)) => format!("gone after {:.1} to {:.1} s", from.as_secs_f64(), to.as_secs_f64()),

@@ -1,6 +1,6 @@
-//! The stage: networks of the lab's own, what the machine must have for them, and how a scene is interrupted.
+//! The stage: separate networks for each scene, what the machine must have for them, and how a scene is interrupted.
 //!
-//! Owns namespaces and links, and takes them away again. Knows no server, no scene and no packet.
+//! Owns namespaces and links, and removes them again. Knows no server, no scene and no packet.
 
 pub mod interrupt;
 pub mod namespaces;

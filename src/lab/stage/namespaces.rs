@@ -1,12 +1,12 @@
-//! Network namespaces: made, entered, and removed whatever happened.
+//! Network namespaces: created, entered, and removed in every case.
 //!
 //! Owns their names, which contain the process id of their lab and its PID namespace, so that several labs can run at the same
 //! time; and the locks that distinguish what a killed lab left behind from what a running one needs. Knows no topology and no
 //! scene.
 //!
 //! A process id means nothing in another PID namespace: labs in containers may share `/run/netns` and
-//! nothing else. So whoever makes a namespace or a directory holds a lock (flock(2)) on it, which
-//! ends with the process, however that ends, and which every other lab can try.
+//! nothing else. So a lab holds a lock (flock(2)) on each namespace and directory that it creates. The lock ends with
+//! the process, however that ends, and every other lab can test it.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,14 +24,15 @@ use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Every namespace and every directory of a lab begins with it.
+/// The names of all namespaces and directories of a lab begin with it.
 const MARK: &str = "stillthere-lab-";
 /// Where `ip netns` keeps the names.
 const NAMES: &str = "/run/netns";
 
 /// How often a namespace is made again if another lab removed it before it was locked.
 const ATTEMPTS: usize = 10;
-/// How long it may take from the making to the lock. Where it takes longer, the thing is made again.
+/// How long a lab may take to lock what it has created. If it takes longer, another lab may have removed it, and it is
+/// created again.
 const UNTIL_LOCKED: Duration = Duration::from_millis(300);
 
 /// A network namespace with a name. It is removed when it is dropped.
@@ -42,7 +43,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes one. Its loopback is down. `number` tells the scenes of one lab apart.
+    /// Creates one. Its loopback interface is down. `number` distinguishes the scenes of one lab.
     ///
     /// # Errors
     /// A sentence: what `ip` said.
@@ -55,13 +56,13 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Makes one from within this one. Its table of connections is small (since Linux 6.1), so that
-    /// it can be read often: otherwise every reading goes through the machine's whole table.
+    /// Creates one from within this one. It has a small table of connections for itself (since Linux 6.1), which can be read
+    /// often. Otherwise each read would go through the table of the whole machine.
     ///
     /// # Errors
-    /// As of [`Namespace::make`].
+    /// Those of [`Namespace::make`].
     pub fn make_small(&self, number: usize, role: &str) -> Result<Self, String> {
-        let _ = self.set("ipv4/tcp_child_ehash_entries", 64); // before 6.1 there is none: it works, slowly
+        let _ = self.set("ipv4/tcp_child_ehash_entries", 64); // before 6.1 this setting does not exist: reads are slow
         self.within(|| Ok(Self::make(number, role)))
             .map_err(|error| format!("cannot enter the network namespace {}: {error}", self.name))?
     }
@@ -70,13 +71,13 @@ impl Namespace {
         &self.name
     }
 
-    /// The file that stands for it.
+    /// The file through which it is entered.
     pub fn path(&self) -> PathBuf {
         Path::new(NAMES).join(&self.name)
     }
 
-    /// Does something inside: in a thread of its own, for a namespace belongs to a thread. Programs
-    /// that it starts are inside too.
+    /// Runs `work` inside, in a separate thread, because a namespace belongs to a thread. Programs that it starts are
+    /// inside, too.
     ///
     /// # Errors
     /// Those of `work`, or the namespace cannot be entered.
@@ -106,7 +107,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs lines of `ip -batch`, in a namespace or outside of all.
+/// Runs lines of `ip -batch`, in this namespace or in that of the calling thread.
 ///
 /// # Errors
 /// A sentence: the lines, and what `ip` said.
@@ -126,11 +127,11 @@ pub fn ip(namespace: Option<&Namespace>, lines: &[String]) -> Result<(), String>
 pub fn feed(mut command: Command, text: &str) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let refused = |said: &str| format!("`{program}` cannot do {text:?}: {said}");
-    command.process_group(0); // Ctrl-C is for the lab alone: what is half done is also to be undone
+    command.process_group(0); // Ctrl-C must reach only the lab, which undoes what is half done
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| refused(&error.to_string()))?;
     if let Some(mut input) = child.stdin.take() {
-        // If it does not read all of its input, its stderr has the reason.
+        // If the program does not read all of its input, the reason is on its stderr.
         let _ = input.write_all(format!("{text}\n").as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| refused(&error.to_string()))?;
@@ -179,7 +180,7 @@ fn own_mark() -> String {
     format!("{MARK}{}.{namespace}-", std::process::id())
 }
 
-/// Makes a thing and locks it. Between the two, another lab's [`sweep`] may have met it.
+/// Creates a namespace or a directory and locks it. In between, [`sweep`] of another lab may remove it.
 fn make_locked(path: &Path, make: impl Fn() -> Result<(), String>) -> Result<File, String> {
     for _ in 0..ATTEMPTS {
         make()?;
@@ -191,7 +192,7 @@ fn make_locked(path: &Path, make: impl Fn() -> Result<(), String>) -> Result<Fil
             Err(error) => return Err(format!("cannot lock {}: {error}", path.display())),
         }
     }
-    Err(format!("{} is removed by somebody as soon as it is made", path.display()))
+    Err(format!("{} was removed by another process each time it was created", path.display()))
 }
 
 fn is_still_there(path: &Path, file: &File) -> bool {
@@ -199,7 +200,7 @@ fn is_still_there(path: &Path, file: &File) -> bool {
     there.is_ok_and(|there| ours.is_ok_and(|ours| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
 }
 
-/// Locks a thing that is not locked, because its lab is dead. `None`: its lab is running, or that cannot be found out.
+/// Locks what a dead lab left behind: it is not locked. `None`: its lab is running, or that cannot be found out.
 fn lock_left_behind(path: &Path) -> Option<File> {
     let file = File::open(path).ok()?;
     flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
@@ -208,7 +209,7 @@ fn lock_left_behind(path: &Path) -> Option<File> {
 
 /// Removes what dead labs left behind, and returns its names.
 pub fn sweep() -> Vec<String> {
-    // A name that is no namespace here may be one where its lab is, in another mount namespace.
+    // A name that is not a namespace in this mount namespace may be one in that of its lab.
     let of_namespaces = fs::metadata("/proc/self/ns/net").ok().map(|namespace| namespace.dev());
     let is_namespace = |path: &Path| fs::metadata(path).ok().map(|file| file.dev()) == of_namespaces;
     let left_behind = |path: &Path| {
@@ -221,13 +222,13 @@ pub fn sweep() -> Vec<String> {
     if unlocked.is_empty() {
         return Vec::new();
     }
-    // Some may have been made just now.
+    // Some may have been created just now, and will be locked in a moment.
     thread::sleep(UNTIL_LOCKED);
     remove_all(|path| unlocked.iter().any(|known| known == path).then(|| left_behind(path)).flatten())
 }
 
-/// Removes all that this process made: for a panic, after which nothing is dropped. Other threads may
-/// be about to make more, until they notice that they are to stop.
+/// Removes all that this process created: for a panic, after which no destructor runs. Other threads may create more
+/// until they notice that they must stop.
 pub fn remove_ours() {
     let mut quiet = 0;
     for _ in 0..20 {
@@ -242,7 +243,7 @@ pub fn remove_ours() {
     }
 }
 
-/// Removes what `is_to_go` answers for, while what it answered is held.
+/// Removes each path for which `is_to_go` returns a value, and keeps that value (a lock) until the path is removed.
 fn remove_all<T>(is_to_go: impl Fn(&Path) -> Option<T>) -> Vec<String> {
     let mut removed = Vec::new();
     for name in marked(Path::new(NAMES)) {
@@ -262,8 +263,7 @@ fn remove_all<T>(is_to_go: impl Fn(&Path) -> Option<T>) -> Vec<String> {
     removed
 }
 
-/// Ends the processes inside, and takes the name away. What cannot be removed now, the next lab's
-/// [`sweep`] meets again.
+/// Ends the processes inside, and removes the name. If that fails, [`sweep`] of the next lab tries again.
 fn remove(name: &str) {
     let path = Path::new(NAMES).join(name);
     for _ in 0..50 {
@@ -274,7 +274,7 @@ fn remove(name: &str) {
         pids.into_iter().for_each(|pid| kill_process(pid, Signal::KILL).unwrap_or_default());
         thread::sleep(Duration::from_millis(10));
     }
-    // As `ip netns delete` does it, whose start costs more than all it does.
+    // The same steps as `ip netns delete`, without the cost of starting a program.
     let _ = unmount(&path, UnmountFlags::DETACH);
     let _ = fs::remove_file(&path);
 }
@@ -294,7 +294,7 @@ fn marked(directory: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_marked(name))
 }
 
-/// Whether a lab gave this name, one that locks what it makes.
+/// Whether the name was given by a lab that locks what it creates.
 fn is_marked(name: &str) -> bool {
     let owner = name.strip_prefix(MARK).and_then(|rest| rest.split('-').next()?.split_once('.'));
     owner.is_some_and(|(pid, namespace)| [pid, namespace].iter().all(|number| number.parse::<u64>().is_ok()))
@@ -335,7 +335,7 @@ mod tests {
         drop(make_locked(&path, make).unwrap());
         fs::remove_dir(&path).unwrap();
         assert_eq!(made.get(), 3);
-        assert!(make_locked(&path, || Ok(())).unwrap_err().contains("removed by somebody"));
+        assert!(make_locked(&path, || Ok(())).unwrap_err().contains("removed by another process each time"));
     }
 
     #[test]

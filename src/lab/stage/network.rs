@@ -1,4 +1,4 @@
-//! client — router — server, or client — switch — server.
+//! The network of a scene: client — router — server, or client — switch — server.
 //!
 //! Owns the addresses and links of a scene. Does not know what will be broken.
 
@@ -21,7 +21,7 @@ impl Family {
         if self == Self::V4 { 24 } else { 64 }
     }
 
-    /// Addresses that are kept free for documentation (RFC 5737, RFC 3849): the server, its neighbour, and
+    /// Addresses that are reserved for documentation (RFC 5737, RFC 3849): the server, its neighbour, and
     /// a client on another network.
     fn addresses(self) -> [IpAddr; 3] {
         match self {
@@ -44,7 +44,7 @@ pub enum Between {
     Switch,
 }
 
-/// Three namespaces and their links. The links are named after whom they lead to.
+/// Three namespaces and their links. In the middle one, each link is named after the host at its other end.
 #[derive(Debug)]
 pub struct Network {
     pub client: Namespace,
@@ -71,7 +71,7 @@ impl Network {
         };
         if family == Family::V6 {
             for namespace in [&network.client, &network.middle, &*network.server] {
-                // Addresses count at once, and nobody looks for routers.
+                // No duplicate address detection, which would delay addresses, and no router discovery.
                 for (setting, value) in [("accept_dad", 0), ("accept_ra", 0), ("disable_ipv6", 0)] {
                     namespace.set(&format!("ipv6/conf/default/{setting}"), value)?;
                 }
@@ -92,7 +92,7 @@ impl Network {
     fn route(&self) -> Result<(), String> {
         match self.family {
             Family::V4 => {
-                // A reverse-path filter would drop on the way in what a fault drops on the way out.
+                // If a fault removes the route back to a host, a reverse-path filter would also drop that host's packets.
                 self.middle.set("ipv4/conf/all/rp_filter", 0)?;
                 self.middle.set("ipv4/conf/client/rp_filter", 0)?;
                 self.middle.set("ipv4/conf/server/rp_filter", 0)?;
@@ -127,7 +127,7 @@ impl Network {
     }
 
     fn address(&self, address: IpAddr, link: &str) -> String {
-        // nodad: else it may not be used before a second has passed.
+        // nodad: duplicate address detection would keep the address unusable for a second.
         let nodad = if self.family == Family::V6 { " nodad" } else { "" };
         format!("address add {address}/{} dev {link}{nodad}", self.family.prefix())
     }

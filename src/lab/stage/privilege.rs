@@ -1,4 +1,4 @@
-//! What the lab needs to make networks of its own: root, or a user namespace in which it is root.
+//! What the lab needs to create networks: root, or a user namespace in which it is root.
 //!
 //! Owns the restart under `unshare`, and the error message for a machine that refuses it.
 
@@ -11,10 +11,10 @@ use crate::lab::stage::programs::installed;
 /// Set in the environment of the program that runs inside, so that it is not restarted again.
 const INSIDE: &str = "STILLTHERE_LAB_INSIDE";
 const UNSHARE: [&str; 4] = ["--user", "--map-root-user", "--net", "--mount"];
-/// `ip netns` keeps its names in /run, which is not ours to write; so it gets one of its own.
+/// `ip netns` keeps its names in /run, which only root can write; so a separate /run is mounted.
 const WITH_OWN_RUN: &str = "mount -t tmpfs tmpfs /run && exec \"$@\"";
 
-/// Returns if networks can be made here. Otherwise the program is started again, with the same
+/// Returns if networks can be created here. Otherwise the program is started again, with the same
 /// arguments, in a user namespace.
 ///
 /// # Errors
@@ -28,16 +28,15 @@ pub fn obtain() -> Result<(), String> {
     }
     let again = |why: &str| {
         format!(
-            "the lab makes networks of its own, which wants root or user namespaces: {why}. Run it as root \
+            "the lab makes networks of its own, which needs root or user namespaces: {why}. Run it as root \
              (`sudo`), or allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`, \
              `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, `sysctl user.max_user_namespaces=1000`)"
         )
     };
     if std::env::var_os(INSIDE).is_some() {
-        return Err(again("the user namespace that was made does not allow network namespaces"));
+        return Err(again("network namespaces cannot be created in the new user namespace"));
     }
-    // Tried first with a command that does nothing, because after the real one nobody is left to
-    // explain what went wrong.
+    // Tried first with a command that does nothing: exec replaces this process, so after it nothing could report an error.
     let trial = Command::new("unshare")
         .args(UNSHARE)
         .args(["--", "sh", "-c", WITH_OWN_RUN, "sh", "ip", "netns", "add", "trial"])
@@ -62,7 +61,7 @@ pub fn obtain() -> Result<(), String> {
     Err(again(&format!("`unshare` cannot be run: {error}")))
 }
 
-/// Root may lack the capability, in a container for instance; the only way to know is to try.
+/// Root may lack the capability, for instance in a container, so it is tried.
 fn is_root_here() -> bool {
     if !rustix::process::geteuid().is_root() {
         return false;

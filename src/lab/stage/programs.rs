@@ -13,7 +13,7 @@ pub fn installed(program: &str) -> Option<PathBuf> {
     places.map(|place| place.join(program)).find(|path| path.is_file())
 }
 
-/// The number in what a program says about itself: `1.22.1` of `nginx version: nginx/1.22.1`.
+/// The version number in the output of a program: `1.22.1` of `nginx version: nginx/1.22.1`.
 pub fn version(program: &Path, argument: &str) -> String {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output();
     let said = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();

@@ -153,7 +153,7 @@ impl Acceptor {
 
     /// Takes one peer from the backlog: one accept4(2).
     pub(crate) fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
-        if self.latched && !capacity.has_room() && self.may_tell_full(now) {
+        if self.latched && !capacity.has_room() && self.take_turn_to_warn(now) {
             let what = match self.listen.limits.when_full() {
                 WhenFull::Wait => "newcomers wait in the backlog until a peer departs",
                 WhenFull::Refuse => "newcomers are refused until a peer departs",
@@ -189,7 +189,7 @@ impl Acceptor {
     /// Accepts nothing until a peer departs or the pause is over.
     pub(crate) fn pause(&mut self, now: Moment, capacity: &Capacity, error: &io::Error) {
         self.paused = Some((now + PAUSE, capacity.departures()));
-        if self.may_tell_full(now) {
+        if self.take_turn_to_warn(now) {
             warn!("accepting on {} pauses: {error}; newcomers wait in the backlog", self.listen.address);
         }
     }
@@ -205,7 +205,7 @@ impl Acceptor {
         }
     }
 
-    fn may_tell_full(&mut self, now: Moment) -> bool {
+    fn take_turn_to_warn(&mut self, now: Moment) -> bool {
         let may = self.told_full.is_none_or(|last| now.since(last) >= QUIET);
         if may {
             self.told_full = Some(now);

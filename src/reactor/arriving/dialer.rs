@@ -81,7 +81,7 @@ pub(in crate::reactor) trait Dial: fmt::Debug {
     fn dial(&mut self, peers: &mut Peers<TcpStream>, turn: &mut Turn<'_>, names: Names);
 
     /// A peer has departed: if it is to be connected to again, that is done after a pause.
-    fn has_departed(&mut self, peer: PeerId, now: Moment);
+    fn departs(&mut self, peer: PeerId, now: Moment);
 
     /// Connects to nobody from now on. Attempts are given up; nothing is reported of them.
     fn stop(&mut self);
@@ -161,7 +161,7 @@ impl Dial for Dialer {
         }
     }
 
-    fn has_departed(&mut self, peer: PeerId, now: Moment) {
+    fn departs(&mut self, peer: PeerId, now: Moment) {
         let Some(key) = self.peers.remove(&peer) else { return };
         let Some(line) = self.lines.get_mut(key) else { return };
         let (State::Connected(since), Some(backoff)) = (&line.state, line.connect.backoff) else { return };

@@ -52,14 +52,14 @@ impl Queue {
     }
 
     /// Appends a peer whose place has been taken for this ([`QueuePlace::take`]).
-    pub(crate) fn push<T: Queued>(&mut self, peers: &mut Slab<T>, key: u32) {
+    pub(crate) fn push<T: Queued>(&mut self, peers: &mut Slab<T>, slot: u32) {
         match &mut self.0 {
-            None => self.0 = Some(Ends { first: key, last: key }),
+            None => self.0 = Some(Ends { first: slot, last: slot }),
             Some(ends) => {
                 if let Some(last) = peers.get_mut(ends.last as usize) {
-                    last.place().0 = key;
+                    last.place().0 = slot;
                 }
-                ends.last = key;
+                ends.last = slot;
             }
         }
     }
@@ -86,21 +86,21 @@ mod tests {
 
     #[test]
     fn first_come_first_served_and_each_once() {
-        let mut peers: Slab<QueuePlace> = (0..10).map(|key| (key, QueuePlace::OUT)).collect();
+        let mut peers: Slab<QueuePlace> = (0..10).map(|slot| (slot, QueuePlace::OUT)).collect();
         let (mut one, mut other) = (Queue::default(), Queue::default());
-        for key in [3, 1, 4, 1, 5, 9] {
-            if peers[key as usize].take() {
-                one.push(&mut peers, key);
+        for slot in [3, 1, 4, 1, 5, 9] {
+            if peers[slot as usize].take() {
+                one.push(&mut peers, slot);
             }
         }
         let mut came = Vec::new();
-        while let Some(key) = one.pop(&mut peers) {
-            came.push(key);
+        while let Some(slot) = one.pop(&mut peers) {
+            came.push(slot);
             // A peer that goes on is queued again, behind the others.
-            if key == 4 && peers[4].take() {
+            if slot == 4 && peers[4].take() {
                 other.push(&mut peers, 4);
             }
-            if key == 1 && came.len() < 5 && peers[1].take() {
+            if slot == 1 && came.len() < 5 && peers[1].take() {
                 one.push(&mut peers, 1);
             }
         }
@@ -109,6 +109,6 @@ mod tests {
             (one.is_empty(), other.is_empty(), other.pop(&mut peers), other.pop(&mut peers)),
             (true, false, Some(4), None)
         );
-        assert!((0..10).all(|key| peers[key] == QueuePlace::OUT));
+        assert!((0..10).all(|slot| peers[slot] == QueuePlace::OUT));
     }
 }

@@ -115,7 +115,7 @@ impl Memory {
     }
 
     /// Whether one more peer can be accepted: its socket counts against the cgroup, too.
-    pub(crate) fn has_room_for_a_peer(&mut self) -> bool {
+    pub(crate) fn take_room_for_a_peer(&mut self) -> bool {
         self.arrived += 1;
         if self.short || self.arrived >= ARRIVALS {
             self.ask_cgroup();

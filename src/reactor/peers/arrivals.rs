@@ -49,7 +49,7 @@ impl<S: Stream> Peers<S> {
     /// allocate is allocated here first, in a way that may fail, and freed again. False: there is no memory for one more.
     pub(in crate::reactor) fn reserve(&mut self, turn: &mut Turn<'_>) -> bool {
         let slot = self.table.vacant();
-        if !turn.capacity.memory.has_room_for_a_peer()
+        if !turn.capacity.memory.take_room_for_a_peer()
             || self.service.reserve(slot).is_err()
             || self.deadlines.reserve_for(slot as usize + 1).is_err()
             || turn.capacity.reserve().is_err()

@@ -146,7 +146,7 @@ impl Port {
         // The socket stays open elsewhere: without this, its events would go on coming here.
         let _ = turn.registry.deregister(&mut stream);
         if let Some(dialer) = &mut self.dialer {
-            dialer.has_departed(peer, turn.now);
+            dialer.departs(peer, turn.now);
         }
         Ok(Carried { stream: stream.into(), saved, unsent })
     }
@@ -238,7 +238,7 @@ impl Source for Port {
         for _ in 0..budget {
             let Some(id) = self.peers.reap(turn) else { break };
             if let Some(dialer) = &mut self.dialer {
-                dialer.has_departed(id, turn.now);
+                dialer.departs(id, turn.now);
             }
         }
         self.peers.report(turn.now);

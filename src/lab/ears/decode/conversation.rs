@@ -53,8 +53,8 @@ struct Side {
     /// anything new.
     resent: Vec<(u32, u32)>,
     loss_probed: bool,
-    /// The probe that waits for its answer, and how many went out since the other end was last heard.
-    /// Both ends may probe at the same time: the other's probe is a sign of life, but no answer.
+    /// The probe that is not answered yet, and how many were sent since the last segment of the other end.
+    /// Both ends may probe at the same time: a probe of the other end is a sign of life, but no answer.
     probing: Option<Probe>,
     probes: u32,
     duplicates: u32,
@@ -176,7 +176,7 @@ impl Side {
         }
     }
 
-    /// Notes what the other end acknowledges of what this one sent; returns the words for it if any of it is new.
+    /// Records what the other end acknowledges; returns a description if it acknowledges anything new.
     fn take_ack(&mut self, ack: u32) -> Option<String> {
         let first = self.first?;
         if !after(ack, self.unacknowledged) || after(ack, self.next) {
@@ -199,7 +199,7 @@ impl Side {
     }
 
     /// A probe repeats the last sequence number that the other end has acknowledged, to provoke an
-    /// ACK (RFC 9293 §3.8.4). Keepalive and window probes look alike; what tells them apart is
+    /// ACK (RFC 9293 §3.8.4). Keepalive and window probes look alike; they differ only in
     /// whether the other end's window is shut.
     fn probe(&self, segment: &Segment, other: &Side) -> Option<Probe> {
         let repeats = segment.seq.wrapping_add(1) == self.next && self.unacknowledged == self.next;

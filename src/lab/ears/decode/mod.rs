@@ -43,7 +43,7 @@ struct Worded {
 }
 
 impl Decoder {
-    /// Follows the first client that talks with `server`; `probes` is the server's keepalive count,
+    /// Follows the first client that exchanges segments with `server`; `probes` is the server's keepalive count,
     /// if it is known.
     pub fn new(server: SocketAddr, probes: Option<u32>) -> Self {
         Self { server, client: None, conversation: Conversation::new(probes), told: VecDeque::new() }
@@ -56,7 +56,7 @@ impl Decoder {
         self
     }
 
-    /// Reads a frame, Ethernet header first. `None`: it has nothing to do with the connection.
+    /// Reads a frame that begins with its Ethernet header. `None`: it does not belong to the connection.
     pub fn read(&mut self, at: SystemTime, frame: &[u8]) -> Option<TimelineEntry> {
         let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
         let (source, destination, promised) = match packet.net.as_ref()? {
@@ -104,7 +104,7 @@ impl Decoder {
         TimelineEntry { at, who, what: What::Packet { frame: frame.to_vec(), words } }
     }
 
-    /// `promised` is the length according to the IP header: a capture may hold less.
+    /// `promised` is the length according to the IP header: fewer bytes may have been captured.
     fn segment_words(
         &mut self,
         (source, destination): (SocketAddr, SocketAddr),
@@ -182,7 +182,7 @@ impl Decoder {
     }
 }
 
-/// Whether the sender of a packet with these words waits for something to come back.
+/// Whether the sender of a packet with this description expects an answer.
 pub fn awaits_answer(words: &str) -> bool {
     const ASKING: [&str; 9] = [
         "SYN",
@@ -198,12 +198,12 @@ pub fn awaits_answer(words: &str) -> bool {
     ASKING.iter().any(|asking| words.starts_with(asking))
 }
 
-/// Whether a packet with these words is one of many alike: plain data, or a plain ACK of some.
+/// Whether a packet with this description is one of many similar ones: plain data, or a plain ACK.
 pub fn is_plain(words: &str) -> bool {
     words.ends_with(" bytes") && (words.starts_with("data, ") || words.starts_with("ACK of "))
 }
 
-/// The length of a frame on the wire: a capture may hold less.
+/// The length of a frame on the wire: fewer bytes may have been captured.
 pub fn length_on_wire(frame: &[u8]) -> usize {
     let promised = match LaxSlicedPacket::from_ethernet(frame).ok().and_then(|packet| packet.net) {
         Some(LaxNetSlice::Ipv4(ip)) => ETHERNET + usize::from(ip.header().total_len()),

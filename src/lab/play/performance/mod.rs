@@ -54,7 +54,7 @@ pub(in crate::lab) struct Part {
 #[derive(Clone, Debug)]
 pub(in crate::lab) enum SceneOutcome {
     Judged(Verdict),
-    /// It makes no sense, cannot be made on this machine, or the server does not reach the state.
+    /// It is impossible, it cannot be produced on this machine, or the server does not reach the state.
     CannotBe(String),
 }
 
@@ -100,8 +100,8 @@ pub(in crate::lab) fn play(
     Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: SceneOutcome::Judged(verdict) })
 }
 
-/// All that a scene needs. Dropped in this order: programs first, then their networks, and the place on
-/// the stage last.
+/// All that a scene needs. The order of the fields is the order in which they are dropped: programs first, then their
+/// networks, and the place on the stage last.
 struct Set<'a> {
     part: &'a Part,
     interrupt: &'a Interrupt,
@@ -172,7 +172,7 @@ impl<'a> Set<'a> {
             Expectation::Kept | Expectation::Either => self.part.keep,
             _ => self.part.cap,
         };
-        // In time even if one of them is late by half of what was announced.
+        // Half of the announced keep-alive, so that the broker hears it in time even if it is late.
         let beat = Duration::from_secs(mqtt_keepalive(self.part.keepalive.deadline()).into()) / 2;
         let is_to_stay = matches!(expectation, Expectation::Kept | Expectation::Either);
         let glance = glance(&self.part.keepalive, is_to_stay, self.part.program.is_ours);
@@ -188,7 +188,7 @@ impl<'a> Set<'a> {
             }
             if stalled && self.struck.elapsed() >= stall {
                 self.server.thaw();
-                self.diary.note("the server goes on, and accepts");
+                self.diary.note("the server continues, and accepts the connection");
                 stalled = false;
             }
             if is_stuck && self.struck.elapsed() >= stall {
@@ -224,10 +224,10 @@ impl<'a> Set<'a> {
             self.diary.look(&self.server)?;
             sleep(glance);
         }
-        // The last ACK of a peer that lives has come by now.
+        // By now the last ACK of a living peer has arrived.
         let orphans = if measured.is_some() { self.following.orphans()? } else { Vec::new() };
         if let Some(state) = orphans.first() {
-            self.diary.note(&format!("the kernel goes on with the socket by itself, in {state}: an orphan"));
+            self.diary.note(&format!("the kernel still has the socket, in {state}, without a program: an orphan"));
         }
         let seen = self.seen(measured, watched, left);
         let said_by = if measured.is_some() { seen.said_by } else { seen.said_by + &whereabouts };
@@ -238,13 +238,13 @@ impl<'a> Set<'a> {
         let loss = self.part.scene.fault.loss();
         let crowd = loss.filter(|_| self.crowd > 1).map(|loss| {
             let path = Path::independent(f64::from(loss) / 100.0);
-            // Nothing is delayed in the lab.
+            // The lab's networks have no delay.
             let odds = Round::of_probes(&self.part.keepalive, &path, Duration::ZERO).within(&path, watched);
             (self.crowd - left.min(self.crowd), self.crowd, odds)
         });
         if let Some((dropped, of, odds)) = crowd {
             let expected = odds * of as f64;
-            self.diary.note(&format!("{dropped} of {of} living peers were dropped; the odds say {expected:.1}"));
+            self.diary.note(&format!("{dropped} of {of} living peers were dropped; the odds predict {expected:.1}"));
         }
         let told = measured.map(|measured| self.diary.departure(measured));
         let (measured, errno, said_by) = match (crowd, told) {
@@ -254,7 +254,7 @@ impl<'a> Set<'a> {
             (None, Some((measured, errno, said_by))) => (Some(measured), errno, said_by),
             (None, None) => (None, String::new(), String::new()),
         };
-        // A broker that lets go of a silent client keeps its protocol's own promise.
+        // A broker that drops a silent client does what its protocol requires.
         let own_time_out = measured.is_some()
             && crowd.is_none()
             && !self.part.program.is_ours
@@ -266,7 +266,7 @@ impl<'a> Set<'a> {
         Observed { measured, watched, errno, said_by, own_time_out, crowd, living, orphan: false }
     }
 
-    /// Its process is there, and so is its socket.
+    /// Whether the client's process runs and still has its socket.
     fn peer_can_speak(&self) -> bool {
         use Fault::{Closed, Frozen, HalfCloseThenCut, Killed, Rebooted, Reset};
         !matches!(self.part.scene.fault, Killed | Closed | Reset | Rebooted | Frozen | HalfCloseThenCut)
@@ -276,15 +276,15 @@ impl<'a> Set<'a> {
     fn beats(&self) -> bool {
         use Fault::{Lossy10, Lossy30, Nothing};
         self.part.program.speak.has_a_heartbeat()
-            // One that reads slowly speaks all the time.
+            // A client that reads slowly sends requests all the time.
             && !matches!(self.part.scene.state, State::AcceptQueue | State::ReadingSlowly)
             && matches!(self.part.scene.fault, Lossy10 | Lossy30 | Nothing)
     }
 }
 
-/// How often a server is looked at. On an emulated processor this is what a scene costs, so it is no oftener than need
-/// be: where a living peer is dropped, it does not matter when exactly, and our server's log says when it was
-/// ([`Diary::departure`]). Of another server the table alone tells; the longer the deadline, the rarer.
+/// How often a server is checked. On an emulated processor the checks are most of what a scene costs, so they are no more
+/// frequent than necessary. If a living peer is dropped, the exact time does not matter; for our server, the log has the
+/// exact time ([`Diary::departure`]). For another server there is only the table; a longer deadline allows longer pauses.
 fn glance(keepalive: &Keepalive, is_to_stay: bool, is_ours: bool) -> Duration {
     match (is_to_stay, is_ours) {
         (true, _) => Duration::from_millis(200),

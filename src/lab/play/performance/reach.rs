@@ -1,4 +1,4 @@
-//! How a scene's connection reaches its state, and why it may not.
+//! Brings a scene's connection into its state, or finds out why it cannot.
 //!
 //! Owns the client's commands for each state, and the check that the state is reached.
 
@@ -14,15 +14,15 @@ use crate::speak::Speak;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that is still incomplete on the server's side after this long is deferred until data comes.
 const DEFERRED: Duration = Duration::from_secs(1);
-/// The end of a server may be seen this much later than its effect on a client.
+/// The end of the server may be noticed this much later than its effect on the client.
 const END: Duration = Duration::from_millis(300);
 /// After this long a delayed ACK has been sent.
 const QUIET: Duration = Duration::from_millis(150);
-/// Enough to shut a window, and little enough for the server's send buffer.
+/// Enough to shut a window, and small enough for the server's send buffer.
 const SHUTS: usize = 16_000;
-/// More than the first flight of a connection, so that some is in flight when the window shuts.
+/// More than the initial congestion window, so that some data are in flight when the window shuts.
 const SHRINKS: usize = 40_000;
-/// How much is sent at a time until the server stops reading, and in all to one that never does.
+/// How much is sent at a time until the server stops reading, and the total for a server that never does.
 const SIP: usize = 16_000;
 const DRAUGHT: usize = 4_000_000;
 
@@ -41,7 +41,7 @@ impl Set<'_> {
         connected.map_err(|sentence| self.or_its_end(sentence))?;
         let mut was_there = !self.holding()?.is_empty();
         if let Err(sentence) = self.speak() {
-            // A server may close a connection that it does not like. If it has ended itself, that is an error.
+            // A server may reject a connection: then the scene cannot be played. If the server has ended, that is an error.
             if let Some(end) = self.end() {
                 return Err(end);
             }
@@ -65,7 +65,8 @@ impl Set<'_> {
                     return Ok(Some(self.is_deferred()));
                 }
                 has_asked = true;
-                self.diary.note("the server waits for data before it accepts the connection: the client asks");
+                self.diary
+                    .note("the server waits for data before it accepts the connection: the client sends a request");
                 self.peer.tell("ask")?;
             }
             if (was_there && holding.is_empty()) || Instant::now() > until {
@@ -83,20 +84,20 @@ impl Set<'_> {
         Ok(None)
     }
 
-    /// A sentence if the server has ended. Its end may be seen a moment later than its effect on the client.
+    /// A sentence if the server has ended. Its end may be noticed a moment later than its effect on the client.
     fn end(&mut self) -> Option<String> {
         self.interrupt.wait_for(END, || self.server.has_ended())
     }
 
     /// Why the client failed: the server has ended, or the client's sentence with the server's last words.
     fn or_its_end(&mut self, sentence: String) -> String {
-        self.end().unwrap_or_else(|| format!("{sentence}. Of the server: {}", self.server.last_words()))
+        self.end().unwrap_or_else(|| format!("{sentence}. The server: {}", self.server.last_words()))
     }
 
-    /// Has the client send what leads to the state.
+    /// Has the client send the requests that lead to the state.
     fn speak(&mut self) -> Result<(), String> {
         let state = self.part.scene.state;
-        // A banner that came after the fault would be data in flight.
+        // A banner that is sent after the fault would be data in flight.
         let greets = self.part.program.speak.greets_before_it_is_idle() || self.part.program.language.banner;
         if state == State::AcceptQueue || (state == State::Idle && !greets) {
             return Ok(());
@@ -149,16 +150,16 @@ impl Set<'_> {
     fn is_deferred(&self) -> String {
         let name = &self.part.program.name;
         format!(
-            "{name} waits for data before it accepts (TCP_DEFER_ACCEPT): a peer that says nothing is known to the \
-             kernel alone, which lets go of it by its own count of SYN-ACKs"
+            "{name} waits for data before it accepts (TCP_DEFER_ACCEPT): a peer that sends nothing is known only to \
+             the kernel, which gives it up after its own number of SYN-ACKs"
         )
     }
 
-    /// Why a state cannot be reached, as far as can be seen.
+    /// Why a state was not reached, as far as that is visible.
     fn why_not(&mut self, was_there: bool) -> Result<String, String> {
         let (name, state) = (self.part.program.name.clone(), self.part.scene.state.name());
         let is_there = !self.holding()?.is_empty();
-        // What the server says to a client whose window is shut explains nothing.
+        // If the client's window is shut, the server's output is no explanation.
         let is_asked = !self.part.scene.state.has_shut_window();
         let heard = if is_asked { self.peer.tell("hear").err().unwrap_or_default() } else { String::new() };
         let heard = match heard.split_once(": ") {
@@ -193,7 +194,7 @@ impl Set<'_> {
     }
 }
 
-/// Output waits, and only window probes are sent.
+/// Whether output waits and only window probes are sent.
 fn is_shut(row: &SocketRow) -> bool {
     row.timer == timer::WINDOW_PROBE && row.unacknowledged > 0
 }

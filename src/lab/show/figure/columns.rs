@@ -16,7 +16,7 @@ pub(in crate::lab) struct Columns {
     /// How many characters fit into a line of words, and into a line of the legend below the figure.
     pub line: usize,
     pub legend: usize,
-    /// The least width of the figure.
+    /// The minimum width of the figure.
     pub least: f64,
 }
 
@@ -38,7 +38,7 @@ pub(in crate::lab) const WIDE: Columns = Columns {
     least: 860.0,
 };
 
-/// For a phone: 330 points are left of a screen of 360.
+/// For a phone: of a screen of 360 points, 330 are available.
 pub(in crate::lab) const NARROW: Columns = Columns {
     axis: 40.0,
     remarks: 48.0,

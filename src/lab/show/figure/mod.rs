@@ -1,7 +1,7 @@
 //! A timeline as a sequence diagram: two life lines, time downwards, one SVG.
 //!
-//! Owns the drawing. What the network did with a packet of the server is inferred from what came back:
-//! in a scene with a fault, one that asks for an answer and never gets it ends at the cut. Knows no scene.
+//! Owns the drawing. Whether a packet of the server arrived is inferred from the answers: in a scene with a
+//! fault, a packet that expects an answer and never gets one is drawn up to the cut. Knows no scene.
 
 use std::fmt::Write;
 
@@ -67,7 +67,7 @@ fn figure(timeline: &Timeline, verdict: &Verdict, columns: &Columns, stands_alon
     let heading = heading_words(verdict);
     let longest = rows.iter().flat_map(|row| &row.words).map(|words| words.chars().count()).max().unwrap_or(0);
     let is_narrow = columns.time.is_none();
-    // There is no font to measure: a wide one is assumed, if there is room for it.
+    // The font is unknown, so text cannot be measured: a wide font is assumed if there is room for it.
     let wide = if is_narrow { 0.0 } else { longest as f64 * WIDTH + columns.words + 20.0 };
     let of_heading = if stands_alone { heading.chars().count() as f64 * WIDTH + 20.0 } else { 0.0 };
     let width = wide.max(of_heading).max(columns.least);
@@ -150,7 +150,7 @@ fn is_lost(entry: &TimelineEntry, later: &[TimelineEntry]) -> bool {
         })
 }
 
-/// Whether a packet with these words stays on its link: ARP and neighbour discovery.
+/// Whether a packet with this description stays on its link: ARP and neighbour discovery.
 fn is_of_neighbours(words: &str) -> bool {
     words.starts_with("ARP:") || words.starts_with("neighbour")
 }
@@ -167,7 +167,7 @@ fn rows<'a>(timeline: &'a Timeline, verdict: &Verdict, columns: &Columns) -> Vec
             (ExcerptLine::TimelineEntry(_), What::Packet { words, .. }) => {
                 let later = entries.iter().position(|one| std::ptr::eq(one, entry)).map_or(0, |at| at + 1);
                 let alone = is_lost(entry, entries.get(later..).unwrap_or_default());
-                // A packet that asks for no answer shares the fate of the one before it.
+                // A packet that expects no answer is drawn like the one before it.
                 let lost = has_fault
                     && entry.who == Who::Server
                     && (alone || (cut_off && !awaits_answer(words) && !is_of_neighbours(words)));

@@ -1,6 +1,6 @@
 //! The figure's time axis: from seconds to points, downwards.
 //!
-//! Owns the one map that everything in the figure is placed by, so that an arrow, a tick and the
+//! Owns the one mapping by which everything in the figure is placed, so that an arrow, a tick and the
 //! predicted interval can be compared by eye. It is to scale where there is room for it: a moment
 //! with many lines is stretched so that they do not overlap, a long silence is shortened. Both are
 //! marked on the axis. Knows no entry and no SVG.
@@ -9,7 +9,7 @@
 const LONGEST: f64 = 250.0;
 const SHORTENED: f64 = 64.0;
 
-/// A moment that has a place of its own.
+/// A moment that has a place on the axis.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::lab) struct Mark {
     pub seconds: f64,

@@ -14,7 +14,7 @@ use crate::lab::timeline::Verdict;
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     pub name: String,
-    /// Other facts, each with its name and its value, in the order in which they are to be read.
+    /// Other facts, each with its name and its value, in the order in which they are shown.
     pub facts: Vec<(String, String)>,
     pub runs: Vec<Run>,
 }

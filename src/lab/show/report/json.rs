@@ -1,4 +1,4 @@
-//! The table for machines: JSON, one object.
+//! The table for programs: one JSON object.
 
 use crate::lab::show::report::{Cell, Matrix};
 use crate::lab::timeline::{Timeline, What, Who};

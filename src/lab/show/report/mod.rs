@@ -30,17 +30,17 @@ pub struct Cell {
 #[derive(Clone, Debug, Default)]
 pub struct Matrix {
     pub title: String,
-    /// The date of the run, as it is to be read.
+    /// The date of the run, as it is printed.
     pub when: String,
     pub kernel: String,
     /// The server's name, and the version that it reports.
     pub server: String,
     pub version: String,
-    /// What was asked of it: `idle 2 s, interval 1 s, count 3`.
+    /// The deadline that it was given: `idle 2 s, interval 1 s, count 3`.
     pub settings: String,
-    /// The line that sets its deadline: each program has its own.
+    /// How its deadline is set: this differs from program to program.
     pub told: String,
-    /// How long a dead peer that is not let go is watched, and how long a living one.
+    /// How long a dead peer that the server keeps is watched, and how long a living one.
     pub cap: Duration,
     pub keep: Duration,
     pub states: Vec<String>,
