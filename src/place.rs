@@ -5,10 +5,10 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// The port that a hint names where none was given.
+/// The server's port by default, and the one that a hint names where none was given.
 const PORT: u16 = 7007;
 
 /// Where to listen, or to connect to.
@@ -47,6 +47,9 @@ impl FromStr for Place {
 }
 
 impl Place {
+    /// Where the server listens if nothing is said.
+    pub const DEFAULT: Self = Self::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT));
+
     /// Reads a word. Nothing is resolved yet.
     ///
     /// # Errors
@@ -66,7 +69,7 @@ impl Place {
                 Err(_) => format!("; {port} is no port, ports go from 0 to 65535"),
             },
         };
-        Err(format!("{word:?} is not an address and a port, such as 127.0.0.1:7007 or [::]:7007{because}"))
+        Err(format!("{word:?} is not an address and a port, such as 127.0.0.1:{PORT} or [::]:{PORT}{because}"))
     }
 
     /// The addresses that it stands for, each once. Asks the resolver about a name.

@@ -3,7 +3,7 @@
 //! Knows what an option looks like, not what it means.
 
 use std::ffi::OsString;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 #[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +13,7 @@ use lexopt::Arg;
 
 use crate::cli::Usage;
 use crate::cli::nearest::nearest;
+use crate::seconds::InWords;
 
 /// Looks up a variable of the environment. Passed in, so that a test can have its own.
 pub(super) type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
@@ -35,7 +36,36 @@ pub(super) struct Opt {
     pub name: &'static str,
     /// The placeholder for its value in the help; empty for a switch.
     pub value: &'static str,
+    /// `{}` is where the help prints the default, which is stated in the settings and not here.
     pub help: &'static str,
+}
+
+/// A default, printed as a person would give it.
+pub(super) enum Preset {
+    /// The help prints none, or has it in its words.
+    None,
+    Number(usize),
+    Time(Duration),
+    Kibibytes(usize),
+    #[cfg(feature = "plan")]
+    Share(f64),
+    #[cfg(feature = "load")]
+    Text(String),
+}
+
+impl Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Number(number) => number.fmt(f),
+            Self::Time(time) => InWords(*time).fmt(f),
+            Self::Kibibytes(bytes) => write!(f, "{}K", bytes >> 10),
+            #[cfg(feature = "plan")]
+            Self::Share(share) => write!(f, "{}%", share * 100.0),
+            #[cfg(feature = "load")]
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// The option whose values add up when it is given again.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::cli::arguments::Opt;
+use crate::cli::arguments::{Opt, Preset};
 use crate::cli::serve_options;
+use crate::place::Place;
 
 /// The commands, for "did you mean".
 pub(super) const COMMANDS: &[&str] = &[
@@ -39,8 +40,8 @@ pub(super) fn overview() -> String {
 
 /// The options of `serve`, in their groups. Fits a screen of 80 by 24.
 pub(super) fn of_serve() -> String {
-    let mut text = String::from("stillthere serve [ADDR:PORT ...] [options]      by default 127.0.0.1:7007\n");
-    list(&mut text, serve_options::OPTIONS);
+    let mut text = format!("stillthere serve [ADDR:PORT ...] [options]      by default {}\n", Place::DEFAULT);
+    list(&mut text, serve_options::OPTIONS, serve_options::preset);
     text += "Also -h, -V. Environment: STILLTHERE_GRACE=500ms STILLTHERE_LISTEN=\"[::]:7007\"";
     text
 }
@@ -53,7 +54,7 @@ pub(super) fn of_lab() -> String {
 stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
 stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n",
     );
-    list(&mut text, crate::cli::lab_options::OPTIONS);
+    list(&mut text, crate::cli::lab_options::OPTIONS, |_| Preset::None);
     let names = crate::cli::lab_options::presets();
     text += &wrapped("Presets:", names.iter().map(|name| format!("{name},")).chain(["or all".to_string()]));
     text += "Exit code: 1 promise broken or not played; 2 usage. Or STILLTHERE_LAB_CAP=2m.";
@@ -64,7 +65,7 @@ stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n"
 #[cfg(feature = "plan")]
 pub(super) fn of_plan() -> String {
     let mut text = String::from("stillthere plan [options]      what a deadline costs, and how often it errs\n");
-    list(&mut text, crate::cli::plan_options::OPTIONS);
+    list(&mut text, crate::cli::plan_options::OPTIONS, crate::cli::plan_options::preset);
     text += "All are optional. Environment: STILLTHERE_PLAN_LOSS=2%. Formulas: docs/plan.md.";
     text
 }
@@ -73,7 +74,7 @@ pub(super) fn of_plan() -> String {
 #[cfg(feature = "load")]
 pub(super) fn of_load() -> String {
     let mut text = String::from("stillthere load ADDR:PORT [options]             a client for any TCP server\n");
-    list(&mut text, crate::cli::load_options::OPTIONS);
+    list(&mut text, crate::cli::load_options::OPTIONS, crate::cli::load_options::preset);
     text += "Figures of --fail-if: pN, mean, max; connect-pN, lateness-pN and so on; errors,\n";
     text += "connected, held, lost, unanswered, exchanges, rate, connect-rate, bytes-a-peer,\n";
     text += "cpu. Ctrl-C prints the report so far. Exit code: 1 a failure, a request left\n";
@@ -95,20 +96,29 @@ fn wrapped(heading: &str, words: impl Iterator<Item = String>) -> String {
     text + &line + "\n"
 }
 
-fn list(text: &mut String, options: &[Opt]) {
-    let (mut group, mut before) = ("", String::new());
+/// The words of an option: what is before its default, the default, and what is after it.
+pub(super) fn words(option: &Opt, preset: fn(&str) -> Preset) -> (&'static str, Preset, &'static str) {
+    match (preset(option.name), option.help.split_once('{')) {
+        (Preset::None, _) | (_, None) => (option.help, Preset::None, ""),
+        (preset, Some((before, after))) => (before, preset, &after[1..]),
+    }
+}
+
+fn list(text: &mut String, options: &[Opt], preset: fn(&str) -> Preset) {
+    let (mut group, mut joined) = ("", String::new());
     for option in options {
         if option.group != group {
             group = option.group;
             let _ = writeln!(text, "{group}:");
         }
-        let left = format!("{before}--{} {}", option.name, option.value);
+        let left = format!("{joined}--{} {}", option.name, option.value);
         // An option without help of its own is printed before the next one, which describes both.
-        before = if option.help.is_empty() { format!("{} ", left.trim_end()) } else { String::new() };
+        joined = if option.help.is_empty() { format!("{} ", left.trim_end()) } else { String::new() };
         if option.help.is_empty() {
             continue;
         }
         let gap = if left.len() > 24 { " " } else { "" };
-        let _ = writeln!(text, "  {left:<24}{gap} {}", option.help);
+        let (before, preset, after) = words(option, preset);
+        let _ = writeln!(text, "  {left:<24}{gap} {before}{preset}{after}");
     }
 }

@@ -1,9 +1,8 @@
 //! What the options of `load` mean.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use crate::cli::arguments::{Given, Opt};
+use crate::cli::arguments::{Given, Opt, Preset};
 use crate::cli::{Usage, serve_options};
 use crate::load::LoadSettings;
 use crate::load::criterion::Criterion;
@@ -15,13 +14,13 @@ const EXCHANGES: &str = "Exchanges";
 const REPORT: &str = "Report";
 
 pub(super) const OPTIONS: &[Opt] = &[
-    Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many to open and hold (default 1000)" },
-    Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened per second, at most (default 5000)" },
+    Opt { group: CONNECTIONS, name: "connections", value: "N", help: "how many to open and hold (default {})" },
+    Opt { group: CONNECTIONS, name: "connect-rate", value: "N", help: "opened per second, at most (default {})" },
     Opt {
         group: CONNECTIONS,
         name: "patience",
         value: "DURATION",
-        help: "time limit to connect and be greeted (default 10s)",
+        help: "time limit to connect and be greeted (default {})",
     },
     Opt {
         group: CONNECTIONS,
@@ -29,24 +28,44 @@ pub(super) const OPTIONS: &[Opt] = &[
         value: "ADDR,ADDR",
         help: "source addresses, used in turn (default: kernel's)",
     },
-    Opt { group: EXCHANGES, name: "speak", value: "NAME", help: "echo (default), redis, mqtt, memcached, none" },
-    Opt { group: EXCHANGES, name: "active", value: "N", help: "connections that send requests (default 10)" },
-    Opt { group: EXCHANGES, name: "size", value: "BYTES", help: "size of a request (default 64)" },
+    Opt { group: EXCHANGES, name: "speak", value: "NAME", help: "{}" },
+    Opt { group: EXCHANGES, name: "active", value: "N", help: "connections that send requests (default {})" },
+    Opt { group: EXCHANGES, name: "size", value: "BYTES", help: "size of a request (default {})" },
     Opt { group: EXCHANGES, name: "rate", value: "N", help: "requests per second in all; else after each answer" },
-    Opt { group: EXCHANGES, name: "grace", value: "DURATION", help: "time to wait for late answers (default 2s)" },
-    Opt { group: EXCHANGES, name: "time", value: "DURATION", help: "length of the measurement (default 10s)" },
+    Opt { group: EXCHANGES, name: "grace", value: "DURATION", help: "time to wait for late answers (default {})" },
+    Opt { group: EXCHANGES, name: "time", value: "DURATION", help: "length of the measurement (default {})" },
     Opt { group: REPORT, name: "fail-if", value: "CONDITIONS", help: "exit with 1 if p99>5ms,errors>1%,held<100" },
     Opt { group: REPORT, name: "pid", value: "PID", help: "measure memory and CPU of this server (and children)" },
     Opt { group: REPORT, name: "json", value: "FILE", help: "the report as JSON" },
     Opt { group: REPORT, name: "html", value: "FILE", help: "the report as a page with plots" },
 ];
 
+/// The defaults that the help prints.
+pub(super) fn preset(name: &str) -> Preset {
+    let default = LoadSettings::of(Place::DEFAULT);
+    match name {
+        "connections" => Preset::Number(default.connections),
+        "connect-rate" => Preset::Number(default.connect_rate as usize),
+        "patience" => Preset::Time(default.patience),
+        "speak" => {
+            let mark = |name: &&str| if *name == default.speak.name() { " (default)" } else { "" };
+            let names = Speak::VERBATIM.iter().map(|name| format!("{name}{}", mark(name)));
+            Preset::Text(names.collect::<Vec<_>>().join(", "))
+        }
+        "active" => Preset::Number(default.active),
+        "size" => Preset::Number(default.size),
+        "grace" => Preset::Time(default.grace),
+        "time" => Preset::Time(default.time),
+        _ => Preset::None,
+    }
+}
+
 /// Checks what was given, and fills in the defaults.
 pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
     let pid = pid(given)?; // before the words: what stands among them may be the second of two
     let target = match given.words.as_slice() {
         [one] => serve_options::place(one)?,
-        [] => return Err(Usage("which server? For instance: stillthere load 127.0.0.1:7007".to_string())),
+        [] => return Err(Usage(format!("which server? For instance: stillthere load {}", Place::DEFAULT))),
         [_, more, ..] => return Err(Usage(format!("{more:?}: one server at a time"))),
     };
     let nowhere = match &target {
@@ -56,28 +75,29 @@ pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
     if nowhere {
         return Err(Usage(format!("{target} is nowhere to connect to; give the address and port of a server")));
     }
+    let default = LoadSettings::of(target.clone());
     let speak = match given.text("speak") {
-        None => Speak::Echo,
+        None => default.speak,
         Some(name) => name
             .parse()
             .ok()
             .filter(|speak: &Speak| Speak::VERBATIM.contains(&speak.name()))
             .ok_or_else(|| given.complaint("speak", format!("one of {} is wanted", Speak::VERBATIM.join(", "))))?,
     };
-    let connections = given.number("connections", 1, 10_000_000)?.unwrap_or(1000);
+    let connections = given.number("connections", 1, 10_000_000)?.unwrap_or(default.connections);
     let active = match given.number("active", 0, connections)? {
         Some(active) if active > 0 && speak == Speak::None => {
             return Err(given.complaint("active", "who speaks none asks nothing: give --speak, or leave it out"));
         }
         Some(active) => active,
         None if speak == Speak::None => 0,
-        None => connections.min(10),
+        None => connections.min(default.active),
     };
     let rate = match given.number("rate", 1, 10_000_000u32)? {
         Some(_) if active == 0 => return Err(given.complaint("rate", "no connection is active that could ask")),
         rate => rate,
     };
-    let time = given.duration("time")?.unwrap_or(Duration::from_secs(10));
+    let time = given.duration("time")?.unwrap_or(default.time);
     if time.is_zero() {
         return Err(given.complaint("time", "some time is wanted, such as 10s"));
     }
@@ -85,16 +105,16 @@ pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
     Ok(LoadSettings {
         target,
         connections,
-        connect_rate: given.number("connect-rate", 1, 10_000_000)?.unwrap_or(5000),
+        connect_rate: given.number("connect-rate", 1, 10_000_000)?.unwrap_or(default.connect_rate),
         sources: sources.unwrap_or_default(),
         active,
         // Less than one byte cannot be verified; an answer of more than this is no small exchange.
-        size: given.number("size", 1, 16 << 20)?.unwrap_or(64),
+        size: given.number("size", 1, 16 << 20)?.unwrap_or(default.size),
         rate: rate.map(f64::from),
         time,
         speak,
-        patience: given.duration("patience")?.unwrap_or(Duration::from_secs(10)),
-        grace: given.duration("grace")?.unwrap_or(Duration::from_secs(2)),
+        patience: given.duration("patience")?.unwrap_or(default.patience),
+        grace: given.duration("grace")?.unwrap_or(default.grace),
         fail_if: fail_if(given)?,
         pid,
         json: given.path("json"),

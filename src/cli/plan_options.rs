@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::cli::arguments::{Given, Opt};
+use crate::cli::arguments::{Given, Opt, Preset};
 use crate::cli::nearest::nearest;
 use crate::cli::{Usage, serve_options};
-use crate::keepalive::{Keepalive, TimerWheel, UserTimeout};
+use crate::keepalive::{Keepalive, TimerWheel};
 use crate::plan::{MIDDLEBOXES, Middlebox, Question, Wanted, few_wake_ups};
 use crate::seconds::InWords;
 
@@ -15,7 +15,7 @@ const HEARTBEATS: &str = "Heartbeats, to compare";
 const ANSWER: &str = "Answer";
 
 pub(super) const OPTIONS: &[Opt] = &[
-    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default 35s)" },
+    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next" },
     Opt { group: DEADLINE, name: "count", value: "N", help: "unanswered probes until a peer is dropped" },
@@ -26,11 +26,11 @@ pub(super) const OPTIONS: &[Opt] = &[
         value: "N/PERIOD",
         help: "or: find the shortest for at most this, 1/year",
     },
-    Opt { group: KNOWN, name: "peers", value: "N", help: "number of peers (default 1)" },
-    Opt { group: KNOWN, name: "loss", value: "SHARE", help: "packet loss in each direction (default 1%)" },
-    Opt { group: KNOWN, name: "rtt", value: "DURATION", help: "the round trip (default 100ms)" },
-    Opt { group: KNOWN, name: "burst", value: "DURATION", help: "mean length of a loss burst (default 1s)" },
-    Opt { group: KNOWN, name: "burst-loss", value: "SHARE", help: "loss within a burst (default 100%)" },
+    Opt { group: KNOWN, name: "peers", value: "N", help: "number of peers (default {})" },
+    Opt { group: KNOWN, name: "loss", value: "SHARE", help: "packet loss in each direction (default {})" },
+    Opt { group: KNOWN, name: "rtt", value: "DURATION", help: "the round trip (default {})" },
+    Opt { group: KNOWN, name: "burst", value: "DURATION", help: "mean length of a loss burst (default {})" },
+    Opt { group: KNOWN, name: "burst-loss", value: "SHARE", help: "loss within a burst (default {})" },
     Opt { group: KNOWN, name: "behind", value: "NAME,...", help: "a middlebox, such as azure-lb; `?` lists them" },
     Opt { group: KNOWN, name: "nat-timeout", value: "DURATION", help: "or: a middlebox that forgets after this long" },
     Opt { group: KNOWN, name: "battery", value: "", help: "peers run on batteries" },
@@ -39,6 +39,20 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: ANSWER, name: "json", value: "", help: "the answer as JSON" },
     Opt { group: ANSWER, name: "svg", value: "FILE", help: "a figure: false drops and traffic by deadline" },
 ];
+
+/// The defaults that the help prints.
+pub(super) fn preset(name: &str) -> Preset {
+    let default = Question::default();
+    match name {
+        "deadline" => Preset::Time(Keepalive::default().deadline()),
+        "peers" => Preset::Number(default.peers as usize),
+        "loss" => Preset::Share(default.loss),
+        "rtt" => Preset::Time(default.round_trip),
+        "burst" => Preset::Time(default.burst),
+        "burst-loss" => Preset::Share(default.burst_loss),
+        _ => Preset::None,
+    }
+}
 
 /// Longer than any middlebox's time-out.
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -52,15 +66,16 @@ pub(super) fn question(given: &Given) -> Result<Question, Usage> {
             "{word:?}: `stillthere plan` takes options only; `stillthere plan --help` lists them"
         )));
     }
-    let round_trip = duration(given, "rtt", Duration::from_millis(100))?;
-    let burst = duration(given, "burst", Duration::from_secs(1))?;
+    let default = Question::default();
+    let round_trip = duration(given, "rtt", default.round_trip)?;
+    let burst = duration(given, "burst", default.burst)?;
     if burst < Duration::from_millis(1) {
         return Err(given.complaint("burst", "a bad spell takes some time; 1ms is as good as none"));
     }
     if given.text("svg") == Some("") {
         return Err(given.complaint("svg", "the name of a file is wanted"));
     }
-    let (loss, burst_loss) = (share(given, "loss", 0.01)?, share(given, "burst-loss", 1.0)?);
+    let (loss, burst_loss) = (share(given, "loss", default.loss)?, share(given, "burst-loss", default.burst_loss)?);
     if loss >= 1.0 {
         return Err(given.complaint("loss", "of a path that loses everything there is nothing to plan"));
     }
@@ -77,7 +92,7 @@ pub(super) fn question(given: &Given) -> Result<Question, Usage> {
         wanted: wanted(given, battery, round_trip, burst)?,
         behind: behind(given)?,
         wheel: TimerWheel::of_this_kernel(),
-        peers: given.number("peers", 1, 1_000_000_000_000)?.unwrap_or(1),
+        peers: given.number("peers", 1, 1_000_000_000_000)?.unwrap_or(default.peers),
         loss,
         round_trip,
         burst,
@@ -110,12 +125,7 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
     if !battery {
         return Ok(Wanted::Deadline { usual: keepalive, given: deadline_given });
     }
-    let guard = match given.text("user-timeout") {
-        None | Some("auto") => UserTimeout::Auto,
-        Some("sliding") => UserTimeout::Sliding,
-        Some("off") => UserTimeout::Off,
-        Some(_) => UserTimeout::Fixed(given.duration("user-timeout")?.unwrap_or_default()),
-    };
+    let guard = serve_options::user_timeout(given)?;
     let split = few_wake_ups(keepalive.deadline(), round_trip, burst)
         .and_then(|split| split.on_wheel(TimerWheel::of_this_kernel()).with_user_timeout(guard));
     let usual = split.map_err(|unfit| given.complaint(unfit.setting, unfit.because))?;

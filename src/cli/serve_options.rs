@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::Usage;
-use crate::cli::arguments::{Given, Opt};
+use crate::cli::arguments::{Given, Opt, Preset};
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 use crate::observe::log::Levels;
 use crate::place::Place;
@@ -16,28 +16,23 @@ const HEARTBEATS: &str = "Heartbeats, and limits";
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
-    Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default 4096)" },
+    Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "default: what the descriptor limit allows" },
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
-    Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default 10s)" },
+    Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
-    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default 35s)" },
-    Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default 5s)" },
-    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default 5s)" },
-    Opt { group: DEADLINE, name: "count", value: "N", help: "unanswered probes until it is dropped (default 6)" },
+    Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
+    Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default {})" },
+    Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default {})" },
+    Opt { group: DEADLINE, name: "count", value: "N", help: "unanswered probes until it is dropped (default {})" },
     Opt {
         group: DEADLINE,
         name: "user-timeout",
         value: "DURATION",
         help: "data unacked: auto (default), sliding, off, 4500ms",
     },
-    Opt {
-        group: HEARTBEATS,
-        name: "heartbeat",
-        value: "DURATION",
-        help: "silence before a PING is sent (default 30s)",
-    },
-    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "time to answer it (default 10s)" },
+    Opt { group: HEARTBEATS, name: "heartbeat", value: "DURATION", help: "silence before a PING is sent (default {})" },
+    Opt { group: HEARTBEATS, name: "heartbeat-timeout", value: "TIME", help: "time to answer it (default {})" },
     Opt {
         group: HEARTBEATS,
         name: "expect",
@@ -54,7 +49,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         group: HEARTBEATS,
         name: "max-output",
         value: "BYTES",
-        help: "output that may wait for one peer (default 256K)",
+        help: "output that may wait for one peer (default {})",
     },
     Opt {
         group: HEARTBEATS,
@@ -71,6 +66,23 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: HEARTBEATS, name: "when-full", value: "HOW", help: "wait (default), refuse or evict-oldest-idle" },
 ];
 
+/// The defaults that the help prints.
+pub(super) fn preset(name: &str) -> Preset {
+    let (keepalive, beats) = (Keepalive::default(), Beats::default());
+    match name {
+        "backlog" => Preset::Number(ServeSettings::BACKLOG as usize),
+        "grace" => Preset::Time(ServeSettings::GRACE),
+        "deadline" => Preset::Time(keepalive.deadline()),
+        "idle" => Preset::Time(keepalive.idle()),
+        "interval" => Preset::Time(keepalive.interval()),
+        "count" => Preset::Number(keepalive.count() as usize),
+        "heartbeat" => Preset::Time(beats.after),
+        "heartbeat-timeout" => Preset::Time(beats.timeout),
+        "max-output" => Preset::Kibibytes(Limits::default().max_output()),
+        _ => Preset::None,
+    }
+}
+
 /// More peers than memory holds.
 const MOST_PEERS: usize = 1_000_000_000;
 
@@ -79,8 +91,8 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
     let default = ServeSettings::default();
     let service = match given.text("service") {
         None => default.service,
-        Some(name) => match ServiceName::ALL.iter().find(|(known, _)| *known == name) {
-            Some((_, service)) => *service,
+        Some(name) => match ServiceName::ALL.into_iter().find(|service| service.name() == name) {
+            Some(service) => service,
             None => return Err(given.complaint("service", "echo, discard or heartbeat is wanted")),
         },
     };
@@ -199,18 +211,19 @@ pub(super) fn keepalive(given: &Given, default: Keepalive) -> Result<Keepalive, 
         )
         .map_err(refused)?,
     };
-    let user_timeout = match given.text("user-timeout") {
-        None | Some("auto") => UserTimeout::Auto,
-        Some("sliding") => UserTimeout::Sliding,
-        Some("off") => UserTimeout::Off,
+    keepalive.on_wheel(TimerWheel::of_this_kernel()).with_user_timeout(user_timeout(given)?).map_err(refused)
+}
+
+/// Reads `--user-timeout`.
+pub(super) fn user_timeout(given: &Given) -> Result<UserTimeout, Usage> {
+    match given.text("user-timeout") {
+        None => Ok(UserTimeout::default()),
+        Some("auto") => Ok(UserTimeout::Auto),
+        Some("sliding") => Ok(UserTimeout::Sliding),
+        Some("off") => Ok(UserTimeout::Off),
         Some(_) => match given.duration("user-timeout") {
-            Ok(duration) => UserTimeout::Fixed(duration.unwrap_or_default()),
-            Err(_) => {
-                return Err(
-                    given.complaint("user-timeout", "auto, sliding, off or a duration such as 4500ms is wanted")
-                );
-            }
+            Ok(duration) => Ok(UserTimeout::Fixed(duration.unwrap_or_default())),
+            Err(_) => Err(given.complaint("user-timeout", "auto, sliding, off or a duration such as 4500ms is wanted")),
         },
-    };
-    keepalive.on_wheel(TimerWheel::of_this_kernel()).with_user_timeout(user_timeout).map_err(refused)
+    }
 }

@@ -71,6 +71,29 @@ pub struct LoadSettings {
     pub html: Option<PathBuf>,
 }
 
+impl LoadSettings {
+    /// The defaults, for this server.
+    pub fn of(target: Place) -> Self {
+        Self {
+            target,
+            connections: 1000,
+            connect_rate: 5000,
+            sources: Vec::new(),
+            active: 10,
+            size: 64,
+            rate: None,
+            time: Duration::from_secs(10),
+            speak: Speak::Echo,
+            patience: Duration::from_secs(10),
+            grace: Duration::from_secs(2),
+            fail_if: Vec::new(),
+            pid: None,
+            json: None,
+            html: None,
+        }
+    }
+}
+
 /// Runs it, and prints the report on stdout. `true`: nothing went wrong.
 ///
 /// # Errors

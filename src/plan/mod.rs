@@ -63,6 +63,27 @@ pub struct Question {
     pub svg: Option<PathBuf>,
 }
 
+impl Default for Question {
+    /// One peer on a path that loses little, with the deadline that the server has by default.
+    fn default() -> Self {
+        Self {
+            wanted: Wanted::Deadline { usual: Keepalive::default(), given: false },
+            peers: 1,
+            loss: 0.01,
+            round_trip: Duration::from_millis(100),
+            burst: Duration::from_secs(1),
+            burst_loss: 1.0,
+            battery: false,
+            heartbeat: None,
+            heartbeat_timeout: None,
+            behind: Vec::new(),
+            wheel: TimerWheel::default(),
+            json: false,
+            svg: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Wanted {
     /// These settings, whatever middleboxes there are.

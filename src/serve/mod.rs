@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use log::Level;
@@ -70,8 +69,13 @@ pub enum ServiceName {
 }
 
 impl ServiceName {
-    pub const ALL: [(&'static str, Self); 3] =
-        [("echo", Self::Echo), ("discard", Self::Discard), ("heartbeat", Self::Heartbeat)];
+    pub const ALL: [Self; 3] = [Self::Echo, Self::Discard, Self::Heartbeat];
+    /// In the order of [`ServiceName::ALL`].
+    pub const NAMES: [&'static str; 3] = ["echo", "discard", "heartbeat"];
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
 }
 
 /// When a silent peer is asked, and when it is let go.
@@ -87,12 +91,19 @@ impl Default for Beats {
     }
 }
 
+impl ServeSettings {
+    /// The backlog by default.
+    pub const BACKLOG: u32 = 4096;
+    /// The grace by default.
+    pub const GRACE: Duration = Duration::from_secs(10);
+}
+
 impl Default for ServeSettings {
     fn default() -> Self {
         Self {
-            places: vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 7007).into()],
+            places: vec![Place::DEFAULT],
             keepalive: Keepalive::default(),
-            backlog: 4096,
+            backlog: Self::BACKLOG,
             reuse_port: false,
             max_connections: None,
             service: ServiceName::Echo,
@@ -101,7 +112,7 @@ impl Default for ServeSettings {
             limits: Limits::default(),
             max_per_address: None,
             max_memory: None,
-            grace: Duration::from_secs(10),
+            grace: Self::GRACE,
             log: Levels::default(),
         }
     }
@@ -134,8 +145,7 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.
 fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
-    let service =
-        ServiceName::ALL.iter().find(|(_, service)| *service == settings.service).map_or("", |(name, _)| name);
+    let service = settings.service.name();
     for Listening { address, .. } in bound {
         info!("{service} listens on {address}, for {} (pid {})", Limit(limit), std::process::id());
     }

@@ -28,30 +28,44 @@ fn refused(line: &str) -> String {
     read(line, &[]).expect_err(line).to_string()
 }
 
-/// A default stands in the help as text. Given as a value, it must change nothing.
+/// The help prints each default from the settings. Given as a value, it must change nothing.
 #[test]
 fn the_defaults_in_the_help_are_those_that_hold() {
-    let commands: &[(&str, &[super::arguments::Opt])] = &[
-        ("serve --service heartbeat", super::serve_options::OPTIONS),
+    type Of = fn(&str) -> arguments::Preset;
+    let commands: &[(&str, Table, Of)] = &[
+        ("serve --service heartbeat", serve_options::OPTIONS, serve_options::preset),
         #[cfg(feature = "lab")]
-        ("lab matrix", super::lab_options::OPTIONS),
+        ("lab matrix", lab_options::OPTIONS, |_| arguments::Preset::None),
         #[cfg(feature = "load")]
-        ("load 127.0.0.1:1", super::load_options::OPTIONS),
+        ("load 127.0.0.1:1", load_options::OPTIONS, load_options::preset),
         #[cfg(feature = "plan")]
-        ("plan", super::plan_options::OPTIONS),
+        ("plan", plan_options::OPTIONS, plan_options::preset),
     ];
     let mut checked = 0;
-    for (command, options) in commands {
+    for (command, options, preset) in commands {
         let without = format!("{:?}", read(command, &[]));
         for option in *options {
-            let Some((_, default)) = option.help.split_once("(default ") else { continue };
-            let line = format!("{command} --{} {}", option.name, default.trim_end_matches(')'));
-            if option.name != "service" {
-                // A plan remembers whether its deadline was given.
-                let with = format!("{:?}", read(&line, &[])).replace("given: true", "given: false");
-                assert_eq!(with, without, "{line}");
-                checked += 1;
+            let (before, preset, after) = help::words(option, *preset);
+            let words = format!("{before}{preset}{after}");
+            let is_filled = !matches!(preset, arguments::Preset::None);
+            assert_eq!(is_filled, option.help.contains("{}"), "{command} --{}", option.name);
+            // One of several names, `echo (default), discard or heartbeat`; or a value, `4096`.
+            let default = match words.split_once(" (default)") {
+                Some((before, _)) => before.rsplit(' ').next().unwrap(),
+                None => match words.split_once("(default ") {
+                    Some((_, value)) => value.trim_end_matches(')'),
+                    None => continue,
+                },
+            };
+            if option.name == "service" {
+                assert_eq!(told(&format!("serve --service {default}"), &[]), told("serve", &[]));
+                continue;
             }
+            let line = format!("{command} --{} {default}", option.name);
+            // A plan remembers whether its deadline was given.
+            let with = format!("{:?}", read(&line, &[])).replace("given: true", "given: false");
+            assert_eq!(with, without, "{line}");
+            checked += 1;
         }
     }
     assert!(checked > 5, "{checked}");

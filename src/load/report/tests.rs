@@ -6,23 +6,7 @@ use crate::load::trouble::{Trouble, TroubleKind};
 use crate::speak::Speak;
 
 pub fn settings() -> LoadSettings {
-    LoadSettings {
-        target: "127.0.0.1:7007".parse().unwrap(),
-        connections: 100,
-        connect_rate: 5000,
-        sources: Vec::new(),
-        active: 10,
-        size: 64,
-        rate: Some(500.0),
-        time: Duration::from_secs(10),
-        speak: Speak::Echo,
-        patience: Duration::from_secs(10),
-        grace: Duration::from_secs(2),
-        fail_if: Vec::new(),
-        pid: None,
-        json: None,
-        html: None,
-    }
+    LoadSettings { connections: 100, rate: Some(500.0), ..LoadSettings::of("127.0.0.1:7007".parse().unwrap()) }
 }
 
 pub fn report() -> Report {
