@@ -108,7 +108,7 @@
 //! | a slab with ids that are never used again | `reactor/peers/table.rs`, `reactor/peer_id.rs` |
 //! | an intrusive queue | `reactor/peers/queue.rs` |
 //! | timers at any distance in constant time (radix heap) | `reactor/time/agenda.rs` |
-//! | the deadline while output is outstanding | `reactor/time/watch.rs`, `keepalive/owing.rs` |
+//! | the deadline while output is outstanding | `reactor/time/watch.rs`, `keepalive/owing/` |
 //! | the arithmetic of keepalive | [`keepalive`] |
 //! | waking a loop from other threads, coalesced | `reactor/handle.rs` |
 //! | limits: peers, addresses, memory | `reactor/limits/` |

@@ -103,7 +103,7 @@ fn noticed(text: &mut String, plan: &Plan) {
     {
         let when = match plan.keepalive.predict(state) {
             Some(prediction) => prediction.to_string(),
-            None => "after 15 minutes and more".to_string(),
+            None => "after 15 minutes or more".to_string(),
         };
         let _ = writeln!(text, "  {name:<16}{when}");
     }

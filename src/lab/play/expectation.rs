@@ -43,7 +43,7 @@ pub enum Expectation {
         from: Duration,
         to: Duration,
     },
-    /// A dead peer for which the settings promise nothing: the kernel tries for 15 minutes and more.
+    /// A dead peer for which the settings promise nothing: the kernel tries for 15 minutes or more.
     NoDeadline,
     /// The client lives, and its kernel answers.
     Kept,

@@ -2,7 +2,7 @@
 //!
 //! Keepalive sends no probes while output is outstanding, so the loop keeps the deadline of the peers that it has
 //! written to, and looks at them until they have acknowledged everything. Owns the times; knows no connection, judges
-//! no peer (`keepalive/owing.rs` does) and does not ask the kernel itself. An idle peer is not in here.
+//! no peer (`keepalive/owing/` does) and does not ask the kernel itself. An idle peer is not in here.
 //!
 //! ```text
 //!   first write of a batch        a while later: all of the batch are looked at
