@@ -4,7 +4,7 @@
 //! One that has waited for less was cut off by the end: it is counted, and is nobody's fault. A regular end waits that
 //! long for answers, so every question has waited long enough then.
 //!
-//! [`LoadSettings::grace`]: crate::load::Settings
+//! [`LoadSettings::grace`]: crate::load::LoadSettings
 
 use std::time::Duration;
 
@@ -22,35 +22,36 @@ impl Crowd {
     /// Requests that still wait are included with the time that they have waited so far. Without them, a server that never answers
     /// would have good latencies.
     pub(super) fn count_what_is_undone(&mut self, now: Moment) {
-        self.report.untried = (self.settings.connections - self.tried) as u64;
+        self.figures.report.untried = (self.settings.connections - self.tried) as u64;
         let grace = self.settings.grace;
-        for (_, peer) in &mut self.peers {
+        let schedule = self.askers.schedule();
+        for peer in self.peers.iter_mut() {
             match peer.phase {
                 Of::Idle | Of::Lost => {}
                 Of::Connecting | Of::Greeting => {
                     let waited = now.since(peer.opened);
                     if waited < grace {
-                        self.report.on_their_way += 1;
+                        self.figures.report.on_their_way += 1;
                         continue;
                     }
                     let what = if peer.phase == Of::Connecting { "not connected" } else { "not greeted" };
                     let words = format!("{what} after {} s, when it was interrupted", Seconds(waited));
-                    self.report.troubles.count(&Trouble::new(TroubleKind::NoAnswer, words));
+                    self.figures.report.troubles.count(&Trouble::new(TroubleKind::NoAnswer, words));
                 }
                 Of::Asking => {
-                    let (number, schedule) = (peer.number, self.schedule);
+                    let number = peer.number;
                     let (begun, owed, due) = (peer.talk().begun, peer.talk().owed, peer.talk().due);
                     let behind = (0..owed).filter_map(|nth| Some(schedule?.meant(number, begun + nth)));
                     for due in behind.chain([due]) {
                         let waited = now.since(due);
-                        self.report.exchange.saturating_record(waited.as_nanos() as u64);
+                        self.figures.report.exchange.saturating_record(waited.as_nanos() as u64);
                         match waited < grace {
-                            true => self.report.cut_off += 1,
-                            false => self.report.unanswered += 1,
+                            true => self.figures.report.cut_off += 1,
+                            false => self.figures.report.unanswered += 1,
                         }
                     }
                     if now.since(due) >= grace {
-                        self.report.troubles.count(&unanswered(peer, now.since(due), owed));
+                        self.figures.report.troubles.count(&unanswered(peer, now.since(due), owed));
                     }
                 }
             }

@@ -1,9 +1,9 @@
 //! The crowd: all connections of a run, as a source of the loop.
 //!
-//! Owns the table of peers, and what happens to each. `course.rs` goes from one phase of the run to the next, `turns.rs` sends
+//! Owns what happens to a connection from its opening to its end. `peers.rs` has the table, `askers.rs` the requests, `figures.rs`
+//! the report so far; none of them knows the crowd. `course.rs` goes from one phase of the run to the next, `turns.rs` sends
 //! requests, `ending.rs` closes the run.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
@@ -12,25 +12,26 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Interest, Registry};
 use rustix::process::{Resource, getrlimit};
-use slab::Slab;
 
 use crate::load::LoadSettings;
-use crate::load::clock::TimerFd;
+use crate::load::crowd::askers::Askers;
+use crate::load::crowd::figures::Figures;
+use crate::load::crowd::peers::Peers;
 use crate::load::crowd::phase::RunPhase;
-use crate::load::family::{ProcessFamily, Spent};
+use crate::load::family::ProcessFamily;
 use crate::load::opening::Opening;
-use crate::load::payload::Noise;
-use crate::load::peer::{LoadPeer, PeerPhase as Of, PeerStep};
-use crate::load::progress::Progress;
+use crate::load::peer::{LoadPeer, PeerPhase, PeerStep};
 use crate::load::report::Report;
-use crate::load::schedule::Schedule;
 use crate::load::trouble::{Trouble, TroubleKind};
 use crate::reactor::{Capacity, Moment, Names, Readiness, Request, Source, Tally, Turn};
 use crate::seconds::InWords;
 use crate::speak::Speak;
 
+mod askers;
 mod course;
 mod ending;
+mod figures;
+mod peers;
 mod phase;
 mod turns;
 
@@ -41,8 +42,6 @@ const RESERVE: usize = 16;
 const OPEN_BUDGET: usize = 64;
 /// How many are closed in a turn. Closing is expensive, and requests must not wait for it.
 const REAP_BUDGET: usize = 64;
-/// How often samples are taken.
-const SAMPLE: Duration = Duration::from_millis(100);
 
 /// All connections of a run, and the state of the run.
 pub(super) struct Crowd {
@@ -51,29 +50,12 @@ pub(super) struct Crowd {
     /// How many connections the limit of descriptors allows.
     descriptors: usize,
     opening: Opening,
-    alarm: TimerFd,
-    phase: RunPhase,
-    began: Option<Moment>,
-    peers: Slab<LoadPeer>,
-    runnable: Vec<usize>,
-    /// Peers that are connecting or being greeted, in the order of opening: slot and number.
-    early: VecDeque<(usize, usize)>,
-    waiting: usize,
-    ended: Vec<usize>,
     /// Connections that were tried.
     tried: usize,
-    noise: Noise,
-    schedule: Option<Schedule>,
-    /// The slots of the peers that send requests; `None`: that peer never connected, or is lost.
-    askers: Vec<Option<usize>>,
-    next_sample: Moment,
-    sample_every: Duration,
-    /// The server's processes, if they are to be measured.
-    family: Option<ProcessFamily>,
-    next_footprint: Moment,
-    cpu: Option<Spent>,
-    progress: Progress,
-    report: Report,
+    phase: RunPhase,
+    peers: Peers,
+    askers: Askers,
+    figures: Figures,
     reports: Sender<Report>,
 }
 
@@ -94,34 +76,16 @@ impl Crowd {
         reports: Sender<Report>,
     ) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
-        let sources = settings.sources.clone();
-        let opening = Opening::new(target, sources, settings.connect_rate);
-        let progress = Progress::new();
-        progress.begin("connecting", settings.connections as u64);
         Ok(Self {
-            alarm: TimerFd::open(registry, names.token(Self::ALARM))?,
-            noise: Noise::new(settings.size),
-            report: Report::new(&settings),
-            settings,
             names,
             descriptors: limit.saturating_sub(RESERVE),
-            opening,
-            phase: RunPhase::Opening,
-            began: None,
-            peers: Slab::new(),
-            runnable: Vec::new(),
-            early: VecDeque::new(),
-            waiting: 0,
-            ended: Vec::new(),
+            opening: Opening::new(target, settings.sources.clone(), settings.connect_rate),
             tried: 0,
-            schedule: None,
-            askers: Vec::new(),
-            next_sample: Moment::default(),
-            sample_every: SAMPLE,
-            family,
-            next_footprint: Moment::default(),
-            cpu: None,
-            progress,
+            phase: RunPhase::Opening,
+            peers: Peers::default(),
+            askers: Askers::open(&settings, registry, names.token(Self::ALARM))?,
+            figures: Figures::new(&settings, family),
+            settings,
             reports,
         })
     }
@@ -139,40 +103,38 @@ impl Crowd {
             Ok((stream, before)) => {
                 let key = self.peers.insert(LoadPeer::new(stream, number, before));
                 let interest = Interest::READABLE | Interest::WRITABLE;
-                let peer = &mut self.peers[key];
-                self.early.push_back((key, number));
-                self.waiting += 1;
-                if let Err(error) = turn.registry.register(peer.stream_mut(), self.names.token(key), interest) {
+                let stream = self.peers.at(key).stream_mut();
+                if let Err(error) = turn.registry.register(stream, self.names.token(key), interest) {
                     self.lose(key, &Trouble::of(&error));
                 }
             }
             Err(trouble) if trouble.kind.is_our_limit() => {
                 // None of the rest can be opened either.
                 let rest = self.settings.connections - number;
-                self.report.troubles.count_many(&trouble, rest as u64);
+                self.figures.report.troubles.count_many(&trouble, rest as u64);
                 self.tried = self.settings.connections;
             }
-            Err(trouble) => self.report.troubles.count(&trouble),
+            Err(trouble) => self.figures.report.troubles.count(&trouble),
         }
     }
 
     pub(super) fn drive_peer(&mut self, key: usize, turn: &mut Turn<'_>) {
         loop {
-            let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.phase != Of::Lost) else { return };
+            let Some(peer) = self.peers.living(key) else { return };
             let languageless = self.settings.speak == Speak::None;
             let phase = peer.phase;
             match peer.step(turn.scratch, languageless) {
                 Ok(PeerStep::Blocked) => return,
                 Ok(PeerStep::Connected) => {
                     let took = turn.clock.now().since(peer.opened);
-                    self.report.connect.saturating_record(took.as_nanos() as u64);
-                    self.report.connected += 1;
+                    self.figures.report.connect.saturating_record(took.as_nanos() as u64);
+                    self.figures.report.connected += 1;
                     self.greet(key, true);
                 }
                 Ok(PeerStep::Answered) => {
-                    self.report.understood += 1;
+                    self.figures.report.understood += 1;
                     match phase {
-                        Of::Asking => self.answered(key, turn.clock.now()),
+                        PeerPhase::Asking => self.answered(key, turn.clock.now()),
                         _ => self.greet(key, false),
                     }
                 }
@@ -183,81 +145,48 @@ impl Crowd {
 
     /// Sends what comes before the first request, one thing after the other.
     fn greet(&mut self, key: usize, first: bool) {
-        let peer = &mut self.peers[key];
-        let (number, speak) = (peer.number, self.settings.speak);
-        let hello = speak.hello();
+        let peer = self.peers.at(key);
+        let hello = self.settings.speak.hello();
         let had_hello = hello.is_some();
         let next = if first { hello } else { None };
         // This was the answer to the greeting or, once `begun` is 1, to the preparation.
-        let prepares = number < self.settings.active && (first && !had_hello || !first && peer.talk().begun == 0);
+        let prepares = first && !had_hello || !first && peer.talk().begun == 0;
         let next = next.or_else(|| {
-            let said = prepares.then(|| speak.prepare(&name(number), self.noise.of(number, 0))).flatten();
+            let said = if prepares { self.askers.prepare(peer.number) } else { None };
             said.inspect(|_| peer.talk().begun = 1)
         });
         match next {
             Some(said) => {
                 peer.talk().said = said;
-                peer.ask(Of::Greeting);
+                peer.ask(PeerPhase::Greeting);
             }
-            None => {
-                peer.rest();
-                self.waiting -= 1;
-            }
+            None => self.peers.rest(key),
         }
-    }
-
-    /// Connections that were made and not lost, as far as our kernel knows.
-    pub(super) fn living(&self) -> u64 {
-        self.report.connected - self.report.lost
-    }
-
-    /// Whether it is still connecting or being greeted.
-    pub(super) fn is_early(peer: &LoadPeer) -> bool {
-        matches!(peer.phase, Of::Connecting | Of::Greeting)
     }
 
     /// Gives up a connection.
     fn lose(&mut self, key: usize, trouble: &Trouble) {
-        let peer = &mut self.peers[key];
-        self.waiting -= usize::from(Self::is_early(peer));
-        self.report.lost += u64::from(peer.phase != Of::Connecting);
-        if peer.phase == Of::Asking {
-            self.report.broken_off += 1;
-        }
-        self.report.troubles.count(trouble);
-        peer.phase = Of::Lost;
-        let number = peer.number;
-        let living = self.living();
-        if let Some(held) = &mut self.report.held {
+        let number = self.peers.at(key).number;
+        let was = self.peers.lose(key);
+        self.askers.forget(number, key);
+        let report = &mut self.figures.report;
+        report.lost += u64::from(was != PeerPhase::Connecting);
+        report.broken_off += u64::from(was == PeerPhase::Asking);
+        report.troubles.count(trouble);
+        let living = self.figures.living();
+        if let Some(held) = &mut self.figures.report.held {
             held.least = living;
         }
-        if let Some(place) = self.askers.get_mut(number).filter(|place| **place == Some(key)) {
-            *place = None;
-        }
-        self.ended.push(key);
-    }
-
-    /// Adds the figures of a peer that is done to the report.
-    pub(super) fn account(&mut self, peer: &LoadPeer) {
-        self.report.unasked += peer.unasked;
-        self.report.heard += u64::from(peer.heard);
     }
 
     /// Lets go of peers that were not connected or not greeted in time.
     fn lose_patience(&mut self, now: Moment) {
-        while let Some(&(key, number)) = self.early.front() {
-            let peer = self.peers.get(key).filter(|peer| peer.number == number && Self::is_early(peer));
-            match peer {
-                Some(peer) if now.since(peer.opened) < self.settings.patience => return,
-                Some(peer) => {
-                    let what =
-                        if peer.phase == Of::Connecting { "not connected" } else { "connected, but not greeted" };
-                    let patience = InWords(self.settings.patience);
-                    self.lose(key, &Trouble::new(TroubleKind::NoAnswer, format!("{what} after {patience}")));
-                }
-                None => {}
-            }
-            self.early.pop_front();
+        let patience = self.settings.patience;
+        while let Some(key) = self.peers.overdue(now, patience) {
+            let is_connecting = self.peers.at(key).phase == PeerPhase::Connecting;
+            let what = if is_connecting { "not connected" } else { "connected, but not greeted" };
+            let words = format!("{what} after {}", InWords(patience));
+            self.lose(key, &Trouble::new(TroubleKind::NoAnswer, words));
         }
     }
 
@@ -268,42 +197,30 @@ impl Crowd {
         }
         self.lose_patience(turn.heard);
         self.proceed(turn.now);
-        if self.next_sample <= turn.now && self.phase != RunPhase::Over {
-            self.sample(turn.now);
-            self.next_sample = turn.now + self.sample_every;
-        }
-        if self.phase == RunPhase::Over {
+        if self.phase != RunPhase::Over {
+            self.figures.sample_in_time(turn.now, self.phase, self.tried);
+        } else {
             turn.requests.push(Request::Stop { grace: Duration::ZERO });
         }
     }
 }
 
-/// A name that no other client has, of this run or of another one at the same time.
-pub(super) fn name(number: usize) -> String {
-    format!("{}-{number}", std::process::id())
-}
-
 impl Source for Crowd {
     fn latch(&mut self, key: usize, event: &Event) {
-        if let Some(peer) = self.peers.get_mut(key) {
-            peer.latch(Readiness::of(event));
-            self.runnable.push(key);
-        }
+        self.peers.latch(key, Readiness::of(event));
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        let mut running = std::mem::take(&mut self.runnable);
+        let mut running = self.peers.take_runnable();
         running.drain(..).for_each(|key| self.drive_peer(key, turn));
-        if self.runnable.is_empty() {
-            self.runnable = running;
-        }
+        self.peers.reuse(running);
         self.ask_what_is_due(turn);
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
-        if self.began.is_none() {
-            self.began = Some(turn.now);
-            self.sample(turn.now);
+        if !self.figures.has_begun() {
+            self.figures.begin(turn.now);
+            self.figures.sample(turn.now, self.phase, self.tried);
         }
         if self.phase != RunPhase::Opening {
             return;
@@ -319,14 +236,13 @@ impl Source for Crowd {
     fn reap(&mut self, turn: &mut Turn<'_>) {
         self.go_on(turn);
         for _ in 0..REAP_BUDGET {
-            let Some(key) = self.ended.pop() else { return };
-            let peer = self.peers.remove(key);
-            self.account(&peer);
+            let Some(peer) = self.peers.reap() else { return };
+            self.figures.account(&peer);
         }
     }
 
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
-        self.phase != RunPhase::Over && (!self.runnable.is_empty() || !self.ended.is_empty() || self.began.is_none())
+        self.phase != RunPhase::Over && (self.peers.have_work() || !self.figures.has_begun())
     }
 
     fn count(&self, total: &mut Tally) {
@@ -342,12 +258,12 @@ impl Source for Crowd {
             RunPhase::Opening => None,
             RunPhase::Over => return None,
         };
-        next.into_iter().chain([self.next_sample]).min()
+        next.into_iter().chain([self.figures.next_sample()]).min()
     }
 
     fn stop(&mut self, by: Moment) {
         if self.phase != RunPhase::Over {
-            self.report.interrupted = true;
+            self.figures.report.interrupted = true;
             self.finish(by); // the grace is zero, so this is now
         }
     }
