@@ -103,7 +103,7 @@ impl Place {
         let Self::Name { host, port } = self else { return String::new() };
         match host.split_once('%') {
             Some((ip, interface)) => format!(
-                "{self}: no interface {interface} has a use for {ip}; `ip -6 address` lists interfaces and the \
+                "{self}: there is no interface {interface}, or {ip} takes none; `ip -6 address` lists interfaces and the \
                  addresses that need one, fe80::…"
             ),
             None => {

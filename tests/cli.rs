@@ -30,7 +30,7 @@ fn help_and_version_are_for_stdout() {
 
 #[test]
 fn a_line_that_makes_no_sense_is_2() {
-    check(&run(&[]), 2, &["what is to be done?"]);
+    check(&run(&[]), 2, &["which command?"]);
     check(&run(&["serve", "--idle", "0s"]), 2, &["--idle 0s: the kernel takes whole seconds, 1s to 32767s"]);
 }
 

@@ -142,7 +142,7 @@ fn scratch(name: &str) -> PathBuf {
 }
 
 fn a_wrong_command_line_is_explained() {
-    refused(&[], 2, &["what is to be done in the lab?", "lab run", "--pcap"]);
+    refused(&[], 2, &["which lab command?", "lab run", "--pcap"]);
     refused(&["rum"], 2, &["\"rum\"", "did you mean run?"]);
     refused(&["run"], 2, &["which scene?", "lab list"]);
     refused(&["run", "idle/blackhole"], 2, &["\"blackhole\" is no fault", "did you mean black-hole?"]);

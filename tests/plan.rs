@@ -25,8 +25,8 @@ fn a_plan_tells_all_that_was_asked() {
         "window shut",
         "packets a second, all peers",
         "bytes a day, each peer",
-        "in bursts, both ways at once",
-        "in bursts, each way its own",
+        "in bursts, both directions at once",
+        "in bursts, each direction by itself",
         "heartbeats",
         "a program that hangs",
         "Azure Load Balancer 4m",
@@ -66,7 +66,7 @@ fn the_other_way_it_finds_the_deadline() {
 #[test]
 fn the_worst_of_three_ways_to_lose_packets_is_told() {
     let text = said(&plan(&["--deadline", "30s", "--peers", "100000", "--loss", "2%", "--rtt", "200ms"]), 0);
-    let all = text.lines().skip_while(|line| !line.contains("dropped, all together")).take(3);
+    let all = text.lines().skip_while(|line| !line.contains("dropped, all peers")).take(3);
     let drops: Vec<String> = all.map(|line| line.chars().skip(42).take(24).collect()).collect();
     assert_eq!(drops.iter().map(|drops| drops.trim()).collect::<Vec<_>>(), ["5.13 a day", "2.65 a day", "23.5 a day"]);
 }
@@ -87,7 +87,7 @@ fn what_is_on_the_way_is_kept_from_forgetting() {
     let unknown = said(&plan(&["--behind", "azure"]), 2);
     assert!(unknown.contains("did you mean azure-lb?") && unknown.contains("\n  kube-proxy "), "{unknown}");
     assert!(unknown.contains("--nat-timeout"), "{unknown}");
-    assert!(said(&plan(&["--nat-timeout", "0s"]), 2).contains("--nat-timeout 0s: more than nothing is wanted"));
+    assert!(said(&plan(&["--nat-timeout", "0s"]), 2).contains("--nat-timeout 0s: it must be longer than 0s"));
     let budget = said(&plan(&["--nat-timeout", "20s", "--false-drops", "1/year", "--peers", "100000"]), 1);
     assert!(budget.contains("is kept behind a NAT, which forgets a connection after 20s"), "{budget}");
 }
@@ -108,7 +108,7 @@ fn a_figure_is_written_and_needs_nothing_else() {
 
 #[test]
 fn what_the_kernel_refuses_is_refused() {
-    assert!(said(&plan(&["--count", "128"]), 2).contains("--count 128: a whole number from 1 to 127"));
+    assert!(said(&plan(&["--count", "128"]), 2).contains("--count 128: it must be a whole number from 1 to 127"));
     let warned = said(&plan(&["--deadline", "30s", "--user-timeout", "10s"]), 0);
     assert!(warned.contains("one lost packet ends a living peer"), "{warned}");
 }

@@ -139,7 +139,7 @@ fn a_name_is_listened_on() {
     check(&one, &["WARN  both.test:7007: cannot listen on [::1]:7007", "this machine has no IPv6"]);
     check(&one, &["echo listens on 127.0.0.1:7007,"]);
     let mixed = told(&isolated("run both.test:7007 127.0.0.1:7007 [::]:7008 0.0.0.0:7008").output().unwrap());
-    check(&mixed, &["127.0.0.1:7007: 127.0.0.1:7007 was asked for before", "[::]:7008,", "0.0.0.0:7008,"]);
+    check(&mixed, &["127.0.0.1:7007: 127.0.0.1:7007 was given before", "[::]:7008,", "0.0.0.0:7008,"]);
     let far = isolated("run far.test:7007; echo code $?").output().unwrap();
     check(&told(&far), &["far.test:7007: cannot listen on 192.0.2.1:7007", "no interface of this machine"]);
     check(&told(&far), &["cannot listen on far.test:7007: none of its addresses is this machine's", "code 1"]);
@@ -162,7 +162,7 @@ fn a_kernel_that_gives_up_early_is_warned_of() {
         let script = format!("echo {retries} > /proc/sys/net/ipv4/tcp_retries2; run 127.0.0.1:7007 --deadline 35s");
         told(&isolated(&script).output().unwrap())
     };
-    check(&told_with(5), &["net.ipv4.tcp_retries2 is 5 here", "gives a silent peer up after 11.2 s", "15 keeps it"]);
+    check(&told_with(5), &["net.ipv4.tcp_retries2 is 5 here", "gives up a silent peer after 11.2 s", "15 keeps it"]);
     assert!(!told_with(15).contains("tcp_retries2"));
 }
 
@@ -195,9 +195,9 @@ fn an_interface_may_be_named() {
         check(&said, &["echo listens on [fe80::7%"]);
     }
     let said = told(&isolated(&format!("{link}\nrun '[fe80::7]:7007'")).output().unwrap());
-    check(&said, &["an address of one link wants its interface, such as [fe80::7%eth0]:7007"]);
+    check(&said, &["a link-local address needs its interface, such as [fe80::7%eth0]:7007"]);
     let said = told(&isolated(&format!("{link}\nrun '[fe80::7%nowhere]:7007'")).output().unwrap());
-    check(&said, &["no interface nowhere has a use for fe80::7"]);
+    check(&said, &["there is no interface nowhere, or fe80::7 takes none"]);
 }
 
 fn an_address_twice_is_listened_on_once() {
@@ -206,10 +206,10 @@ fn an_address_twice_is_listened_on_once() {
     let address = format!("127.0.0.1:{port}");
     let server = Server::start(&[&address, &address, "--reuse-port=yes"]);
     assert_eq!(server.addresses.len(), 1, "{}", server.told());
-    check(&server.told(), &["was asked for before, and is listened on once"]);
+    check(&server.told(), &["was given before, and is listened on once"]);
     drop(server);
     let both = Command::new(PROGRAM).args(["serve", &address, &format!("0.0.0.0:{port}")]).output().unwrap();
-    check(&told(&both), &[&format!("{address} was asked for as well, and one of them covers the other")]);
+    check(&told(&both), &[&format!("{address} was given as well, and one of them covers the other")]);
     // Each port 0 is another one.
     assert_eq!(Server::start(&["127.0.0.1:0", "127.0.0.1:0"]).addresses.len(), 2);
 }

@@ -46,7 +46,6 @@ pub(super) enum Preset {
     None,
     Number(usize),
     Time(Duration),
-    Kibibytes(usize),
     #[cfg(feature = "plan")]
     Share(f64),
     #[cfg(feature = "load")]
@@ -59,7 +58,6 @@ impl Display for Preset {
             Self::None => Ok(()),
             Self::Number(number) => number.fmt(f),
             Self::Time(time) => InWords(*time).fmt(f),
-            Self::Kibibytes(bytes) => write!(f, "{}K", bytes >> 10),
             #[cfg(feature = "plan")]
             Self::Share(share) => write!(f, "{}%", share * 100.0),
             #[cfg(feature = "load")]
@@ -170,21 +168,19 @@ impl Arguments {
                 Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
                 Arg::Value(word) => given.words.push(text("a word", word)?),
                 Arg::Short(letter) => {
-                    return Err(Usage(format!("there is no option -{letter}; `--help` lists those that there are")));
+                    return Err(Usage(format!("there is no option -{letter}; `--help` lists the options")));
                 }
                 Arg::Long(name) => {
                     let Some(option) = options.own.iter().find(|option| option.name == name) else {
                         let nearest = nearest(name, "--", options.own.iter().map(|option| option.name));
-                        return Err(Usage(format!(
-                            "there is no option --{name}{nearest}; `--help` lists those that there are"
-                        )));
+                        return Err(Usage(format!("there is no option --{name}{nearest}; `--help` lists the options")));
                     };
                     let value = if option.value.is_empty() {
                         // `--reuse-port`, and `--reuse-port=no` as well.
                         parser.optional_value().unwrap_or_else(|| OsString::from("yes"))
                     } else {
                         parser.value().map_err(|_| {
-                            Usage(format!("--{} wants a value: --{} {}", option.name, option.name, option.value))
+                            Usage(format!("--{} needs a value: --{} {}", option.name, option.name, option.value))
                         })?
                     };
                     let text = text(&format!("--{}", option.name), value)?;
@@ -267,7 +263,7 @@ impl Given {
         match self.text(name) {
             Some("yes" | "true" | "1" | "on") => Ok(true),
             None | Some("no" | "false" | "0" | "off" | "") => Ok(false),
-            Some(_) => Err(self.complaint(name, "yes or no is wanted")),
+            Some(_) => Err(self.complaint(name, "it must be yes or no")),
         }
     }
 
@@ -303,14 +299,14 @@ impl Given {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse() {
             Ok(number) if number >= least && number <= most => Ok(Some(number)),
-            _ => Err(self.complaint(name, format!("a whole number from {least} to {most} is wanted"))),
+            _ => Err(self.complaint(name, format!("it must be a whole number from {least} to {most}"))),
         }
     }
 
     pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let duration = humantime::parse_duration(text);
-        duration.map(Some).map_err(|_| self.complaint(name, "a duration such as 500ms, 5s, 2m or 1h is wanted"))
+        duration.map(Some).map_err(|_| self.complaint(name, "it must be a duration such as 500ms, 5s, 2m or 1h"))
     }
 }
 

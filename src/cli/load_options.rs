@@ -82,24 +82,26 @@ pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
             .parse()
             .ok()
             .filter(|speak: &Speak| Speak::VERBATIM.contains(&speak.name()))
-            .ok_or_else(|| given.complaint("speak", format!("one of {} is wanted", Speak::VERBATIM.join(", "))))?,
+            .ok_or_else(|| given.complaint("speak", format!("it must be one of {}", Speak::VERBATIM.join(", "))))?,
     };
     let connections = given.number("connections", 1, 10_000_000)?.unwrap_or(default.connections);
     let active = match given.number("active", 0, connections)? {
         Some(active) if active > 0 && speak == Speak::None => {
-            return Err(given.complaint("active", "who speaks none asks nothing: give --speak, or leave it out"));
+            return Err(
+                given.complaint("active", "--speak none sends no requests: choose another language, or leave it out")
+            );
         }
         Some(active) => active,
         None if speak == Speak::None => 0,
         None => connections.min(default.active),
     };
     let rate = match given.number("rate", 1, 10_000_000u32)? {
-        Some(_) if active == 0 => return Err(given.complaint("rate", "no connection is active that could ask")),
+        Some(_) if active == 0 => return Err(given.complaint("rate", "no connection sends requests")),
         rate => rate,
     };
     let time = given.duration("time")?.unwrap_or(default.time);
     if time.is_zero() {
-        return Err(given.complaint("time", "some time is wanted, such as 10s"));
+        return Err(given.complaint("time", "it must be longer than 0s, such as 10s"));
     }
     let sources = given.text("source").map(|list| sources(given, list, &target)).transpose()?;
     Ok(LoadSettings {
@@ -124,7 +126,7 @@ pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
 
 /// One process. What `$(pgrep NAME)` gives may be none, or several.
 fn pid(given: &Given) -> Result<Option<u32>, Usage> {
-    const FIRST: &str = "`pgrep -o NAME` tells the first of a name, and its children are counted with it";
+    const FIRST: &str = "`pgrep -o NAME` prints the oldest of a name, and its children are counted with it";
     let Some(text) = given.text("pid") else { return Ok(None) };
     if text.trim().is_empty() || text.starts_with('-') {
         return Err(given.complaint("pid", "no process is named: did pgrep find none?"));
@@ -133,7 +135,7 @@ fn pid(given: &Given) -> Result<Option<u32>, Usage> {
     let named = text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).count();
     if named > 1 || given.words.len() > 1 && more > 0 {
         let count = named + if given.words.len() > 1 { more } else { 0 };
-        return Err(Usage(format!("--pid wants one process, and {count} are named; {FIRST}")));
+        return Err(Usage(format!("--pid takes one process, and {count} are named; {FIRST}")));
     }
     given.number("pid", 1, i32::MAX as u32)
 }
@@ -149,9 +151,10 @@ fn sources(given: &Given, list: &str, target: &Place) -> Result<Vec<IpAddr>, Usa
             Err(given.complaint("source", format!("{source} cannot reach {}: not the same family", address.ip())))
         }
         (Ok(source), _) => Ok(source),
-        (Err(_), _) => {
-            Err(given.complaint("source", format!("{word:?} is no address; this machine's are wanted, with commas")))
-        }
+        (Err(_), _) => Err(given.complaint(
+            "source",
+            format!("{word:?} is no address; give addresses of this machine, with commas between them"),
+        )),
     };
     list.split(',').map(one).collect()
 }

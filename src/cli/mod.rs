@@ -75,7 +75,7 @@ impl Command {
     pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
         let mut arguments = arguments.into_iter();
         let Some(first) = arguments.next() else {
-            return Err(Usage(format!("what is to be done?\n\n{}", help::overview())));
+            return Err(Usage(format!("which command?\n\n{}", help::overview())));
         };
         match first.to_str().unwrap_or_default() {
             "serve" => Self::of(arguments, environment, SERVE, help::of_serve, |mut given| {
@@ -153,7 +153,7 @@ impl Command {
             return Ok(Self::Lab(Box::new(own)));
         }
         if given.words.is_empty() {
-            return Err(Usage(format!("what is to be done in the lab?\n\n{}", help::of_lab())));
+            return Err(Usage(format!("which lab command?\n\n{}", help::of_lab())));
         }
         let name = given.words.remove(0);
         if name == "help" {

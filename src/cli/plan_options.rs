@@ -70,22 +70,22 @@ pub(super) fn question(given: &Given) -> Result<Question, Usage> {
     let round_trip = duration(given, "rtt", default.round_trip)?;
     let burst = duration(given, "burst", default.burst)?;
     if burst < Duration::from_millis(1) {
-        return Err(given.complaint("burst", "a bad spell takes some time; 1ms is as good as none"));
+        return Err(given.complaint("burst", "a burst must last 1ms or longer"));
     }
     if given.text("svg") == Some("") {
-        return Err(given.complaint("svg", "the name of a file is wanted"));
+        return Err(given.complaint("svg", "it must be the name of a file"));
     }
     let (loss, burst_loss) = (share(given, "loss", default.loss)?, share(given, "burst-loss", default.burst_loss)?);
     if loss >= 1.0 {
-        return Err(given.complaint("loss", "of a path that loses everything there is nothing to plan"));
+        return Err(given.complaint("loss", "a path that loses every packet leaves nothing to plan"));
     }
     if loss >= burst_loss {
-        let because = "more must be lost in a bad spell than on average (--loss)";
+        let because = "more must be lost in a burst than on average (--loss)";
         return Err(given.complaint("burst-loss", because));
     }
     let battery = given.switch("battery")?;
     let some = |name| match given.duration(name)? {
-        Some(duration) if duration.is_zero() => Err(given.complaint(name, "more than nothing is wanted")),
+        Some(duration) if duration.is_zero() => Err(given.complaint(name, "it must be longer than 0s")),
         duration => Ok(duration),
     };
     Ok(Question {
@@ -109,10 +109,10 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
     let chosen = given.command_line_first(&[&SETTINGS[..], &["user-timeout", "false-drops"]].concat());
     if let Some(text) = chosen.text("false-drops") {
         if let Some(other) = SETTINGS.iter().chain(&["user-timeout"]).find(|name| chosen.has(name)) {
-            let because = format!("it finds the deadline and all that belongs to it: give it, or --{other}");
+            let because = format!("it chooses the deadline and its split: give it, or --{other}");
             return Err(chosen.complaint("false-drops", because));
         }
-        let because = "so many in a second, minute, hour, day, week, month or year are wanted, such as 1/year";
+        let because = "it must be a number per second, minute, hour, day, week, month or year, such as 1/year";
         let budget = text.parse().map_err(|()| chosen.complaint("false-drops", because))?;
         return Ok(Wanted::AtMost(budget));
     }
@@ -144,8 +144,8 @@ fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
                 .map(|one| format!("  {:<18}{:<32}{}", one.key, one.name, InWords(one.limit)))
                 .collect();
             let because = format!(
-                "{name:?} is not listed{nearest}\nThere are, with what they forget after by default (for any other: \
-                 --nat-timeout):\n{}",
+                "{name:?} is not listed{nearest}\nThese are, with the silence after which they forget a connection by default (for any \
+                 other: --nat-timeout):\n{}",
                 all.join("\n")
             );
             return Err(given.complaint("behind", because));
@@ -156,8 +156,8 @@ fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
     }
     if given.has("nat-timeout") {
         match given.duration("nat-timeout")? {
-            Some(limit) if limit.is_zero() => return Err(given.complaint("nat-timeout", "more than nothing is wanted")),
-            Some(limit) if limit > MONTH => return Err(given.complaint("nat-timeout", "30 days are the most")),
+            Some(limit) if limit.is_zero() => return Err(given.complaint("nat-timeout", "it must be longer than 0s")),
+            Some(limit) if limit > MONTH => return Err(given.complaint("nat-timeout", "it must be at most 30 days")),
             limit => behind.extend(limit.map(Middlebox::given)),
         }
     }
@@ -168,7 +168,7 @@ fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
 fn duration(given: &Given, name: &str, default: Duration) -> Result<Duration, Usage> {
     let duration = given.duration(name)?.unwrap_or(default);
     if duration > Duration::from_secs(24 * 60 * 60) {
-        return Err(given.complaint(name, "a day is the most"));
+        return Err(given.complaint(name, "it must be at most a day"));
     }
     Ok(duration)
 }
@@ -182,6 +182,6 @@ fn share(given: &Given, name: &str, default: f64) -> Result<f64, Usage> {
     };
     match share {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err(given.complaint(name, "a share such as 2% or 0.02 is wanted, from 0% to 100%")),
+        _ => Err(given.complaint(name, "it must be a share such as 2% or 0.02, from 0% to 100%")),
     }
 }

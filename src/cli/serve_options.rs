@@ -49,7 +49,7 @@ pub(super) const OPTIONS: &[Opt] = &[
         group: HEARTBEATS,
         name: "max-output",
         value: "BYTES",
-        help: "output that may wait for one peer (default {})",
+        help: "output that may wait for one peer (default {}K)",
     },
     Opt {
         group: HEARTBEATS,
@@ -78,7 +78,7 @@ pub(super) fn preset(name: &str) -> Preset {
         "count" => Preset::Number(keepalive.count() as usize),
         "heartbeat" => Preset::Time(beats.after),
         "heartbeat-timeout" => Preset::Time(beats.timeout),
-        "max-output" => Preset::Kibibytes(Limits::default().max_output()),
+        "max-output" => Preset::Number(Limits::default().max_output() >> 10),
         _ => Preset::None,
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         None => default.service,
         Some(name) => match ServiceName::ALL.into_iter().find(|service| service.name() == name) {
             Some(service) => service,
-            None => return Err(given.complaint("service", "echo, discard or heartbeat is wanted")),
+            None => return Err(given.complaint("service", "it must be echo, discard or heartbeat")),
         },
     };
     let log = match given.text("log").map(str::parse::<Levels>) {
@@ -101,7 +101,7 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         Some(Ok(levels)) => levels,
         Some(Err(_)) => {
             let because =
-                "off, error, warn, info, debug or trace is wanted; for one module: info,stillthere::reactor=trace";
+                "it must be off, error, warn, info, debug or trace; for one module: info,stillthere::reactor=trace";
             return Err(given.complaint("log", because));
         }
     };
@@ -127,8 +127,7 @@ fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, U
     // In the environment they may stand for the whole machine.
     match given.on_command_line(&names) {
         Some(name) if service != ServiceName::Heartbeat => {
-            let because =
-                "a ping belongs to a protocol: it goes with --service heartbeat; for others there is --expect";
+            let because = "it goes with --service heartbeat; --expect goes with any service";
             return Err(given.complaint(name, because));
         }
         _ => {}
@@ -145,7 +144,7 @@ fn limits(given: &Given, default: Limits) -> Result<Limits, Usage> {
         Some("wait") => WhenFull::Wait,
         Some("refuse") => WhenFull::Refuse,
         Some("evict-oldest-idle") => WhenFull::EvictOldestIdle,
-        Some(_) => return Err(given.complaint("when-full", "wait, refuse or evict-oldest-idle is wanted")),
+        Some(_) => return Err(given.complaint("when-full", "it must be wait, refuse or evict-oldest-idle")),
     };
     let refused = |unfit: Unfit| given.complaint(unfit.setting, unfit.because);
     // What is not a number of bytes gets the sentence of one that is too small.
@@ -159,7 +158,7 @@ fn limits(given: &Given, default: Limits) -> Result<Limits, Usage> {
 }
 
 fn max_memory(given: &Given) -> Result<Option<usize>, Usage> {
-    let wrong = || given.complaint("max-memory", "1M or more is wanted: bytes, or with K, M or G behind them");
+    let wrong = || given.complaint("max-memory", "it must be 1M or more: bytes, or with K, M or G behind them");
     given.text("max-memory").map(|text| bytes(text).filter(|bytes| *bytes >= 1 << 20).ok_or_else(wrong)).transpose()
 }
 
@@ -223,7 +222,9 @@ pub(super) fn user_timeout(given: &Given) -> Result<UserTimeout, Usage> {
         Some("off") => Ok(UserTimeout::Off),
         Some(_) => match given.duration("user-timeout") {
             Ok(duration) => Ok(UserTimeout::Fixed(duration.unwrap_or_default())),
-            Err(_) => Err(given.complaint("user-timeout", "auto, sliding, off or a duration such as 4500ms is wanted")),
+            Err(_) => {
+                Err(given.complaint("user-timeout", "it must be auto, sliding, off or a duration such as 4500ms"))
+            }
         },
     }
 }

@@ -153,7 +153,7 @@ impl FromStr for Criterion {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let split = |comparison: Comparison| Some((comparison, text.split_once(comparison.sign)?));
         let Some((comparison, (name, value))) = COMPARISONS.into_iter().find_map(split) else {
-            return Err(format!("{text:?} compares nothing; write p99>5ms or errors>0, or several with commas"));
+            return Err(format!("{text:?} has no comparison; write p99>5ms or errors>0, or several with commas"));
         };
         let figure = Figure::named(name).ok_or_else(|| format!("there is no figure {name:?}; there are {NAMES}"))?;
         // Programmers type `==`.
@@ -286,15 +286,15 @@ mod tests {
     #[test]
     fn what_is_no_condition_is_told_with_what_would_be() {
         for (text, part) in [
-            ("p99", "compares nothing"),
-            ("", "compares nothing"),
+            ("p99", "has no comparison"),
+            ("", "has no comparison"),
             ("q99>5ms", "no figure \"q99\"; there are p50, p90,"),
             ("p101>5ms", "no figure \"p101\""),
             ("p99>5", "a duration such as 5ms, and \"5\" is none"),
             ("p99>1%", "a duration"),
             ("rate>1%", "a number, and \"1%\""),
             ("errors>few", "a share such as 1%"),
-            ("errors>0,", "compares nothing"),
+            ("errors>0,", "has no comparison"),
             ("errors=>0", "no figure \"errors=\""),
         ] {
             let said = Criterion::list(text).unwrap_err();

@@ -157,7 +157,7 @@ fn unreadable(pid: u32, error: &std::io::Error) -> String {
         let owner = fs::metadata(format!("/proc/{pid}")).map(|process| format!(" (user {})", process.uid()));
         let owner = owner.unwrap_or_default();
         return format!(
-            "--pid {pid}: that process is somebody else's{owner}, and its memory is for them and for root to read; run \
+            "--pid {pid}: that process belongs to another user{owner}, and only they and root may read its memory; run \
              this as that user or as root, or leave out --pid"
         );
     }
@@ -207,6 +207,6 @@ mod tests {
         assert!(ProcessFamily::of(u32::MAX).unwrap_err().contains("there is no such process"));
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let said = unreadable(std::process::id(), &denied);
-        assert!(said.contains("somebody else's (user ") && said.contains("as root"), "{said}");
+        assert!(said.contains("another user (user ") && said.contains("as root"), "{said}");
     }
 }

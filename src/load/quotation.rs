@@ -21,8 +21,8 @@ pub(super) fn difference(at: usize, wanted: &[u8], came: &[u8], place: usize) ->
     let begin = if place - begin <= BACK { begin } else { place };
     let came = quote(line(&came[begin..]), LINE);
     let words = match wanted.is_empty() {
-        true => format!("{came} came, which nobody had asked for"),
-        false => format!("at byte {at}, {} was to come, and {came} came", quote(wanted, WANTED)),
+        true => format!("{came} came, which was not expected"),
+        false => format!("at byte {at}, {} was expected, and {came} came", quote(wanted, WANTED)),
     };
     Trouble::new(TroubleKind::WrongBytes, words)
 }
@@ -50,17 +50,17 @@ mod tests {
     #[test]
     fn the_whole_line_is_quoted_and_no_more() {
         let words = |at, wanted: &[u8], came: &[u8], place| difference(at, wanted, came, place).words;
-        assert_eq!(words(3, b"abc", b"x\0", 0), "at byte 3, \"abc\" was to come, and \"x\\x00\" came");
+        assert_eq!(words(3, b"abc", b"x\0", 0), "at byte 3, \"abc\" was expected, and \"x\\x00\" came");
         let denied = "-DENIED Redis is running in protected mode because protected mode is enabled";
         assert_eq!(
             words(0, b"$64\r\n0123456789abcdef", format!("{denied}\r\nmore").as_bytes(), 0),
-            format!("at byte 0, \"$64\\r\\n0123456…\" was to come, and \"{denied}\" came")
+            format!("at byte 0, \"$64\\r\\n0123456…\" was expected, and \"{denied}\" came")
         );
         // STORED was to come: the S is right, and is quoted with the rest of the line.
         let came = b"SERVER_ERROR out of memory storing object\r\n";
         assert!(words(1, b"TORED\r\n", came, 1).ends_with("\"SERVER_ERROR out of memory storing object\" came"));
         assert!(words(8, b"END", b"value\r\nERROR\r\n", 7).ends_with("\"ERROR\" came"));
-        assert_eq!(words(0, b"", b"hello", 0), "\"hello\" came, which nobody had asked for");
+        assert_eq!(words(0, b"", b"hello", 0), "\"hello\" came, which was not expected");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn draw(plan: &Plan) -> String {
     let question = &plan.question;
     text(&mut svg, "title", (16.0, 26.0), "start", "What a deadline costs and risks");
     let known = format!(
-        "{}, {} of packets lost each way, round trip {}, bursts of {}{}{}",
+        "{}, {} of packets lost in each direction, round trip {}, bursts of {}{}{}",
         so_many(question.peers, "peer"),
         percent(question.loss),
         duration(question.round_trip),
@@ -77,9 +77,9 @@ pub(super) fn draw(plan: &Plan) -> String {
     line(&mut svg, "own", (own, TOP), (own, BOTTOM));
     let probes = &plan.probes;
     let series: [(&str, Drops, &str, f64); 3] = [
-        ("independent", |point| point.independent, "each loss by itself", probes.independent.rate()),
-        ("bursts", |point| point.bursts, "bursts, both ways at once", probes.bursts.rate()),
-        ("each-way", |point| point.bursts_each_way, "bursts, each way its own", probes.bursts_each_way.rate()),
+        ("independent", |point| point.independent, "independent losses", probes.independent.rate()),
+        ("bursts", |point| point.bursts, "bursts, both directions at once", probes.bursts.rate()),
+        ("each-way", |point| point.bursts_each_way, "bursts, each direction by itself", probes.bursts_each_way.rate()),
     ];
     for (n, (class, of, name, rate)) in series.into_iter().enumerate() {
         let path = curve.points.iter().filter_map(|point| Some((x(point.deadline), y(of(point))?)));

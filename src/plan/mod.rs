@@ -102,7 +102,7 @@ struct Price {
     bytes: f64,
     /// How often the peer must wake up to answer.
     wake_ups: f64,
-    /// False drops, if losses are independent; if they come in bursts, both ways at once; and if each
+    /// False drops, if losses are independent; if they come in bursts, both directions at once; and if each
     /// way has bursts of its own.
     independent: Outlook,
     bursts: Outlook,
@@ -144,7 +144,7 @@ pub fn answer(question: &Question) -> Result<(), String> {
 }
 
 impl Question {
-    /// The three models of the path: losses are independent, come in bursts both ways at once, or in
+    /// The three models of the path: losses are independent, come in bursts both directions at once, or in
     /// bursts of each way's own.
     fn paths(&self) -> [Path; 3] {
         [
@@ -238,7 +238,7 @@ impl Question {
             // With all the probes that are usual, if there is room for them.
             Some(longest) if !given => Ok(self.roomiest(longest.deadline(), one.limit).unwrap_or(longest)),
             Some(longest) => Err(format!(
-                "{cannot}. {} is the longest that can; or give --idle, --interval and --count, and be told how many \
+                "{cannot}. {} is the longest that can; or give --idle, --interval and --count, to see how many \
                  probes may be lost",
                 words::duration(longest.deadline())
             )),

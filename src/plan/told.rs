@@ -25,7 +25,7 @@ pub(super) fn tell(plan: &Plan) -> String {
     price(&mut text, plan);
     on_the_way(&mut text, plan);
     if !plan.warnings.is_empty() {
-        text += "\nMind:\n";
+        text += "\nWarnings:\n";
         for warning in &plan.warnings {
             paragraph(&mut text, "  - ", "    ", warning);
         }
@@ -35,8 +35,8 @@ pub(super) fn tell(plan: &Plan) -> String {
     if plan.question.loss == 0.0 {
         return text;
     }
-    text += "\nLiving peers dropped a year, all together\n  o independent, * in bursts, both ways at once, + in bursts, \
-             each way its own, @ this plan\n";
+    text += "\nLiving peers dropped a year, all peers\n  o independent, * in bursts, both directions at once,\n  + in bursts, each direction by itself, \
+             @ this plan\n";
     text += &Curve::of(plan).plot();
     text
 }
@@ -46,16 +46,16 @@ fn question(text: &mut String, plan: &Plan) {
     let wanted = match &question.wanted {
         Wanted::Settings(_) => String::new(),
         Wanted::Deadline { usual, .. } if usual.deadline() > plan.keepalive.deadline() => {
-            format!(": no longer one is kept with its usual split, and {} is too long", duration(usual.deadline()))
+            format!(": the longest that survives with its usual split; {} is too long", duration(usual.deadline()))
         }
         Wanted::Deadline { .. } => String::new(),
         Wanted::AtMost(budget) => {
-            format!(": the shortest that drops at most {budget} of all that live, however losses come")
+            format!(": the shortest that drops at most {budget} of all living peers, under each loss model")
         }
     };
     let _ = writeln!(text, "A deadline of {}{wanted}", duration(plan.keepalive.deadline()));
     let known = format!(
-        "for {}, of whose packets {} are lost each way, round trip {}, bursts of {}{}{}{}",
+        "for {}, {} of packets lost in each direction, round trip {}, bursts of {}{}{}{}",
         peers(question.peers),
         percent(question.loss),
         duration(question.round_trip),
@@ -91,7 +91,7 @@ fn settings(text: &mut String, plan: &Plan) {
         Guard::UserTimeout(timeout) => {
             format!("while output is outstanding: the kernel, by a user timeout of {}", duration(timeout))
         }
-        Guard::Nobody => "while output is outstanding: nobody".to_string(),
+        Guard::Nobody => "while output is outstanding: nothing".to_string(),
     };
     paragraph(text, "  ", "  ", &guard);
 }
@@ -131,11 +131,11 @@ fn price(text: &mut String, plan: &Plan) {
     both("bytes a day, each peer", &|price| amount(price.bytes * DAY));
     both("wake-ups a day, each peer", &|price| amount(price.wake_ups * DAY));
     both("a living peer is dropped, in a day", &|price| share(price.independent.chance(DAY)));
-    both("  in bursts, both ways at once", &|price| share(price.bursts.chance(DAY)));
-    both("  in bursts, each way its own", &|price| share(price.bursts_each_way.chance(DAY)));
-    both("living peers dropped, all together", &|price| per(plan.of_all(price.independent.rate())));
-    both("  in bursts, both ways at once", &|price| per(plan.of_all(price.bursts.rate())));
-    both("  in bursts, each way its own", &|price| per(plan.of_all(price.bursts_each_way.rate())));
+    both("  in bursts, both directions at once", &|price| share(price.bursts.chance(DAY)));
+    both("  in bursts, each direction by itself", &|price| share(price.bursts_each_way.chance(DAY)));
+    both("living peers dropped, all peers", &|price| per(plan.of_all(price.independent.rate())));
+    both("  in bursts, both directions at once", &|price| per(plan.of_all(price.bursts.rate())));
+    both("  in bursts, each direction by itself", &|price| per(plan.of_all(price.bursts_each_way.rate())));
     let [yes, no] = ["yes", "no"].map(str::to_string);
     row("finds a cut cable, a crash, a lost NAT", yes.clone(), yes.clone());
     row("finds a program that hangs", "no, its kernel answers".to_string(), yes.clone());
@@ -165,11 +165,12 @@ fn on_the_way(text: &mut String, plan: &Plan) {
         !named && (lives(probes) || one.kind == MiddleboxKind::Proxy) && *beats == Fate::Survives
     });
     let what = match (named, told.is_empty()) {
-        (true, _) => "this is what becomes of it:",
-        (false, true) => "nothing that is listed forgets it",
-        (false, false) => "what forgets it:",
+        (true, _) => "the middleboxes named:",
+        (false, true) => "no middlebox listed forgets it",
+        (false, false) => "these middleboxes forget it:",
     };
-    let silence = format!("On the way, silent for {first} at most, and {last} if probes are lost; {what}");
+    let silence =
+        format!("On the path: an idle connection is silent for at most {first}, or {last} if probes are lost; {what}");
     text.push('\n');
     paragraph(text, "", "", &silence);
     let fate = |fate: &Fate, asked: &str| match fate {
@@ -179,7 +180,7 @@ fn on_the_way(text: &mut String, plan: &Plan) {
         Fate::Forgotten => "forgotten".to_string(),
     };
     for (one, probes, beats) in told {
-        let probes = probes.as_ref().map_or("passes no probes".to_string(), |probes| fate(probes, "probe"));
+        let probes = probes.as_ref().map_or("forwards no probes".to_string(), |probes| fate(probes, "probe"));
         let name = format!("{}, {}", one.name, duration(one.limit));
         let _ = writeln!(text, "  {name:<40}{probes:<24}{}\n    {}", fate(&beats, "ping"), one.source);
     }
@@ -187,7 +188,7 @@ fn on_the_way(text: &mut String, plan: &Plan) {
     let (proxies, forward): (Vec<_>, Vec<_>) =
         survived.iter().partition(|(one, _, _)| one.kind == MiddleboxKind::Proxy);
     for (intro, those) in
-        [("survived: ", forward), ("survived by heartbeats, while no probe passes a proxy: ", proxies)]
+        [("survived: ", forward), ("survived by heartbeats only, because a proxy forwards no probes: ", proxies)]
     {
         let names: Vec<String> = those.iter().map(|(one, _, _)| name(one.name, one.limit)).collect();
         if !names.is_empty() {
@@ -198,7 +199,7 @@ fn on_the_way(text: &mut String, plan: &Plan) {
 
 /// The table for a choice: the deadline against traffic and false drops.
 fn choices(text: &mut String, plan: &Plan) {
-    *text += "\nShorter and longer deadlines (keepalive; what is dropped, in the worst of the three ways to lose)\n";
+    *text += "\nShorter and longer deadlines (keepalive; drops under the worst of the three loss models)\n";
     let row = |text: &mut String, cells: [&str; 5]| {
         let [deadline, packets, bytes, wake_ups, drops] = cells;
         let line = format!("  {deadline:<20}{packets:<26}{bytes:<16}{wake_ups:<16}{drops}");

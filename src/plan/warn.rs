@@ -39,13 +39,13 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     };
     if let Some(first) = first(&those(|fate| *fate == Fate::Forgotten)) {
         warnings.push(format!(
-            "an idle connection is silent for {silence}, and forgotten by {first}; a shorter idle time would do"
+            "an idle connection is silent for {silence}, and forgotten by {first}; a shorter idle time prevents this"
         ));
     }
     if let Some(first) = first(&those(|fate| matches!(fate, Fate::Barely(_)))) {
         warnings.push(format!(
             "if probes are lost, a connection is silent for {longest}, and forgotten by {first}; a shorter deadline \
-             would do, or fewer probes further apart"
+             prevents this, or fewer probes further apart"
         ));
     }
     let is_bounded = matches!(keepalive.guard(), Guard::Loop { rto_max: Some(_) });
@@ -97,7 +97,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
         ));
     } else if question.round_trip >= keepalive.interval() {
         warnings.push(format!(
-            "round trip {}: longer than the interval, so the last probe is sent in vain; an interval above it would do",
+            "round trip {}: longer than the interval, so the answer to the last probe comes too late; use a longer interval",
             duration(question.round_trip)
         ));
     }
@@ -113,8 +113,8 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
     let through = (-spread.as_secs_f64() / question.burst.as_secs_f64()).exp();
     if question.loss > 0.0 && through > OFTEN && probes > 1 {
         warnings.push(format!(
-            "the {probes} probes go out within {}: {} of the bursts that meet the first last through all of them; \
-             a longer interval would do",
+            "the {probes} probes go out within {}: {} of the bursts that hit the first one outlast them all; \
+             use a longer interval",
             duration(spread),
             share(through)
         ));
@@ -124,7 +124,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
             "of {} peers those that connected in one instant, as after a restart, are probed in one instant: where a \
              queue on the way is shorter (net.core.netdev_max_backlog is 1000), the rest of the probes is lost, and \
              these odds no longer hold; --deadline alone leaves it to the server to keep them apart, and a higher count \
-             or a longer queue would do, too",
+             or a longer queue helps, too",
             question.peers
         ));
     }

@@ -26,7 +26,7 @@ pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings)
         for &address in addresses {
             // Port 0 is a different port each time.
             if address.port() != 0 && taken.contains(&address) {
-                warn!("{place}: {address} was asked for before, and is listened on once");
+                warn!("{place}: {address} was given before, and is listened on once");
                 is_served = true;
                 continue;
             }
@@ -106,7 +106,7 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
             .find(|other| covers(&other.address) || other.address.port() == port && address.ip().is_unspecified())
         {
             Some(other) => {
-                format!("; {} was asked for as well, and one of them covers the other: leave one out", other.address)
+                format!("; {} was given as well, and one of them covers the other: leave one out", other.address)
             }
             None => format!(
                 "; another socket has this address: `ss -ltnp sport = :{port}` shows whose. Stop it, or choose another \
@@ -114,7 +114,7 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
             ),
         },
         io::ErrorKind::PermissionDenied if port < 1024 => {
-            "; ports below 1024 want root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
+            "; ports below 1024 need root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
              `setcap cap_net_bind_service=+ep` the program"
                 .to_string()
         }
@@ -129,7 +129,7 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
         io::ErrorKind::InvalidInput if matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) =>
         {
             format!(
-                "; an address of one link wants its interface, such as [{}%eth0]:{port}: `ip -6 address` lists them",
+                "; a link-local address needs its interface, such as [{}%eth0]:{port}: `ip -6 address` lists them",
                 address.ip()
             )
         }

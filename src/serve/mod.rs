@@ -162,7 +162,7 @@ fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
     }
     match (keepalive.guard(), keepalive.predict(State::InFlight)) {
         (Guard::Loop { rto_max }, Some(prediction)) => info!(
-            "the same with data unacknowledged or its window shut: {prediction} (the kernel asks every {} at least, by \
+            "the same with data unacknowledged or its window shut: {prediction} (the kernel tries again at least every {}, by \
              {})",
             InWords(keepalive.pace()),
             if rto_max.is_some() { "TCP_RTO_MAX_MS" } else { "a user timeout that slides" }
@@ -177,13 +177,13 @@ fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
     if settings.service == ServiceName::Heartbeat {
         let Beats { after, timeout } = settings.heartbeat;
         info!(
-            "a peer that says nothing for {} is asked (PING), and let go if nothing comes back within {}",
+            "a peer that sends nothing for {} is sent a PING, and dropped if nothing comes back within {}",
             in_words(after),
             in_words(timeout)
         );
     }
     if let Some(within) = settings.expect {
-        info!("a peer that sends nothing for {} is let go", in_words(within));
+        info!("a peer that sends nothing for {} is dropped", in_words(within));
     }
     if let Some(shortfall) = keepalive.shortfall(&settings.keepalive) {
         warn!("{shortfall}");
@@ -191,8 +191,8 @@ fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
     let retries = sysctl::number("net/ipv4/tcp_retries2").unwrap_or(15) as u32;
     if let Some(after) = keepalive.given_up_after(retries) {
         warn!(
-            "net.ipv4.tcp_retries2 is {retries} here: with data unacknowledged or its window shut the kernel itself gives a \
-             silent peer up after {} s, before the deadline; 15 keeps it",
+            "net.ipv4.tcp_retries2 is {retries} here: with data unacknowledged or its window shut the kernel itself gives up a \
+             silent peer after {} s, before the deadline; 15 keeps it",
             Seconds(after)
         );
     }

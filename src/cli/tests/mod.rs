@@ -173,7 +173,7 @@ fn a_bad_value_says_which_what_and_what_instead() {
         ("serve --stalled soon", ["--stalled soon", "a duration"]),
         ("serve --expect 1ms", ["--expect 1ms", "10ms to 40days"]),
         ("serve --log loud", ["--log loud", "debug or trace"]),
-        ("serve --grace", ["--grace", "wants a value"]),
+        ("serve --grace", ["--grace", "needs a value"]),
         ("serve --dedline 3s", ["no option --dedline", "did you mean --deadline?"]),
         ("serve -q", ["no option -q", "--help"]),
         ("serve 7007", ["\"7007\"", "did you mean 127.0.0.1:7007 or [::]:7007?"]),
@@ -184,7 +184,7 @@ fn a_bad_value_says_which_what_and_what_instead() {
         ("serve --deadline 2.5s", ["--deadline 2.5s", "seconds; 3s would do"]),
         ("serve --deadline 1y", ["--deadline 1y", "2days 15h 42m 49s is the most"]),
         ("serv", ["\"serv\" is not a command", "did you mean serve?"]),
-        ("", ["what is to be done?", "stillthere serve"]),
+        ("", ["which command?", "stillthere serve"]),
     ] {
         let said = refused(line);
         for part in parts {
@@ -242,11 +242,11 @@ fn a_load_is_read_and_checked() {
         let arguments = ["load", "127.0.0.1:1", "--pid", text].map(OsString::from);
         let said = Command::read(arguments, &|_: &str| None).unwrap_err().0;
         let part =
-            if text.trim().is_empty() { "did pgrep find none?" } else { "--pid wants one process, and 2 are named" };
+            if text.trim().is_empty() { "did pgrep find none?" } else { "--pid takes one process, and 2 are named" };
         assert!(said.contains(part), "{text:?}: {said}");
     }
     for (line, part) in [
-        ("load 1.2.3.4:5 --pid 12 13", "--pid wants one process, and 2 are named; `pgrep -o NAME`"),
+        ("load 1.2.3.4:5 --pid 12 13", "--pid takes one process, and 2 are named; `pgrep -o NAME`"),
         ("load --pid 12 13 14 1.2.3.4:5", "and 3 are named"),
         ("load 1.2.3.4:5 --pid --html x", "did pgrep find none?"),
         ("load 1.2.3.4:5 --pid me", "a whole number"),
@@ -259,10 +259,10 @@ fn a_load_is_read_and_checked() {
         ("load 0.0.0.0:5", "nowhere to connect to"),
         ("load 1.2.3.4:0", "nowhere to connect to"),
         ("load 1.2.3.4:5 --speak http", "echo, redis, mqtt, memcached, none"),
-        ("load 1.2.3.4:5 --speak none --active 1", "asks nothing"),
-        ("load 1.2.3.4:5 --speak none --rate 1", "no connection is active"),
+        ("load 1.2.3.4:5 --speak none --active 1", "sends no requests"),
+        ("load 1.2.3.4:5 --speak none --rate 1", "no connection sends requests"),
         ("load 1.2.3.4:5 --connections 5 --active 6", "from 0 to 5"),
-        ("load 1.2.3.4:5 --time 0s", "some time"),
+        ("load 1.2.3.4:5 --time 0s", "longer than 0s"),
         ("load 1.2.3.4:5 --source ::1", "not the same family"),
         ("load 1.2.3.4:5 --source here", "\"here\" is no address"),
         ("load 1.2.3.4:5 --size 0", "from 1 to"),

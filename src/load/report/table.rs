@@ -53,12 +53,12 @@ fn held_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         let Held { at_start, least, at_end } = held;
         let words = match at_start == least && least == at_end {
             true => format!("{at_start}, for {seconds:.1} s"),
-            false => format!("{at_start} at the start, {least} at the least, {at_end} at the end, for {seconds:.1} s"),
+            false => format!("{at_start} at the start, at least {least}, {at_end} at the end, for {seconds:.1} s"),
         };
         row("held", words);
     }
     if report.ended_early {
-        row("ended", "before its time, because no connection was left".to_string());
+        row("ended", "early, because no connection was left".to_string());
     }
     let unheard = report.connected.saturating_sub(report.heard);
     if unheard > 0 {
@@ -71,9 +71,9 @@ fn exchange_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
     let (askers, size, speak) = (report.askers, settings.size, settings.speak.name());
     let how = match settings.rate {
         Some(rate) => format!("at {rate} a second in all"),
-        None => "each when it was answered".to_string(),
+        None => "each after the last answer".to_string(),
     };
-    row("asking", format!("{askers} of them, {} of {speak}, {how}", so_many(size, "byte")));
+    row("requests", format!("{askers} connections, {} of {speak}, {how}", so_many(size, "byte")));
     let rate = report.exchanges_a_second().filter(|rate| *rate > 0.0);
     let rate = rate.map_or(String::new(), |rate| format!(": {rate:.0} a second"));
     row("exchanges", format!("{}{rate}", report.exchanges));
@@ -83,15 +83,22 @@ fn exchange_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
         _ => row("latency", percentiles(&report.exchange)),
     }
     if let Some(estimate) = omission::p99_asked_on(report) {
-        let words = "a stall counts once per asker, which asks nothing while it waits; had they asked on";
+        let words = "a stall counts once per connection, which sends nothing while it waits; at an unbroken pace";
         row("", format!("{words}, 99 % would be about {} (--rate measures it)", latency(estimate)));
     }
     if !report.lateness.is_empty() {
-        row("", format!("counted from when each was to be sent; we were late by {}", percentiles(&report.lateness)));
+        row(
+            "",
+            format!(
+                "counted from when each request was due; the load itself was late by {}",
+                percentiles(&report.lateness)
+            ),
+        );
     }
     let grace = Seconds(settings.grace);
-    let unanswered = format!("never answered, not within {grace} s more; their waiting so far is counted as latency");
-    let cut_off = format!("cut off by the end before they had waited for {grace} s; their waiting is counted, too");
+    let unanswered = format!("never answered, not within {grace} s more; the time that they waited counts as latency");
+    let cut_off =
+        format!("cut off by the end before they had waited for {grace} s; the time that they waited counts, too");
     for (count, words) in [
         (report.unanswered, unanswered.as_str()),
         (report.cut_off, cut_off.as_str()),
@@ -127,7 +134,7 @@ fn server_rows(report: &Report, row: &mut impl FnMut(&str, String)) {
     }
     if let Some(cpu) = report.cpu {
         let each = report.cpu_an_exchange().map_or(String::new(), |cpu| format!(", {:.2} µs an exchange", cpu * 1e6));
-        let when = if report.askers > 0 { "it was asked" } else { "they were held" };
+        let when = if report.askers > 0 { "requests were sent" } else { "they were held" };
         row("server, CPU", format!("{:.3} s while {when}{each}", cpu.time.as_secs_f64()));
         if cpu.ended > 0 {
             let words = "ended meanwhile; their time is included if a parent waited for them, to the clock tick";

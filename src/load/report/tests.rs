@@ -111,7 +111,7 @@ fn what_is_not_known_is_not_told() {
 fn success_is_what_was_seen_to_work() {
     let mut good = report();
     (good.troubles, good.unanswered, good.interrupted) = (Troubles::default(), 0, false);
-    assert!(good.is_success() && good.summary() == "no trouble, every byte as it had to be");
+    assert!(good.is_success() && good.summary() == "no trouble, every byte correct");
     let outcome = |change: fn(&mut Report)| {
         let mut report = good.clone();
         change(&mut report);
@@ -123,7 +123,7 @@ fn success_is_what_was_seen_to_work() {
         (report.is_success(), report.summary())
     };
     let (success, words) = outcome(|report| (report.exchange, report.exchanges) = (latencies(), 0));
-    assert!(!success && words == "no trouble, but no answer either", "{words}");
+    assert!(!success && words == "no trouble, but no answer", "{words}");
     let (success, words) = outcome(|report| (report.interrupted, report.held, report.untried) = (true, None, 2));
     assert!(!success && words.contains("98 of 100 connected, 0 on their way, 2 not tried"), "{words}");
     let (success, words) = outcome(|report| {

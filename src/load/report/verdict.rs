@@ -64,11 +64,11 @@ impl Report {
     /// The evidence for "no trouble".
     fn what_was_seen(&self) -> &'static str {
         match (self.answered(), self.settings.speak) {
-            (1.., _) => ", every byte as it had to be",
-            (0, Speak::None) => "; connected, not known to be accepted: nothing is asked with --speak none",
-            (0, _) if self.settings.active > 0 => ", but no answer either",
-            (0, _) if self.understood > 0 => "; greeted, and nothing was asked after that",
-            (0, _) => "; connected, not known to be accepted: nobody was asked (--active 0)",
+            (1.., _) => ", every byte correct",
+            (0, Speak::None) => "; connected, not known to be accepted: --speak none sends no requests",
+            (0, _) if self.settings.active > 0 => ", but no answer",
+            (0, _) if self.understood > 0 => "; greeted, and no requests were sent after that",
+            (0, _) => "; connected, not known to be accepted: no requests were sent (--active 0)",
         }
     }
 
@@ -95,7 +95,7 @@ impl Report {
         let others: Vec<_> = Speak::NAMES.iter().copied().filter(|name| *name != speak.name()).collect();
         let others = others.join(", ");
         let name = speak.name();
-        Some(format!("not one answer was right: does the server speak {name}?{guess} --speak also knows {others}"))
+        Some(format!("no answer was correct: does the server speak {name}?{guess} --speak also knows {others}"))
     }
 }
 
@@ -128,11 +128,11 @@ mod tests {
     #[test]
     fn a_dialect_is_known_by_its_first_word() {
         for (words, guess) in [
-            ("at byte 0, \"abc\" was to come, and \"-ERR unknown command\" came", Some("redis")),
-            ("at byte 0, \"abc\" was to come, and \"HTTP/1.1 400 Bad Request\" came", Some("http")),
-            ("at byte 0, \"abc\" was to come, and \"ERROR\" came", Some("memcached")),
-            ("\"SSH-2.0-OpenSSH_9.2\" came, which nobody had asked for", Some("ssh")),
-            ("at byte 0, \"abc\" was to come, and \"zzz\" came", None),
+            ("at byte 0, \"abc\" was expected, and \"-ERR unknown command\" came", Some("redis")),
+            ("at byte 0, \"abc\" was expected, and \"HTTP/1.1 400 Bad Request\" came", Some("http")),
+            ("at byte 0, \"abc\" was expected, and \"ERROR\" came", Some("memcached")),
+            ("\"SSH-2.0-OpenSSH_9.2\" came, which was not expected", Some("ssh")),
+            ("at byte 0, \"abc\" was expected, and \"zzz\" came", None),
             ("while it was idle", None),
         ] {
             assert_eq!(dialect(words), guess, "{words}");

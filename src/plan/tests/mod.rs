@@ -179,7 +179,7 @@ fn warnings_give_their_reasons() {
     let barely = warned(with(200, 75, 9));
     assert!(barely.contains("if probes are lost") && barely.contains("11 of those listed"), "{barely}");
     assert!(warned(with(7200, 75, 9)).contains("proxy"));
-    assert!(warned(Question { round_trip: s(9), ..with(6, 8, 3) }).contains("sent in vain"));
+    assert!(warned(Question { round_trip: s(9), ..with(6, 8, 3) }).contains("comes too late"));
     assert!(warned(Question { round_trip: s(25), ..with(6, 8, 3) }).contains("every idle peer is dropped"));
     assert!(warned(with(24, 1, 3)).contains("13.5 % of the bursts"));
     let wanted = |timeout| {
