@@ -286,7 +286,7 @@ impl Dialer {
     }
 
     fn set_alarm(&mut self, key: usize, due: Moment) {
-        if self.alarms.reserve_for(self.lines.capacity()).is_ok() {
+        if self.alarms.reserve_for(self.lines.capacity(), self.lines.len()).is_ok() {
             self.alarms.set(key as u32, due);
         } else {
             self.ready.push(key); // `add` made room for it; without a pause, but nothing is lost

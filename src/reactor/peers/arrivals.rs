@@ -51,7 +51,7 @@ impl<S: Stream> Peers<S> {
         let slot = self.table.vacant();
         if !turn.capacity.memory.take_room_for_a_peer()
             || self.service.reserve(slot).is_err()
-            || self.deadlines.reserve_for(slot as usize + 1).is_err()
+            || self.deadlines.reserve_for(slot as usize + 1, self.table.len() + 1).is_err()
             || turn.capacity.reserve().is_err()
         {
             return false;

@@ -52,19 +52,20 @@ impl Deadlines {
     }
 
     /// A deadline that there is no memory for is kept all the same, but what the looks have found out about the
-    /// peer would be lost, and an alarm too. So room for these is reserved at the arrival, for a table of this many slots.
+    /// peer would be lost, and an alarm too. So room for these is reserved at the arrival, for a table of this many slots
+    /// with this many peers in it: when a crowd has gone, a newcomer in a high slot needs no room for the crowd.
     ///
     /// # Errors
     /// There is no memory.
-    pub(super) fn reserve_for(&mut self, slots: usize) -> Result<(), TryReserveError> {
-        self.alarms.reserve_for(slots)?;
+    pub(super) fn reserve_for(&mut self, slots: usize, peers: usize) -> Result<(), TryReserveError> {
+        self.alarms.reserve_for(slots, peers)?;
         if let Some(idle) = &mut self.idle {
-            idle.reserve_for(slots)?;
+            idle.reserve_for(slots, peers)?;
         }
         if let Some((_, watch)) = &mut self.watch {
-            watch.reserve_for(slots)?;
+            watch.reserve_for(peers)?;
         }
-        self.stall.as_mut().map_or(Ok(()), |(_, watch)| watch.reserve_for(slots))
+        self.stall.as_mut().map_or(Ok(()), |(_, watch)| watch.reserve_for(peers))
     }
 
     /// The peer in this slot has departed.
@@ -95,5 +96,34 @@ impl Deadlines {
         let stall = self.stall.as_ref().map_or(Moment::NEVER, |(_, watch)| watch.next());
         let service = self.alarms.next().min(self.look_through).min(self.stop_by);
         self.lingering.next().min(self.starved.next()).min(watch).min(stall).min(service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::peer_id::{PeerId, Stamp};
+
+    /// A server out of memory once kept a newcomer waiting for good: the crowd had gone, but for the newcomer's high slot
+    /// room for as many looks as the crowd had needed was wanted again.
+    #[test]
+    fn a_newcomer_needs_no_room_for_a_crowd_that_has_gone() {
+        let mut deadlines = Deadlines::new(&Keepalive::default(), Some(Duration::from_secs(1)), false);
+        for peers in 1..=3000 {
+            deadlines.reserve_for(peers, peers).unwrap();
+        }
+        let (_, stall) = deadlines.stall.as_mut().unwrap();
+        assert!(stall.places() >= 3000, "{}", stall.places());
+        let now = Moment::after(Duration::from_secs(1));
+        stall.suspect(now, PeerId::new(Stamp::NONE, 1), (), Duration::ZERO, |_| true).unwrap();
+        assert!(stall.due_suspect(now + Duration::from_secs(1)).is_some());
+        assert_eq!(stall.places(), 0, "an empty table is given back");
+        deadlines.reserve_for(3000, 2).unwrap();
+        let (_, stall) = deadlines.stall.as_ref().unwrap();
+        assert!((2..100).contains(&stall.places()), "{}", stall.places());
+        // And each peer has its place, also when the newcomer's slot is a low one.
+        deadlines.reserve_for(5, 2500).unwrap();
+        let (_, stall) = deadlines.stall.as_ref().unwrap();
+        assert!(stall.places() >= 2500, "{}", stall.places());
     }
 }

@@ -109,6 +109,12 @@ impl<T: Copy> Agenda<T> {
         malloc::reserve(&mut self.entries, more)
     }
 
+    /// How many entries there is room for.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Puts an entry on the agenda, and returns its place. A deadline that has passed already is due at once.
     ///
     /// # Errors

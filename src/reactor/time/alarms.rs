@@ -30,13 +30,13 @@ impl Alarms {
         self.agenda.is_empty()
     }
 
-    /// Allocates what a table of this many slots may need. Called at each arrival: a service that sets a deadline later finds
+    /// Allocates what a table of this many slots with this many peers may need. Called at each arrival: a service that sets a deadline later finds
     /// room for it, however short memory is by then.
     ///
     /// # Errors
     /// There is no memory for them.
-    pub(crate) fn reserve_for(&mut self, slots: usize) -> Result<(), TryReserveError> {
-        self.agenda.reserve_for(slots)?;
+    pub(crate) fn reserve_for(&mut self, slots: usize, peers: usize) -> Result<(), TryReserveError> {
+        self.agenda.reserve_for(peers)?;
         let more = slots.saturating_sub(self.places.len());
         malloc::reserve(&mut self.places, more)
     }

@@ -62,6 +62,12 @@ impl<T: Copy> Watch<T> {
         self.suspects.reserve_for(peers)
     }
 
+    /// How many suspects there is room for.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> usize {
+        self.suspects.places()
+    }
+
     /// This peer still owes something, and is to be looked at again `after` from now.
     ///
     /// # Errors
