@@ -117,14 +117,17 @@ impl Command {
         misspelt(options, variables)
     }
 
-    /// Whether variables of the environment that look like options are warned of: not where only help is printed, and not by
-    /// a process that the lab starts for itself, many times.
+    /// Whether variables of the environment that look like options are warned of on stderr: not where only help is printed, not by
+    /// the server, whose log warns of them, and not by a process that the lab starts for itself, many times.
     pub fn warns_of_misspelling(&self) -> bool {
         match self {
-            Self::Tell(_) => false,
+            Self::Tell(_) | Self::Serve(_) => false,
             #[cfg(feature = "lab")]
             Self::Lab(task) => !task.is_of_a_scene(),
-            _ => true,
+            #[cfg(feature = "plan")]
+            Self::Plan(_) => true,
+            #[cfg(feature = "load")]
+            Self::Load(_) => true,
         }
     }
 
