@@ -29,19 +29,12 @@ fn main() -> ExitCode {
         }
     };
     let misspelt = Command::misspelt(env::args_os().nth(1).as_deref(), env::vars_os());
-    if let Command::Serve(settings) = &command {
-        let log = observe::log::start(&settings.log);
-        misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-        let ending = serve::run(settings);
-        log.end(ending.as_ref().err().map(String::as_str));
-        return ExitCode::from(if ending == Ok(Ending::Orderly) { 0 } else { FAILED });
-    }
     if command.warns_of_misspelling() {
         misspelt.iter().for_each(say);
     }
     code(match command {
         Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
-        Command::Serve(_) => Ok(true), // above: it has a log
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt)),
         #[cfg(feature = "lab")]
         Command::Lab(task) => lab::obey(&task).map(|promise| promise == lab::Promise::Kept),
         #[cfg(feature = "plan")]
@@ -49,6 +42,15 @@ fn main() -> ExitCode {
         #[cfg(feature = "load")]
         Command::Load(settings) => load::run(&settings),
     })
+}
+
+/// Runs the server, with a log for all that is to be said. Whether it ended in order.
+fn serve(settings: &serve::ServeSettings, misspelt: &[String]) -> bool {
+    let log = observe::log::start(&settings.log);
+    misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
+    let ending = serve::run(settings);
+    log.end(ending.as_ref().err().map(String::as_str));
+    ending == Ok(Ending::Orderly)
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

@@ -66,10 +66,10 @@ impl Display for Preset {
     }
 }
 
-/// The option whose values add up when it is given again.
+/// The option whose values are joined when it is given again.
 #[cfg(feature = "load")]
 const ADDS_UP: &str = "fail-if";
-/// The option that may be given more than once, each for itself.
+/// The option that may be given more than once, and each time counts.
 #[cfg(feature = "lab")]
 const REPEATED: &str = "file";
 
@@ -113,7 +113,7 @@ pub(super) struct Given {
 pub(super) const SHARED: [&str; 7] =
     ["deadline", "idle", "interval", "count", "user-timeout", "heartbeat", "heartbeat-timeout"];
 
-/// All our variables begin with it.
+/// What all our variables begin with.
 pub(super) const PREFIX: &str = "STILLTHERE_";
 
 /// An option's name in the environment's spelling.
@@ -267,19 +267,19 @@ impl Given {
         }
     }
 
-    /// All that an option was given which may be given more than once, with the blanks round it.
+    /// All values of an option that may be given more than once, blanks included.
     #[cfg(feature = "lab")]
     pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values.iter().filter(move |value| value.name == name).map(|value| value.text.as_str())
     }
 
-    /// With the blanks round it: they may be meant.
+    /// The value as it was given: blanks at its ends may be intended.
     #[cfg(feature = "lab")]
     pub(super) fn verbatim(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| value.text.as_str())
     }
 
-    /// Without the blanks round it.
+    /// The value without blanks at its ends.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.find(name).map(|value| value.text.trim())
     }

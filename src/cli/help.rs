@@ -61,7 +61,7 @@ stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n"
     text
 }
 
-/// What a plan is made of.
+/// What `plan` answers, and its options.
 #[cfg(feature = "plan")]
 pub(super) fn of_plan() -> String {
     let mut text = String::from("stillthere plan [options]      what a deadline costs, and how often it errs\n");

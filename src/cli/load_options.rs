@@ -110,7 +110,7 @@ pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
         connect_rate: given.number("connect-rate", 1, 10_000_000)?.unwrap_or(default.connect_rate),
         sources: sources.unwrap_or_default(),
         active,
-        // Less than one byte cannot be verified; an answer of more than this is no small exchange.
+        // An empty answer cannot be verified; above the upper bound it is a transfer, not an exchange.
         size: given.number("size", 1, 16 << 20)?.unwrap_or(default.size),
         rate: rate.map(f64::from),
         time,
@@ -124,7 +124,7 @@ pub(super) fn settings(given: &Given) -> Result<LoadSettings, Usage> {
     })
 }
 
-/// One process. What `$(pgrep NAME)` gives may be none, or several.
+/// One process. `$(pgrep NAME)` may expand to none, or to several.
 fn pid(given: &Given) -> Result<Option<u32>, Usage> {
     const FIRST: &str = "`pgrep -o NAME` prints the oldest of a name, and its children are counted with it";
     let Some(text) = given.text("pid") else { return Ok(None) };

@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use crate::cli::arguments::{Options, PREFIX, shout};
 use crate::cli::nearest::nearest;
 
-/// The commands, built in or not: what begins with another one's name is not for this one.
+/// The commands, built in or not: a variable with another command's name is not for this one.
 const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
-/// No options: that the lab was started again by itself, and which program the benchmarks are to run.
+/// Variables that are no options: the lab sets one when it starts itself again, the benchmarks read the other.
 const OTHERS: [&str; 2] = ["LAB_INSIDE", "BINARY"];
-/// Stands for the words of `serve`.
+/// Not an option: its variable has the addresses that `serve` takes as words.
 pub(super) const LISTEN: &str = "listen";
 
-/// A sentence for each variable that was given a value and is no option's.
+/// A sentence for each variable that has a value and belongs to no option.
 pub(super) fn misspelt(options: Options, variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
     let mut sentences = Vec::new();
     for (variable, value) in variables {
@@ -33,7 +33,7 @@ pub(super) fn misspelt(options: Options, variables: impl Iterator<Item = (OsStri
         if names().any(|known| known == name) {
             continue;
         }
-        // `STILLTHERE_JSON`, where it is STILLTHERE_PLAN_JSON.
+        // For instance `STILLTHERE_JSON`, which should be STILLTHERE_PLAN_JSON.
         let guess = match options.own.iter().find(|option| shout(option.name) == name) {
             Some(_) => format!("; did you mean {PREFIX}{own}_{name}?"),
             None => nearest(name, &format!("{PREFIX}{scope}"), names().collect::<Vec<_>>().iter().map(String::as_str)),

@@ -38,7 +38,7 @@ const LOAD: Options = options("load", load_options::OPTIONS);
 /// What the program was asked to do.
 #[derive(Debug)]
 pub enum Command {
-    /// Print this, and be done.
+    /// Print this text.
     Tell(String),
     /// Run the server.
     Serve(Box<serve::ServeSettings>),
@@ -53,7 +53,7 @@ pub enum Command {
     Load(Box<crate::load::LoadSettings>),
 }
 
-/// A command line that cannot be obeyed: the sentence says which option, what was given, and what
+/// A command line that makes no sense: the sentence says which option, what was given, and what
 /// is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(pub String);
@@ -117,14 +117,17 @@ impl Command {
         misspelt(options, variables)
     }
 
-    /// Whether variables of the environment that look like options are warned of: not where only help is printed, and not by
-    /// a process that the lab starts for itself, once and again.
+    /// Whether variables of the environment that look like options are warned of on stderr: not where only help is printed, not by
+    /// the server, whose log warns of them, and not by a process that the lab starts for itself, many times.
     pub fn warns_of_misspelling(&self) -> bool {
         match self {
-            Self::Tell(_) => false,
+            Self::Tell(_) | Self::Serve(_) => false,
             #[cfg(feature = "lab")]
             Self::Lab(task) => !task.is_of_a_scene(),
-            _ => true,
+            #[cfg(feature = "plan")]
+            Self::Plan(_) => true,
+            #[cfg(feature = "load")]
+            Self::Load(_) => true,
         }
     }
 

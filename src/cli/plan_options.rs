@@ -56,10 +56,10 @@ pub(super) fn preset(name: &str) -> Preset {
 
 /// Longer than any middlebox's time-out.
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The four that say which deadline.
+/// The four options that set the deadline.
 const SETTINGS: [&str; 4] = ["deadline", "idle", "interval", "count"];
 
-/// Checks what was given, and fills in what is not known.
+/// Checks what was given, and fills in the defaults.
 pub(super) fn question(given: &Given) -> Result<Question, Usage> {
     if let Some(word) = given.words.first() {
         return Err(Usage(format!(
@@ -132,7 +132,7 @@ fn wanted(given: &Given, battery: bool, round_trip: Duration, burst: Duration) -
     Ok(Wanted::Deadline { usual, given: deadline_given })
 }
 
-/// What is on the way, the shortest limit first.
+/// The middleboxes on the path, the shortest limit first.
 fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
     let mut behind = Vec::new();
     let names = given.text("behind").unwrap_or_default();
@@ -144,8 +144,8 @@ fn behind(given: &Given) -> Result<Vec<Middlebox>, Usage> {
                 .map(|one| format!("  {:<18}{:<32}{}", one.key, one.name, InWords(one.limit)))
                 .collect();
             let because = format!(
-                "{name:?} is not listed{nearest}\nThese are, with the silence after which they forget a connection by default (for any \
-                 other: --nat-timeout):\n{}",
+                "{name:?} is not listed{nearest}\nThese are known, each with its default time-out (for any other: \
+                 --nat-timeout):\n{}",
                 all.join("\n")
             );
             return Err(given.complaint("behind", because));

@@ -124,7 +124,7 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
 
 fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {
     let names = ["heartbeat", "heartbeat-timeout"];
-    // In the environment they may stand for the whole machine.
+    // In the environment they may be set for the whole machine.
     match given.on_command_line(&names) {
         Some(name) if service != ServiceName::Heartbeat => {
             let because = "it goes with --service heartbeat; --expect goes with any service";
@@ -147,7 +147,7 @@ fn limits(given: &Given, default: Limits) -> Result<Limits, Usage> {
         Some(_) => return Err(given.complaint("when-full", "it must be wait, refuse or evict-oldest-idle")),
     };
     let refused = |unfit: Unfit| given.complaint(unfit.setting, unfit.because);
-    // What is not a number of bytes gets the sentence of one that is too small.
+    // A value that is not a number of bytes gets the same error as one that is too small.
     let max_output = given.text("max-output").map_or(default.max_output(), |text| bytes(text).unwrap_or(0));
     let stalled = match given.text("stalled") {
         Some("off") => None,
@@ -169,7 +169,7 @@ fn bytes(text: &str) -> Option<usize> {
     number.trim_end().parse::<usize>().ok()?.checked_mul(1 << shift)
 }
 
-/// A time that the loop keeps by itself.
+/// A time that the loop measures, and not the kernel.
 fn waiting_time(given: &Given, name: &'static str) -> Result<Option<Duration>, Usage> {
     let time = given.duration(name)?.map(|time| checked(name, time)).transpose();
     time.map_err(|unfit| given.complaint(name, unfit.because))

@@ -17,7 +17,7 @@ pub(super) struct TimerFd(OwnedFd);
 
 impl TimerFd {
     /// # Errors
-    /// timerfd_create(2) and epoll_ctl(2) say why.
+    /// Those of timerfd_create(2) and epoll_ctl(2).
     pub(super) fn open(registry: &Registry, token: Token) -> io::Result<Self> {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;

@@ -61,7 +61,7 @@ pub struct LoadSettings {
     pub time: Duration,
     pub speak: Speak,
     pub patience: Duration,
-    /// How long answers are waited for when the time is over, and how long a question must have waited to count as
+    /// How long answers are waited for when the time is over, and how long a request must have waited to count as
     /// unanswered.
     pub grace: Duration,
     /// The conditions under which the run fails.

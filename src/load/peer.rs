@@ -24,7 +24,7 @@ pub(super) struct LoadPeer {
     pub phase: PeerPhase,
     /// The exchange; kept while the peer is one of those that send requests.
     talk: Option<Box<Talk>>,
-    /// Bytes that came to a peer that speaks no language.
+    /// Bytes that came with `--speak none`.
     pub unasked: u64,
     /// Whether any byte has come, which shows that the server has accepted the connection: the handshake alone is done by its
     /// kernel.
@@ -130,7 +130,7 @@ impl LoadPeer {
         Ok(PeerStep::Blocked)
     }
 
-    /// connect(2) is complete when the socket is writable: then there is an error in SO_ERROR, or a peer.
+    /// connect(2) is complete when the socket is writable: then SO_ERROR has an error, or the connection is established.
     fn connect(&mut self) -> Result<PeerStep, Trouble> {
         if !self.ready.has(Readiness::WRITABLE) && !self.ready.has(Readiness::HUNG_UP) {
             return Ok(PeerStep::Blocked);

@@ -29,7 +29,7 @@ enum FilePlace {
     StandardOutput,
     StandardError,
     Device(File),
-    /// Needs a reader. One that is there already sees no end of file meanwhile, as we are a writer from here on.
+    /// Needs a reader. A reader that is there already sees no end of file meanwhile, because this is a writer.
     Pipe {
         _writer: Option<File>,
     },
@@ -130,7 +130,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 
 fn is_open_as(file: &Metadata, descriptor: BorrowedFd<'_>) -> bool {
     let ours = descriptor.try_clone_to_owned().and_then(|descriptor| File::from(descriptor).metadata());
-    // Being the same character device means nothing: /dev/null, say, is one file for all who open it.
+    // A character device does not count: /dev/null, for instance, is one file for all that open it.
     !file.file_type().is_char_device() && ours.is_ok_and(|ours| is_same(&ours, file))
 }
 
@@ -162,7 +162,7 @@ impl Draft {
         Ok(Self { path: draft, file })
     }
 
-    /// Takes on the owner and the permissions of the file that it replaces.
+    /// Takes over the owner and the permissions of the file that it replaces.
     fn resemble(&self, old: &Metadata) -> io::Result<()> {
         fchown(&self.file, Some(old.uid()), Some(old.gid()))?;
         self.file.set_permissions(old.permissions())
@@ -171,7 +171,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // If it has replaced the other, nothing has this name any more.
+        // After the rename there is no file with this name, which is no error.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -180,7 +180,7 @@ impl Drop for Draft {
 /// created, or one that is a mount point, is overwritten.
 fn replace(path: &Path, report: &[u8]) -> io::Result<()> {
     let Ok(mut draft) = Draft::beside(path) else { return overwrite(path, report) };
-    // If there is no old file, there is nothing to take on.
+    // Without an old file, there is nothing to take over.
     if fs::metadata(path).is_ok_and(|old| draft.resemble(&old).is_err()) {
         return overwrite(path, report);
     }

@@ -62,8 +62,8 @@ impl Logger {
         }
     }
 
-    /// The last words: a sentence without a time, if there is one, and how many lines were left out. Now
-    /// nobody is served any more, so it waits a moment for a reader that is slow.
+    /// Writes the last lines: a sentence without a time, if there is one, and how many lines were left out. No peer is served
+    /// any more, so it waits up to a second for a slow reader.
     pub fn end(&self, sentence: Option<&str>) {
         let waits = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).wait_for_room(sentence.is_some());
         if waits {

@@ -1,8 +1,9 @@
 //! stderr, to which no write blocks.
 //!
 //! A pipe that nobody empties, a terminal that was stopped (Ctrl-S), a socket whose reader hangs: a write
-//! would block there, and with it the loop. So what is not taken at once is left out, counted, and reported later. Owns the rest of a line that was taken in part: it goes before everything else, so that no line
-//! is torn. Knows no level and no time.
+//! would block there, and with it the loop. So what is not taken at once is left out, counted, and reported later.
+//! Owns the rest of a line that was taken in part: it is written before everything else, so that no line is torn. Knows no
+//! level and no time.
 //!
 //! O_NONBLOCK belongs to the open file description (open(2)), which we share with the shell and with
 //! whoever else writes there: to set it would change theirs. So a pipe or a terminal is opened once more.
@@ -20,7 +21,7 @@ const STDERR: &str = "/proc/self/fd/2";
 /// A pipe that has room takes this much at once (pipe(7), PIPE_BUF).
 const PIECE: usize = 4096;
 
-/// See the head of this file.
+/// Standard error; the head of this file explains it.
 #[derive(Debug)]
 pub struct Stderr {
     /// A write might block: poll(2) is asked first.
@@ -59,8 +60,8 @@ impl Stderr {
         self.left_out += 1;
     }
 
-    /// For the end of the process, when nobody is left who could be kept waiting: if there is something to
-    /// say, or to finish, waits a moment for room. Whether there is.
+    /// For the end of the process, when no peer can be delayed any more: if there is something left to write, waits up to a
+    /// second for room. Returns whether there was something left, or `more` to come.
     pub fn wait_for_room(&mut self, more: bool) -> bool {
         let waits = more || self.left_out > 0 || !self.rest.is_empty();
         if waits {

@@ -39,7 +39,7 @@ impl CurvePoint {
         }
     }
 
-    /// By the three models.
+    /// Under the three models.
     fn drops(&self) -> [f64; 3] {
         [self.independent, self.bursts, self.bursts_each_way]
     }
@@ -61,9 +61,9 @@ pub(super) struct Curve {
 /// Columns and rows of the terminal's plot.
 const COLUMNS: usize = 64;
 const ROWS: usize = 13;
-/// As many powers of ten fit.
+/// The most powers of ten on the axis.
 const DECADES: i32 = 24;
-/// A deadline is at least this long.
+/// The shortest deadline that is shown, in seconds.
 const SHORTEST: f64 = 3.0;
 
 impl Curve {
@@ -160,7 +160,7 @@ impl Curve {
         for tick in self.ticks() {
             let words: Vec<char> = words::duration(Duration::from_secs(tick)).chars().collect();
             let at = column(tick as f64);
-            // A tick whose words would touch the ones before is left out.
+            // A tick whose label would touch the one before is left out.
             if axis[at.saturating_sub(1)..at + words.len()].iter().all(|c| *c == ' ') {
                 axis[at..at + words.len()].copy_from_slice(&words);
             }

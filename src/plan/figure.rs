@@ -21,12 +21,12 @@ const RIGHT: f64 = 690.0;
 const TOP: f64 = 82.0;
 const BOTTOM: f64 = 372.0;
 
-/// Where the words about a line stand: two beside each other.
+/// Where the legend of a line stands: two in a row.
 fn legend(n: usize) -> (f64, f64) {
     (16.0 + 360.0 * (n % 2) as f64, HEIGHT - 32.0 + 20.0 * (n / 2) as f64)
 }
 
-/// One of a point's figures, by which it stands high or low.
+/// The figure of a point that is its height.
 type Drops = fn(&CurvePoint) -> f64;
 
 pub(super) fn draw(plan: &Plan) -> String {

@@ -16,7 +16,7 @@ pub struct HeartbeatPlan {
 }
 
 impl HeartbeatPlan {
-    /// When a peer that falls silent is gone.
+    /// How long after its last sign of life a silent peer is dropped.
     pub fn deadline(&self) -> Duration {
         self.silence + self.timeout
     }
@@ -57,12 +57,12 @@ impl HeartbeatPlan {
     }
 }
 
-/// How often TCP sends the same at most: once, as a loss probe, and `tcp_retries2` times.
+/// The most times that TCP sends the same segment: once, once as a loss probe, and `tcp_retries2` times.
 const MOST_TRIES: usize = 17;
 
-/// When TCP sends something that nobody acknowledges, counted from the first time, as far as
-/// `within`: a loss probe after the retransmission time-out, then retransmissions, each after twice the
-/// wait of the one before, and none later than `rto_max`; until it gives up.
+/// When TCP sends a segment that is not acknowledged, counted from the first time, up to `within`: a loss probe after the
+/// retransmission time-out, then retransmissions, each after twice the wait of the one before, and none later than
+/// `rto_max`; until it gives up.
 pub(super) fn tries(round_trip: Duration, rto_max: Duration, within: Duration) -> Vec<Duration> {
     let mut wait = (round_trip + RTO_MIN).min(rto_max);
     let mut tries = vec![Duration::ZERO];

@@ -1,4 +1,4 @@
-//! The plan for machines: JSON, one object. Times are seconds, rates are a second.
+//! The plan for machines: JSON, one object. Times are in seconds, rates per second.
 //!
 //! Owns the names of its members.
 
@@ -89,7 +89,7 @@ fn on_the_way(plan: &Plan) -> impl Iterator<Item = String> + '_ {
         Fate::Barely(_) => text("if probes are lost"),
         Fate::Forgotten => text("forgotten"),
     };
-    // No number where any may be lost, or none is sent in time.
+    // No number if all may be lost, or if none is sent in time.
     let lost = |fate| if let Fate::Barely(lost) = fate { lost.to_string() } else { NULL.to_string() };
     plan.fates().map(move |(one, probes, beats)| {
         object(&[
@@ -124,7 +124,7 @@ fn seconds(duration: Duration) -> String {
     number(duration.as_secs_f64())
 }
 
-/// A chance may be very small: to six digits that count.
+/// A probability may be very small: six significant digits.
 fn tiny(number: f64) -> String {
     if number.is_finite() { format!("{number:.5e}") } else { NULL.to_string() }
 }

@@ -175,12 +175,12 @@ impl Middlebox {
         (self.kind == MiddleboxKind::Forwards).then(|| self.after(keepalive.silences().into_iter()))
     }
 
-    /// Under heartbeats that ask after so much silence, and again at these moments after the first time.
+    /// With heartbeats: a ping after this much silence, sent again at these moments after the first time.
     pub fn under_heartbeats(&self, silence: Duration, tries: &[Duration]) -> Fate {
         self.after(tries.iter().map(|try_at| silence + *try_at))
     }
 
-    /// The silences if none is lost, if one is, and so on.
+    /// `silences`: of a connection if no probe is lost, if one is, and so on.
     fn after(&self, silences: impl Iterator<Item = Duration>) -> Fate {
         let mut lost = None;
         for (n, silence) in silences.enumerate() {

@@ -44,7 +44,7 @@ const BEAT: f64 = 11.0;
 pub struct Question {
     pub wanted: Wanted,
     pub peers: u64,
-    /// The share of packets that is lost, each way.
+    /// The share of packets that is lost in each direction.
     pub loss: f64,
     pub round_trip: Duration,
     /// How long a burst of losses lasts on average, and the share of packets that is lost in it.
@@ -103,7 +103,7 @@ struct Price {
     /// How often the peer must wake up to answer.
     wake_ups: f64,
     /// False drops, if losses are independent; if they come in bursts, both directions at once; and if each
-    /// way has bursts of its own.
+    /// direction has bursts of its own.
     independent: Outlook,
     bursts: Outlook,
     bursts_each_way: Outlook,
@@ -144,8 +144,8 @@ pub fn answer(question: &Question) -> Result<(), String> {
 }
 
 impl Question {
-    /// The three models of the path: losses are independent, come in bursts both directions at once, or in
-    /// bursts of each way's own.
+    /// The three models of the path: losses are independent, come in bursts in both directions at once, or in
+    /// bursts of each direction by itself.
     fn paths(&self) -> [Path; 3] {
         [
             Path::independent(self.loss),
@@ -154,15 +154,14 @@ impl Question {
         ]
     }
 
-    /// Whether keepalive drops more living peers, a second and a peer, under one of the models, if nothing on
-    /// the way forgets them. The last
-    /// is asked first: it is mostly the worst.
+    /// Whether keepalive drops more living peers than `rate`, per second and peer, under one of the models, if no middlebox
+    /// forgets them. The last model is tried first: it is usually the worst.
     fn drops_more(&self, keepalive: &Keepalive, rate: f64) -> bool {
         let outlook = |path: &Path| Round::of_probes(keepalive, path, self.round_trip).outlook();
         self.paths().iter().rev().any(|path| outlook(path).rate() > rate)
     }
 
-    /// The forecast of one model. A probe that comes when a middlebox has already forgotten the connection is in vain.
+    /// The forecast of one model. A probe that comes when a middlebox has already forgotten the connection is lost.
     fn outlook(&self, keepalive: &Keepalive, path: &Path) -> Outlook {
         let in_time = match self.strictest().and_then(|one| one.under_probes(keepalive)) {
             None | Some(Fate::Survives) => u32::MAX,
@@ -202,7 +201,7 @@ impl Question {
         keepalive.ok().map(|keepalive| keepalive.on_wheel(self.wheel))
     }
 
-    /// The same, if nothing that is known to be on the way forgets a connection with them.
+    /// The same, if no middlebox that was named forgets a connection with them.
     fn settings_for(&self, deadline: Duration) -> Option<Keepalive> {
         let usual = self.usual(deadline)?;
         match self.strictest() {
@@ -216,7 +215,7 @@ impl Question {
         if self.behind.is_empty() { MIDDLEBOXES } else { &self.behind }
     }
 
-    /// Of what was named, what forgets first and can be kept from it by probes.
+    /// The middlebox that forgets first, of those that were named and forward probes.
     fn strictest(&self) -> Option<&Middlebox> {
         self.behind.iter().filter(|one| one.kind == MiddleboxKind::Forwards).min_by_key(|one| one.limit)
     }
@@ -235,7 +234,7 @@ impl Question {
         );
         let longest = search::longest_kept(usual.deadline(), one.limit, |deadline| self.usual(deadline));
         match longest {
-            // With all the probes that are usual, if there is room for them.
+            // With the usual number of probes, if that is possible.
             Some(longest) if !given => Ok(self.roomiest(longest.deadline(), one.limit).unwrap_or(longest)),
             Some(longest) => Err(format!(
                 "{cannot}. {} is the longest that can; or give --idle, --interval and --count, to see how many \
@@ -253,7 +252,7 @@ impl Question {
     }
 
     /// Heartbeats to compare with: by default after the idle time, with the rest of the deadline to
-    /// answer; but what was forgotten meanwhile cannot answer.
+    /// answer; but a connection that was forgotten meanwhile cannot answer.
     fn heartbeat_beside(&self, keepalive: &Keepalive) -> HeartbeatPlan {
         let second = Duration::from_secs(1);
         let limit = self.behind.iter().map(|one| one.limit.saturating_sub(second)).min();
@@ -274,7 +273,7 @@ impl Plan {
             Wanted::AtMost(budget) => Self::within(question, *budget)?,
         };
         let heartbeat = question.heartbeat_beside(&keepalive);
-        // A ping that waits is retransmitted; who has been silent for a pace is asked once a pace.
+        // A ping that is not acknowledged is retransmitted; from a pace of silence on, at least once a pace.
         let rto_max = match keepalive.guard() {
             Guard::Loop { rto_max: Some(_) } => keepalive.pace(),
             _ => RTO_MAX,

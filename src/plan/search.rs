@@ -31,7 +31,7 @@ pub fn few_wake_ups(deadline: Duration, round_trip: Duration, burst: Duration) -
     Ok(Keepalive::new(idle, interval, count).unwrap_or(usual))
 }
 
-/// Whether an idle connection is never silent as long as `limit`, though all probes but the last be lost.
+/// Whether an idle connection is never silent as long as `limit`, even if all probes but the last are lost.
 pub(super) fn keeps(keepalive: &Keepalive, limit: Duration) -> bool {
     keepalive.silences().last().is_some_and(|silence| *silence < limit)
 }

@@ -211,7 +211,7 @@ fn choices(text: &mut String, plan: &Plan) {
     for (deadline, point) in Curve::choices(plan) {
         let name = format!("{}{}", duration(deadline), if deadline == own { " @" } else { "" });
         let Some(point) = point else {
-            // Nothing was named, so it is too long for the kernel's timers: no choice.
+            // If no middlebox was named, the deadline is too long for the kernel's timers, and is left out.
             if let Some(one) = plan.question.strictest() {
                 row(text, [&name, &format!("forgotten by {}", one.name), "", "", ""]);
             }

@@ -1,6 +1,6 @@
 //! Warnings about the settings.
 //!
-//! Owns the sentences, each with its reason. What the kernel refuses is refused before, by
+//! Owns the sentences, each with its reason. Settings that the kernel refuses are errors instead:
 //! [`crate::keepalive::Unfit`].
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) fn warnings(plan: &Plan) -> Vec<String> {
         let fates = plan.fates().filter(|(_, probes, _)| probes.as_ref().is_some_and(wanted));
         fates.map(|(one, ..)| one).collect()
     };
-    // They are sorted; the table has them all.
+    // They are sorted by limit.
     let first = |those: &[&Middlebox]| match those {
         [] => None,
         [one] => Some(format!("{} ({})", one.name, duration(one.limit))),

@@ -51,7 +51,7 @@ pub(super) fn share(chance: f64) -> String {
     }
 }
 
-/// How often, of a rate a second: `3.20 a day`, `one in 12.0 years`.
+/// A rate per second in words: `3.20 a day`, `one in 12.0 years`.
 pub(super) fn per(rate: f64) -> String {
     let periods = [("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0), ("a day", DAY), ("a year", YEAR)];
     if rate <= 0.0 {

@@ -52,7 +52,7 @@ fn a_variable_means_one_thing() {
     const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
     for (line, options) in commands() {
         let command = line.split(' ').next().unwrap().to_uppercase();
-        // What only `lab run` has is not heard by `lab matrix`, and what says more of a server or of a question only
+        // An option of `lab run` alone is ignored by `lab matrix`, and one that describes a server or a request has effect only
         // beside it.
         let lines =
             [line, "lab run idle/none", "lab run idle/none --server x{port}", "lab matrix --server x{port} --ask x"];
@@ -68,7 +68,7 @@ fn a_variable_means_one_thing() {
             }
         }
     }
-    // The nearer one counts, and a command line more than both.
+    // The command's own variable takes precedence, and the command line over both.
     let both = [("STILLTHERE_GRACE", "1s"), ("STILLTHERE_SERVE_GRACE", "2s")];
     assert_eq!(settings("serve", &both).grace, Duration::from_secs(2));
     assert_eq!(settings("serve --grace 3s", &both).grace, Duration::from_secs(3));
@@ -76,7 +76,7 @@ fn a_variable_means_one_thing() {
     assert_eq!(settings("serve", &deadlines).keepalive.deadline(), Duration::from_secs(60), "not one too many");
 }
 
-/// What was set for the lab as a whole is not in the way of one of its commands, or of a command line.
+/// A variable for the whole lab does not prevent one of its commands, nor a command line.
 #[cfg(feature = "lab")]
 #[test]
 fn the_lab_s_environment_is_for_all_of_its_commands() {

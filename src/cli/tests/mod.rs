@@ -124,7 +124,7 @@ fn every_option_is_read_from_both_places() {
 
 type Table = &'static [arguments::Opt];
 
-/// The commands with all of their options, and a line that makes each happy.
+/// The commands with all of their options, and a complete command line of each.
 fn commands() -> Vec<(&'static str, Table)> {
     vec![
         ("serve", serve_options::OPTIONS),
@@ -141,7 +141,7 @@ fn told(line: &str, environment: &[(&str, &str)]) -> String {
     read(line, environment).map_or_else(|usage| usage.to_string(), |command| format!("{command:?}"))
 }
 
-/// What was set for the whole machine does not stand in the way of a command line.
+/// The command line takes precedence over what is set for the whole machine.
 #[test]
 fn the_command_line_comes_first() {
     let environment = [("STILLTHERE_DEADLINE", "60s"), ("STILLTHERE_GRACE", "1s"), ("STILLTHERE_LISTEN", "[::]:1")];
@@ -273,7 +273,7 @@ fn a_load_is_read_and_checked() {
     }
 }
 
-/// The script of `make kernels` starts the lab's own client, whose arguments are no concern of the help.
+/// The script of `make kernels` starts the lab's own client, whose arguments are not in the help.
 #[cfg(feature = "lab")]
 #[test]
 fn the_crowd_of_make_kernels_is_understood() {

@@ -8,11 +8,11 @@ use crate::load::crowd::Crowd;
 use crate::load::crowd::phase::RunPhase;
 use crate::reactor::Moment;
 
-/// From the last connection to the first question: the server may still be accepting.
+/// From the last connection to the first request: the server may still be accepting.
 const SETTLE: Duration = Duration::from_millis(500);
 
 impl Crowd {
-    /// From one phase to the next.
+    /// Begins the next phase if the time of this one is over.
     pub(super) fn proceed(&mut self, now: Moment) {
         match self.phase {
             RunPhase::Opening if self.tried == self.settings.connections && self.peers.waiting() == 0 => {

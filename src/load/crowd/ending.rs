@@ -1,8 +1,8 @@
 //! What is incomplete at the end of a run: requests without an answer, connections that are not established.
 //!
 //! Owns the one rule for all of them. A peer that has waited for [`LoadSettings::grace`] or longer is in trouble, by kind.
-//! One that has waited for less was cut off by the end: it is counted, and is nobody's fault. A regular end waits that
-//! long for answers, so every question has waited long enough then.
+//! One that has waited for less was cut off by the end: it is counted, and is no trouble. A regular end waits that
+//! long for answers, so every request has waited long enough then.
 //!
 //! [`LoadSettings::grace`]: crate::load::LoadSettings
 

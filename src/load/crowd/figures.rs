@@ -53,7 +53,7 @@ impl Figures {
         }
     }
 
-    /// When the first connection was opened, times begin.
+    /// The moment of the first connection, from which times are counted.
     pub(super) fn begin(&mut self, now: Moment) {
         self.began = Some(now);
     }
@@ -77,7 +77,7 @@ impl Figures {
         self.report.heard += u64::from(peer.heard);
     }
 
-    /// From here on connections are held, and CPU time counts.
+    /// Takes the figures before the exchanges: connections are held and CPU time is counted from now on.
     pub(super) fn begin_exchanges(&mut self, now: Moment) {
         self.footprint(now);
         let living = self.living();

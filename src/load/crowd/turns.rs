@@ -1,4 +1,4 @@
-//! What an exchange comes to, and which one is next.
+//! Exchanges: the latency of one, and when the next one begins.
 //!
 //! Owns the two ways: a closed loop (each peer sends the next request when it has been answered) and a fixed rate (see
 //! `schedule.rs`).

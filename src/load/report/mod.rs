@@ -71,22 +71,22 @@ pub struct Report {
     pub untried: u64,
     /// Connections on which any byte came. Whether the server accepted the others is not known.
     pub heard: u64,
-    /// Answers that were right, including those to greetings.
+    /// Answers that were correct, including those to greetings.
     pub understood: u64,
     pub opening_took: Duration,
     /// From before connect(2) until the connection was established.
     pub connect: Histogram<u64>,
-    /// Connections that asked.
+    /// Connections that sent requests.
     pub askers: usize,
     pub exchanging_from: Duration,
     pub exchanged_for: Duration,
     /// Exchanges whose answer was complete before the time was over.
     pub exchanges: u64,
-    /// From when a question was to be asked until its answer was complete. Questions that were never
+    /// From when a request was due until its answer was complete. Requests that were never
     /// answered are included with the time that they waited.
     pub exchange: Histogram<u64>,
     pub unanswered: u64,
-    /// Questions that the end cut off before they had waited for the grace; they are included in `exchange`, too.
+    /// Requests that the end cut off before they had waited for the grace; they are included in `exchange`, too.
     pub cut_off: u64,
     /// Exchanges that were broken off because the connection was lost.
     pub broken_off: u64,
@@ -94,7 +94,7 @@ pub struct Report {
     pub not_asked: u64,
     /// How late the requests were sent, at a fixed rate.
     pub lateness: Histogram<u64>,
-    /// Bytes that came to connections that speak no language.
+    /// Bytes that came with `--speak none`.
     pub unasked: u64,
     pub troubles: Troubles,
     pub samples: Vec<Sample>,

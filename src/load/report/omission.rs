@@ -13,7 +13,7 @@ const TELLING: u64 = 2;
 /// Answers that are needed for a 99th percentile.
 const ENOUGH: u64 = 100;
 
-/// The 99th percentile in nanoseconds, if each asker had asked on at its usual pace while it waited. `None`: at a
+/// The 99th percentile in nanoseconds, if each peer had sent requests at its usual pace while it waited. `None`: at a
 /// fixed rate, which measures it; with too few answers; or where it makes little difference.
 pub(super) fn p99_asked_on(report: &Report) -> Option<u64> {
     let all = &report.exchange;

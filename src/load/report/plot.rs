@@ -26,13 +26,13 @@ pub(super) enum PlotScale {
 /// What is plotted.
 pub(super) struct Plot<'a> {
     pub title: &'a str,
-    /// The words below the axis.
+    /// The label of the axis.
     pub across: &'a str,
     /// Where the axis has ticks, and their names; the axis extends from the first to the last.
     pub ticks: Vec<(f64, String)>,
     /// How a value is written.
     pub words: fn(f64) -> String,
-    /// A class of the style, a name, and the points from left to right.
+    /// A CSS class, a name, and the points from left to right.
     pub lines: Vec<PlotLine<'a>>,
     pub scale: PlotScale,
 }

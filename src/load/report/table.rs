@@ -171,7 +171,7 @@ fn percentiles(latencies: &Histogram<u64>) -> String {
     words.join(", ")
 }
 
-/// The 99.9th percentile of ten latencies is only their maximum by another name.
+/// The 99.9th percentile of ten latencies is just their maximum.
 fn worth_telling(latencies: &Histogram<u64>, percentile: f64) -> bool {
     percentile <= 50.0 || latencies.len() as f64 * (1.0 - percentile / 100.0) >= 0.999 // but for rounding
 }

@@ -13,7 +13,7 @@ impl Report {
         self.settings.fail_if.iter().map(|criterion| criterion.judge(self)).collect()
     }
 
-    /// Exit code 0 or 1. No connection may be in trouble, unless a condition says how many may; if any were to ask,
+    /// Exit code 0 or 1. No connection may be in trouble, unless a condition says how many may; if any were to send requests,
     /// there was an answer; the exchanges began; and no condition came true.
     pub fn is_success(&self) -> bool {
         let untroubled = self.troubles.total() == 0 || self.allows_errors();
@@ -25,7 +25,7 @@ impl Report {
         self.settings.fail_if.iter().any(|criterion| criterion.allows_errors())
     }
 
-    /// One sentence: was the run complete, and did it go well?
+    /// One sentence: whether the run was complete, and whether it succeeded.
     pub fn summary(&self) -> String {
         let whole = match (self.interrupted, &self.held) {
             (true, Some(_)) => "interrupted; this is the report so far. ".to_string(),
@@ -72,7 +72,7 @@ impl Report {
         }
     }
 
-    /// What may be wrong if not one answer was right.
+    /// What may be wrong if no answer was correct.
     pub fn hint(&self) -> Option<String> {
         let kinds = [
             TroubleKind::WrongBytes,
@@ -99,7 +99,7 @@ impl Report {
     }
 }
 
-/// What a server seems to speak, judged by its words as they are quoted.
+/// The protocol that a server seems to speak, judged by the quoted answer.
 fn dialect(words: &str) -> Option<&'static str> {
     let came = words.rsplit_once("and \"").map_or(words, |(_, came)| came).trim_start_matches('"');
     let begins = |marks: &[&str]| marks.iter().any(|mark| came.starts_with(mark));

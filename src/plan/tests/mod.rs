@@ -1,4 +1,4 @@
-//! The forecast, against numbers worked out by hand; `simulation.rs` plays it out.
+//! The forecast, against numbers worked out by hand; `simulation.rs` simulates it.
 
 use std::time::Duration;
 
@@ -53,13 +53,13 @@ fn the_price_is_what_a_pencil_says() {
     let short = Keepalive::new(s(600), s(600), 2).unwrap();
     let far_apart = Round::of_probes(&short, &bursts, Duration::ZERO).outlook();
     assert!(near(far_apart.dropped_in_a_round, 0.02 * 0.02, 1e-6));
-    // Who has answered is asked again when the interval is over, too.
+    // A peer that has answered is probed again only when the interval is over.
     let long_interval = Keepalive::new(s(5), s(10), 3).unwrap();
     let round = Round::of_probes(&long_interval, &Path::independent(0.0), Duration::from_millis(200)).outlook().round;
     assert!(near(round, 9.8 + 0.128 + 0.2, 1e-9), "{round}");
 }
 
-/// Nothing is lost of what may become of a round, and the rare is as exact as the frequent.
+/// The probabilities of all ends of a round add up to 1, and rare ends are as exact as frequent ones.
 #[test]
 fn rounds_add_up() {
     let total = |round: &Round| {
@@ -198,7 +198,7 @@ fn warnings_give_their_reasons() {
     assert!(warned(hasty).contains("no time to send a lost heartbeat again"));
 }
 
-/// The deadline against traffic, for somebody who must choose.
+/// The deadline against traffic.
 #[test]
 fn longer_deadlines_save_traffic_and_it_is_told_how_much() {
     let plan = Plan::make(&question(30)).unwrap();
@@ -213,7 +213,7 @@ fn longer_deadlines_save_traffic_and_it_is_told_how_much() {
     let json = json::write(&plan);
     assert!(json.contains("\"curve\":[{") && json.contains("\"packets_a_second_all_peers\":"));
     assert!(figure::draw(&plan).contains("<path class=\"traffic\" d=\"M"));
-    // What would be forgotten is no choice, and what is on the way stands above the figure.
+    // A deadline with which the connection is forgotten is marked, and the figure names the middleboxes.
     let behind = Question { behind: vec![Middlebox::named("azure-lb").unwrap()], ..question(120) };
     let text = told::tell(&Plan::make(&behind).unwrap());
     assert!(text.contains("8m                  forgotten by Azure Load Balancer"), "{text}");

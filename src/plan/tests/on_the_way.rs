@@ -1,9 +1,9 @@
-//! What forgets silent connections: the table, and the deadlines that are kept in spite of it.
+//! What forgets silent connections: the table, and the deadlines that survive it.
 
 use super::*;
 
-/// What is on the way is named, and no idle connection is ever silent for as long as it remembers, though
-/// all probes but the last be lost; and what cannot be kept could not, however it was split.
+/// Behind a middlebox, no idle connection is ever silent for as long as its limit, even if all probes but the last are lost;
+/// and a deadline that is refused cannot be split so that this holds.
 #[test]
 fn a_deadline_is_split_so_that_nothing_on_the_way_forgets() {
     for limit in [7, 20, 60, 240] {
@@ -45,7 +45,7 @@ fn a_deadline_is_split_so_that_nothing_on_the_way_forgets() {
     assert!(Plan::make(&hopeless).unwrap_err().contains("No deadline can"));
 }
 
-/// By hand: of five probes four are sent before 35 s are over, and the last one finds nothing.
+/// Worked out by hand: of five probes, four are sent before the limit of 35 s; the last one comes too late.
 #[test]
 fn what_is_forgotten_cannot_answer() {
     let with = |limit| {
@@ -60,7 +60,7 @@ fn what_is_forgotten_cannot_answer() {
     assert!(text.contains("if 4 probes are lost"), "{text}");
     assert!(with(35).warnings[0].contains("forgotten by a NAT (35s)"), "{:?}", with(35).warnings);
     assert!(told::tell(&with(8)).contains("certain"));
-    // Heartbeats are asked again by TCP; what is silent longer than that is forgotten as well.
+    // TCP retransmits a ping; a connection that is silent for longer than that is forgotten as well.
     let proxy = Middlebox::named("AWS-ALB").unwrap();
     let behind = |wanted| Plan::make(&Question { wanted, behind: vec![proxy], ..question(30) }).unwrap();
     let long = behind(Wanted::Deadline { usual: Keepalive::with_deadline(s(600)).unwrap(), given: true });

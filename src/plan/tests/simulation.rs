@@ -1,7 +1,7 @@
-//! The formulas, played out packet by packet: a path whose weather changes, a kernel that probes, a
-//! program that pings. It shares nothing with the formulas but the settings.
+//! The formulas against a simulation, packet by packet: a path whose state changes, a kernel that probes, a program that
+//! pings. It shares only the settings with the formulas.
 //!
-//! Seeded, so that it says the same each time.
+//! Its seeds are fixed, so each run has the same result.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::keepalive::Keepalive;
 use crate::keepalive::odds::{Outlook, Path, Round};
 use crate::plan::HeartbeatPlan;
 
-/// A trial is played in parts, whose spread tells how far their mean may be from the truth.
+/// A trial is simulated in parts, whose spread gives the standard error of their mean.
 const PARTS: u32 = 100;
-/// Rounds of each part, and of one whose rounds go on in many futures.
+/// Rounds of each part; and of each part whose rounds are continued many times (splitting).
 const ROUNDS: u32 = 10_000;
 const SPLIT_ROUNDS: u32 = 5_000;
 
@@ -53,7 +53,7 @@ impl Weather {
     }
 
     fn bursts(loss: f64, spell: f64, lost: f64, seed: u64) -> Self {
-        // As long good that the bad spells lose `loss` of all.
+        // The good state lasts so long that the bursts lose `loss` of all packets.
         let good = spell * (lost / loss - 1.0);
         let spells = [good, spell];
         Self { chance: Chance(seed), lost: [0.0, lost], spells, bad: false, until: good, asked: 0.0 }
@@ -72,7 +72,7 @@ impl Weather {
         self.chance.draw() >= self.lost[usize::from(self.bad)]
     }
 
-    /// Another future from here. A spell does not know how long it has lasted already.
+    /// Another continuation from this moment. The lengths are exponential, so what has passed does not matter.
     fn another(&mut self) -> Self {
         let chance = Chance(self.chance.bits() | 1);
         let mut another = Self { chance, ..self.clone() };
@@ -81,7 +81,7 @@ impl Weather {
     }
 }
 
-/// Both ways of a path: one weather for both, or one for each.
+/// Both directions of a path: one state for both, or one for each.
 #[derive(Clone)]
 struct Ways(Vec<Weather>);
 
@@ -111,15 +111,15 @@ impl Ways {
     }
 }
 
-/// What a trial came to: drops a round, with its standard error, and the mean length of a round.
+/// The result of a trial: drops per round, with its standard error, and the mean length of a round.
 struct Seen {
     drops: f64,
     error: f64,
     length: f64,
 }
 
-/// Plays the rounds of a trial, each from the end of the one before. A round tells when it ends, and how
-/// likely it drops a living peer; it may have played it out many times to know.
+/// Simulates the rounds of a trial, each from the end of the one before. A round returns when it ends, and how
+/// likely it drops a living peer, which may be the mean of many continuations.
 fn rounds(each: u32, mut round: impl FnMut(f64) -> (f64, f64)) -> Seen {
     let mut now = 0.0;
     let parts: Vec<f64> = (0..PARTS)
@@ -139,8 +139,8 @@ fn rounds(each: u32, mut round: impl FnMut(f64) -> (f64, f64)) -> Seen {
     Seen { drops, error: (spread / parts_of).sqrt(), length: now / (parts_of * f64::from(each)) }
 }
 
-/// The play may differ from the formula by what the spread of its parts allows: four standard errors,
-/// which chance exceeds once in 16 000 trials; and it must have been long enough for that to be little.
+/// The simulation may differ from the formula by four standard errors, which chance exceeds once in 16 000 trials; and the
+/// standard error must be small.
 fn agree(name: &str, seen: &Seen, outlook: Outlook) {
     let (formula, off) = (outlook.dropped_in_a_round, (seen.drops - outlook.dropped_in_a_round) / seen.error);
     println!(
@@ -157,7 +157,7 @@ fn agree(name: &str, seen: &Seen, outlook: Outlook) {
     assert!(near(length, outlook.round, 0.01), "{name}: a round of {length} s, by the formula {}", outlook.round);
 }
 
-/// Each of three ways in which a path loses packets, and the formulas for it.
+/// Each of the three models of loss, and the formulas for it.
 fn weathers(loss: f64, spell: u64, lost: f64) -> [(&'static str, Ways, Path); 3] {
     let seconds = spell as f64;
     [
@@ -190,8 +190,8 @@ impl Probes {
         })
     }
 
-    /// The same where drops are too rare to be waited for: each time a probe is not answered, the round
-    /// goes on in many futures, and each counts for its share (*splitting*, after Kahn and Harris).
+    /// The same where drops are too rare to be simulated directly: each time a probe is not answered, the round
+    /// is continued many times, and each continuation counts for its share (*splitting*, after Kahn and Harris).
     fn play_split(self, mut ways: Ways, futures: u32) -> Seen {
         rounds(SPLIT_ROUNDS, |start| {
             let mut dropped = 0.0;
@@ -234,7 +234,7 @@ fn probes_are_lost_as_often_as_the_formula_says() {
     }
 }
 
-/// What README says of 100 000 peers, and what the default settings come to: the figures themselves.
+/// The figures that the README states for 100 000 peers, and those of the default settings.
 #[test]
 fn the_published_figures_are_those_of_the_play() {
     for (deadline, loss, round_trip, (idle, interval, count), futures, published) in [
@@ -288,7 +288,7 @@ fn heartbeats_are_lost_as_often_as_the_formula_says() {
     }
 }
 
-/// A thousand short lives of a peer, watched as the lab's lossy scenes are.
+/// Many short connections, each watched for as long as the lab's lossy scenes.
 #[test]
 fn the_odds_of_the_lab_are_those_of_the_play() {
     let five = Keepalive::with_deadline(s(5)).unwrap();
