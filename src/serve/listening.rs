@@ -110,7 +110,7 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
             }
             None => format!(
                 "; another socket has this address: `ss -ltnp sport = :{port}` shows whose. Stop it, or choose another \
-                 port (--reuse-port shares it between processes that all ask for that)"
+                 port (--reuse-port shares it)"
             ),
         },
         io::ErrorKind::PermissionDenied if port < 1024 => {

@@ -199,10 +199,7 @@ fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
     let asks_the_kernel =
         settings.limits.stalled().is_some() || settings.limits.when_full() == WhenFull::EvictOldestIdle;
     if asks_the_kernel && !is_tcp_info_told() {
-        warn!(
-            "TCP_INFO reports nothing here: --stalled finds no peer, and --when-full evict-oldest-idle considers every \
-             peer busy"
-        );
+        warn!("TCP_INFO reports nothing here: --stalled and --when-full evict-oldest-idle find no peer");
     }
     for warning in keepalive.warnings() {
         warn!("--{warning}");

@@ -47,7 +47,7 @@ impl Listen {
     /// 0, or more than 2147483647, which listen(2) cannot take.
     pub fn backlog(self, most: u32) -> Result<Self, Unfit> {
         if most == 0 || i32::try_from(most).is_err() {
-            let because = format!("a whole number from 1 to {} is wanted", i32::MAX);
+            let because = format!("it must be a whole number from 1 to {}", i32::MAX);
             return Err(unfit("backlog", most.to_string(), because));
         }
         Ok(Self { backlog: most, ..self })

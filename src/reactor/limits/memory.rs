@@ -78,7 +78,7 @@ impl Memory {
     /// Less than 1 MiB.
     pub(crate) fn set_limit(&mut self, bytes: usize) -> Result<(), Unfit> {
         if bytes < LEAST {
-            let because = "1M or more is wanted: bytes, or with K, M or G behind them";
+            let because = "it must be 1M or more: bytes, or with K, M or G behind them";
             return Err(unfit("max-memory", bytes.to_string(), because.to_string()));
         }
         self.limit = bytes;

@@ -31,7 +31,7 @@ impl Limits {
     /// Less than 4 KiB, which leaves too little to read at once, or more than 1 GiB.
     pub fn with_max_output(self, bytes: usize) -> Result<Self, Unfit> {
         if !(4 << 10..=1 << 30).contains(&bytes) {
-            let because = "4K to 1024M is wanted: bytes, or with K or M behind them";
+            let because = "it must be 4K to 1024M: bytes, or with K or M behind them";
             return Err(unfit("max-output", bytes.to_string(), because.to_string()));
         }
         Ok(Self { max_output: bytes, ..self })

@@ -47,7 +47,7 @@ pub(crate) fn waiting_time(setting: &'static str, time: Duration) -> Result<Dura
     if (SOONEST..=FARTHEST).contains(&time) {
         return Ok(time);
     }
-    Err(unfit(setting, InWords(time).to_string(), "10ms to 40days is wanted".to_string()))
+    Err(unfit(setting, InWords(time).to_string(), "it must be 10ms to 40days".to_string()))
 }
 
 /// 20 bytes for a slot's number.
