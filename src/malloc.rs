@@ -25,7 +25,11 @@ const SPARE: usize = 4096;
 /// within the moment costs no system call then, and one that has gone leaves nothing behind.
 pub(crate) const KEPT_ENTRIES: usize = 1024;
 
-/// Whether there is still room for those. To be called while the larger allocation is held.
+/// Whether there is room for those. To be called before the larger allocation, and while it is held.
+///
+/// Before it, too, because a small allocation that failed for want of this room does not give back what it took of it: glibc keeps
+/// freed blocks of up to 1032 bytes for the next of the same size. Each failure of another size would take another block, until
+/// there is no room for a log line.
 pub(crate) fn leaves_room() -> bool {
     let mut spare = Vec::<u8>::new();
     let granted = spare.try_reserve_exact(SPARE).is_ok();
@@ -42,12 +46,20 @@ pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize) -> Result<(), TryReserv
     if list.capacity() - list.len() >= more {
         return Ok(());
     }
-    list.try_reserve(more)?;
     if leaves_room() {
-        return Ok(());
+        list.try_reserve(more)?;
+        if leaves_room() {
+            return Ok(());
+        }
+        list.shrink_to_fit();
     }
-    list.shrink_to_fit();
-    // Only to get an error of this type: this can never succeed.
+    no_room()
+}
+
+/// Only to get an error of this type: this can never succeed.
+#[cold]
+#[inline(never)]
+fn no_room() -> Result<(), TryReserveError> {
     Vec::<u8>::new().try_reserve(usize::MAX)
 }
 

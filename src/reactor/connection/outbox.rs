@@ -39,6 +39,10 @@ impl Outbox {
             // Written bytes are dropped before more memory is asked for.
             waiting.bytes.drain(..waiting.written);
             waiting.written = 0;
+            // Before and after: see `leaves_room`.
+            if !malloc::leaves_room() {
+                return Err(NoMemory);
+            }
             let more = capacity_for(waiting.bytes.len() + bytes.len()) - waiting.bytes.len();
             waiting.bytes.try_reserve_exact(more).map_err(|_| NoMemory)?;
             if !malloc::leaves_room() {

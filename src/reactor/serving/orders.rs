@@ -220,7 +220,7 @@ impl Orders {
     fn give_bytes(&mut self, to: Recipients, bytes: &[u8]) -> Result<(), NoRoom> {
         let no_room = NoRoom { wanted: self.taken + bytes.len() };
         let mut copy = Vec::new();
-        if no_room.wanted > Self::LIMIT || copy.try_reserve_exact(bytes.len()).is_err() {
+        if no_room.wanted > Self::LIMIT || malloc::reserve(&mut copy, bytes.len()).is_err() {
             return Err(no_room);
         }
         copy.extend_from_slice(bytes);
