@@ -11,13 +11,15 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct LineBuffer {
     bytes: Vec<u8>,
+    /// How many of them were given back. They are dropped with the last line, so that many short lines are not moved for each of them.
+    given: usize,
     longest: usize,
 }
 
 impl LineBuffer {
     /// No line may be longer than this many bytes.
     pub const fn with_longest(longest: usize) -> Self {
-        Self { bytes: Vec::new(), longest }
+        Self { bytes: Vec::new(), given: 0, longest }
     }
 
     /// Adds bytes that came. Take all lines out afterwards.
@@ -26,9 +28,9 @@ impl LineBuffer {
     /// A line is too long. Nothing of it is kept; the peer should be ended, for what follows would begin in its middle.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), LineTooLong> {
         self.bytes.extend_from_slice(bytes);
-        let too_long = self.bytes.split(|byte| *byte == b'\n').any(|line| line.len() > self.longest);
+        let too_long = self.bytes[self.given..].split(|byte| *byte == b'\n').any(|line| line.len() > self.longest);
         if too_long {
-            self.bytes = Vec::new();
+            (self.bytes, self.given) = (Vec::new(), 0);
             return Err(LineTooLong { longest: self.longest });
         }
         Ok(())
@@ -36,13 +38,14 @@ impl LineBuffer {
 
     /// The next whole line, without its end.
     pub fn next_line(&mut self) -> Option<String> {
-        let end = self.bytes.iter().position(|byte| *byte == b'\n')?;
-        let rest = self.bytes.split_off(end + 1);
-        let line = std::mem::replace(&mut self.bytes, rest);
-        if self.bytes.is_empty() {
-            self.bytes = Vec::new();
-        }
-        let line = &line[..end];
+        let rest = &self.bytes[self.given..];
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            self.bytes = rest.to_vec();
+            self.given = 0;
+            return None;
+        };
+        self.given += end + 1;
+        let line = &rest[..end];
         Some(String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned())
     }
 }
