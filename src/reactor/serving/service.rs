@@ -19,6 +19,9 @@ use crate::reactor::time::moment::Moment;
 /// One service serves all the peers of its port, on one thread, so it needs no locks. It must not
 /// block: while it runs, nobody else is served. Only `arrived` and `received` must be written; the other calls do nothing
 /// by default.
+///
+/// The loop survives when memory runs out: it lets peers go. A service that allocates (`format!`, `Vec::push`, a
+/// [`LineBuffer`](crate::service::LineBuffer)) does not: Rust aborts the program when such an allocation fails.
 pub trait Service {
     /// What the service remembers about each peer. `()` takes no memory.
     type State;
