@@ -75,6 +75,7 @@ mod carry_out;
 mod connection;
 mod departing;
 mod handle;
+mod inquiries;
 mod limits;
 mod observing;
 mod peer_id;
@@ -295,7 +296,9 @@ impl Reactor {
         }
         let number = self.sources.len();
         let source = open(self.poll.registry(), Names::of_source(number))?;
-        self.orders.audience.observe(number, source.observes());
+        if source.observes() {
+            self.orders.audience.observe(number, true);
+        }
         self.sources.push(Box::new(source));
         self.awake.add();
         Ok(())

@@ -17,7 +17,7 @@ use crate::reactor::observing::news::News;
 use crate::reactor::observing::turn_times::{Stopwatch, TurnTimes};
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
-use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
+use crate::reactor::serving::orders::{Inquiry, Look, Order, Orders, Seen};
 use crate::reactor::time::moment::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
@@ -205,6 +205,26 @@ pub enum Request {
     Abort,
     /// Log one line of figures.
     Figures,
+}
+
+/// What an order takes from the budget of a turn at least for each peer, however few bytes it sends: 128 sends in a turn.
+pub(super) const LEAST_CHARGE: usize = 4096;
+
+/// What answers an [`Inquiry`], within what is left of the budget.
+pub(super) struct Answer(pub(super) fn(Inquiry, &mut usize, &mut [Box<dyn Source>], &mut Turn<'_>));
+
+/// Answers the source that has asked for something. The answer may make it give orders.
+pub(super) fn answer(
+    giver: usize,
+    sources: &mut [Box<dyn Source>],
+    turn: &mut Turn<'_>,
+    answer: impl FnOnce(&mut dyn Source, &mut Turn<'_>),
+) {
+    turn.awake.wake(giver);
+    if let Some(source) = sources.get_mut(giver) {
+        turn.orders.giver = giver;
+        answer(&mut **source, turn);
+    }
 }
 
 /// The figures of all sources together.
