@@ -22,6 +22,8 @@ use std::io;
 use log::warn;
 use mio::{Events, Poll, Registry};
 
+#[cfg(feature = "events")]
+pub(crate) use self::arriving::dialer::is_established;
 pub use self::arriving::listen::{Listen, Listening};
 pub use self::connection::readiness::Readiness;
 pub use self::departing::departure::{Cause, Departure, Reason};

@@ -166,12 +166,26 @@ impl Reactor {
                 }
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
                 Request::Figures => info!("{}", self.tally()),
+                #[cfg(feature = "events")]
+                Request::Reopen => self.reopen(),
             }
         }
         self.requests = requests;
         if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
             debug!("the last peer has gone");
             self.ending = Some(Ending::Orderly);
+        }
+        #[cfg(feature = "events")]
+        if let Some(ending) = self.ending {
+            self.with_turn(|sources, turn| sources.iter_mut().for_each(|source| source.ends(ending, turn)));
+        }
+    }
+
+    #[cfg(feature = "events")]
+    fn reopen(&mut self) {
+        let count = self.sources.iter_mut().filter_map(|source| source.reopen().then_some(())).count();
+        if count == 0 {
+            info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
         }
     }
 }

@@ -54,6 +54,13 @@ impl Network {
         ip(Some(&self.0.middle), &routes).expect("the path can be cut");
     }
 
+    /// Takes back [`Cut::BlackHole`].
+    #[allow(dead_code)] // each test program uses its own part
+    pub fn mend(&self) {
+        let routes = [self.client(), self.server()].map(|end| format!("route del blackhole {end}/32"));
+        ip(Some(&self.0.middle), &routes).expect("the path can be mended");
+    }
+
     /// Runs `work` in the client's namespace. A socket stays in the namespace in which it was created, and can be used
     /// from outside.
     pub fn at_the_client<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
