@@ -138,7 +138,10 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
 /// Where the events go.
 #[cfg(feature = "events")]
 fn events(given: &Given) -> Result<Option<EventsTo>, Usage> {
-    given.text("events").map(|text| text.parse().map_err(|because: String| given.complaint("events", because))).transpose()
+    given
+        .text("events")
+        .map(|text| text.parse().map_err(|because: String| given.complaint("events", because)))
+        .transpose()
 }
 
 fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {

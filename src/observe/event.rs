@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 
 use crate::markup::json::{self, Object};
-use crate::reactor::{Clock, Ending, Moment};
-use crate::observe::standin::{Departed, Happening, News};
+use crate::reactor::{Clock, Departed, Ending, Happening, Moment, News};
 use crate::tcp_info::TcpInfo;
 
 /// Tells which time of day a moment of the loop is.
@@ -79,7 +78,9 @@ impl Chronicle {
     pub fn tell(&mut self, news: &News, time: &TimeOfDay) -> Option<Event> {
         let (seq, at) = (self.next, time.of(news.at));
         let event = match &news.what {
-            Happening::Arrived { id, peer, local } => address("local", *local, begin("arrival", seq, at).plain("id", id).plain("peer", peer)),
+            Happening::Arrived { id, peer, local } => {
+                address("local", *local, begin("arrival", seq, at).plain("id", id).plain("peer", peer))
+            }
             Happening::Departed(departed) => departure(departed, begin("departure", seq, at)),
             Happening::Refused { peer, departure } => {
                 begin("refusal", seq, at).plain("peer", peer).text("reason", departure.word())
@@ -87,9 +88,9 @@ impl Chronicle {
             Happening::LimitReached { limit } => begin("limit", seq, at)
                 .text("limit", "connections")
                 .plain("detail", format_args!("the limit of {limit} connections is reached")),
-            Happening::AcceptPaused { errno } => {
-                begin("limit", seq, at).text("limit", "accept_paused").plain("detail", format_args!("{:?}", Errno::from_raw(*errno)))
-            }
+            Happening::AcceptPaused { errno } => begin("limit", seq, at)
+                .text("limit", "accept_paused")
+                .plain("detail", format_args!("{:?}", Errno::from_raw(*errno))),
             // They have their numbers, so that whoever counts sees the gap.
             Happening::LeftOut { count } => {
                 self.next += count;

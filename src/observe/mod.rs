@@ -6,8 +6,6 @@ pub mod event;
 #[cfg(feature = "events")]
 pub mod events;
 pub mod log;
-#[cfg(any(feature = "admin", feature = "events"))]
-pub(crate) mod standin;
 pub mod stderr;
 pub mod stdout;
 mod unblocked;

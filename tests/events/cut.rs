@@ -46,7 +46,11 @@ pub fn peers() {
     server.wait_for(" departed: ");
     server.wait_for(" departed: ");
     let story = Story::whole(&directory.wait_for("events", "\"probes_unanswered\""));
-    let story = if story.count("departure") == 2 { story } else { Story::whole(&directory.wait_for("events", "\"data_unacknowledged\"")) };
+    let story = if story.count("departure") == 2 {
+        story
+    } else {
+        Story::whole(&directory.wait_for("events", "\"data_unacknowledged\""))
+    };
     let of = |peer: &std::net::TcpStream| {
         let here = peer.local_addr().unwrap().to_string();
         let told = story.all("departure").find(|event| event["peer"] == json!(here));

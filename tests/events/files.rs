@@ -65,7 +65,10 @@ pub fn full() {
     let (_, told) = server.wait_for(" never written");
     assert!(told.contains("202 events"), "{told}");
     assert!(server.wait().success());
-    assert_eq!(server.log.iter().filter(|(_, line)| line.contains("No space left") && line.contains(" WARN ")).count(), 1);
+    assert_eq!(
+        server.log.iter().filter(|(_, line)| line.contains("No space left") && line.contains(" WARN ")).count(),
+        1
+    );
     // A limit on the size of files stands for the disk: part of a line is written, and the rest later.
     let directory = Directory::new();
     let path = directory.path("events");
@@ -157,7 +160,8 @@ pub fn said() {
         ("udp:127.0.0.1:514", "unix:PATH or tcp:ADDR:PORT"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stillthere"));
-        let child = command.args(["serve", "127.0.0.1:0", "--events", to]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let child =
+            command.args(["serve", "127.0.0.1:0", "--events", to]).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap();
         let mut text = String::new();
         let until = std::time::Instant::now() + PATIENCE;

@@ -57,7 +57,10 @@ pub fn figures() {
     written.wait_for("\"departure\"");
     let story = written.ends();
     let start = story.one("start");
-    assert_eq!(story.0.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(), ["start", "arrival", "departure", "stop"]);
+    assert_eq!(
+        story.0.iter().map(|event| event["event"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["start", "arrival", "departure", "stop"]
+    );
     assert_eq!((&start["listen"], &start["deadline_ms"]), (&json!([here]), &json!(10_000)));
     assert_eq!(number(start, "pid"), u64::from(written.server.pid()));
     assert_eq!(start["version"], env!("CARGO_PKG_VERSION"));
@@ -136,7 +139,9 @@ fn link_local(port: u16) -> Option<TcpStream> {
         let (hex, index) = (words.next()?, u32::from_str_radix(words.next()?, 16).ok()?);
         let address = std::net::Ipv6Addr::from(u128::from_str_radix(hex, 16).ok()?);
         let place = std::net::SocketAddrV6::new(address, port, 0, index);
-        address.is_unicast_link_local().then(|| TcpStream::connect_timeout(&place.into(), Duration::from_secs(2)).ok())?
+        address
+            .is_unicast_link_local()
+            .then(|| TcpStream::connect_timeout(&place.into(), Duration::from_secs(2)).ok())?
     })
 }
 
@@ -164,7 +169,8 @@ pub fn limits() {
 }
 
 pub fn unresponsive() {
-    let mut written = Written::start(&["--service", "heartbeat", "--heartbeat", "300ms", "--heartbeat-timeout", "300ms"]);
+    let mut written =
+        Written::start(&["--service", "heartbeat", "--heartbeat", "300ms", "--heartbeat-timeout", "300ms"]);
     let _peer = written.server.connect();
     let story = written.wait_for("\"departure\"");
     let told = story.one("departure");

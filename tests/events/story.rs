@@ -17,7 +17,8 @@ use crate::common::PATIENCE;
 fn schema() -> &'static Validator {
     static SCHEMA: OnceLock<Validator> = OnceLock::new();
     SCHEMA.get_or_init(|| {
-        let schema: Value = serde_json::from_str(include_str!("../../docs/events.schema.json")).expect("the schema is JSON");
+        let schema: Value =
+            serde_json::from_str(include_str!("../../docs/events.schema.json")).expect("the schema is JSON");
         assert!(jsonschema::meta::is_valid(&schema), "the schema is a schema");
         jsonschema::validator_for(&schema).expect("the schema is understood")
     })

@@ -62,7 +62,11 @@ fn is_stuck_and_then_read(what: &str, mut server: Server, mut reader: impl Read 
     let story = Story::whole(&text);
     assert_eq!(story.count("left_out"), 1, "{what}: once");
     let told = story.count("arrival") + story.count("departure");
-    assert_eq!(told as u64 + story.left_out(), 2 * (PEERS as u64 + 1), "{what}: of each peer, and of the one that was pinged");
+    assert_eq!(
+        told as u64 + story.left_out(),
+        2 * (PEERS as u64 + 1),
+        "{what}: of each peer, and of the one that was pinged"
+    );
     assert!(told > 1000 && story.left_out() > 1000, "{what}: {told} were told, {} left out", story.left_out());
     assert_eq!(story.0.last().unwrap()["event"], "stop");
     println!("{what}: {told} events were told, {} left out", story.left_out());
@@ -136,7 +140,10 @@ pub fn flood() {
     server.signal("TERM");
     let story = Story::whole(&read_rest(&mut reader));
     server.wait();
-    assert_eq!((story.count("arrival") + story.count("departure")) as u64 + story.left_out(), 2 * (PEERS + MANY) as u64);
+    assert_eq!(
+        (story.count("arrival") + story.count("departure")) as u64 + story.left_out(),
+        2 * (PEERS + MANY) as u64
+    );
 }
 
 /// A reader that is slower than the events come: it has whole lines, and is told now and then what it has missed.

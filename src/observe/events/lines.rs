@@ -203,7 +203,10 @@ mod tests {
     #[test]
     fn whole_lines_are_written_and_one_that_was_begun_first() {
         let mut lines = of(&["one", "two", "three"]);
-        assert_eq!((next(&lines, 8), next(&lines, 7), next(&lines, 1)), ("one\ntwo\n".into(), "one\n".into(), "one\n".into()));
+        assert_eq!(
+            (next(&lines, 8), next(&lines, 7), next(&lines, 1)),
+            ("one\ntwo\n".into(), "one\n".into(), "one\n".into())
+        );
         lines.written(5);
         lines.all_arrived();
         assert_eq!((next(&lines, 1), next(&lines, 9), lines.waiting()), ("wo\n".into(), "wo\nthree\n".into(), 2));

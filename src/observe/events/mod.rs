@@ -28,8 +28,7 @@ use crate::count::so_many;
 use crate::keepalive::Keepalive;
 use crate::malloc;
 use crate::observe::event::{Chronicle, Event, TimeOfDay};
-use crate::observe::standin::News;
-use crate::reactor::{Backoff, Capacity, Ending, Moment, Names, Source, Turn};
+use crate::reactor::{Backoff, Capacity, Ending, Moment, Names, News, Source, Turn};
 use crate::scatter::scatter;
 use crate::seconds::InWords;
 
@@ -183,7 +182,11 @@ impl Events {
         if std::mem::replace(&mut self.is_failing, true) {
             debug!("events to {}: {}; tried again in {}", self.to, Said(error), InWords(pause));
         } else {
-            warn!("events to {}: {}; tried again, at least every 30 s; up to 1 MiB of lines waits", self.to, Said(error));
+            warn!(
+                "events to {}: {}; tried again, at least every 30 s; up to 1 MiB of lines waits",
+                self.to,
+                Said(error)
+            );
         }
         if is_kept {
             return;
