@@ -14,6 +14,15 @@ const LENGTH: usize = 232;
 /// How much is needed, in bytes: up to `tcpi_data_segs_in`, of Linux 4.6.
 const LEAST: usize = 156;
 
+/// The states in which the peer's FIN has come (`enum` in net/tcp_states.h).
+const TCP_TIME_WAIT: u8 = 6;
+const TCP_CLOSE_WAIT: u8 = 8;
+const TCP_LAST_ACK: u8 = 9;
+const TCP_CLOSING: u8 = 11;
+/// It came, or an error ended the connection.
+#[cfg(any(feature = "admin", feature = "events"))]
+pub(crate) const TCP_CLOSE: u8 = 7;
+
 /// The longest tick of a kernel (`CONFIG_HZ=100`). The kernel counts ages and options in ticks, so they may be off by
 /// this much.
 pub(crate) const COARSEST_TICK: Duration = Duration::from_millis(10);
@@ -113,6 +122,12 @@ impl TcpInfo {
             silent: Duration::from_millis(u32_at(52).min(u32_at(56)).into()),
             not_sent: u32_at(144),
         })
+    }
+
+    /// How many bytes the peer has sent. The kernel counts its FIN as one (`tcp_fin`), as long as the state shows that it came.
+    pub fn bytes_in(&self) -> u64 {
+        let has_fin = [TCP_TIME_WAIT, TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_CLOSING].contains(&self.state);
+        self.bytes_received - u64::from(has_fin && self.bytes_received > 0)
     }
 
     /// How many bytes the kernel has taken for the peer, sent or not.

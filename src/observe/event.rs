@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 
 use crate::markup::json::{self, Object};
-use crate::reactor::{Clock, Departed, Ending, Happening, Moment, News};
-use crate::tcp_info::TcpInfo;
+use crate::reactor::{Clock, Departed, Departure, Ending, Happening, Moment, News};
+use crate::tcp_info::{TCP_CLOSE, TcpInfo};
 
 /// Tells which time of day a moment of the loop is.
 ///
@@ -156,11 +156,17 @@ fn departure(departed: &Departed, event: Object) -> Object {
     event
         .number("connected_ms", milliseconds(*connected))
         .number_or_null("silent_ms", figure(|info| milliseconds(info.silent)))
-        .number_or_null("bytes_in", figure(|info| info.bytes_received))
+        .number_or_null("bytes_in", info.map(|info| bytes_in(&info, *departure)))
         .number_or_null("bytes_out", info.and_then(|info| info.bytes_out()))
         .number_or_null("bytes_unacknowledged", info.and_then(|info| info.bytes_unacknowledged()))
         .number_or_null("round_trip_us", figure(|info| info.round_trip.as_micros() as u64).filter(|time| *time > 0))
         .number_or_null("retransmissions", figure(|info| info.retransmitted.into()))
+}
+
+/// A peer that was shut down has sent its FIN, which the kernel counts, by the time that the connection is over.
+fn bytes_in(info: &TcpInfo, departure: Departure) -> u64 {
+    let has_fin = departure == Departure::ShutDown && info.state == TCP_CLOSE;
+    info.bytes_in().saturating_sub(has_fin.into())
 }
 
 fn milliseconds(time: Duration) -> u64 {

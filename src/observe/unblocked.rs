@@ -25,6 +25,16 @@ pub(super) fn open_once_more(descriptor: &str) -> io::Result<File> {
 
 /// Whether a write would find room within this time, or an error.
 pub(super) fn takes_more(descriptor: &impl AsFd, within: Duration) -> bool {
+    becomes(descriptor, PollFlags::OUT, within)
+}
+
+/// Whether a read would find something within this time, or the end, or an error.
+#[cfg(feature = "events")]
+pub(super) fn has_more(descriptor: &impl AsFd, within: Duration) -> bool {
+    becomes(descriptor, PollFlags::IN, within)
+}
+
+fn becomes(descriptor: &impl AsFd, what: PollFlags, within: Duration) -> bool {
     let within = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: within.subsec_nanos().into() };
-    poll(&mut [PollFd::new(descriptor, PollFlags::OUT)], Some(&within)).is_ok_and(|ready| ready > 0)
+    poll(&mut [PollFd::new(descriptor, what)], Some(&within)).is_ok_and(|ready| ready > 0)
 }

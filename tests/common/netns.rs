@@ -16,6 +16,7 @@ use stillthere::lab::stage::programs::installed;
 
 /// What a router can do with packets that it will not forward.
 #[derive(Clone, Copy)]
+#[allow(dead_code)] // each test program uses its own part
 pub enum Cut {
     /// They are dropped silently, in both directions.
     BlackHole,

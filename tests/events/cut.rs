@@ -63,7 +63,7 @@ pub fn peers() {
         assert_eq!(told["bytes_unacknowledged"], json!(unacknowledged), "{told}");
         let silent = told["silent_ms"].as_u64().unwrap();
         assert!((4900..8000).contains(&silent), "{told}");
-        assert!(told["connected_ms"].as_u64().unwrap() >= silent, "{told}");
+        assert!(told["connected_ms"].as_u64().unwrap() + 20 >= silent, "ticks apart: {told}");
     }
     assert_eq!((&busy["bytes_in"], &busy["bytes_out"]), (&json!(3005), &json!(3005)));
     assert!(busy["retransmissions"].as_u64().unwrap() > 0 && idle["retransmissions"] == json!(0));

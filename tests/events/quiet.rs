@@ -54,7 +54,7 @@ pub fn idle() {
     thread::scope(|scope| {
         let directory = &directory;
         let counting: Vec<_> =
-            servers.iter().map(|server| scope.spawn(move || calls(server.pid(), directory))).collect();
+            servers.iter().map(Server::pid).map(|pid| scope.spawn(move || calls(pid, directory))).collect();
         for (counting, to) in counting.into_iter().zip(places.iter().map(String::as_str).chain(["-"])) {
             let calls = counting.join().unwrap();
             assert!(calls.is_empty(), "{to}: {calls:#?}");

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::common::{PATIENCE, Server, exchange, memory};
+use crate::common::{PATIENCE, Server, connect, exchange, memory};
 use crate::peers::reset;
 use crate::story::{Directory, Story, pipe, read_rest, read_until};
 
@@ -21,11 +21,14 @@ const PEERS: usize = 4000;
 /// How long a ping may take on a busy machine, in a build without optimization. A loop that waits for a reader takes for ever.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// So many come and go.
-fn come_and_go(server: &Server, peers: usize) {
-    for _ in 0..peers {
-        reset(server.connect());
+/// So many come and go. The last one is answered: then all of them were accepted.
+fn come_and_go(server: SocketAddr, peers: usize) {
+    for _ in 1..peers {
+        reset(connect(server));
     }
+    let mut last = connect(server);
+    exchange(&mut last);
+    reset(last);
 }
 
 /// The longest time that a ping took while `work` was done.
@@ -51,7 +54,7 @@ fn worst_ping(server: &Server, work: impl FnOnce()) -> Duration {
 
 /// While nobody reads, peers are served; then everything is read.
 fn is_stuck_and_then_read(what: &str, mut server: Server, mut reader: impl Read + Send) {
-    let worst = worst_ping(&server, || come_and_go(&server, PEERS));
+    let worst = worst_ping(&server, || come_and_go(server.address(), PEERS));
     println!("{what}: the worst ping took {worst:?}");
     assert!(worst < PROMPT, "{what}: a ping took {worst:?}");
     // What the buffer holds is read, and then what was left out is told at once, and not at the next event.
@@ -131,9 +134,9 @@ pub fn flood() {
     const MANY: usize = 50_000;
     let (mut reader, writer) = pipe();
     let mut server = to_stdout(writer.into());
-    come_and_go(&server, PEERS);
+    come_and_go(server.address(), PEERS);
     let before = memory(server.pid(), "Anonymous");
-    come_and_go(&server, MANY);
+    come_and_go(server.address(), MANY);
     let after = memory(server.pid(), "Anonymous");
     println!("{MANY} peers more: {before} bytes before, {after} after");
     assert!(after < before + (1 << 20), "memory grew from {before} to {after}");
@@ -152,9 +155,10 @@ pub fn slow() {
     let mut server = to_stdout(writer.into());
     let is_done = AtomicBool::new(false);
     let mut text = String::new();
+    let address = server.address();
     thread::scope(|scope| {
         let coming = scope.spawn(|| {
-            come_and_go(&server, 3 * PEERS);
+            come_and_go(address, 3 * PEERS);
             is_done.store(true, Ordering::Relaxed);
         });
         let mut piece = [0; 1000];
@@ -180,7 +184,8 @@ pub fn shared() {
     let other: OwnedFd = writer.try_clone().unwrap().into();
     let mut servers = [to_stdout(writer.into()), to_stdout(other)];
     let reading = thread::spawn(move || read_rest(&mut reader));
-    thread::scope(|scope| servers.iter().for_each(|server| drop(scope.spawn(|| come_and_go(server, 1000)))));
+    let addresses = servers.each_ref().map(Server::address);
+    thread::scope(|scope| addresses.map(|address| drop(scope.spawn(move || come_and_go(address, 1000)))));
     for server in &mut servers {
         server.signal("TERM");
         server.wait();
@@ -201,7 +206,7 @@ pub fn flags() {
     let ours = writer.try_clone().unwrap();
     let before = flags(&ours);
     let mut server = to_stdout(writer.into());
-    come_and_go(&server, 10);
+    come_and_go(server.address(), 10);
     assert_eq!(flags(&ours), before);
     server.signal("TERM");
     server.wait();
@@ -212,7 +217,7 @@ pub fn flags() {
     command.stdout(Stdio::from(writer));
     let mut server = Server::start_with(command);
     exchange(&mut server.connect());
-    assert!(server.told().contains("events to standard output: "), "{}", server.told());
+    server.wait_for("events to standard output: the reader has gone");
     server.signal("TERM");
     assert!(server.wait().success());
 }

@@ -43,6 +43,9 @@ impl Events {
                 break;
             }
         }
+        if let Some(sink) = self.sink.as_mut().filter(|_| self.is_talked_to && !self.lines.wait()) {
+            sink.end(until, turn.scratch);
+        }
         let missing = self.lines.waiting() + self.lines.left_out_now() + u64::from(ending.is_some());
         if missing > 0 {
             warn!("{} of {} never written: it did not take them", so_many(missing as usize, "event"), self.to);

@@ -22,7 +22,7 @@ use mio::Registry;
 use mio::event::Event as Readied;
 
 use self::lines::Lines;
-use self::sink::{Found, Sink, is_unread_fifo};
+use self::sink::{Found, Sink, is_socket, is_unread_fifo};
 pub use self::to::EventsTo;
 use crate::count::so_many;
 use crate::keepalive::Keepalive;
@@ -68,6 +68,8 @@ pub struct Events {
     /// epoll has announced something that is not seen to yet; with it, that the other end is closed.
     announced: bool,
     is_over: bool,
+    /// Something came from the reader, which nobody asked for.
+    is_talked_to: bool,
     /// It is to be opened anew: SIGHUP.
     reopens: bool,
     /// When it is opened, or written to, again.
@@ -109,6 +111,7 @@ impl Events {
             ready: false,
             announced: false,
             is_over: false,
+            is_talked_to: false,
             reopens: false,
             due: Moment::default(),
             failures: 0,
@@ -120,6 +123,10 @@ impl Events {
             match events.try_to_open(Moment::default(), registry) {
                 Err(error) if matches!(&events.to, EventsTo::File(path) if is_unread_fifo(&error, path)) => {
                     events.is_gone(&error, Moment::default(), registry);
+                }
+                Err(_) if matches!(&events.to, EventsTo::File(path) if is_socket(path)) => {
+                    let said = format!("it is a socket: unix:{} is for those", events.to);
+                    return Err(io::Error::other(said));
                 }
                 opened => opened?,
             }
@@ -149,7 +156,7 @@ impl Events {
             old.close(registry);
         }
         self.lines.again();
-        (self.due, self.announced, self.is_over) = (Moment::NEVER, false, false);
+        (self.due, self.announced, self.is_over, self.is_talked_to) = (Moment::NEVER, false, false, false);
         match found {
             Found::Ready => self.is_open(now),
             Found::Torn => {
@@ -217,7 +224,7 @@ impl Events {
         };
         for _ in 0..READS {
             match sink.read(turn.scratch) {
-                Ok(Some(_)) => {}
+                Ok(Some(_)) => self.is_talked_to = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 _ => {
@@ -392,6 +399,7 @@ struct Said<'a>(&'a io::Error);
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
+            _ if self.0.raw_os_error() == Some(libc::ENXIO) => f.write_str("nobody reads it yet"),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => f.write_str("the reader has gone"),
             _ => self.0.fmt(f),
         }

@@ -4,19 +4,20 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use crate::keepalive::Keepalive;
 use crate::observe::events::collector::Collector;
-use crate::observe::unblocked::{PIECE, open_once_more, takes_more};
+use crate::observe::unblocked::{PIECE, has_more, open_once_more, takes_more};
 use crate::reactor::Moment;
 
 const STDOUT: &str = "/proc/self/fd/1";
@@ -136,6 +137,19 @@ impl Sink {
         }
     }
 
+    /// Ends a connection whose other end sends, too. If a socket is closed with something unread, the kernel resets the connection
+    /// (RFC 9293 §3.10.4), and what is on its way is lost. So it is read until the other end closes, but not longer than this.
+    pub(super) fn end(&mut self, until: Instant, scratch: &mut [u8]) {
+        let _ = SockRef::from(&*self).shutdown(Shutdown::Write); // one that is no socket, or is gone
+        while has_more(self, until.saturating_duration_since(Instant::now())) && Instant::now() < until {
+            match self.read(scratch) {
+                Ok(Some(_)) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+
     /// What can fail for a while, and is not closed for it.
     pub(super) fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
@@ -174,4 +188,8 @@ fn is_torn(file: &File, path: &Path) -> bool {
 /// Nobody reads this FIFO yet (fifo(7)).
 pub(super) fn is_unread_fifo(error: &io::Error, path: &Path) -> bool {
     error.raw_os_error() == Some(libc::ENXIO) && std::fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo())
+}
+
+pub(super) fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
