@@ -5,9 +5,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use nix::errno::Errno;
-
 use crate::markup::json::{self, Object};
+use crate::observe::errno;
 use crate::reactor::{Clock, Departed, Departure, Ending, Happening, Moment, News};
 use crate::tcp_info::{TCP_CLOSE, TcpInfo};
 
@@ -88,9 +87,9 @@ impl Chronicle {
             Happening::LimitReached { limit } => begin("limit", seq, at)
                 .text("limit", "connections")
                 .plain("detail", format_args!("the limit of {limit} connections is reached")),
-            Happening::AcceptPaused { errno } => begin("limit", seq, at)
-                .text("limit", "accept_paused")
-                .plain("detail", format_args!("{:?}", Errno::from_raw(*errno))),
+            Happening::AcceptPaused { errno } => {
+                begin("limit", seq, at).text("limit", "accept_paused").plain("detail", errno::Name(*errno))
+            }
             // They have their numbers, so that whoever counts sees the gap.
             Happening::LeftOut { count } => {
                 self.next += count;
@@ -150,7 +149,7 @@ fn departure(departed: &Departed, event: Object) -> Object {
     let event = address("local", *local, event.plain("id", id).plain("peer", peer)).text("reason", departure.word());
     let event = event.text_or_null("service_reason", *reason);
     let event = match departure.errno() {
-        Some(errno) => event.plain("errno", format_args!("{:?}", Errno::from_raw(errno))),
+        Some(errno) => event.plain("errno", errno::Name(errno)),
         None => event.with("errno", json::NULL),
     };
     event

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(any(feature = "admin", feature = "events"))]
+mod errno;
+#[cfg(any(feature = "admin", feature = "events"))]
 pub mod event;
 #[cfg(feature = "events")]
 pub mod events;
