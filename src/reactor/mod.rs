@@ -24,6 +24,8 @@ use std::io;
 use log::warn;
 use mio::{Events, Poll, Registry};
 
+#[cfg(feature = "events")]
+pub(crate) use self::arriving::dialer::is_established;
 pub use self::arriving::listen::{Listen, Listening};
 use self::awake::Awake;
 pub use self::connection::readiness::Readiness;

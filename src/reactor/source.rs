@@ -8,6 +8,8 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+#[cfg(feature = "events")]
+use crate::reactor::Ending;
 use crate::reactor::awake::Awake;
 use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
@@ -93,6 +95,17 @@ pub trait Source {
 
     /// Accepts no new peers from now on, and ends all that it has by `by` at the latest.
     fn stop(&mut self, _by: Moment) {}
+
+    /// Opens anew what it writes to, because somebody has renamed it (SIGHUP). Whether there is anything to open; the source
+    /// logs what.
+    #[cfg(feature = "events")]
+    fn reopen(&mut self) -> bool {
+        false
+    }
+
+    /// The loop has ended, and nobody is served any more: the last words. It may wait, for a second at most.
+    #[cfg(feature = "events")]
+    fn ends(&mut self, _ending: Ending, _turn: &mut Turn<'_>) {}
 
     /// Peers are left: a loop that is stopping must go on.
     fn is_busy(&self) -> bool {
@@ -205,6 +218,9 @@ pub enum Request {
     Abort,
     /// Log one line of figures.
     Figures,
+    /// Open anew what is written to.
+    #[cfg(feature = "events")]
+    Reopen,
 }
 
 /// What an order takes from the budget of a turn at least for each peer, however few bytes it sends: 128 sends in a turn.

@@ -84,6 +84,10 @@ impl Reactor {
         if self.orders.audience.has_news() {
             self.with_turn(tell);
         }
+        #[cfg(feature = "events")]
+        if let Some(ending) = self.ending {
+            self.with_turn(|sources, turn| sources.iter_mut().for_each(|source| source.ends(ending, turn)));
+        }
         self.watch.ends(|times| &mut times.reap, clock);
         if let Some(times) = self.watch.times(self.counted.turns.count, count) {
             self.tell_times(&times);
@@ -224,12 +228,22 @@ impl Reactor {
                 }
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
                 Request::Figures => info!("{}", self.tally()),
+                #[cfg(feature = "events")]
+                Request::Reopen => self.reopen(),
             }
         }
         self.requests = requests;
         if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
             debug!("the last peer has gone");
             self.ending = Some(Ending::Orderly);
+        }
+    }
+
+    #[cfg(feature = "events")]
+    fn reopen(&mut self) {
+        // Every one, not only the first that has something to open.
+        if !self.sources.iter_mut().fold(false, |opens, source| source.reopen() || opens) {
+            info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
         }
     }
 }
