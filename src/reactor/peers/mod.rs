@@ -195,11 +195,11 @@ impl<S: Stream> Peers<S> {
         let (service, scratch) = (&mut *self.service, &mut turn.scratch[..most]);
         let mut serving = Serving { service, orders: turn.orders, scratch, terms };
         let result = act(connection, &mut serving);
-        let terms = serving.terms;
+        let Terms { alarm, received, sent, .. } = serving.terms;
         memory.changed(held, connection.holds());
-        self.tally.received += u64::from(terms.received);
-        self.tally.sent += u64::from(terms.sent);
-        Some((result, terms.alarm))
+        self.tally.received += u64::from(received);
+        self.tally.sent += u64::from(sent);
+        Some((result, alarm))
     }
 
     /// What follows when something may have been written to a peer: epoll is asked to announce room for what waits, the
