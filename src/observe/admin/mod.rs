@@ -1,0 +1,4 @@
+mod access;
+mod answer;
+mod request;
+mod target;
