@@ -1,5 +1,7 @@
 //! What the options of `serve` mean.
 
+#[cfg(feature = "admin")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::Usage;
@@ -8,9 +10,12 @@ use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
+#[cfg(feature = "admin")]
+use crate::serve::AdminSettings;
 use crate::serve::{Beats, ServeSettings, ServiceName};
 
-const LISTENING: &str = "Listening, and running";
+/// The help needs the line of the heading.
+const LISTENING: &str = if cfg!(feature = "admin") { "" } else { "Listening, and running" };
 const DEADLINE: &str = "Deadline of a silent peer";
 const HEARTBEATS: &str = "Heartbeats, and limits";
 
@@ -21,6 +26,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+    #[cfg(feature = "admin")]
+    Opt { group: LISTENING, name: "admin", value: "ADDR:PORT", help: "" },
+    #[cfg(feature = "admin")]
+    Opt { group: LISTENING, name: "admin-token-file", value: "FILE", help: "who is there, metrics; or unix:PATH" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default {})" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default {})" },
@@ -119,7 +128,22 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
+        #[cfg(feature = "admin")]
+        admin: admin(given)?,
     })
+}
+
+/// The admin port. In the environment a token may be set for the whole machine.
+#[cfg(feature = "admin")]
+fn admin(given: &Given) -> Result<AdminSettings, Usage> {
+    let complaint = |because: String| given.complaint("admin", because);
+    let place = given.text("admin").map(|text| text.parse().map_err(complaint)).transpose()?;
+    if let (None, Some(name)) = (&place, given.on_command_line(&["admin-token-file"])) {
+        return Err(given.complaint(name, "it goes with --admin ADDR:PORT"));
+    }
+    let settings = AdminSettings { place, token_file: given.text("admin-token-file").map(PathBuf::from) };
+    settings.check().map_err(complaint)?;
+    Ok(settings)
 }
 
 fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
+#[cfg(feature = "admin")]
+pub mod event;
 pub mod log;
 pub mod stderr;
 pub mod stdout;

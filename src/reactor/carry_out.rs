@@ -60,6 +60,7 @@ fn carry_out_for(id: PeerId, waiting: &WaitingOrder, sources: &mut [Box<dyn Sour
         OrderKind::Send(bytes) => Order::Send(bytes),
         OrderKind::Close(departure) => Order::Close(*departure),
         OrderKind::LetGo(departure) => Order::LetGo(*departure),
+        OrderKind::Call => Order::Call,
         OrderKind::Look { giver, asker } => {
             let look = Look {
                 peer: id,

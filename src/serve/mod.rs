@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::count::so_many;
 use crate::keepalive::{Guard, Keepalive, State};
-use crate::observe::log::Levels;
+use crate::observe::log::{Levels, Logger};
 use crate::place::Place;
 use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
 use crate::seconds::{InWords, Seconds};
@@ -17,6 +17,11 @@ use crate::serve::listening::listen_everywhere;
 use crate::tcp_info::TcpInfo;
 use crate::{malloc, sysctl};
 
+#[cfg(feature = "admin")]
+pub use self::admin::{AdminPlace, AdminSettings};
+
+#[cfg(feature = "admin")]
+mod admin;
 mod listening;
 
 /// No machine has the memory for more connections: a higher limit is none.
@@ -58,6 +63,9 @@ pub struct ServeSettings {
     pub max_memory: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
+    /// The admin port, if there is to be one.
+    #[cfg(feature = "admin")]
+    pub admin: AdminSettings,
 }
 
 /// The services that are built in.
@@ -114,6 +122,8 @@ impl Default for ServeSettings {
             max_memory: None,
             grace: Self::GRACE,
             log: Levels::default(),
+            #[cfg(feature = "admin")]
+            admin: AdminSettings::default(),
         }
     }
 }
@@ -122,7 +132,7 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
@@ -132,8 +142,13 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
+    #[cfg(feature = "admin")]
+    let admin = admin::open(&mut reactor, settings, &bound, log)?;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    let ending = reactor.run();
+    #[cfg(feature = "admin")]
+    drop(admin);
+    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {

@@ -1,5 +1,6 @@
 //! What does not change while the server runs, and what others count: for those who ask.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct About {
     /// From one probe to the next.
     pub interval: Duration,
     /// Where it listens.
-    pub listen: Vec<String>,
+    pub listen: Vec<SocketAddr>,
     pub left_out: LeftOut,
 }
 

@@ -76,7 +76,7 @@ impl fmt::Debug for Token {
 
 /// Which hosts a request may be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hosts {
+pub enum Hosts {
     /// A unix socket: no browser reaches it.
     Any,
     /// Loopback addresses, `localhost`, and this name if one was given.
@@ -144,7 +144,9 @@ impl Hosts {
             Self::Addresses(own) => (own, true),
         };
         let is_own = own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name));
-        is_own || name.eq_ignore_ascii_case("localhost") || ip(name).is_some_and(|ip| any || ip.to_canonical().is_loopback())
+        is_own
+            || name.eq_ignore_ascii_case("localhost")
+            || ip(name).is_some_and(|ip| any || ip.to_canonical().is_loopback())
     }
 }
 

@@ -130,8 +130,7 @@ struct HttpDate(SystemTime);
 impl std::fmt::Display for HttpDate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let seconds = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         // Years that begin in March, so that the leap day is the last one of its year; 400 of them are an era.

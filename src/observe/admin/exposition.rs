@@ -166,11 +166,15 @@ mod tests {
             (Some("Application/OpenMetrics-Text; version=\"1.0.0\"; charset=utf-8"), OpenMetrics),
             // Prometheus 2.42, and 3.
             (
-                Some("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+                Some(
+                    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                ),
                 OpenMetrics,
             ),
             (
-                Some("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.6,*/*;q=0.1"),
+                Some(
+                    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;q=0.6,*/*;q=0.1",
+                ),
                 Prometheus,
             ),
             (Some("application/openmetrics-text;version=2.0.0;q=0.9,text/plain;q=0.5"), Prometheus),

@@ -26,7 +26,7 @@ fn of_the_peers(text: &mut Exposition, figures: &Figures, about: &About) {
     text.counters("stillthere_departures", "Peers that have departed, by reason.");
     for (nth, word) in Departure::WORDS.into_iter().enumerate() {
         if !refusals().any(|(refusal, _)| refusal == word) {
-            text.count("stillthere_departures", ("reason", word), tally.departures.at(nth));
+            text.count("stillthere_departures", ("reason", word), tally.departures.counts()[nth]);
         }
     }
     text.counters("stillthere_refusals", "Newcomers that were refused, by reason.");
@@ -59,11 +59,7 @@ fn of_the_peers(text: &mut Exposition, figures: &Figures, about: &About) {
         silences(detection),
         detection.sum().as_secs_f64(),
     );
-    text.counter(
-        "stillthere_detections_late",
-        "Peers that were found dead later than predicted.",
-        detection.late(),
-    );
+    text.counter("stillthere_detections_late", "Peers that were found dead later than predicted.", detection.late());
 }
 
 /// The reasons for which a newcomer is refused.

@@ -79,10 +79,15 @@ mod tests {
     fn the_line_of_proc_is_read_whatever_the_program_is_called() {
         let line = "17 (a) b (c) S 1 17 17 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 6000 4096000 300 18446744073709551615 1 1";
         let process = Process::read(line, 100, 4096, Duration::from_secs(100)).unwrap();
-        assert_eq!((process.cpu, process.virtual_bytes, process.resident_bytes), (Duration::from_secs(3), 4_096_000, 1_228_800));
+        assert_eq!(
+            (process.cpu, process.virtual_bytes, process.resident_bytes),
+            (Duration::from_secs(3), 4_096_000, 1_228_800)
+        );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         assert!((now - 40.0 - process.started).abs() < 1.0, "it was started 60 seconds after the machine");
-        for line in ["", "17 (a", "17 (a) S 1 2", "17 (a) S 1 17 17 0 -1 4194304 100 0 0 0 x 50 0 0 20 0 1 0 6000 4096000 300"] {
+        for line in
+            ["", "17 (a", "17 (a) S 1 2", "17 (a) S 1 17 17 0 -1 4194304 100 0 0 0 x 50 0 0 20 0 1 0 6000 4096000 300"]
+        {
             assert_eq!(Process::read(line, 100, 4096, Duration::ZERO), None, "{line}");
         }
     }

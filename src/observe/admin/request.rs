@@ -197,7 +197,9 @@ fn read(bytes: &[u8]) -> Result<Head, Unreadable> {
             return Err(Unreadable { status: 505, sentence: "HTTP/1.1 and HTTP/1.0 are spoken here" });
         }
         Err(Error::Token) => return Err(bad("the request line is not one of HTTP")),
-        Err(_) => return Err(bad("a header is not one of HTTP: NAME: VALUE in one line, and no space before the colon")),
+        Err(_) => {
+            return Err(bad("a header is not one of HTTP: NAME: VALUE in one line, and no space before the colon"));
+        }
     };
     let target = parsed.path.map(str::len);
     if target.is_some_and(|target| target > LONGEST_TARGET) {
@@ -211,7 +213,9 @@ fn read(bytes: &[u8]) -> Result<Head, Unreadable> {
     let method = method_of(parsed.method.unwrap_or_default());
     let target = match Target::read(parsed.path.unwrap_or_default(), method) {
         Ok(target) => target,
-        Err(BadTarget) => return Err(bad("the target is no path: /peers?limit=10, with each % followed by two digits")),
+        Err(BadTarget) => {
+            return Err(bad("the target is no path: /peers?limit=10, with each % followed by two digits"));
+        }
     };
     Ok(Head::Whole(held(method, target, is_1_1, parsed.headers)?, length))
 }
@@ -285,7 +289,10 @@ fn held(method: Method, target: Target, is_1_1: bool, headers: &[Header<'_>]) ->
     let body = match (body, is_encoded) {
         (Some(_), true) => return Err(bad("Content-Length and Transfer-Encoding contradict each other")),
         (None, true) => {
-            return Err(Unreadable { status: 501, sentence: "no Transfer-Encoding is read here; no request needs a body" });
+            return Err(Unreadable {
+                status: 501,
+                sentence: "no Transfer-Encoding is read here; no request needs a body",
+            });
         }
         (length, false) => length.unwrap_or(0),
     };

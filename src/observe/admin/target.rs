@@ -108,8 +108,23 @@ mod tests {
     #[test]
     fn what_is_no_target_is_refused() {
         for text in [
-            "", "*", "peers", "?x", "/%", "/%1", "/%zz", "/%ff", "/%00", "/a#b", "http://", "http:///x", "http://a@b/x",
-            "ftp://a/x", "localhost:80", "/x?%", "/x?a=%f",
+            "",
+            "*",
+            "peers",
+            "?x",
+            "/%",
+            "/%1",
+            "/%zz",
+            "/%ff",
+            "/%00",
+            "/a#b",
+            "http://",
+            "http:///x",
+            "http://a@b/x",
+            "ftp://a/x",
+            "localhost:80",
+            "/x?%",
+            "/x?a=%f",
         ] {
             assert_eq!(read(text), Err(BadTarget), "{text}");
         }

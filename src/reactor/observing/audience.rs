@@ -25,6 +25,8 @@ pub(in crate::reactor) struct Audience {
     observers: Members,
     timers: Members,
     news: Vec<News>,
+    /// How much has happened so far, whether anybody was told or not.
+    happened: u64,
     /// For how many there was no memory.
     left_out: u64,
 }
@@ -55,6 +57,8 @@ impl Audience {
 
     /// Notes what has happened.
     pub(in crate::reactor) fn note(&mut self, at: Moment, what: Happening) {
+        // The beginning of the end is no event of a peer, and has no number of its own.
+        self.happened += u64::from(!matches!(what, Happening::Stopping));
         if !self.observes() {
             return;
         }
@@ -62,11 +66,22 @@ impl Audience {
             self.left_out += 1;
             return;
         }
-        let count = std::mem::take(&mut self.left_out);
+        let (number, count) = (self.happened, std::mem::take(&mut self.left_out));
         if count > 0 {
-            self.news.push(News { at, what: Happening::LeftOut { count } });
+            self.news.push(News { number, at, what: Happening::LeftOut { count } });
         }
-        self.news.push(News { at, what });
+        self.news.push(News { number, at, what });
+    }
+
+    /// Something has happened while nobody observes: it gets its number, so that who begins to observe later can tell that
+    /// something went before.
+    pub(in crate::reactor) fn pass(&mut self) {
+        self.happened += 1;
+    }
+
+    /// The number of what has happened last.
+    pub(in crate::reactor) fn happened(&self) -> u64 {
+        self.happened
     }
 
     /// Something was noted in this turn.

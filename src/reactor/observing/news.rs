@@ -12,6 +12,9 @@ use crate::tcp_info::TcpInfo;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct News {
+    /// Its number: everything that happens in a loop has one, beginning with 1, also while nobody observes. So whoever
+    /// observes later, or not all the time, sees how much is missing, and all who observe have the same numbers.
+    pub number: u64,
     /// When the turn woke in which it happened.
     pub at: Moment,
     /// What it is.

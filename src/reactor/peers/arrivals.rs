@@ -92,6 +92,8 @@ impl<S: Stream> Peers<S> {
             if turn.orders.audience.observes() {
                 let local = connection.local();
                 turn.orders.audience.note(turn.now, Happening::Arrived { id, peer: address, local });
+            } else {
+                turn.orders.audience.pass();
             }
         }
         turn.orders.giver = self.names.source();

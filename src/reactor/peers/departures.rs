@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{LevelFilter, debug, info, trace};
 
 use crate::reactor::connection::stream::Stream;
-use crate::reactor::departing::departure::Departure;
+use crate::reactor::departing::departure::{Departure, Reason};
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::observing::news::{Departed, Happening};
@@ -42,8 +42,11 @@ impl<S: Stream> Peers<S> {
         self.deadlines.depart(slot);
         let id = connection.id(slot);
         let departure = connection.departure()?;
-        let reason =
-            if let Departure::ByService(reason) = departure { Some(self.service.reason(reason)) } else { None };
+        let reason = match departure {
+            Departure::ByService(Reason::OPERATOR) => Some("by the operator"),
+            Departure::ByService(reason) => Some(self.service.reason(reason)),
+            _ => None,
+        };
         let farewell = Farewell {
             id: Some(id),
             peer: connection.address(),
@@ -144,8 +147,11 @@ impl<S: Stream> Peers<S> {
 fn tell(farewell: &Farewell<'_>, local: impl FnOnce() -> Option<SocketAddr>, latest: Duration, turn: &mut Turn<'_>) {
     let observed = turn.orders.audience.observes();
     let Farewell { id: Some(id), peer, departure, reason, connected, .. } = *farewell else { return };
-    if !observed && !departure.is_found_dead() {
-        return;
+    if !observed {
+        turn.orders.audience.pass();
+        if !departure.is_found_dead() {
+            return;
+        }
     }
     let info = farewell.info();
     if let Some(info) = info.filter(|_| departure.is_found_dead()) {

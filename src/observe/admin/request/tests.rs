@@ -55,7 +55,10 @@ fn requests_come_out_in_order_however_they_came_in() {
 
 #[test]
 fn lines_may_end_with_a_line_feed_alone() {
-    assert_eq!(read_anyhow(b"GET /a HTTP/1.0\n\nGET /b HTTP/1.0\n\n"), ["Get /a", "Get /b"].map(|told| Ok(told.into())));
+    assert_eq!(
+        read_anyhow(b"GET /a HTTP/1.0\n\nGET /b HTTP/1.0\n\n"),
+        ["Get /a", "Get /b"].map(|told| Ok(told.into()))
+    );
 }
 
 #[test]
@@ -144,7 +147,10 @@ fn a_request_line_that_is_none_is_refused() {
         assert_eq!(status(&format!("{line}\r\n{HOST}\r\n")), Some(wanted), "{line:?}");
     }
     // A TLS client, which is noticed with its first bytes.
-    assert_eq!(read(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", usize::MAX).last().unwrap().as_ref().err(), Some(&400));
+    assert_eq!(
+        read(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", usize::MAX).last().unwrap().as_ref().err(),
+        Some(&400)
+    );
 }
 
 #[test]
@@ -165,7 +171,8 @@ fn heads_targets_and_numbers_of_headers_are_bounded() {
 #[test]
 fn a_body_is_asked_for_once_and_dropped_and_never_taken_for_a_request() {
     let mut incoming = Incoming::default();
-    incoming.add(format!("DELETE /a HTTP/1.1\r\n{HOST}Expect: 100-Continue\r\nContent-Length: 65536\r\n\r\n").as_bytes());
+    incoming
+        .add(format!("DELETE /a HTTP/1.1\r\n{HOST}Expect: 100-Continue\r\nContent-Length: 65536\r\n\r\n").as_bytes());
     assert!(matches!(incoming.next(), Next::Continue) && matches!(incoming.next(), Next::Nothing));
     let body = b"GET /evil HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for piece in body.repeat(2000)[..65_535].chunks(1000) {
