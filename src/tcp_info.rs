@@ -20,7 +20,8 @@ const TCP_CLOSE_WAIT: u8 = 8;
 const TCP_LAST_ACK: u8 = 9;
 const TCP_CLOSING: u8 = 11;
 /// It came, or an error ended the connection.
-#[cfg(any(feature = "admin", feature = "events"))]
+#[cfg(feature = "admin")]
+#[allow(dead_code)]
 pub(crate) const TCP_CLOSE: u8 = 7;
 
 /// The longest tick of a kernel (`CONFIG_HZ=100`). The kernel counts ages and options in ticks, so they may be off by

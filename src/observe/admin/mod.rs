@@ -122,7 +122,7 @@ impl Admin {
     /// Answers a request, or begins to.
     fn serve(&mut self, peer: &mut Peer<'_, Visitor>, request: &Request) {
         let (id, now) = (peer.id(), peer.now());
-        let manner = manner(request, !peer.state.incoming.has_lost());
+        let manner = manner(request);
         let begun = match route(request, &self.access) {
             Ask::Answer(answer) => return give(peer, &answer, manner),
             Ask::Events { after } => return self.follow(peer, Follows::Events, after, manner),

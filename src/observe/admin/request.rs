@@ -94,17 +94,10 @@ impl Incoming {
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let bytes = self.drop_body(bytes);
         let room = MOST_WAITING.saturating_sub(self.bytes.len());
-        if bytes.len() > room {
-            self.has_lost = true;
-        }
         if !self.has_lost {
-            self.bytes.extend_from_slice(bytes);
+            self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
-    }
-
-    /// More came than may wait for its answer: the connection ends after what can be answered.
-    pub(super) fn has_lost(&self) -> bool {
-        self.has_lost
+        self.has_lost |= bytes.len() > room;
     }
 
     /// A request has begun, and its end has not come.

@@ -76,12 +76,8 @@ impl Visitor {
 }
 
 /// The manner in which a request is answered.
-pub(super) fn manner(request: &Request, goes_on: bool) -> Manner {
-    Manner {
-        is_head: request.method == Method::Head,
-        keeps_alive: request.keeps_alive && goes_on,
-        is_1_0: !request.is_1_1,
-    }
+pub(super) fn manner(request: &Request) -> Manner {
+    Manner { is_head: request.method == Method::Head, keeps_alive: request.keeps_alive, is_1_0: !request.is_1_1 }
 }
 
 /// Gives the answer, and closes the connection behind it unless it goes on.
