@@ -65,11 +65,10 @@ impl Crowd {
 
 fn each_once(pages: &[Value], stay: &BTreeSet<SocketAddr>) {
     let mut seen = BTreeSet::new();
-    for peer in pages.iter().flat_map(|page| peers(page)) {
+    for peer in pages.iter().flat_map(peers) {
         assert!(seen.insert(peer["id"].as_str().unwrap().to_string()), "{peer} is there twice");
     }
-    let told: Vec<_> =
-        pages.iter().flat_map(|page| peers(page)).map(address).filter(|peer| stay.contains(peer)).collect();
+    let told: Vec<_> = pages.iter().flat_map(peers).map(address).filter(|peer| stay.contains(peer)).collect();
     assert_eq!(told.len(), stay.len(), "each that stays, and each once");
     assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), *stay);
 }

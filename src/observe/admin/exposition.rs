@@ -1,8 +1,10 @@
 //! Metrics as text: Prometheus' format 0.0.4, and OpenMetrics 1.0.0 for those who ask for it.
 //!
-//! Owns the grammar of both, and which of them a client prefers. Knows no metric.
+//! Owns the grammar of both, and which of them a client prefers. Knows no metric. Numbers with decimals are printed and read
+//! here without floating point, whose printing and reading take 28 kB of the binary.
 
-use std::fmt::{Display, Write};
+use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
 /// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +23,14 @@ impl Format {
 
     /// What the header `Accept` prefers. Prometheus' own format is for all who do not ask for the other one.
     pub(super) fn preferred(accept: Option<&str>) -> Self {
-        let (mut open, mut text) = (0.0, 0.0);
+        let (mut open, mut text) = (0, 0);
         for range in accept.unwrap_or_default().split(',') {
             let mut parts = range.split(';').map(str::trim);
             let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let (mut weight, mut is_ours) = (1.0, true);
+            let (mut weight, mut is_ours) = (1000, true);
             for (name, value) in parts.filter_map(|part| part.split_once('=')) {
                 match name.trim().to_ascii_lowercase().as_str() {
-                    "q" => weight = value.trim().parse::<f32>().unwrap_or(0.0),
+                    "q" => weight = thousandths(value.trim()).unwrap_or(0),
                     "version" => is_ours = matches!(value.trim().trim_matches('"'), "1.0.0" | "0.0.1" | "0.0.4"),
                     _ => {}
                 }
@@ -39,7 +41,47 @@ impl Format {
                 _ => {}
             }
         }
-        if open > 0.0 && open >= text { Self::OpenMetrics } else { Self::Prometheus }
+        if open > 0 && open >= text { Self::OpenMetrics } else { Self::Prometheus }
+    }
+}
+
+/// Reads a weight such as `0.75`, which has three decimals at most (RFC 9110 §12.4.2).
+fn thousandths(weight: &str) -> Option<u32> {
+    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let decimals = format!("{decimals:0<3}").parse::<u32>().ok()?;
+    whole.parse::<u32>().ok().filter(|whole| *whole <= 1).map(|whole| whole * 1000 + decimals)
+}
+
+/// A number with up to nine decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Decimal {
+    billionths: u64,
+}
+
+impl Decimal {
+    pub(super) const fn whole(number: u64) -> Self {
+        Self { billionths: number.saturating_mul(1_000_000_000) }
+    }
+
+    pub(super) fn seconds(time: Duration) -> Self {
+        Self::billionths(time.as_nanos().try_into().unwrap_or(u64::MAX))
+    }
+
+    pub(super) const fn billionths(billionths: u64) -> Self {
+        Self { billionths }
+    }
+}
+
+impl Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, mut rest, mut digits) = (self.billionths / 1_000_000_000, self.billionths % 1_000_000_000, 9);
+        while digits > 1 && rest % 10 == 0 {
+            (rest, digits) = (rest / 10, digits - 1);
+        }
+        write!(f, "{whole}.{rest:0digits$}")
     }
 }
 
@@ -106,17 +148,16 @@ impl Exposition {
         &mut self,
         name: &str,
         help: &str,
-        buckets: impl Iterator<Item = (f64, u64)>,
+        buckets: impl Iterator<Item = (Option<Decimal>, u64)>,
         sum: impl Display,
     ) {
         self.family(name, "histogram", help);
         let mut count = 0;
         for (bound, more) in buckets {
             count += more;
-            let _ = if bound.is_finite() {
-                writeln!(self.text, "{name}_bucket{{le=\"{bound:?}\"}} {count}")
-            } else {
-                writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {count}")
+            let _ = match bound {
+                Some(bound) => writeln!(self.text, "{name}_bucket{{le=\"{bound}\"}} {count}"),
+                None => writeln!(self.text, "{name}_bucket{{le=\"+Inf\"}} {count}"),
             };
         }
         self.sample(name, "_sum", &[], sum);
@@ -186,6 +227,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_decimal_has_the_decimals_that_it_needs() {
+        for (billionths, told) in [
+            (0, "0.0"),
+            (1, "0.000000001"),
+            (1_024_000, "0.001024"),
+            (1_000_000_000, "1.0"),
+            (35_100_000_000, "35.1"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            assert_eq!(Decimal::billionths(billionths).to_string(), told);
+        }
+        assert_eq!(Decimal::seconds(Duration::from_millis(2500)).to_string(), "2.5");
+        for (weight, read) in
+            [("1", Some(1000)), ("0.75", Some(750)), ("0.5", Some(500)), ("1.000", Some(1000)), ("0.", Some(0))]
+        {
+            assert_eq!(thousandths(weight), read);
+        }
+        for weight in ["", "x", "2", "-1", "0.1234", "0.+1", ".5x"] {
+            assert_eq!(thousandths(weight), None, "{weight}");
+        }
+    }
+
     fn told(format: Format) -> String {
         let mut text = Exposition::new(format);
         text.info("x_build", "What.", &[("version", "1"), ("os", "linux")]);
@@ -193,7 +257,12 @@ mod tests {
         text.counter("process_cpu_seconds", "CPU.", 1.5);
         text.counters("x_departures", "Departures.");
         text.count("x_departures", ("reason", "closed"), 2);
-        text.histogram("x_work_seconds", "Work.", [(0.001, 1), (1.0, 0), (f64::INFINITY, 2)].into_iter(), 0.25);
+        text.histogram(
+            "x_work_seconds",
+            "Work.",
+            [(Some(Decimal::billionths(1_000_000)), 1), (Some(Decimal::whole(1)), 0), (None, 2)].into_iter(),
+            "0.25",
+        );
         text.end()
     }
 

@@ -11,12 +11,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::observe::admin::about::About;
 use crate::observe::admin::crowd::Crowd;
+use crate::observe::admin::exposition::Decimal;
 use crate::observe::admin::follower::Follows;
-use crate::observe::admin::metrics::{refusals, silences};
+use crate::observe::admin::metrics::refusals;
 use crate::observe::admin::portrait::milliseconds;
 use crate::observe::admin::ring::Ring;
 use crate::observe::event;
-use crate::reactor::{Departure, Figures, Happening, Look, Moment, News, Orders, PeerId, TurnTimes};
+use crate::reactor::{Departure, Detection, Figures, Happening, Look, Moment, News, Orders, PeerId, TurnTimes};
 
 /// How many may follow at once.
 const MOST_FOLLOWERS: usize = 32;
@@ -269,7 +270,8 @@ fn told_turns(turns: &VecDeque<TurnTimes>) -> String {
             ("reap", reap),
         ];
         for (name, time) in parts {
-            let _ = write!(text, ",\"{name}_us\":{}", time.as_nanos() as f64 / 1000.0);
+            let nanoseconds = time.as_nanos();
+            let _ = write!(text, ",\"{name}_us\":{}.{:03}", nanoseconds / 1000, nanoseconds % 1000);
         }
         text.push('}');
     }
@@ -300,7 +302,7 @@ fn told_figures(figures: &Figures) -> String {
         "}},\"received_bytes\":{},\"sent_bytes\":{},\"turns\":{},\"detection\":{{\"le\":[",
         tally.received, tally.sent, figures.turns.count
     );
-    for (nth, (bound, _)) in silences(&figures.detection).filter(|(bound, _)| bound.is_finite()).enumerate() {
+    for (nth, bound) in Detection::BOUNDS.into_iter().enumerate() {
         let _ = write!(text, "{}{bound}", if nth == 0 { "" } else { "," });
     }
     text.push_str("],\"counts\":[");
@@ -310,7 +312,7 @@ fn told_figures(figures: &Figures) -> String {
     let _ = write!(
         text,
         "],\"sum\":{},\"count\":{}}},\"outbox_bytes\":{},\"late\":{},\"stopping\":{}}}\n\n",
-        figures.detection.sum().as_secs_f64(),
+        Decimal::seconds(figures.detection.sum()),
         figures.detection.count(),
         figures.outbox_bytes,
         figures.detection.late(),

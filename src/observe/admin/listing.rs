@@ -3,10 +3,11 @@
 //! Owns what is being looked at for whom. Peers are looked at in slices over several turns, and only a few lists are made at once; the
 //! others wait. Knows no HTTP beyond the answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use crate::observe::admin::answer::{Answer, JSON};
+use crate::observe::admin::asker::ByAsker;
 use crate::observe::admin::portrait::Portrait;
 use crate::observe::admin::query::{Cursor, Query};
 use crate::observe::admin::ranking::{Ranking, Rankings};
@@ -27,7 +28,7 @@ pub(super) struct Listings {
     active: Vec<Listing>,
     waiting: VecDeque<(PeerId, Query)>,
     rankings: Rankings,
-    singles: BTreeMap<PeerId, Single>,
+    singles: ByAsker<Single>,
 }
 
 /// What is wanted of one peer.
@@ -147,7 +148,7 @@ impl Listings {
 
     /// A peer was looked at for somebody. Returns the answer when it is complete, and those of the lists that could begin with it.
     pub(super) fn looked(&mut self, look: &Look, asker: PeerId, orders: &mut Orders) -> Vec<(PeerId, Answer)> {
-        if let Some(what) = self.singles.remove(&asker) {
+        if let Some(what) = self.singles.remove(asker) {
             return vec![(asker, self.single(look, what, orders))];
         }
         let Some(at) = self.active.iter().position(|listing| listing.asker == asker) else { return Vec::new() };
@@ -204,7 +205,7 @@ impl Listings {
 
     /// Who has asked is gone. Returns the answers of lists that cannot be made though it is their turn now.
     pub(super) fn departed(&mut self, asker: PeerId, orders: &mut Orders) -> Vec<(PeerId, Answer)> {
-        self.singles.remove(&asker);
+        self.singles.remove(asker);
         self.waiting.retain(|(waiting, _)| *waiting != asker);
         self.active.retain(|listing| listing.asker != asker);
         self.start_waiting(orders)

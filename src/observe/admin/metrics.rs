@@ -3,7 +3,7 @@
 //! Owns their names and their help. No peer is looked at for them, so that they cost the same however many there are.
 
 use crate::observe::admin::about::About;
-use crate::observe::admin::exposition::{Exposition, Format};
+use crate::observe::admin::exposition::{Decimal, Exposition, Format};
 use crate::observe::admin::process::{Process, descriptor_limit, open_descriptors};
 use crate::reactor::{Departure, Detection, Figures, Histogram, Turns};
 
@@ -46,18 +46,18 @@ fn of_the_peers(text: &mut Exposition, figures: &Figures, about: &About) {
     let (log, events) = about.left_out.counts();
     text.counter("stillthere_log_lines_left_out", "Lines of the log that stderr did not take.", log);
     text.counter("stillthere_event_lines_left_out", "Events that their reader did not take.", events);
-    text.gauge("stillthere_deadline_seconds", "How long a silent peer may be kept.", about.deadline.as_secs_f64());
+    text.gauge("stillthere_deadline_seconds", "How long a silent peer may be kept.", Decimal::seconds(about.deadline));
     text.gauge(
         "stillthere_deadline_latest_seconds",
         "When the latest silent peer should be gone, as predicted for this kernel.",
-        about.latest.as_secs_f64(),
+        Decimal::seconds(about.latest),
     );
     let detection = &figures.detection;
     text.histogram(
         "stillthere_detection_latency_seconds",
         "How long a peer had been silent that was found dead.",
         silences(detection),
-        detection.sum().as_secs_f64(),
+        Decimal::seconds(detection.sum()),
     );
     text.counter("stillthere_detections_late", "Peers that were found dead later than predicted.", detection.late());
 }
@@ -74,23 +74,27 @@ fn of_the_loop(text: &mut Exposition, figures: &Figures) {
         "stillthere_turn_work_seconds",
         "How long a turn worked, from its waking until it waited again.",
         times(work),
-        nanoseconds(work.sum()),
+        Decimal::billionths(work.sum()),
     );
     text.histogram("stillthere_turn_events", "Events that a turn began with.", numbers(events), events.sum());
     text.histogram(
         "stillthere_deadline_lateness_seconds",
         "How late the loop woke for the soonest of its deadlines.",
         times(lateness),
-        nanoseconds(lateness.sum()),
+        Decimal::billionths(lateness.sum()),
     );
 }
 
 fn of_the_process(text: &mut Exposition, peers: usize) {
     if let Some(process) = Process::look() {
-        text.counter("process_cpu_seconds", "User and system CPU time.", process.cpu.as_secs_f64());
+        text.counter("process_cpu_seconds", "User and system CPU time.", Decimal::seconds(process.cpu));
         text.gauge("process_virtual_memory_bytes", "Size of the address space.", process.virtual_bytes);
         text.gauge("process_resident_memory_bytes", "Memory that is resident.", process.resident_bytes);
-        text.gauge("process_start_time_seconds", "When the process was started, since 1970.", process.started);
+        text.gauge(
+            "process_start_time_seconds",
+            "When the process was started, since 1970.",
+            Decimal::seconds(process.started),
+        );
     }
     if let Some(open) = open_descriptors(peers) {
         text.gauge("process_open_fds", "Descriptors that are open.", open);
@@ -100,29 +104,23 @@ fn of_the_process(text: &mut Exposition, peers: usize) {
     }
 }
 
-/// The buckets of how long peers had been silent, with their bounds in seconds.
-pub(super) fn silences(detection: &Detection) -> impl Iterator<Item = (f64, u64)> {
-    let bounds = Detection::BOUNDS.into_iter().map(f64::from).chain([f64::INFINITY]);
+/// The buckets of how long peers had been silent, with their bounds in seconds; the last one has none.
+fn silences(detection: &Detection) -> impl Iterator<Item = (Option<Decimal>, u64)> {
+    let bounds = Detection::BOUNDS.into_iter().map(|bound| Some(Decimal::whole(bound.into()))).chain([None]);
     bounds.zip(detection.counts().iter().copied())
 }
 
 /// The buckets of a histogram of numbers: the bound of the nth is 2^n - 1, because it counts what is less than 2^n.
-fn numbers(histogram: &Histogram) -> impl Iterator<Item = (f64, u64)> {
-    bounded(histogram, |power| power - 1.0)
+fn numbers(histogram: &Histogram) -> impl Iterator<Item = (Option<Decimal>, u64)> {
+    bounded(histogram, |power| Decimal::whole(power - 1))
 }
 
 /// The buckets of a histogram of times.
-fn times(histogram: &Histogram) -> impl Iterator<Item = (f64, u64)> {
-    bounded(histogram, |power| power * Turns::UNIT.as_secs_f64())
+fn times(histogram: &Histogram) -> impl Iterator<Item = (Option<Decimal>, u64)> {
+    bounded(histogram, |power| Decimal::seconds(Turns::UNIT * power as u32))
 }
 
-fn bounded(histogram: &Histogram, bound: impl Fn(f64) -> f64) -> impl Iterator<Item = (f64, u64)> {
-    histogram.counts().iter().enumerate().map(move |(nth, count)| {
-        let is_last = nth + 1 == Histogram::BUCKETS;
-        (if is_last { f64::INFINITY } else { bound((1u64 << nth) as f64) }, *count)
-    })
-}
-
-fn nanoseconds(count: u64) -> f64 {
-    count as f64 / 1e9
+fn bounded(histogram: &Histogram, bound: impl Fn(u64) -> Decimal) -> impl Iterator<Item = (Option<Decimal>, u64)> {
+    let is_last = |nth| nth + 1 == Histogram::BUCKETS;
+    histogram.counts().iter().enumerate().map(move |(nth, count)| ((!is_last(nth)).then(|| bound(1 << nth)), *count))
 }

@@ -4,13 +4,13 @@
 //! and does no more for a request in one turn than a slice of its work. What takes longer, or has to be asked of the loop, is
 //! noted under the id of the client; when the answer is there, the service has itself called for that client.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use self::about::{About, LeftOut};
 use self::access::Access;
 pub use self::access::{Hosts, Token};
 use self::answer::{Answer, EVENTS, Manner, TEXT};
+use self::asker::ByAsker;
 use self::exposition::Format;
 use self::follower::{Follower, Follows};
 use self::following::Following;
@@ -27,6 +27,7 @@ use crate::reactor::{
 mod about;
 mod access;
 mod answer;
+mod asker;
 mod crowd;
 mod exposition;
 mod follower;
@@ -72,9 +73,9 @@ pub struct Admin {
     listings: Listings,
     following: Following,
     /// Who waits for figures, and what for.
-    counting: BTreeMap<PeerId, Counting>,
+    counting: ByAsker<Counting>,
     /// Answers that are ready, for those who wait.
-    answers: BTreeMap<PeerId, Answer>,
+    answers: ByAsker<Answer>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +182,7 @@ impl Admin {
     /// Gives the answer for which the client waits, if it is there.
     fn give_ready(&mut self, peer: &mut Peer<'_, Visitor>, manner: Manner) {
         let (id, now) = (peer.id(), peer.now());
-        match self.answers.remove(&id) {
+        match self.answers.remove(id) {
             Some(answer) => {
                 give(peer, &answer, manner);
                 self.proceed(peer);
@@ -197,8 +198,8 @@ impl Admin {
 
     /// Nothing is to be made for this client any more.
     fn forget(&mut self, id: PeerId, orders: &mut Orders) {
-        self.counting.remove(&id);
-        self.answers.remove(&id);
+        self.counting.remove(id);
+        self.answers.remove(id);
         for (asker, answer) in self.listings.departed(id, orders) {
             self.ready(asker, answer, orders);
         }
@@ -256,7 +257,7 @@ impl Service for Admin {
         if self.listings.counted(asker, figures.tally.connected) {
             return;
         }
-        let answer = match self.counting.remove(&asker) {
+        let answer = match self.counting.remove(asker) {
             Some(Counting::Ready) if figures.is_stopping => Answer::new(503, TEXT, &b"draining\n"[..]),
             Some(Counting::Ready) => Answer::new(200, TEXT, &b"ready\n"[..]),
             Some(Counting::Metrics(format)) => {

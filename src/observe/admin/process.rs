@@ -15,13 +15,13 @@ use rustix::time::{ClockId, clock_gettime};
 const MOST_LISTED: usize = 1000;
 
 /// Figures of this process at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Process {
     pub cpu: Duration,
     pub virtual_bytes: u64,
     pub resident_bytes: u64,
-    /// When it was started, in seconds since 1970.
-    pub started: f64,
+    /// When it was started, since 1970.
+    pub started: Duration,
 }
 
 impl Process {
@@ -50,7 +50,7 @@ impl Process {
             cpu: of_ticks(user.saturating_add(system)),
             virtual_bytes,
             resident_bytes: resident.saturating_mul(page),
-            started: began.unwrap_or_default().as_secs_f64(),
+            started: began.unwrap_or_default(),
         })
     }
 }
@@ -83,8 +83,11 @@ mod tests {
             (process.cpu, process.virtual_bytes, process.resident_bytes),
             (Duration::from_secs(3), 4_096_000, 1_228_800)
         );
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-        assert!((now - 40.0 - process.started).abs() < 1.0, "it was started 60 seconds after the machine");
+        let ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - process.started;
+        assert!(
+            ago.abs_diff(Duration::from_secs(40)) < Duration::from_secs(1),
+            "it was started 60 seconds after the machine"
+        );
         for line in
             ["", "17 (a", "17 (a) S 1 2", "17 (a) S 1 17 17 0 -1 4194304 100 0 0 0 x 50 0 0 20 0 1 0 6000 4096000 300"]
         {
@@ -95,9 +98,12 @@ mod tests {
     #[test]
     fn this_process_has_figures() {
         let process = Process::look().unwrap();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         assert!(process.resident_bytes > 1 << 16 && process.virtual_bytes >= process.resident_bytes, "{process:?}");
-        assert!(process.started > now - 3600.0 && process.started <= now + 0.1, "{process:?}");
+        assert!(
+            process.started + Duration::from_secs(3600) > now && process.started <= now + Duration::from_millis(100),
+            "{process:?}"
+        );
         let few = open_descriptors(0).unwrap();
         assert!(few >= 3 && descriptor_limit().is_none_or(|limit| limit >= few), "{few}");
     }
