@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
+#[cfg(feature = "events")]
+use crate::observe::events::EventsTo;
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
@@ -16,8 +18,15 @@ use crate::serve::{Beats, ServeSettings, ServiceName};
 
 /// The help needs the line of the heading.
 const LISTENING: &str = if cfg!(feature = "admin") { "" } else { "Listening, and running" };
+#[cfg(not(feature = "events"))]
 const DEADLINE: &str = "Deadline of a silent peer";
+#[cfg(not(feature = "events"))]
 const HEARTBEATS: &str = "Heartbeats, and limits";
+/// The help needs the line of a heading.
+#[cfg(feature = "events")]
+const DEADLINE: &str = "Deadline of a silent peer, heartbeats, limits";
+#[cfg(feature = "events")]
+const HEARTBEATS: &str = DEADLINE;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
@@ -30,6 +39,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "admin", value: "ADDR:PORT", help: "" },
     #[cfg(feature = "admin")]
     Opt { group: LISTENING, name: "admin-token-file", value: "FILE", help: "who is there, metrics; or unix:PATH" },
+    #[cfg(feature = "events")]
+    Opt { group: LISTENING, name: "events", value: "TO", help: "JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default {})" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default {})" },
@@ -130,6 +141,8 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         log,
         #[cfg(feature = "admin")]
         admin: admin(given)?,
+        #[cfg(feature = "events")]
+        events: events(given)?,
     })
 }
 
@@ -144,6 +157,15 @@ fn admin(given: &Given) -> Result<AdminSettings, Usage> {
     let settings = AdminSettings { place, token_file: given.text("admin-token-file").map(PathBuf::from) };
     settings.check().map_err(complaint)?;
     Ok(settings)
+}
+
+/// Where the events go.
+#[cfg(feature = "events")]
+fn events(given: &Given) -> Result<Option<EventsTo>, Usage> {
+    given
+        .text("events")
+        .map(|text| text.parse().map_err(|because: String| given.complaint("events", because)))
+        .transpose()
 }
 
 fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {

@@ -1,10 +1,15 @@
-//! Output for people.
+//! Output: the log and what commands print, for people; events, for programs.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "admin")]
 pub mod admin;
-#[cfg(feature = "admin")]
+#[cfg(any(feature = "admin", feature = "events"))]
+mod errno;
+#[cfg(any(feature = "admin", feature = "events"))]
 pub mod event;
+#[cfg(feature = "events")]
+pub mod events;
 pub mod log;
 pub mod stderr;
 pub mod stdout;
+mod unblocked;

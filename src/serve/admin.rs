@@ -16,7 +16,6 @@ use log::{info, warn};
 
 use crate::keepalive::{Keepalive, State};
 use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};
-use crate::observe::log::Logger;
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor};
 use crate::serve::ServeSettings;
@@ -106,7 +105,7 @@ pub(super) fn open(
     reactor: &mut Reactor,
     settings: &ServeSettings,
     bound: &[Listening],
-    log: &Logger,
+    left_out: LeftOut,
 ) -> Result<Option<Opened>, String> {
     let admin = &settings.admin;
     let Some(place) = &admin.place else { return Ok(None) };
@@ -117,7 +116,7 @@ pub(super) fn open(
     if let Some(warning) = warning {
         warn!("{warning}");
     }
-    let about = about(settings, bound, log);
+    let about = about(settings, bound, left_out);
     let opened = match place {
         AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about)?,
         AdminPlace::Path(path) => listen_at(reactor, path, token, about)?,
@@ -197,7 +196,7 @@ fn keepalive() -> Keepalive {
     Keepalive::with_deadline(Duration::from_secs(30)).unwrap_or_default()
 }
 
-fn about(settings: &ServeSettings, bound: &[Listening], log: &Logger) -> About {
+fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> About {
     let keepalive = bound.first().map_or(&settings.keepalive, |listening| &listening.keepalive);
     let states = [State::Idle, State::InFlight, State::WindowShut, State::Shrunk, State::Deaf];
     let latest = states.into_iter().filter_map(|state| keepalive.predict(state)).map(|prediction| prediction.to).max();
@@ -207,6 +206,6 @@ fn about(settings: &ServeSettings, bound: &[Listening], log: &Logger) -> About {
         idle: keepalive.idle(),
         interval: keepalive.interval(),
         listen: bound.iter().map(|listening| listening.address).collect(),
-        left_out: LeftOut { log: log.left_out(), events: Default::default() },
+        left_out,
     }
 }

@@ -16,7 +16,7 @@ use crate::observe::admin::follower::Follows;
 use crate::observe::admin::metrics::refusals;
 use crate::observe::admin::portrait::milliseconds;
 use crate::observe::admin::ring::Ring;
-use crate::observe::event;
+use crate::observe::event::{Chronicle, TimeOfDay};
 use crate::reactor::{Departure, Detection, Figures, Happening, Look, Moment, News, Orders, PeerId, TurnTimes};
 
 /// How many may follow at once.
@@ -105,7 +105,7 @@ impl Following {
         if !self.is_observing {
             self.is_observing = true;
             orders.observe(true);
-            self.ring.skip_to(event::number_of(orders.happened()));
+            self.ring.skip_to(Chronicle::after(orders.happened()).next() - 1);
         }
         if follows == Follows::Everything && !self.is_watched() {
             orders.time_turns(true);
@@ -156,16 +156,17 @@ impl Following {
 
     /// Something has happened.
     pub(super) fn observed(&mut self, news: &[News], orders: &mut Orders) {
-        let now = orders.now();
-        let at_now = SystemTime::now();
+        let time = TimeOfDay::at(orders.now());
         let is_watched = self.is_watched();
         for one in news {
             if is_watched {
-                self.update_crowd(&one.what, epoch(at_now));
+                self.update_crowd(&one.what, epoch(time.now()));
             }
-            let at = at_now.checked_sub(now.since(one.at)).unwrap_or(at_now);
-            if let Some((number, text)) = event::object(one, at) {
-                self.ring.push(number, text);
+            if let Happening::LeftOut { .. } = one.what {
+                continue; // it shows in the numbers of what follows
+            }
+            if let Some(event) = Chronicle::after(one.number - 1).tell(one, &time) {
+                self.ring.push(event.seq, event.object);
             }
         }
         self.call(orders, |_| true);

@@ -3,7 +3,7 @@
 //! Owns who is told what. Knows no source: `turn.rs` tells them.
 
 use crate::malloc;
-use crate::reactor::observing::news::{Happening, News};
+use crate::reactor::observing::news::{Happening, Incident, News};
 use crate::reactor::time::moment::Moment;
 
 /// Sources by their number.
@@ -24,6 +24,9 @@ impl Members {
 pub(in crate::reactor) struct Audience {
     observers: Members,
     timers: Members,
+    /// Notes what has happened; `None`: nobody wants to know. Only [`Audience::observe`] names that code, so a program in which
+    /// nobody observes does not have it.
+    note: Option<fn(&mut Self, Moment, Incident<'_>)>,
     news: Vec<News>,
     /// How much has happened so far, whether anybody was told or not.
     happened: u64,
@@ -35,8 +38,9 @@ impl Audience {
     /// This source wants news from now on, or none any more.
     pub(in crate::reactor) fn observe(&mut self, source: usize, on: bool) {
         self.observers.set(source, on);
+        self.note = Some(Self::note_news);
         if self.observers.0.is_empty() {
-            (self.news, self.left_out) = (Vec::new(), 0);
+            (self.news, self.left_out, self.note) = (Vec::new(), 0, None);
         }
     }
 
@@ -45,23 +49,26 @@ impl Audience {
         self.timers.set(source, on);
     }
 
-    /// Somebody wants news. Asked before they are collected.
-    pub(in crate::reactor) fn observes(&self) -> bool {
-        !self.observers.0.is_empty()
-    }
-
     /// Somebody wants the times of each turn.
     pub(in crate::reactor) fn times(&self) -> bool {
         !self.timers.0.is_empty()
     }
 
-    /// Notes what has happened.
-    pub(in crate::reactor) fn note(&mut self, at: Moment, what: Happening) {
+    /// Something has happened.
+    pub(in crate::reactor) fn note(&mut self, at: Moment, incident: Incident<'_>) {
         // The beginning of the end is no event of a peer, and has no number of its own.
-        self.happened += u64::from(!matches!(what, Happening::Stopping));
-        if !self.observes() {
-            return;
+        self.happened += u64::from(!matches!(incident, Incident::Stopping));
+        if let Some(note) = self.note {
+            note(self, at, incident);
         }
+    }
+
+    /// The number of what has happened last.
+    pub(in crate::reactor) fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    fn note_news(&mut self, at: Moment, incident: Incident<'_>) {
         if malloc::reserve(&mut self.news, 2).is_err() {
             self.left_out += 1;
             return;
@@ -70,18 +77,7 @@ impl Audience {
         if count > 0 {
             self.news.push(News { number, at, what: Happening::LeftOut { count } });
         }
-        self.news.push(News { number, at, what });
-    }
-
-    /// Something has happened while nobody observes: it gets its number, so that who begins to observe later can tell that
-    /// something went before.
-    pub(in crate::reactor) fn pass(&mut self) {
-        self.happened += 1;
-    }
-
-    /// The number of what has happened last.
-    pub(in crate::reactor) fn happened(&self) -> u64 {
-        self.happened
+        self.news.push(News { number, at, what: incident.into() });
     }
 
     /// Something was noted in this turn.
@@ -96,7 +92,7 @@ impl Audience {
 
     /// Gives the list back once it was told, so that its memory is used again; not if a crowd has made it large.
     pub(in crate::reactor) fn put_back(&mut self, mut told: Vec<News>) {
-        if self.news.is_empty() && self.observes() && told.capacity() <= malloc::KEPT_ENTRIES {
+        if self.news.is_empty() && self.note.is_some() && told.capacity() <= malloc::KEPT_ENTRIES {
             told.clear();
             self.news = told;
         }
@@ -120,12 +116,12 @@ mod tests {
     #[test]
     fn news_are_noted_only_while_somebody_observes() {
         let mut audience = Audience::default();
-        audience.note(Moment::default(), Happening::Stopping);
-        assert!(audience.take_news().is_none() && !audience.observes());
+        audience.note(Moment::default(), Incident::Stopping);
+        assert!(audience.take_news().is_none() && audience.note.is_none());
         audience.observe(3, true);
         audience.observe(3, true);
         audience.observe(255, true);
-        audience.note(Moment::default(), Happening::Stopping);
+        audience.note(Moment::default(), Incident::Stopping);
         let told = audience.take_news().unwrap();
         assert_eq!(
             (told.len(), audience.observer(0), audience.observer(1), audience.observer(2)),
@@ -134,11 +130,11 @@ mod tests {
         audience.put_back(told);
         assert!(audience.take_news().is_none() && audience.news.capacity() > 0);
         audience.left_out = 7;
-        audience.note(Moment::default(), Happening::Stopping);
+        audience.note(Moment::default(), Incident::Stopping);
         let told = audience.take_news().unwrap();
         assert!(matches!(told[..], [News { what: Happening::LeftOut { count: 7 }, .. }, _]), "{told:?}");
         audience.observe(255, false);
         audience.observe(3, false);
-        assert!(!audience.observes() && audience.news.capacity() == 0);
+        assert!(audience.note.is_none() && audience.news.capacity() == 0);
     }
 }

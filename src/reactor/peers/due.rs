@@ -46,7 +46,6 @@ impl<S: Stream> Peers<S> {
         self.look_for_stalls(turn);
         self.wake_peers(turn);
         if self.service.deadline().is_some_and(|at| at <= now) && !turn.orders.are_many() {
-            turn.orders.giver = self.names.source();
             self.service.expired(now, turn.orders);
         }
         if self.deadlines.stop_by <= now {
