@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
-use common::PATIENCE;
 use common::admin::{Admin, json, peer, say};
+use common::{PATIENCE, status};
 
 /// What came out of the program, as bytes and as a screen.
 struct Shown {
@@ -359,12 +359,25 @@ fn a_terminal_that_is_stuck_does_not_keep_it() {
         pty.press("\x0c");
         sleep(Duration::from_millis(20));
     }
+    // It waits for the terminal, and does not try all the time.
+    let before = status(pty.child.id(), "voluntary_ctxt_switches");
+    let cpu = processor_time(pty.child.id());
+    sleep(Duration::from_secs(1));
+    assert!(status(pty.child.id(), "voluntary_ctxt_switches") - before < 50);
+    assert!(processor_time(pty.child.id()) - cpu < 20, "ticks of a hundredth of a second");
     let began = Instant::now();
     pty.signal("TERM");
     assert_eq!(pty.wait().signal(), Some(15));
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     let modes = |of: &Termios| (of.input_modes, of.output_modes, of.local_modes);
     assert_eq!(modes(&pty.modes()), modes(&pty.before));
+}
+
+/// utime and stime of proc(5).
+fn processor_time(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields = text.rsplit_once(") ").expect("a name").1.split(' ');
+    fields.skip(11).take(2).map(|time| time.parse::<u64>().expect("a number")).sum()
 }
 
 /// The terminal goes and no signal tells of it (nohup, or a parent that caught it): no process must stay behind that spins.
@@ -438,6 +451,9 @@ fn keys_filter_tell_and_drop() {
     .unwrap();
     pty.wait_for("nobody matches the filter");
     pty.press("\x1b");
+    pty.wait_for("192.0.2.3:5000");
+    pty.press("/zz\x1b"); // at once: the ESC is the key, though nothing comes after it
+    pty.wait_for("nobody matches the filter");
     pty.wait_for("192.0.2.3:5000");
     pty.press("q");
     assert_eq!(pty.wait().code(), Some(0));

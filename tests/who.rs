@@ -372,6 +372,27 @@ fn a_connection_that_was_kept_and_closed_is_opened_anew() {
     assert_eq!(connections, [0, 1]);
 }
 
+/// A listing of very many peers is not to fail for a moment in which others ask, too; but it is not asked for ever.
+#[test]
+fn a_server_that_is_busy_is_asked_again() {
+    let busy = || (503, r#"{"error":"too much is being asked at this moment"}"#.to_string());
+    let admin = Admin::with(move |question| match question.nth {
+        0 => (200, page(0..1, Some("1"))),
+        1 => busy(),
+        _ => (200, page(1..2, None)),
+    });
+    check(&format!("who --admin {}", admin.at()), 0, "2 peers\n");
+    assert_eq!(admin.asked().len(), 3);
+    let admin = Admin::with(move |_| busy());
+    let began = Instant::now();
+    check(
+        &format!("who --admin {} --patience 1500ms", admin.at()),
+        1,
+        "answers: too much is being asked at this moment",
+    );
+    assert!(admin.asked().len() == 2 && began.elapsed() < Duration::from_secs(5), "{:?}", admin.lines());
+}
+
 #[test]
 fn a_list_without_end_ends() {
     let admin = Admin::with(|_| (200, page(0..10, Some("again"))));

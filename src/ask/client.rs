@@ -7,7 +7,8 @@ use std::fs;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -22,6 +23,9 @@ use crate::place::Place;
 
 /// No answer to a single question is longer: a page of 1000 peers has some 300 kB.
 const LONGEST_ANSWER: u64 = 32 << 20;
+/// How long a server that has too much to do is left alone.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Asks one admin port. The connection is kept for the next question.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -83,10 +87,14 @@ impl Client {
     /// # Errors
     /// See [`Trouble`].
     pub(super) fn get(&mut self, path: &str) -> Result<Value, Trouble> {
-        match self.ask("GET", path) {
-            // A kept connection may have been closed since: that is no answer to this question.
-            Err((_, true)) => self.ask("GET", path).map_err(|(trouble, _)| trouble),
-            answer => answer.map_err(|(trouble, _)| trouble),
+        let until = Instant::now() + self.patience;
+        loop {
+            match self.ask("GET", path) {
+                // A kept connection may have been closed since: that is no answer to this question.
+                Err((_, true)) => {}
+                Err((Trouble::Busy(_), _)) if Instant::now() + BUSY < until => thread::sleep(BUSY),
+                answer => return answer.map_err(|(trouble, _)| trouble),
+            }
         }
     }
 
@@ -154,6 +162,7 @@ impl Client {
         match (head.status, sentence) {
             (401, _) => return Err(Trouble::no_token(&self.place, self.token.is_some())),
             (404, Some(_)) => return Err(Trouble::Gone),
+            (503, Some(sentence)) => return Err(Trouble::Busy(format!("{} answers: {sentence}", self.place))),
             (200..300, _) => {}
             (_, Some(sentence)) => return Err(Trouble::Refused(format!("{} answers: {sentence}", self.place))),
             (_, None) => return Err(Trouble::not_ours(&self.place, head.status, &head.kind)),

@@ -42,6 +42,8 @@ pub(super) enum Trouble {
     Gone,
     /// It cannot be reached, or went away. It may come back.
     Away(String),
+    /// It has too much to do, and says that it should be asked again.
+    Busy(String),
     /// It answered, and the answer is of no use: asking again would not help.
     Refused(String),
 }
@@ -50,7 +52,7 @@ impl Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("there is no such peer any more"),
-            Self::Away(sentence) | Self::Refused(sentence) => f.write_str(sentence),
+            Self::Away(sentence) | Self::Busy(sentence) | Self::Refused(sentence) => f.write_str(sentence),
         }
     }
 }

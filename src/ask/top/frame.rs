@@ -13,7 +13,6 @@ pub(super) enum Look {
     Calm,
     Uneasy,
     Alarmed,
-    Faint,
 }
 
 impl Look {
@@ -23,7 +22,6 @@ impl Look {
             Self::Plain => None,
             Self::Bold => Some("1"),
             Self::Reversed => Some("7"),
-            Self::Faint if !plain => Some("90"),
             Self::Calm if !plain => Some("32"),
             Self::Uneasy if !plain => Some("33"),
             Self::Alarmed if !plain => Some("31"),

@@ -35,9 +35,9 @@ impl Keys {
         self.is_closed = false;
     }
 
-    /// Whether the bytes so far may be the beginning of a sequence.
+    /// Whether what is left, when there is no next key, may be the beginning of one.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.decode(), Found::Part)
+        !self.bytes.is_empty() && !self.is_closed
     }
 
     /// What has begun is not continued: an ESC was the key itself.
@@ -178,6 +178,16 @@ mod tests {
             let single: Vec<&[u8]> = bytes.as_bytes().chunks(1).collect();
             assert_eq!(typed(&single), keys, "{bytes:?}, byte by byte");
         }
+    }
+
+    /// The last of several keys that came at once, too.
+    #[test]
+    fn an_escape_is_waited_for() {
+        let mut keys = Keys::default();
+        keys.put(b"z\x1b");
+        assert_eq!((keys.next(), keys.next(), keys.is_open()), (Some(Key::Letter('z')), None, true));
+        keys.close();
+        assert_eq!((keys.next(), keys.next(), keys.is_open()), (Some(Key::Escape), None, false));
     }
 
     #[test]

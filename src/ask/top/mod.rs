@@ -93,52 +93,58 @@ struct Screen<'a> {
 
 impl Screen<'_> {
     fn run(mut self) -> io::Result<Ending> {
-        let (mut next, mut wanted, mut since_escape) = (Instant::now(), true, None::<Instant>);
+        let (mut next, mut wanted, mut escape) = (Instant::now(), true, None::<Instant>);
         loop {
             let now = Instant::now();
             if self.terminal.has_drawn() && (wanted && now >= next || now >= next + PICTURE - LEAST) {
                 self.draw()?;
                 (next, wanted) = (now + LEAST, false);
             }
-            let mut until = if wanted { next } else { next + PICTURE - LEAST };
-            if let Some(since) = since_escape {
-                until = until.min(since + ESCAPE);
+            // While the terminal takes nothing, it says when it does, and no picture is due.
+            let mut until = if !self.terminal.has_drawn() {
+                now + PICTURE
+            } else if wanted {
+                next
+            } else {
+                next + PICTURE - LEAST
+            };
+            if let Some(escape) = escape {
+                until = until.min(escape);
             }
-            let terminal = self.wait(until.saturating_duration_since(Instant::now()))?;
+            let ready = self.wait(until.saturating_duration_since(Instant::now()))?;
             self.signals.hush();
-            if let Some(signal) = self.signals.take() {
+            while let Some(signal) = self.signals.take() {
                 match signal {
-                    Signal::Resized => wanted = true,
-                    Signal::Continued => {
-                        self.terminal.enter_again()?;
-                        wanted = true;
-                    }
+                    Signal::Resized => {}
+                    Signal::Continued => self.terminal.enter_again()?,
                     signal => return Ok(Ending::Signal(signal)),
                 }
+                wanted = true;
             }
-            if terminal.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
                 match self.terminal.read()? {
-                    // POLLHUP with nothing to read: the terminal has gone, and it would be announced for ever.
+                    // It would be announced as ready for ever.
                     None => return Ok(Ending::TerminalGone),
                     Some(bytes) => self.keys.put(&bytes),
                 }
-                since_escape = self.keys.is_open().then(Instant::now);
+                escape = None;
             }
-            if since_escape.is_some_and(|since| since.elapsed() >= ESCAPE) {
+            if escape.is_some_and(|escape| Instant::now() >= escape) {
                 self.keys.close();
-                since_escape = None;
             }
             while let Some(key) = self.keys.next() {
                 wanted = true;
-                match self.top.press(key) {
-                    None => {}
-                    Some(Wish::Quit) => return Ok(Ending::Quit),
-                    Some(Wish::Suspend) => self.suspend()?,
-                    Some(Wish::Redraw) => self.terminal.forget(),
-                    Some(Wish::Story(id)) => self.watch.ask_story(id),
-                    Some(Wish::Drop(id)) => self.watch.ask_drop(id),
+                if let Some(wish) = self.top.press(key) {
+                    match wish {
+                        Wish::Quit => return Ok(Ending::Quit),
+                        Wish::Suspend => self.suspend()?,
+                        Wish::Redraw => self.terminal.forget(),
+                        Wish::Story(id) => self.watch.ask_story(id),
+                        Wish::Drop(id) => self.watch.ask_drop(id),
+                    }
                 }
             }
+            escape = self.keys.is_open().then(|| escape.unwrap_or_else(|| Instant::now() + ESCAPE));
             let local = self.local();
             // A crowd of them does not keep a key waiting.
             for update in self.updates.try_iter().take(256) {
@@ -165,7 +171,7 @@ impl Screen<'_> {
 
     fn draw(&mut self) -> io::Result<()> {
         let local = self.local();
-        let (width, height) = self.terminal.size()?;
+        let (width, height) = self.terminal.size();
         let frame = view::picture(&mut self.top, width, height, local);
         self.terminal.show(&frame, self.plain, (width, height))
     }

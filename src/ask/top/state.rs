@@ -190,23 +190,23 @@ impl Top {
                 true
             }
             Told::Peers(slice) => {
-                let is_last = slice.last;
+                let is_first = self.peers.len() == 0;
                 self.peers.take(slice);
-                is_last
+                is_first
             }
             Told::News(News::Arrival { id, peer }) => {
                 let now = self.now(local);
                 self.peers.arrive(id, peer, now);
-                true
+                false // the next picture is soon enough: a crowd has thousands
             }
             Told::News(News::Departure { id, words }) => {
                 self.peers.depart(&id);
                 self.note(words);
-                true
+                false
             }
             Told::News(News::Other(words)) => {
                 self.note(words);
-                true
+                false
             }
             Told::Turns(turns) => {
                 turns.iter().for_each(|turn| self.count_turn(turn));

@@ -95,14 +95,17 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Takes it over once more: the shell has had it.
+    /// Takes it over once more: the shell may have had it. The other screen is entered only if it was left: entering it
+    /// again would lose where the cursor was before.
     pub(super) fn enter_again(&mut self) -> io::Result<()> {
         let mut raw = self.tty.before.clone();
         raw.make_raw();
-        self.tty.is_entered.store(true, Ordering::SeqCst);
+        let was_left = !self.tty.is_entered.swap(true, Ordering::SeqCst);
         tcsetattr(&self.tty.file, OptionalActions::Now, &raw)?;
-        self.kept = ENTER.to_vec();
-        self.shown.clear();
+        if was_left {
+            self.kept.extend(ENTER);
+        }
+        self.forget();
         self.write()
     }
 
@@ -113,9 +116,11 @@ impl Terminal {
     }
 
     /// Columns and rows. A terminal that tells none is of the usual size.
-    pub(super) fn size(&self) -> io::Result<(u16, u16)> {
-        let size = tcgetwinsize(&self.tty.file)?;
-        Ok(if size.ws_col == 0 || size.ws_row == 0 { (80, 24) } else { (size.ws_col, size.ws_row) })
+    pub(super) fn size(&self) -> (u16, u16) {
+        match tcgetwinsize(&self.tty.file) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+            _ => (80, 24),
+        }
     }
 
     /// What was typed; none if there will be no more.

@@ -22,7 +22,6 @@ pub(super) struct Hello {
     pub deadline: u64,
     pub idle: u64,
     pub interval: u64,
-    pub count: u64,
     pub listen: Vec<String>,
     pub limit: u64,
 }
@@ -99,6 +98,7 @@ pub(super) struct Figures {
     pub detection: u64,
     pub outboxes: u64,
     pub late: u64,
+    pub is_stopping: bool,
 }
 
 impl Told {
@@ -146,7 +146,6 @@ fn hello(value: &Value) -> Option<Hello> {
         deadline: number(value, "deadline_ms")?,
         idle: or_none("idle_ms"),
         interval: or_none("interval_ms"),
-        count: or_none("count"),
         listen: listen.into_iter().flatten().filter_map(|place| Some(place.as_str()?.to_string())).collect(),
         limit: or_none("limit"),
     })
@@ -222,6 +221,7 @@ fn figures(value: &Value) -> Option<Figures> {
         detection: ((sum * 1000.0) as u64).checked_div(found_dead).unwrap_or_default(),
         outboxes: or_none("outbox_bytes"),
         late: or_none("late"),
+        is_stopping: value.get("stopping") == Some(&Value::Bool(true)),
     })
 }
 
@@ -251,7 +251,7 @@ mod tests {
             "connected_ms":61000,"silent_ms":null,"service_reason":null}"#;
         let words = "14:38:58 192.0.2.1:1 closed, connected 1m 1s".to_string();
         assert_eq!(Told::of("news", gone), Ok(Some(Told::News(News::Departure { id: "1-a".into(), words }))));
-        let turns = r#"{"turns":[{"n":7,"wait_us":900,"drive_us":90,"reap_us":10,"events":3}]}"#;
+        let turns = r#"{"turns":[{"n":7,"wait_us":900.75,"drive_us":90,"reap_us":10,"events":3}]}"#;
         let turn = Turn { number: 7, parts: [900, 0, 90, 0, 0, 0, 10], events: 3 };
         assert_eq!(Told::of("turns", turns), Ok(Some(Told::Turns(vec![turn]))));
         let figures = r#"{"at":5000,"peers":2,"limit":9,"arrivals":7,"departures":{"closed":3,"reset":1},"refusals":{"full":1,"x":2},

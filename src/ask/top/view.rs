@@ -82,7 +82,7 @@ fn table(top: &mut Top, lines: &mut Vec<Line>, width: usize, height: usize, loca
     }
     if top.order.is_empty() {
         lines.push(Line::looking(
-            Look::Faint,
+            Look::Plain,
             match (&top.hello, top.filter.is_empty()) {
                 (None, _) => "  waiting for the server",
                 (Some(_), true) => "  nobody is connected",
@@ -91,7 +91,7 @@ fn table(top: &mut Top, lines: &mut Vec<Line>, width: usize, height: usize, loca
         ));
     }
     lines.resize(begin + rows, Line::default());
-    lines.extend(top.latest.iter().take(latest).map(|words| Line::looking(Look::Faint, words.as_str())));
+    lines.extend(top.latest.iter().take(latest).map(|words| Line::of(words.as_str())));
 }
 
 /// What is above the table, the most important line first.
@@ -99,8 +99,8 @@ fn head(top: &Top, width: usize) -> Vec<Line> {
     let mut lines = vec![title(top, width)];
     let Some(hello) = &top.hello else { return lines };
     let mut deadline = format!("deadline {}", brief(hello.deadline));
-    if hello.count > 0 {
-        let probes = so_many(hello.count, "probe");
+    if hello.interval > 0 && hello.deadline > hello.idle {
+        let probes = so_many((hello.deadline - hello.idle) / hello.interval, "probe");
         deadline += &format!(" (idle {}, {probes} {} apart)", brief(hello.idle), brief(hello.interval));
     }
     let Some(figures) = &top.figures else {
@@ -139,7 +139,10 @@ fn head(top: &Top, width: usize) -> Vec<Line> {
 
 /// Which server, and how many peers it has.
 fn title(top: &Top, width: usize) -> Line {
-    let version = top.hello.as_ref().map(|hello| format!(" {}", hello.version)).unwrap_or_default();
+    let mut version = top.hello.as_ref().map(|hello| format!(" {}", hello.version)).unwrap_or_default();
+    if top.figures.as_ref().is_some_and(|figures| figures.is_stopping) {
+        version += ", stopping,";
+    }
     let listens = top.hello.as_ref().map(|hello| hello.listen.join(", ")).filter(|listens| !listens.is_empty());
     let left = match listens {
         Some(listens) => format!("stillthere{version} on {listens} (admin {})", top.place),
@@ -264,11 +267,11 @@ fn last_line(top: &Top, local: u64) -> Line {
     }
     match &top.mode {
         Mode::Help => Line::default(),
-        Mode::Story { .. } => Line::looking(Look::Faint, "Esc back  d drop"),
+        Mode::Story { .. } => Line::of("Esc back  d drop"),
         _ => {
             let filter = if top.filter.is_empty() { String::new() } else { format!(" ({})", top.filter) };
             let keys = format!("q quit  s sort: {}  / filter{filter}  Enter story  d drop  ? help", top.by.name());
-            Line::looking(Look::Faint, keys)
+            Line::of(keys)
         }
     }
 }
