@@ -139,8 +139,8 @@ impl Screen<'_> {
                         Wish::Quit => return Ok(Ending::Quit),
                         Wish::Suspend => self.suspend()?,
                         Wish::Redraw => self.terminal.forget(),
-                        Wish::Story(id) => self.watch.ask_story(id),
-                        Wish::Drop(id) => self.watch.ask_drop(id),
+                        Wish::Story(id) => self.ask(|watch| watch.ask_story(id)),
+                        Wish::Drop(id) => self.ask(|watch| watch.ask_drop(id)),
                     }
                 }
             }
@@ -151,8 +151,15 @@ impl Screen<'_> {
                 wanted |= self.top.take(update, local);
             }
             if let Some(id) = self.top.story_is_due(local) {
-                self.watch.ask_story(id);
+                self.ask(|watch| watch.ask_story(id));
             }
+        }
+    }
+
+    /// What cannot be asked is told.
+    fn ask(&mut self, question: impl FnOnce(&Watch) -> Result<(), String>) {
+        if let Err(sentence) = question(&self.watch) {
+            self.top.remark = Some(sentence);
         }
     }
 

@@ -283,7 +283,7 @@ fn rates(before: &Figures, now: &Figures) -> Rates {
         })
         .filter(|(_, rate)| *rate > 0)
         .collect();
-    departures.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    most_first(&mut departures);
     Rates {
         arrivals: rate(before.arrivals, now.arrivals),
         refusals: rate(before.refusals, now.refusals),
@@ -292,6 +292,11 @@ fn rates(before: &Figures, now: &Figures) -> Rates {
         turns: rate(before.turns, now.turns),
         departures,
     }
+}
+
+/// The most frequent reason first.
+pub(super) fn most_first(counts: &mut [(String, u64)]) {
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
 }
 
 mod press;

@@ -5,7 +5,7 @@
 use crate::ask::amount::{age, brief, short_time, size};
 use crate::ask::top::frame::{Frame, Line, Look};
 use crate::ask::top::peers::Row;
-use crate::ask::top::state::{Link, Mode, Top};
+use crate::ask::top::state::{Link, Mode, Top, most_first};
 use crate::ask::top::told::PARTS;
 use crate::count::so_many;
 
@@ -121,7 +121,7 @@ fn head(top: &Top, width: usize) -> Vec<Line> {
         format!("departures {gone}/s: {}", reasons(&rates.departures))
     } else {
         let mut all: Vec<(String, u64)> = figures.departures.clone();
-        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        most_first(&mut all);
         let all = reasons(&all);
         if all.is_empty() { "departures 0/s".to_string() } else { format!("departures 0/s; in all: {all}") }
     }));

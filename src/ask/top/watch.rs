@@ -1,11 +1,11 @@
 //! Listens to a server, and comes back to it after it has gone; asks it about one peer meanwhile.
 //!
-//! Owns two threads, so that neither waits for the other nor for the terminal. What they hear goes through a bounded channel:
+//! Owns the threads that do that, so that none waits for another nor for the terminal. What they hear goes through a bounded channel:
 //! if it is full the stream waits in the kernel, and the server leaves out what does not fit.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -41,43 +41,56 @@ pub(super) enum Update {
     },
 }
 
-enum Question {
-    Story(String),
-    Drop(String),
-}
+/// What a thread does. Boxed, so that there is one spawn in the binary.
+type Errand = Box<dyn FnOnce(&Server, &Teller) + Send>;
 
 /// Whom to ask.
 #[derive(Debug)]
 pub(super) struct Watch {
-    questions: Sender<Question>,
+    server: Server,
+    teller: Teller,
 }
 
 impl Watch {
     /// Listens to `events`, and later ones. For each update the bell is rung.
     pub(super) fn start(server: &Server, events: Events, bell: UnixStream) -> Result<(Self, Receiver<Update>), String> {
         let (updates, received) = sync_channel(64);
-        let (questions, asked) = channel();
-        let teller = Teller { updates, bell };
-        let other = teller.again()?;
-        let (watched, server) = (server.clone(), server.clone());
-        let started = |thread: std::io::Result<thread::JoinHandle<()>>| {
-            thread.map_err(|error| format!("cannot start a thread: {error}"))
-        };
-        started(thread::Builder::new().name("watch".into()).spawn(move || watch(&watched, events, &teller)))?;
-        started(thread::Builder::new().name("ask".into()).spawn(move || answer(&server, &asked, &other)))?;
-        Ok((Self { questions }, received))
+        let watch = Self { server: server.clone(), teller: Teller { updates, bell } };
+        watch.beside(Box::new(move |server, teller| watch_on(server, events, teller)))?;
+        Ok((watch, received))
     }
 
-    pub(super) fn ask_story(&self, id: String) {
-        let _ = self.questions.send(Question::Story(id)); // the other thread ends with the process only
+    /// Asks for the story of a peer.
+    pub(super) fn ask_story(&self, id: String) -> Result<(), String> {
+        self.beside(Box::new(move |server, teller| {
+            let lines = Client::new(server).and_then(|mut client| {
+                let value = client.get(&format!("/peers/{id}")).map_err(|trouble| trouble.to_string())?;
+                Peer::of(&value).map(story).ok_or_else(|| client.strange("\"id\" and \"peer\"").to_string())
+            });
+            teller.tell(Update::Story { id, lines });
+        }))
     }
 
-    pub(super) fn ask_drop(&self, id: String) {
-        let _ = self.questions.send(Question::Drop(id));
+    /// Has the server let a peer go.
+    pub(super) fn ask_drop(&self, id: String) -> Result<(), String> {
+        self.beside(Box::new(move |server, teller| {
+            let result = Client::new(server).and_then(|mut client| {
+                client.delete(&format!("/peers/{id}")).map(|_| ()).map_err(|trouble| trouble.to_string())
+            });
+            teller.tell(Update::Dropped { id, result });
+        }))
+    }
+
+    /// Does it in a thread of its own. There are few: a story is asked for again when it was answered.
+    fn beside(&self, errand: Errand) -> Result<(), String> {
+        let (server, teller) = (self.server.clone(), self.teller.again()?);
+        let started = thread::Builder::new().spawn(move || errand(&server, &teller));
+        started.map(|_| ()).map_err(|error| format!("cannot start a thread: {error}"))
     }
 }
 
 /// Tells the loop, and wakes it.
+#[derive(Debug)]
 struct Teller {
     updates: SyncSender<Update>,
     bell: UnixStream,
@@ -97,7 +110,7 @@ impl Teller {
     }
 }
 
-fn watch(server: &Server, events: Events, teller: &Teller) {
+fn watch_on(server: &Server, events: Events, teller: &Teller) {
     let (mut pause, mut heard) = (FIRST, Ok(events));
     loop {
         let trouble = match heard {
@@ -135,30 +148,6 @@ fn listen(mut events: Events, teller: &Teller, pause: &mut Duration) -> Option<T
             }
             Ok(None) => {}
             Err(missing) => return Some(events.strange(missing)),
-        }
-    }
-}
-
-fn answer(server: &Server, questions: &Receiver<Question>, teller: &Teller) {
-    for question in questions {
-        let client = Client::new(server);
-        let update = match question {
-            Question::Story(id) => {
-                let lines = client.and_then(|mut client| {
-                    let value = client.get(&format!("/peers/{id}")).map_err(|trouble| trouble.to_string())?;
-                    Peer::of(&value).map(story).ok_or_else(|| client.strange("\"id\" and \"peer\"").to_string())
-                });
-                Update::Story { id, lines }
-            }
-            Question::Drop(id) => {
-                let result = client.and_then(|mut client| {
-                    client.delete(&format!("/peers/{id}")).map(|_| ()).map_err(|trouble| trouble.to_string())
-                });
-                Update::Dropped { id, result }
-            }
-        };
-        if !teller.tell(update) {
-            return;
         }
     }
 }
