@@ -119,7 +119,7 @@ kernels:
 	@dist/needs.sh cargo cc
 	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh
 
-# The pictures show peers that are made up (tests/page/mock.mjs). Another font on this machine makes other pictures.
+# The pictures show peers that are made up (tests/page/mock.mjs). The page uses the font Inter where it is installed (Debian: fonts-inter).
 screenshots:
 	@dist/needs.sh cargo cc chromium node npm
 	STILLTHERE_SCREENSHOTS=$(CURDIR)/docs $(CARGO) test --locked --test page -- --exact screenshots

@@ -50,6 +50,9 @@ const MOCKED: [&str; 12] = [
     "charts_and_departures_in_words",
 ];
 
+/// A trial with our own server.
+type Play = fn(&Programs);
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // They wait most of the time; but each has a browser.
@@ -70,7 +73,7 @@ fn main() {
             programs.expect("not ignored").play(name, None, &mut |wish| panic!("{wish}?"));
         }));
     }
-    let real: [(&str, fn(&Programs)); 3] = [
+    let real: [(&str, Play); 3] = [
         ("a_cable_is_cut", cut),
         ("our_server_goes_and_comes_back", comes_back),
         ("our_server_with_19000_peers", crowd),

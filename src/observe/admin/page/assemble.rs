@@ -80,9 +80,7 @@ fn lean(source: &str) -> String {
     let mut lean = String::with_capacity(source.len());
     let mut within = false;
     for line in source.lines().map(str::trim) {
-        if within {
-            within = !line.ends_with("*/");
-        } else if line.starts_with("/*") {
+        if within || line.starts_with("/*") {
             within = !line.ends_with("*/");
         } else if !line.is_empty() && !line.starts_with("//") {
             lean.push_str(line);

@@ -1,6 +1,6 @@
 // Where each cell of the grid lies, and which one a key or a point leads to. Knows no document.
 
-const SMALLEST = 5, LARGEST = 24; // the pitch of cells, in pixels of the page
+const SMALLEST = 5, LARGEST = 32; // the pitch of cells, in pixels of the page
 
 /**
  * The largest cells with which so many fit into the width and, if possible, the height. There is some room for more, so that not

@@ -67,12 +67,12 @@ const link = () => ({ peer: new URLSearchParams(location.hash.slice(1)).get('pee
 
 function follow() {
   const { peer } = link();
-  if (peer && hello) choose(peer, false);
+  if (peer && hello && peer !== story.id) choose(peer, false);
   else if (!peer) story.close();
 }
 
 /** Tells in words how many are there, and in which state; called at each frame. */
-function tell([calm, asked, danger]) {
+function tell([, asked, danger]) {
   const there = crowd.peers.size, most = hello?.limit;
   const trouble = [asked ? `${number(asked)} ${asked === 1 ? 'leaves' : 'leave'} probes unanswered` : '', danger ? `${number(danger)} ${danger === 1 ? 'is' : 'are'} near the deadline` : ''].filter(Boolean);
   const all = there === 0 ? 'Nobody is there.' : `${counted(there, 'peer is', 'peers are')} there.`;
@@ -81,7 +81,6 @@ function tell([calm, asked, danger]) {
   document.title = hello ? `${number(there)} ${there === 1 ? 'peer' : 'peers'} · stillthere` : 'stillthere';
   by('filter-told').value = crowd.filter ? `${number(crowd.matching)} of ${number(there)}` : by('filter-told').dataset.trouble ? by('filter-told').value : '';
   grid.empty(!hello || !crowd.isComplete ? null : there === 0 ? `Nobody is there. The server listens on ${hello.listen?.join(', ')}${most ? ` and has room for ${counted(most, 'peer')}` : ''}.` : crowd.filter && crowd.matching === 0 ? 'Nobody has an address like this.' : null);
-  by('grid').setAttribute('aria-label', `${counted(calm + asked + danger, 'peer')}`);
 }
 
 const rows = [];
@@ -167,7 +166,7 @@ function showCharts() {
 
 function state(name) {
   document.body.dataset.state = name;
-  const words = { live: 'live', gone: 'the server has gone', waiting: 'connecting', paused: 'paused' };
+  const words = { live: 'live', gone: 'the server has gone', waiting: 'connecting', asking: 'waits for a token', paused: 'paused' };
   by('live').dataset.state = name;
   say(by('live'), words[name]);
   by('banner').hidden = name !== 'gone';
@@ -199,7 +198,7 @@ const stream = new Stream('/watch', headers, {
     by('ask').hidden = false;
     by('main').hidden = true;
     say(by('headline'), 'Who is there is told only with a token.');
-    state('waiting');
+    state('asking');
     by('token').value = '';
     by('token').focus();
   },

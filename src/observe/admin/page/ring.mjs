@@ -31,7 +31,7 @@ export class Ring {
       const anchor = Math.abs(side) < 0.2 ? 'middle' : side > 0 ? 'start' : 'end';
       const [x, y] = point(LABEL, middle).split(' ').map(Number);
       const lift = at === 0 ? -12 : Math.cos(middle) < -0.8 ? 8 : 0;
-      const time = svg('text', { class: 'us', x, y: y + 15 + lift, 'text-anchor': anchor });
+      const time = svg('text', { class: 'us', x, y: y + 16 + lift, 'text-anchor': anchor });
       const group = svg('g', {}, svg('path', { class: 'track', d: arc(at, OUTER) }), bar,
         svg('text', { x, y: y + lift, 'text-anchor': anchor }, part.name), time);
       const mean = element('span', { class: 'us' });

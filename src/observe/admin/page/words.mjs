@@ -107,13 +107,13 @@ export function departureSentence(event) {
 
 /** The parts of a turn in their order: the field of a turn, its name, and what it does, for somebody who learns. */
 export const PARTS = [
-  { field: 'wait_us', name: 'wait', does: 'the only thing that blocks: the kernel is asked what has happened' },
-  { field: 'latch_us', name: 'latch', does: 'what the kernel announced is remembered; nothing is done yet' },
-  { field: 'drive_us', name: 'drive', does: 'every peer that can make progress reads and writes, each within its budget' },
-  { field: 'accept_us', name: 'accept', does: 'newcomers are accepted, after the reads and writes' },
-  { field: 'expire_us', name: 'expire', does: 'what is due is done: who was silent for too long?' },
-  { field: 'carry_out_us', name: 'carry out', does: 'what services ordered for other peers is done' },
-  { field: 'reap_us', name: 'reap', does: 'what has ended is freed; a few at a time, closing is expensive' },
+  { field: 'wait_us', name: 'wait', does: 'blocks until the kernel has something to announce' },
+  { field: 'latch_us', name: 'latch', does: 'remembers what was announced; does nothing yet' },
+  { field: 'drive_us', name: 'drive', does: 'reads and writes for each peer that can make progress' },
+  { field: 'accept_us', name: 'accept', does: 'takes newcomers, after all reads and writes' },
+  { field: 'expire_us', name: 'expire', does: 'does what is due: who was silent for too long?' },
+  { field: 'carry_out_us', name: 'carry out', does: 'does what services ordered for other peers' },
+  { field: 'reap_us', name: 'reap', does: 'frees what has ended, a few at a time' },
 ];
 
 /** How long a turn took apart from its wait, in microseconds. */
