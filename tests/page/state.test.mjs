@@ -256,6 +256,33 @@ test('the stream tries again, later each time, and not at all while paused', asy
   stream.pause();
 });
 
+test('a pause is no loss, and a second stream does not grow beside the first', async () => {
+  const heard = [];
+  let open = 0;
+  const endless = (path, { signal }) => new Promise((_, reject) => {
+    open++;
+    signal.addEventListener('abort', () => {
+      open--;
+      reject(new Error('aborted'));
+    });
+  });
+  const stream = new streams.Stream('/watch', () => ({}), { event() {}, connected() {}, lost: () => heard.push('lost'), unauthorized() {} }, endless);
+  const soon = () => new Promise((done) => setTimeout(done, 20));
+  stream.resume();
+  stream.resume();
+  await soon();
+  assert.equal(open, 1);
+  stream.pause();
+  await soon();
+  assert.deepEqual([open, heard], [0, []]);
+  stream.resume();
+  stream.pause();
+  stream.resume();
+  await soon();
+  assert.deepEqual([open, heard], [1, []]);
+  stream.pause();
+});
+
 test('the sources can be put into one script', () => {
   const names = new Map();
   for (const file of readdirSync(source).filter((name) => name.endsWith('.mjs'))) {
