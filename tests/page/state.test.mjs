@@ -12,8 +12,8 @@ const [words, silence, address, { Crowd }, layout, history, streams] = await Pro
 const plain = (text) => text.replaceAll('\u202f', ' ');
 
 test('a duration is what a person says', () => {
-  const told = [0.001, 0.083, 0.99, 1, 4.21, 123.4, 999, 1000, 12540, 59940, 59960, 60000, 200000, 3599600, 7500000, 86400000, 273600000].map((ms) => plain(words.duration(ms)));
-  assert.deepEqual(told, ['1 µs', '83 µs', '990 µs', '1 ms', '4.2 ms', '123 ms', '999 ms', '1 s', '12.5 s', '59.9 s', '1 min', '1 min', '3 min 20 s', '1 h', '2 h 5 min', '1 d', '3 d 4 h']);
+  const told = [0.0002, 0.001, 0.083, 0.99, 1, 4.21, 123.4, 999, 1000, 12540, 59940, 59960, 60000, 200000, 3599600, 7500000, 86400000, 273600000].map((ms) => plain(words.duration(ms)));
+  assert.deepEqual(told, ['< 1 µs', '1 µs', '83 µs', '990 µs', '1 ms', '4.2 ms', '123 ms', '999 ms', '1 s', '12.5 s', '59.9 s', '1 min', '1 min', '3 min 20 s', '1 h', '2 h 5 min', '1 d', '3 d 4 h']);
   assert.equal(plain(words.duration(0)), '0 s');
   assert.equal(plain(words.duration(-5)), '0 s');
 });
@@ -39,7 +39,7 @@ test('every reason of the contract has a sentence and a group', () => {
 });
 
 test('a turn is told in order, without the parts that it did not have', () => {
-  const turn = { n: 7, wait_us: 412000, latch_us: 2, drive_us: 41, accept_us: 0, expire_us: 0, carry_out_us: 0, reap_us: 12, events: 3 };
+  const turn = { n: 7, wait_us: 412000, latch_us: 2, drive_us: 41, accept_us: 0.22, expire_us: 0, carry_out_us: 0.1, reap_us: 12, events: 3 };
   assert.deepEqual(words.turnSentences(turn).map(({ part, sentence }) => [part, plain(sentence)]), [
     [0, 'It waited 412 ms; the kernel announced 3 events.'],
     [1, 'It remembered what was announced, in 2 µs.'],
@@ -123,6 +123,15 @@ test('who has gone keeps the cell for a while, and nobody else moves', () => {
   crowd.news(arrival('g'), 15000);
   crowd.news(arrival('h'), 15000);
   assert.deepEqual([crowd.find('g').cell, crowd.find('h').cell, crowd.find('d').cell], [1, 5, 3]);
+});
+
+test('how long a dead peer was silent is known even if the kernel has forgotten', () => {
+  const crowd = new Crowd();
+  crowd.slice(full([['a', 'a:1', 1000, 3, 0], ['b', 'b:1', 1000, 0, 0]]));
+  const [dead, left] = [{ ...departure('a', 'unreachable'), silent_ms: null }, { ...departure('b'), silent_ms: null }];
+  crowd.news(dead, 6000);
+  crowd.news(left, 6000);
+  assert.deepEqual([dead.silent_ms, left.silent_ms], [5000, null]);
 });
 
 test('cells stay consistent whatever comes and goes', () => {

@@ -69,8 +69,11 @@ export class Crowd {
     } else if (event.event === 'departure') {
       const peer = this.peers.get(event.id) ?? { id: event.id, address: String(event.peer), heard: at, probes: 0, waiting: 0, cell: -1 };
       const wasThere = this.peers.delete(event.id);
+      const isDead = groupOf(event.reason) === 'dead';
+      // The kernel may have forgotten it by then; but who is found dead gave no sign of life after the last that was told of.
+      if (isDead && wasThere && event.silent_ms == null) event.silent_ms = Math.max(0, at - peer.heard);
       if (wasThere && (!this.filter || this.filter.test(peer.address))) this.matching--;
-      Object.assign(peer, { departure: event, goneAt: at, isDead: groupOf(event.reason) === 'dead' });
+      Object.assign(peer, { departure: event, goneAt: at, isDead });
       this.gone.set(event.id, peer);
       if (this.gone.size > REMEMBERED) {
         for (const [id, old] of this.gone) {

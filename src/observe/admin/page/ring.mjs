@@ -72,7 +72,7 @@ export class Ring {
     this.places.forEach(({ bar, time, mean }, at) => {
       const us = turn?.[PARTS[at].field] ?? 0;
       bar.setAttribute('d', us < 1 ? '' : arc(at, Math.max(INNER + 2, reach(us))));
-      const text = turn === null ? '' : us === 0 ? '–' : duration(us / 1000);
+      const text = turn === null ? '' : us < 0.5 ? '–' : duration(us / 1000);
       say(time, text);
       say(mean, text);
     });

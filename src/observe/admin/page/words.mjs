@@ -26,7 +26,8 @@ export function counted(value, one, many = one + 's') {
 export function duration(ms) {
   if (ms < 0) ms = 0;
   if (ms === 0) return `0${NARROW}s`;
-  if (ms < 0.9995) return `${short(Math.max(1, Math.round(ms * 1000)))}${NARROW}µs`;
+  if (ms < 0.0005) return `<${NARROW}1${NARROW}µs`;
+  if (ms < 0.9995) return `${short(Math.round(ms * 1000))}${NARROW}µs`;
   if (ms < 999.5) return `${short(ms)}${NARROW}ms`;
   const s = ms / 1000;
   if (s < 59.95) return `${Number(s.toFixed(1))}${NARROW}s`;
@@ -119,7 +120,10 @@ export const PARTS = [
 /** How long a turn took apart from its wait, in microseconds. */
 export const workOf = (turn) => PARTS.slice(1).reduce((sum, part) => sum + (turn[part.field] ?? 0), 0);
 
-/** A turn as sentences: one for each part that took time, in order; `part` is its place among PARTS. */
+/**
+ * A turn as sentences: one for each part that did something, in order; `part` is its place among PARTS. A part with nothing to do
+ * takes less than a microsecond.
+ */
 export function turnSentences(turn) {
   const us = (field) => turn[field] ?? 0;
   const took = (field) => duration(us(field) / 1000);
@@ -129,15 +133,15 @@ export function turnSentences(turn) {
   const tell = (part, sentence) => told.push({ part, sentence });
   const waited = us('wait_us') < 5 ? 'It did not wait' : `It waited ${took('wait_us')}`;
   tell(0, events ? `${waited}; the kernel announced ${counted(events, 'event')}.` : `${waited}; the kernel announced nothing.`);
-  if (us('latch_us')) tell(1, `It remembered what was announced, in ${took('latch_us')}.`);
-  if (us('drive_us')) {
+  if (us('latch_us') >= 1) tell(1, `It remembered what was announced, in ${took('latch_us')}.`);
+  if (us('drive_us') >= 1) {
     const whom = peers ? ` ${counted(peers, 'peer')}` : ' whoever could make progress';
     tell(2, `It drove${whom} for ${took('drive_us')}.`);
   }
-  if (us('accept_us')) tell(3, `It looked for newcomers and accepted them, in ${took('accept_us')}.`);
-  if (us('expire_us')) tell(4, `It did what was due, in ${took('expire_us')}.`);
-  if (us('carry_out_us')) tell(5, `It carried out what services had ordered, in ${took('carry_out_us')}.`);
-  if (us('reap_us')) tell(6, `It freed what had ended, in ${took('reap_us')}.`);
+  if (us('accept_us') >= 1) tell(3, `It looked for newcomers and accepted them, in ${took('accept_us')}.`);
+  if (us('expire_us') >= 1) tell(4, `It did what was due, in ${took('expire_us')}.`);
+  if (us('carry_out_us') >= 1) tell(5, `It carried out what services had ordered, in ${took('carry_out_us')}.`);
+  if (us('reap_us') >= 1) tell(6, `It freed what had ended, in ${took('reap_us')}.`);
   const all = us('wait_us') + workOf(turn);
   const share = all ? (100 * workOf(turn)) / all : 0;
   const percent = share >= 10 ? share.toFixed(0) : share >= 0.1 ? share.toFixed(1) : '';
