@@ -387,6 +387,8 @@ const scenes = {
     assert.ok((await page.locator('#latency rect').count()) >= 1 && (await page.locator('#latency .deadline').count()) === 1);
     await until(page, 'words', () => /closed the connection; it had been connected for/.test(document.getElementById('departures').textContent));
     assert.match(await text(page, '#over-time-told'), /\d+ arrivals? and \d+ departures? in/);
+    mock.news({ event: 'left_out', count: 312 });
+    await until(page, 'what was left out', () => /312 events left out/.test(document.getElementById('departures').textContent));
     for (let one = 0; one < 200; one++) mock.depart(mock.arrive(), 'unreachable');
     await until(page, 'the latest', () => /could not be reached/.test(document.getElementById('departures').textContent));
     assert.ok((await page.locator('#departures li').count()) <= 50, 'the list does not grow for ever');

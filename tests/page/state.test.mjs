@@ -107,6 +107,15 @@ test('news in the middle of a full sweep are not undone by it', () => {
   assert.equal(crowd.find('a').departure.reason, 'closed');
 });
 
+test('who has gone among events that were left out is not kept', () => {
+  const crowd = new Crowd();
+  crowd.slice(full([['a', 'a:1', 1, 0, 0], ['b', 'b:1', 1, 0, 0]], false));
+  crowd.news({ event: 'left_out', count: 9 }, 5); // a's departure was one of them; the sweep begins again
+  crowd.slice(full([['b', 'b:1', 1, 0, 0]], false));
+  crowd.slice(full([['c', 'c:1', 1, 0, 0]]));
+  assert.deepEqual([...crowd.peers.keys()], ['b', 'c']);
+});
+
 test('who has gone keeps the cell for a while, and nobody else moves', () => {
   const crowd = new Crowd();
   crowd.slice(full(['a', 'b', 'c', 'd'].map((id) => [id, `${id}:1`, 1000, 0, 0])));

@@ -108,7 +108,7 @@ const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-dig
 /** The latest departures: new ones are put on top, the oldest leave. */
 export class Latest {
   constructor() {
-    this.waiting = [];
+    Object.assign(this, { waiting: [], isEmpty: true });
     by('departures').replaceChildren(element('li', { class: 'none' }, 'Nobody has departed since this page was opened.'));
   }
 
@@ -121,8 +121,13 @@ export class Latest {
   show() {
     if (!this.waiting.length) return;
     const list = by('departures');
-    list.querySelector('.none')?.remove();
+    if (list.firstChild?.className === 'none' && this.isEmpty) list.firstChild.remove();
+    this.isEmpty = false;
     for (const event of this.waiting) {
+      if (event.event === 'left_out') {
+        list.prepend(element('li', { class: 'none' }, `${counted(event.count, 'event')} left out: more happened at once than this page was told.`));
+        continue;
+      }
       const time = element('time', { datetime: event.time }, clock.format(new Date(event.time)));
       const who = element('a', { class: 'address', href: `#peer=${encodeURIComponent(event.id)}` }, event.peer);
       list.prepend(element('li', {}, glyph(groupOf(event.reason)), element('span', {}, time, who, ` ${departureSentence(event)}.`)));

@@ -61,8 +61,10 @@ export class Crowd {
     }
   }
 
-  /** An arrival or a departure; other news change nobody. `at` is the moment of the event. */
+  /** An arrival or a departure, or that some were left out; other news change nobody. `at` is the moment of the event. */
   news(event, at) {
+    // A full sweep follows from its beginning; what the one under way has told of may have gone among what was left out.
+    if (event.event === 'left_out') this.pending = null;
     if (event.event === 'arrival') {
       this.pending?.add(event.id);
       if (!this.gone.has(event.id)) this.see(event.id, event.peer, at, 0, 0);

@@ -139,8 +139,8 @@ const take = {
   news(event) {
     const at = Date.parse(event.time);
     crowd.news(event, Number.isNaN(at) ? serverNow() : at);
+    if (event.event === 'departure' || event.event === 'left_out') latest.add(event);
     if (event.event === 'departure') {
-      latest.add(event);
       if (groupOf(event.reason) !== 'left') unsaid.push(event);
       if (event.id === story.id) story.show();
       if (event.id === grid.cursor?.id) say(by('said'), `${event.peer} ${departureSentence(event)}`);

@@ -122,6 +122,7 @@ export class Ring {
     say(by('ring-told'), `Turn ${number(this.told.n)} alone.`);
     this.show(this.told);
     const isStill = !isMoving || matchMedia('(prefers-reduced-motion: reduce)').matches;
+    if (!isMoving) say(by('said'), this.lines.map(({ sentence }) => sentence).join(' '));
     this.step = isStill ? this.lines.length - 1 : 0;
     this.tell(isMoving);
   }
