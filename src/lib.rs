@@ -146,7 +146,7 @@ pub mod lab;
 #[cfg(feature = "load")]
 #[doc(hidden)]
 pub mod load;
-#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+#[cfg(any(feature = "admin", feature = "events", feature = "lab", feature = "load", feature = "plan"))]
 #[doc(hidden)]
 pub mod markup;
 #[cfg(feature = "serve")]
