@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 fn serve(settings: &serve::ServeSettings, misspelt: &[String]) -> bool {
     let log = observe::log::start(&settings.log);
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-    let ending = serve::run(settings);
+    let ending = serve::run(settings, log);
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
 }

@@ -1,5 +1,7 @@
 //! What the options of `serve` mean.
 
+#[cfg(feature = "admin")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::Usage;
@@ -10,9 +12,12 @@ use crate::observe::events::EventsTo;
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
+#[cfg(feature = "admin")]
+use crate::serve::AdminSettings;
 use crate::serve::{Beats, ServeSettings, ServiceName};
 
-const LISTENING: &str = "Listening, and running";
+/// The help needs the line of the heading.
+const LISTENING: &str = if cfg!(feature = "admin") { "" } else { "Listening, and running" };
 #[cfg(not(feature = "events"))]
 const DEADLINE: &str = "Deadline of a silent peer";
 #[cfg(not(feature = "events"))]
@@ -30,6 +35,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+    #[cfg(feature = "admin")]
+    Opt { group: LISTENING, name: "admin", value: "ADDR:PORT", help: "" },
+    #[cfg(feature = "admin")]
+    Opt { group: LISTENING, name: "admin-token-file", value: "FILE", help: "who is there, metrics; or unix:PATH" },
     #[cfg(feature = "events")]
     Opt { group: LISTENING, name: "events", value: "TO", help: "JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
@@ -130,9 +139,24 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
+        #[cfg(feature = "admin")]
+        admin: admin(given)?,
         #[cfg(feature = "events")]
         events: events(given)?,
     })
+}
+
+/// The admin port. In the environment a token may be set for the whole machine.
+#[cfg(feature = "admin")]
+fn admin(given: &Given) -> Result<AdminSettings, Usage> {
+    let complaint = |because: String| given.complaint("admin", because);
+    let place = given.text("admin").map(|text| text.parse().map_err(complaint)).transpose()?;
+    if let (None, Some(name)) = (&place, given.on_command_line(&["admin-token-file"])) {
+        return Err(given.complaint(name, "it goes with --admin ADDR:PORT"));
+    }
+    let settings = AdminSettings { place, token_file: given.text("admin-token-file").map(PathBuf::from) };
+    settings.check().map_err(complaint)?;
+    Ok(settings)
 }
 
 /// Where the events go.

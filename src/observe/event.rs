@@ -24,6 +24,12 @@ impl TimeOfDay {
         Self { now: clock.now(), at_now: SystemTime::now() }
     }
 
+    /// The same for those who have no clock of the loop, with the moment that it is there.
+    #[cfg(feature = "admin")]
+    pub fn at(now: Moment) -> Self {
+        Self { now, at_now: SystemTime::now() }
+    }
+
     /// Of a moment that is not in the future.
     pub fn of(&self, moment: Moment) -> SystemTime {
         self.at_now.checked_sub(self.now.since(moment)).unwrap_or(self.at_now)
@@ -57,6 +63,13 @@ impl Default for Chronicle {
 }
 
 impl Chronicle {
+    /// From the event on that follows this many happenings of the loop ([`News::number`]): for those who do not observe it all the
+    /// time.
+    #[cfg(feature = "admin")]
+    pub fn after(happened: u64) -> Self {
+        Self { next: happened + 2 }
+    }
+
     /// The number of the next event.
     pub fn next(&self) -> u64 {
         self.next

@@ -4,7 +4,8 @@
 //! is stuck, and panics when stderr cannot be written. Here no write blocks: a line that is not taken is left out, counted, and
 //! reported with the next one, or at the end.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -60,6 +61,11 @@ impl Logger {
         if !lines.is_empty() {
             stderr.write(lines);
         }
+    }
+
+    /// How many lines stderr has not taken so far: the count goes on while it is held.
+    pub fn left_out(&self) -> Arc<AtomicU64> {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).left_out_so_far()
     }
 
     /// Writes the last lines: a sentence without a time, if there is one, and how many lines were left out. No peer is served

@@ -1,6 +1,8 @@
 //! Output: the log and what commands print, for people; events, for programs.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 #[cfg(any(feature = "admin", feature = "events"))]
 mod errno;
 #[cfg(any(feature = "admin", feature = "events"))]

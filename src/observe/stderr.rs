@@ -9,6 +9,8 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::stdio::dup2_stderr;
@@ -25,18 +27,25 @@ pub struct Stderr {
     /// What is left of a line that was begun.
     rest: Vec<u8>,
     left_out: u64,
+    /// How many lines were left out since the start, reported or not.
+    left_out_so_far: Arc<AtomicU64>,
 }
 
 impl Stderr {
     /// Makes writes to stderr non-blocking for this process.
     pub fn open() -> Self {
         let is_file = fs::metadata(STDERR).is_ok_and(|stderr| stderr.is_file());
-        Self { asks: !is_file && own_stderr().is_err(), rest: Vec::new(), left_out: 0 }
+        Self { asks: !is_file && own_stderr().is_err(), rest: Vec::new(), left_out: 0, left_out_so_far: Arc::default() }
     }
 
     /// How many lines were left out and not yet reported.
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// How many lines were left out since the start, reported or not. The count goes on while it is held.
+    pub fn left_out_so_far(&self) -> Arc<AtomicU64> {
+        self.left_out_so_far.clone()
     }
 
     /// Writes lines, or counts one more as left out. They should begin with a report of [`Stderr::left_out`], if there are any: when
@@ -54,6 +63,7 @@ impl Stderr {
             self.rest.clear();
         }
         self.left_out += 1;
+        self.left_out_so_far.fetch_add(1, Ordering::Relaxed);
     }
 
     /// For the end of the process, when no peer can be delayed any more: if there is something left to write, waits up to a

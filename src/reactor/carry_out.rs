@@ -55,6 +55,7 @@ fn carry_out_for(id: PeerId, waiting: &WaitingOrder, sources: &mut [Box<dyn Sour
         OrderKind::Send(bytes) => Order::Send(bytes),
         OrderKind::Close(departure) => Order::Close(*departure),
         OrderKind::LetGo(departure) => Order::LetGo(*departure),
+        OrderKind::Call => Order::Call,
         OrderKind::Look { giver, asker } => {
             let look = Look {
                 peer: id,
@@ -68,6 +69,7 @@ fn carry_out_for(id: PeerId, waiting: &WaitingOrder, sources: &mut [Box<dyn Sour
         OrderKind::Connect(..) | OrderKind::Inquire(_) => return 0,
     };
     turn.awake.wake(id.source());
+    turn.orders.giver = id.source();
     turn.orders.is_for_one = matches!(waiting.to, Recipients::None);
     if let Some(source) = source {
         source.carry_out(id, order, turn);

@@ -138,6 +138,8 @@ pub struct Reactor {
     crowded: bool,
     failures: u32,
     stopping: bool,
+    /// The last peer has gone.
+    is_last_turn: bool,
     ending: Option<Ending>,
 }
 
@@ -180,6 +182,7 @@ impl Reactor {
             crowded: false,
             failures: 0,
             stopping: false,
+            is_last_turn: false,
             ending: None,
         })
     }

@@ -185,7 +185,7 @@ impl Reactor {
             let source = &sources[source];
             (!source.is_runnable(capacity)).then(|| source.deadline().unwrap_or(Moment::NEVER))
         });
-        if have_work || !self.orders.is_empty() {
+        if have_work || !self.orders.is_empty() || self.is_last_turn {
             // The deadlines of those that have work are not asked for here, so they are asked to expire what is due.
             self.due = Moment::default();
             self.hearing.does_not_wait();
@@ -234,8 +234,11 @@ impl Reactor {
         }
         self.requests = requests;
         if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
-            debug!("the last peer has gone");
-            self.ending = Some(Ending::Orderly);
+            // What those are told who observe, they may pass on in one more turn.
+            if std::mem::replace(&mut self.is_last_turn, true) {
+                debug!("the last peer has gone");
+                self.ending = Some(Ending::Orderly);
+            }
         }
     }
 

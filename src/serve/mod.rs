@@ -2,6 +2,10 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+#[cfg(feature = "events")]
+use std::sync::Arc;
+#[cfg(feature = "events")]
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use log::Level;
@@ -9,11 +13,13 @@ use socket2::{Domain, Socket, Type};
 
 use crate::count::so_many;
 use crate::keepalive::{Guard, Keepalive, State};
+#[cfg(feature = "admin")]
+use crate::observe::admin::LeftOut;
 #[cfg(feature = "events")]
 use crate::observe::event::Chronicle;
 #[cfg(feature = "events")]
 use crate::observe::events::{Events, EventsTo};
-use crate::observe::log::Levels;
+use crate::observe::log::{Levels, Logger};
 use crate::place::Place;
 use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
 use crate::seconds::{InWords, Seconds};
@@ -21,6 +27,11 @@ use crate::serve::listening::listen_everywhere;
 use crate::tcp_info::TcpInfo;
 use crate::{malloc, sysctl};
 
+#[cfg(feature = "admin")]
+pub use self::admin::{AdminPlace, AdminSettings};
+
+#[cfg(feature = "admin")]
+mod admin;
 mod listening;
 
 /// No machine has the memory for more connections: a higher limit is none.
@@ -62,6 +73,9 @@ pub struct ServeSettings {
     pub max_memory: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
+    /// The admin port, if there is to be one.
+    #[cfg(feature = "admin")]
+    pub admin: AdminSettings,
     /// Where the events go, if anywhere.
     #[cfg(feature = "events")]
     pub events: Option<EventsTo>,
@@ -121,6 +135,8 @@ impl Default for ServeSettings {
             max_memory: None,
             grace: Self::GRACE,
             log: Levels::default(),
+            #[cfg(feature = "admin")]
+            admin: AdminSettings::default(),
             #[cfg(feature = "events")]
             events: None,
         }
@@ -131,7 +147,7 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
@@ -141,12 +157,27 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
+    // How many events their reader has not taken: the admin port tells.
     #[cfg(feature = "events")]
-    if let Some(to) = &settings.events {
-        tell_events(&mut reactor, to, settings, &bound)?;
-    }
+    let events = settings.events.as_ref().map(|to| tell_events(&mut reactor, to, settings, &bound)).transpose()?;
+    #[cfg(all(feature = "admin", not(feature = "events")))]
+    let events = None;
+    #[cfg(not(feature = "admin"))]
+    let _ = log;
+    #[cfg(all(feature = "events", not(feature = "admin")))]
+    drop(events);
+    #[cfg(feature = "admin")]
+    let admin = admin::open(
+        &mut reactor,
+        settings,
+        &bound,
+        LeftOut { log: log.left_out(), events: events.unwrap_or_default() },
+    )?;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    let ending = reactor.run();
+    #[cfg(feature = "admin")]
+    drop(admin);
+    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {
@@ -156,18 +187,24 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
     Ok(ending)
 }
 
-/// From now on events go there. The first one is the start.
+/// From now on events go there. The first one is the start. Returns the count of those that are left out.
 #[cfg(feature = "events")]
 fn tell_events(
     reactor: &mut Reactor,
     to: &EventsTo,
     settings: &ServeSettings,
     bound: &[Listening],
-) -> Result<(), String> {
+) -> Result<Arc<AtomicU64>, String> {
+    let mut left_out = Arc::default();
     let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
     let start = Chronicle::start(&listen, settings.keepalive.deadline());
-    let open = |registry: &_, names| Events::open(to.clone(), &settings.keepalive, start, registry, names);
-    reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"))
+    let open = |registry: &_, names| {
+        let events = Events::open(to.clone(), &settings.keepalive, start, registry, names)?;
+        left_out = events.left_out();
+        Ok(events)
+    };
+    reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"))?;
+    Ok(left_out)
 }
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.

@@ -83,6 +83,10 @@ impl<S: Service> Service for Expect<S> {
         self.act(peer, None, S::half_closed);
     }
 
+    fn called_for(&mut self, peer: &mut Peer<'_, Self::State>) {
+        self.act(peer, None, S::called_for);
+    }
+
     fn woken(&mut self, peer: &mut Peer<'_, Self::State>) {
         let now = peer.now();
         let mut due = peer.state.at + self.within;

@@ -85,6 +85,8 @@ fn every_option_is_read_from_both_places() {
     let line = "serve [::1]:1 127.0.0.1:2 --service heartbeat --backlog 7 --max-connections 9 --reuse-port --idle 7s \
                 --interval=3s --count 4 --user-timeout off --grace 500ms --log trace --expect 90s --heartbeat 20s --heartbeat-timeout 4s \
                 --max-per-address 3 --max-output 64K --max-memory 3g --stalled 60s --when-full refuse";
+    #[cfg(feature = "admin")]
+    let line = &format!("{line} --admin [::]:7070 --admin-token-file /run/token");
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -106,6 +108,10 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_MAX_MEMORY", "3G"),
         ("STILLTHERE_STALLED", "60s"),
         ("STILLTHERE_WHEN_FULL", "refuse"),
+        #[cfg(feature = "admin")]
+        ("STILLTHERE_ADMIN", "[::]:7070"),
+        #[cfg(feature = "admin")]
+        ("STILLTHERE_ADMIN_TOKEN_FILE", "/run/token"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
@@ -167,6 +173,21 @@ fn a_bad_value_says_which_what_and_what_instead() {
         ("serve --service http", ["--service http", "echo, discard or heartbeat"]),
         ("serve --heartbeat 5s", ["--heartbeat 5s", "--service heartbeat"]),
         ("serve --max-memory 1000K", ["--max-memory 1000K", "1M or more"]),
+        #[cfg(feature = "admin")]
+        (
+            "serve --admin 0.0.0.0:7070",
+            ["--admin 0.0.0.0:7070: other machines reach", "--admin-token-file FILE is needed"],
+        ),
+        #[cfg(feature = "admin")]
+        ("serve --admin [2001:db8::1]:7070", ["other machines reach", "127.0.0.1:7070 is for this machine alone"]),
+        #[cfg(feature = "admin")]
+        ("serve --admin unix:", ["--admin unix:", "a path is missing"]),
+        #[cfg(feature = "admin")]
+        ("serve --admin /run/x", ["--admin /run/x", "is written unix:/run/x"]),
+        #[cfg(feature = "admin")]
+        ("serve --admin 7070", ["--admin 7070", "did you mean 127.0.0.1:7070"]),
+        #[cfg(feature = "admin")]
+        ("serve --admin-token-file x", ["--admin-token-file x", "it goes with --admin ADDR:PORT"]),
         ("serve --max-output 4095", ["--max-output 4095", "4K to 1024M"]),
         ("serve --max-output 9999999999G", ["--max-output 9999999999G", "with K or M"]),
         ("serve --when-full panic", ["--when-full panic", "wait, refuse or evict-oldest-idle"]),

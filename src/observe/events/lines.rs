@@ -191,7 +191,7 @@ mod tests {
 
     fn next(lines: &Lines, most: usize) -> String {
         let (pieces, count) = lines.pieces(most);
-        String::from_utf8(pieces[..count].concat()).unwrap()
+        String::from_utf8(pieces[..count].iter().flat_map(|piece| piece.to_vec()).collect()).unwrap()
     }
 
     fn of(lines: &[&str]) -> Lines {

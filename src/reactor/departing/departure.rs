@@ -61,6 +61,11 @@ pub struct Reason(pub u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cause([u8; 2]);
 
+impl Reason {
+    /// Who runs the server wanted it gone. The only reason that no service has to name.
+    pub const OPERATOR: Self = Self(u8::MAX);
+}
+
 impl Cause {
     /// The number of the error, as in errno(3).
     pub fn errno(self) -> i32 {

@@ -25,6 +25,11 @@ impl Departures {
         self.0[departure.index()]
     }
 
+    /// How many departed for each reason, in the order of [`Departure::WORDS`].
+    pub fn counts(&self) -> &[u64; Departure::REASONS] {
+        &self.0
+    }
+
     /// How many departed in all.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

@@ -28,6 +28,8 @@ pub(in crate::reactor) struct Audience {
     /// nobody observes does not have it.
     note: Option<fn(&mut Self, Moment, Incident<'_>)>,
     news: Vec<News>,
+    /// How much has happened so far, whether anybody was told or not.
+    happened: u64,
     /// For how many there was no memory.
     left_out: u64,
 }
@@ -54,9 +56,16 @@ impl Audience {
 
     /// Something has happened.
     pub(in crate::reactor) fn note(&mut self, at: Moment, incident: Incident<'_>) {
+        // The beginning of the end is no event of a peer, and has no number of its own.
+        self.happened += u64::from(!matches!(incident, Incident::Stopping));
         if let Some(note) = self.note {
             note(self, at, incident);
         }
+    }
+
+    /// The number of what has happened last.
+    pub(in crate::reactor) fn happened(&self) -> u64 {
+        self.happened
     }
 
     fn note_news(&mut self, at: Moment, incident: Incident<'_>) {
@@ -64,11 +73,11 @@ impl Audience {
             self.left_out += 1;
             return;
         }
-        let count = std::mem::take(&mut self.left_out);
+        let (number, count) = (self.happened, std::mem::take(&mut self.left_out));
         if count > 0 {
-            self.news.push(News { at, what: Happening::LeftOut { count } });
+            self.news.push(News { number, at, what: Happening::LeftOut { count } });
         }
-        self.news.push(News { at, what: incident.into() });
+        self.news.push(News { number, at, what: incident.into() });
     }
 
     /// Something was noted in this turn.

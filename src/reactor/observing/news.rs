@@ -14,6 +14,10 @@ use crate::tcp_info::TcpInfo;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct News {
+    /// Its number: everything that happens in a loop has one, beginning with 1, also while nobody observes. So whoever
+    /// observes later, or not all the time, sees how much is missing, and all who observe have the same numbers.
+    /// [`Happening::Stopping`] has none of its own, nor has [`Happening::LeftOut`]: theirs is that of what was last, or is next.
+    pub number: u64,
     /// When the turn woke in which it happened.
     pub at: Moment,
     /// What it is.

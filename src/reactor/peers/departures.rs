@@ -5,7 +5,7 @@
 use log::{LevelFilter, debug, info, trace};
 
 use crate::reactor::connection::stream::Stream;
-use crate::reactor::departing::departure::Departure;
+use crate::reactor::departing::departure::{Departure, Reason};
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::observing::news::Incident;
@@ -39,8 +39,11 @@ impl<S: Stream> Peers<S> {
         self.deadlines.depart(slot);
         let id = connection.id(slot);
         let departure = connection.departure()?;
-        let reason =
-            if let Departure::ByService(reason) = departure { Some(self.service.reason(reason)) } else { None };
+        let reason = match departure {
+            Departure::ByService(Reason::OPERATOR) => Some("by the operator"),
+            Departure::ByService(reason) => Some(self.service.reason(reason)),
+            _ => None,
+        };
         let farewell = Farewell {
             id: Some(id),
             peer: connection.address(),

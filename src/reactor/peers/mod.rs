@@ -195,11 +195,11 @@ impl<S: Stream> Peers<S> {
         let (service, scratch) = (&mut *self.service, &mut turn.scratch[..most]);
         let mut serving = Serving { service, orders: turn.orders, scratch, terms };
         let result = act(connection, &mut serving);
-        let terms = serving.terms;
+        let Terms { alarm, received, sent, .. } = serving.terms;
         memory.changed(held, connection.holds());
-        self.tally.received += u64::from(terms.received);
-        self.tally.sent += u64::from(terms.sent);
-        Some((result, terms.alarm))
+        self.tally.received += u64::from(received);
+        self.tally.sent += u64::from(sent);
+        Some((result, alarm))
     }
 
     /// What follows when something may have been written to a peer: epoll is asked to announce room for what waits, the
@@ -232,13 +232,15 @@ impl<S: Stream> Peers<S> {
             return;
         }
         let slot = peer.slot();
-        self.serve(slot, turn.now, 0, turn, |connection, serving| match order {
+        let served = self.serve(slot, turn.now, 0, turn, |connection, serving| match order {
             Order::Send(bytes) => connection.send(bytes, &mut serving.terms),
             Order::Close(departure) => connection.close(departure),
             Order::LetGo(departure) => connection.let_go(departure),
+            Order::Call if connection.is_open() => serving.call(connection, |service, peer| service.called_for(peer)),
+            Order::Call => {}
         });
         let preceded = if turn.orders.is_for_one { Preceded::Nothing } else { Preceded::Unknown };
-        self.settle(slot, preceded, Alarm::AsBefore, turn);
+        self.settle(slot, preceded, served.map_or(Alarm::AsBefore, |((), alarm)| alarm), turn);
     }
 
     /// The first peer in this slot or a later one.
@@ -267,6 +269,7 @@ impl<S: Stream> Peers<S> {
         let connection = self.table.of(peer)?;
         Some(Seen {
             address: connection.address(),
+            local: connection.local(),
             arrived: connection.arrival(),
             waiting: connection.waiting(),
             info: connection.info(),

@@ -67,6 +67,10 @@ impl<V: Service> Service for Host<V> {
         self.call(peer, V::woken);
     }
 
+    fn called_for(&mut self, peer: &mut Peer<'_, ()>) {
+        self.call(peer, V::called_for);
+    }
+
     fn looked(&mut self, look: &Look, orders: &mut Orders) {
         self.service.looked(look, orders);
     }

@@ -52,6 +52,8 @@ pub enum Order<'a> {
     Close(Departure),
     /// End it now, for this reason: see [`Peer::let_go`](crate::reactor::Peer::let_go).
     LetGo(Departure),
+    /// Call its service for it: see [`Service::called_for`](crate::reactor::Service::called_for).
+    Call,
 }
 
 /// The answer to [`Orders::look_at`]: one peer, as it is now.
@@ -74,6 +76,8 @@ pub struct Look {
 pub struct Seen {
     /// The other end.
     pub address: SocketAddr,
+    /// Our end; `None` if the kernel does not say.
+    pub local: Option<SocketAddr>,
     /// When it arrived.
     pub arrived: Moment,
     /// How many bytes wait in its outbox.
@@ -94,6 +98,7 @@ pub(in crate::reactor) enum OrderKind {
     Send(Vec<u8>),
     Close(Departure),
     LetGo(Departure),
+    Call,
     /// Tell this source what is seen.
     Look {
         giver: usize,
@@ -197,6 +202,16 @@ impl Orders {
         self.give(Recipients::One(peer), OrderKind::LetGo(Departure::ByService(reason)))
     }
 
+    /// Has the peer's service called for it ([`Service::called_for`](crate::reactor::Service::called_for)), at the end of this
+    /// turn: so a service that has learned something for a peer, in a call that is not for that peer, comes to its state and to
+    /// what it may still send it ([`Peer::room`](crate::reactor::Peer::room)).
+    ///
+    /// # Errors
+    /// Too many orders wait: it is not called.
+    pub fn call_for(&mut self, peer: PeerId) -> Result<(), NoRoom> {
+        self.give(Recipients::One(peer), OrderKind::Call)
+    }
+
     /// Asks what is known of these peers: for each, [`Service::looked`](crate::reactor::Service::looked) of the service that
     /// gives this order is called (of a source: [`Source::looked`](crate::reactor::Source::looked)). The kernel is asked when it is the peer's turn, which
     /// takes a getsockopt(2) for each, so a look at thousands takes several turns, too. `asker` comes back with each
@@ -215,6 +230,11 @@ impl Orders {
     /// collected. A departure that is observed costs two system calls: for the kernel's figures and our address.
     pub fn observe(&mut self, on: bool) {
         self.audience.observe(self.giver, on);
+    }
+
+    /// How much has happened so far that those are told who observe: the number of the latest [`News`](crate::reactor::News).
+    pub fn happened(&self) -> u64 {
+        self.audience.happened()
     }
 
     /// The service that says this is told from now on where each turn spends its time

@@ -54,6 +54,10 @@ pub trait Service {
     /// that silence can be judged.
     fn woken(&mut self, _peer: &mut Peer<'_, Self::State>) {}
 
+    /// Somebody has ordered that the service be called for this peer ([`Orders::call_for`]). Not for a peer that has closed its
+    /// half, or that is being closed.
+    fn called_for(&mut self, _peer: &mut Peer<'_, Self::State>) {}
+
     /// The answer to [`Orders::look_at`], for each of the peers that were asked about.
     fn looked(&mut self, _look: &Look, _orders: &mut Orders) {}
 

@@ -48,6 +48,10 @@ impl<V: Service> Service for Shared<V> {
         self.service.borrow_mut().woken(peer);
     }
 
+    fn called_for(&mut self, peer: &mut Peer<'_, V::State>) {
+        self.service.borrow_mut().called_for(peer);
+    }
+
     fn looked(&mut self, look: &Look, orders: &mut Orders) {
         self.service.borrow_mut().looked(look, orders);
     }

@@ -311,3 +311,63 @@ fn a_recipient_that_does_not_read_holds_up_nobody() {
     let heard = stage.received(hears);
     assert_eq!(heard.len(), 100 * line.len() + b"gone".len());
 }
+
+/// Tells a peer, when its service is called for it, how often that was and how much may wait for it.
+#[derive(Default)]
+struct Bell {
+    looked: usize,
+}
+
+impl Service for Bell {
+    type State = usize;
+
+    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) -> usize {
+        0
+    }
+
+    fn received(&mut self, peer: &mut Peer<'_, usize>, _bytes: &[u8]) {
+        let own = peer.id();
+        peer.orders().look_at([own], Some(own)).unwrap();
+    }
+
+    fn looked(&mut self, look: &Look, orders: &mut Orders) {
+        self.looked += 1;
+        orders.call_for(look.asker.unwrap()).unwrap();
+    }
+
+    fn called_for(&mut self, peer: &mut Peer<'_, usize>) {
+        *peer.state += 1;
+        let told = format!("<{} {}>", peer.state, peer.room());
+        peer.send(told.as_bytes());
+        // An alarm that is set in this call counts, too.
+        if *peer.state == 2 {
+            peer.wake_at(Moment::default());
+        }
+    }
+
+    fn woken(&mut self, peer: &mut Peer<'_, usize>) {
+        peer.send(b"woken");
+    }
+}
+
+/// The answer to a look comes to the one who has ordered it, whoever was served last.
+#[test]
+fn a_service_is_called_for_a_peer_that_another_call_was_about() {
+    let (mut reactor, address) = listening(Bell::default());
+    let other = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Echo).unwrap().address;
+    let mut peer = connect(&mut reactor, address, 1).remove(0);
+    // The port of the echo was the last one to call its service.
+    let mut echo = connect(&mut reactor, other, 1).remove(0);
+    echo.write_all(b"hello").unwrap();
+    read(&mut reactor, &mut echo, b"hello");
+    peer.write_all(b"x").unwrap();
+    read(&mut reactor, &mut peer, format!("<1 {}>", Limits::MAX_OUTPUT).as_bytes());
+    peer.write_all(b"x").unwrap();
+    read(&mut reactor, &mut peer, format!("<2 {}>woken", Limits::MAX_OUTPUT).as_bytes());
+    // One that has gone is called for in vain.
+    let gone = reactor.sources[0].next_peer(0).unwrap();
+    drop(peer);
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 1);
+    reactor.orders.call_for(gone).unwrap();
+    come_to_rest(&mut reactor);
+}

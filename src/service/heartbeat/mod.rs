@@ -102,6 +102,11 @@ impl<S: Ask> Service for Heartbeat<S> {
         self.inner.half_closed(&mut peer.part(|state| &mut state.inner));
     }
 
+    fn called_for(&mut self, peer: &mut Peer<'_, Self::State>) {
+        self.inner.called_for(&mut peer.part(|state| &mut state.inner));
+        peer.take_alarm();
+    }
+
     fn woken(&mut self, peer: &mut Peer<'_, Self::State>) {
         let now = peer.now();
         // While output waits the peer is not read; that it takes the output shows that it is there.

@@ -1,0 +1,211 @@
+//! The admin port: from settings to a listening socket, and the advice if it cannot be opened.
+//!
+//! Owns where it may listen: a loopback address, a unix socket, or anywhere with a token. Knows nothing of what it answers.
+
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use log::{info, warn};
+
+use crate::keepalive::{Keepalive, State};
+use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};
+use crate::place::Place;
+use crate::reactor::{Listen, Listening, Reactor};
+use crate::serve::ServeSettings;
+
+/// Who may use a unix socket: its owner and its group.
+const MODE: u32 = 0o660;
+
+/// Where the admin port listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminPlace {
+    Tcp(Place),
+    Path(PathBuf),
+}
+
+/// The settings of the admin port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// `None`: there is to be none.
+    pub place: Option<AdminPlace>,
+    pub token_file: Option<PathBuf>,
+}
+
+impl FromStr for AdminPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("a path is missing: unix:/run/stillthere.sock".to_string()),
+            Some(path) => Ok(Self::Path(PathBuf::from(path))),
+            None if text.starts_with('/') => Err(format!("a unix socket is written unix:{text}")),
+            None => Place::read(text).map(Self::Tcp),
+        }
+    }
+}
+
+impl fmt::Display for AdminPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(place) => place.fmt(f),
+            Self::Path(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl AdminSettings {
+    /// Checks what can be checked without asking the machine.
+    ///
+    /// # Errors
+    /// Other machines would reach it without a token.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.place {
+            Some(AdminPlace::Tcp(Place::Address(address))) => self.check_address(*address),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_address(&self, address: SocketAddr) -> Result<(), String> {
+        if address.ip().to_canonical().is_loopback() || self.token_file.is_some() {
+            return Ok(());
+        }
+        let port = address.port();
+        Err(format!(
+            "other machines reach this address, so --admin-token-file FILE is needed, too; 127.0.0.1:{port} is for this \
+             machine alone"
+        ))
+    }
+}
+
+/// The admin port is open; its socket file is removed with this.
+#[derive(Debug)]
+pub(super) struct Opened {
+    file: Option<(PathBuf, u64)>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let Some((path, inode)) = &self.file else { return };
+        // Another server may have its socket there by now.
+        if fs::symlink_metadata(path).is_ok_and(|file| file.ino() == *inode) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Opens the admin port, if there is to be one, and logs where it is.
+pub(super) fn open(
+    reactor: &mut Reactor,
+    settings: &ServeSettings,
+    bound: &[Listening],
+    left_out: LeftOut,
+) -> Result<Option<Opened>, String> {
+    let admin = &settings.admin;
+    let Some(place) = &admin.place else { return Ok(None) };
+    let (token, warning) = match &admin.token_file {
+        Some(file) => Token::read(file).map(|(token, warning)| (Some(token), warning))?,
+        None => (None, None),
+    };
+    if let Some(warning) = warning {
+        warn!("{warning}");
+    }
+    let about = about(settings, bound, left_out);
+    let opened = match place {
+        AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about)?,
+        AdminPlace::Path(path) => listen_at(reactor, path, token, about)?,
+    };
+    Ok(Some(opened))
+}
+
+fn listen_on(
+    reactor: &mut Reactor,
+    admin: &AdminSettings,
+    place: &Place,
+    token: Option<Token>,
+    about: About,
+) -> Result<Opened, String> {
+    let addresses = place.addresses()?;
+    // Of a name's addresses, the one that most clients try first or at all.
+    let Some(address) = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied() else {
+        return Err(format!("--admin {place}: the name has no address"));
+    };
+    admin.check_address(address).map_err(|because| format!("--admin {place}: {because}"))?;
+    let name = match place {
+        Place::Name { host, .. } => Some(host.clone()),
+        Place::Address(_) => None,
+    };
+    let hosts = if address.ip().to_canonical().is_loopback() { Hosts::Loopback(name) } else { Hosts::Addresses(name) };
+    let listen = Listen::on(address).keepalive(keepalive());
+    let listening = listen_apart(reactor, listen, hosts, token, about).map_err(|error| {
+        let advice = if error.kind() == io::ErrorKind::AddrInUse {
+            format!("; another socket has this address: `ss -ltnp sport = :{}` shows whose", address.port())
+        } else {
+            String::new()
+        };
+        format!("the admin port cannot listen on {address}: {error}{advice}")
+    })?;
+    info!("admin port on http://{}/", listening.address);
+    Ok(Opened { file: None })
+}
+
+fn listen_at(reactor: &mut Reactor, path: &Path, token: Option<Token>, about: About) -> Result<Opened, String> {
+    let told = path.display();
+    remove_stale(path).map_err(|because| format!("--admin unix:{told}: {because}"))?;
+    let listen = Listen::at_path(path, MODE);
+    listen_apart(reactor, listen, Hosts::Any, token, about)
+        .map_err(|error| format!("the admin port cannot listen on unix:{told}: {error}"))?;
+    info!("admin port on unix:{told}");
+    let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
+    Ok(Opened { file: inode.map(|inode| (path.to_path_buf(), inode)) })
+}
+
+/// Removes the socket file of a server that has ended without doing so itself.
+fn remove_stale(path: &Path) -> Result<(), String> {
+    let Ok(file) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !file.file_type().is_socket() {
+        return Err("there is a file of another kind; it is not removed".to_string());
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err("another server listens there; stop it, or choose another path".to_string()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|error| format!("the socket of a server that has ended cannot be removed: {error}")),
+        Err(error) => Err(format!("there is a socket, and it is not known whether somebody listens on it: {error}")),
+    }
+}
+
+fn listen_apart(
+    reactor: &mut Reactor,
+    listen: Listen,
+    hosts: Hosts,
+    token: Option<Token>,
+    about: About,
+) -> io::Result<Listening> {
+    let listen = listen.apart(admin::MOST_CLIENTS).limits(admin::limits()?);
+    reactor.listen(listen, Admin::new(hosts, token, about))
+}
+
+/// The keepalive of the admin port's own clients: one that is gone must not hold its place for long.
+fn keepalive() -> Keepalive {
+    Keepalive::with_deadline(Duration::from_secs(30)).unwrap_or_default()
+}
+
+fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> About {
+    let keepalive = bound.first().map_or(&settings.keepalive, |listening| &listening.keepalive);
+    let states = [State::Idle, State::InFlight, State::WindowShut, State::Shrunk, State::Deaf];
+    let latest = states.into_iter().filter_map(|state| keepalive.predict(state)).map(|prediction| prediction.to).max();
+    About {
+        deadline: settings.keepalive.deadline(),
+        latest: latest.unwrap_or(settings.keepalive.deadline()),
+        idle: keepalive.idle(),
+        interval: keepalive.interval(),
+        listen: bound.iter().map(|listening| listening.address).collect(),
+        left_out,
+    }
+}
