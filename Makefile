@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab clean
+.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab screenshots clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make two-ways   compare keepalive, heartbeats and --expect, with 19 000 peers: docs/two-ways.md'
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
+	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
 	@echo 'make format     format the source'
 
 run:
@@ -43,7 +44,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm
 	$(CARGO) test --locked
 
 # Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
@@ -117,6 +118,11 @@ million:
 kernels:
 	@dist/needs.sh cargo cc
 	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh
+
+# The pictures show peers that are made up (tests/page/mock.mjs). The page uses the font Inter where it is installed (Debian: fonts-inter).
+screenshots:
+	@dist/needs.sh cargo cc chromium node npm
+	STILLTHERE_SCREENSHOTS=$(CURDIR)/docs $(CARGO) test --locked --test page -- --exact screenshots
 
 clean:
 	$(CARGO) clean

@@ -11,9 +11,15 @@
 //! The relocations of the program are packed (DT_RELR) where the C library of this machine can read them: they
 //! take 1 kB of the file instead of 19. glibc can since 2.36; an older one refuses to start such a program, and prints the
 //! version that it needs. The static binary has no relocations.
+//!
+//! The page of the admin port (feature `admin`) is made one compressed document here: OUT_DIR/page.html.gz, and page.csp.
 
 use std::env::var;
 use std::process::{Command, Stdio};
+
+#[cfg(feature = "admin")]
+#[path = "src/observe/admin/page/assemble.rs"]
+mod page;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -30,6 +36,8 @@ fn main() {
     if var("CARGO_FEATURE_SERVE").is_err() {
         return; // the library alone: there is no program to link
     }
+    #[cfg(feature = "admin")]
+    assemble_page();
     let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let reads_no_script = ["gold", "mold", "wild"].iter().any(|linker| flags.contains(linker));
     let script = concat!("-Wl,-T,", env!("CARGO_MANIFEST_DIR"), "/dist/no-unwinding.ld");
@@ -39,6 +47,16 @@ fn main() {
     let is_glibc = is("CARGO_CFG_TARGET_ENV", "gnu") && var("TARGET").ok() == var("HOST").ok();
     if is_glibc && glibc_version().is_some_and(|version| version >= (2, 36)) {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+#[cfg(feature = "admin")]
+fn assemble_page() {
+    use std::path::Path;
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src/observe/admin/page");
+    println!("cargo:rerun-if-changed={sources}");
+    if let Err(trouble) = page::assemble(Path::new(sources), Path::new(&var("OUT_DIR").unwrap_or_default())) {
+        println!("cargo::error=The page of the admin port cannot be made: {trouble}");
     }
 }
 

@@ -75,6 +75,7 @@ package() { # program, package manager
         kill:*) echo util-linux ;;
         ip:dnf | ss:dnf | tc:dnf) echo iproute ;;
         ip:* | ss:* | tc:*) echo iproute2 ;;
+        node:*) echo nodejs ;;
         nginx:apt-get) echo nginx libnginx-mod-stream ;;
         nft:*) echo nftables ;;
         qemu-system-x86_64:dnf) echo qemu-system-x86-core ;;
