@@ -43,7 +43,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft promtool
 	$(CARGO) test --locked
 
 # Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
