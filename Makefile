@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab clean
+.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make two-ways   compare keepalive, heartbeats and --expect, with 19 000 peers: docs/two-ways.md'
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
+	@echo 'make fuzz       try the command line and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
 	@echo 'make format     format the source'
 
 run:
@@ -117,6 +118,11 @@ million:
 kernels:
 	@dist/needs.sh cargo cc
 	KERNELS='$(KERNELS)' JOBS='$(JOBS)' ACCEL='$(ACCEL)' dist/kernels.sh
+
+# FUZZ_SECONDS for each target. What it found once is in fuzz/corpus/, which `make test` reads.
+fuzz:
+	@dist/needs.sh cargo cc c++
+	FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' dist/fuzz.sh $(TARGETS)
 
 clean:
 	$(CARGO) clean

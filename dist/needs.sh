@@ -68,6 +68,9 @@ package() { # program, package manager
     case $1:$2 in
         cc:pacman | cc:apk | cc:dnf) echo gcc ;;
         cc:*) echo gcc libc6-dev ;;
+        c++:apk | c++:apt-get) echo g++ ;;
+        c++:dnf) echo gcc-c++ ;;
+        c++:pacman) echo gcc ;;
         cargo:apt-get) cargo_of_apt ;;
         cargo:pacman) echo rust ;;
         certificates:*) echo ca-certificates ;;

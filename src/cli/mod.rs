@@ -12,6 +12,8 @@ use crate::cli::nearest::nearest;
 use crate::serve;
 
 mod arguments;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod help;
 #[cfg(feature = "lab")]
 mod lab_options;
