@@ -12,6 +12,8 @@
 //! | `connection/` | one peer: reading, writing, the kernel's figures |
 //! | `departing/` | why a connection is over, what is reported and counted |
 //! | `serving/` | the trait of a service, its peers, orders for others |
+//! | `observing/` | news, figures, and where a turn spends its time |
+//! | `awake.rs` | which sources take part in a turn |
 //! | `time/` | moments, timers, and the deadline while output is outstanding |
 //! | `limits/` | how many peers, from where, and how much memory |
 //! | `handle.rs`, `signals.rs` | what comes from outside of the loop |
@@ -23,6 +25,7 @@ use log::warn;
 use mio::{Events, Poll, Registry};
 
 pub use self::arriving::listen::{Listen, Listening};
+use self::awake::Awake;
 pub use self::connection::readiness::Readiness;
 pub use self::departing::departure::{Cause, Departure, Reason};
 pub use self::departing::tally::{Departures, Tally};
@@ -32,7 +35,12 @@ pub use self::limits::capacity::Capacity;
 use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
-pub use self::peer_id::{PeerId, PortId};
+use self::observing::figures::Counted;
+pub use self::observing::figures::{Detection, Figures, Turns};
+pub use self::observing::histogram::Histogram;
+pub use self::observing::news::{Departed, Happening, News};
+pub use self::observing::turn_times::TurnTimes;
+pub use self::peer_id::{NoPeerId, PeerId, PortId};
 use self::port::Port;
 #[cfg(feature = "serve")]
 pub(crate) use self::scratch::SCRATCH;
@@ -61,11 +69,13 @@ use crate::machine::Machine;
 
 mod address;
 mod arriving;
+mod awake;
 mod carry_out;
 mod connection;
 mod departing;
 mod handle;
 mod limits;
+mod observing;
 mod peer_id;
 mod peers;
 mod port;
@@ -111,6 +121,8 @@ pub struct Reactor {
     capacity: Capacity,
     requests: Vec<Request>,
     orders: Orders,
+    awake: Awake,
+    counted: Counted,
     /// Made when it is first asked for.
     handle: Option<Handle>,
     /// How many connections the descriptor limit allows.
@@ -154,6 +166,8 @@ impl Reactor {
             hearing,
             capacity: Capacity::of(limit.min(MOST_CONNECTIONS), Memory::of(Machine::look())),
             requests: Vec::with_capacity(8),
+            awake: Awake::default(),
+            counted: Counted::default(),
             handle: None,
             within_reach,
             due: Moment::default(),
@@ -216,6 +230,10 @@ impl Reactor {
     }
 
     fn listen_for(&mut self, listen: Listen, service: Box<dyn Hosted>) -> io::Result<Listening> {
+        if let Some(most) = listen.apart {
+            self.capacity.keep_back(most, self.within_reach);
+            self.within_reach = self.within_reach.saturating_sub(most).max(1);
+        }
         let mut listening = None;
         self.add(|registry, names| {
             let port = Port::listen(listen, service, registry, names)?;
@@ -249,6 +267,7 @@ impl Reactor {
     /// `NotFound`: this loop has no such port.
     pub fn connect_through(&mut self, port: PortId, connect: Connect) -> io::Result<()> {
         self.sources.get_mut(port.source()).ok_or(io::ErrorKind::NotFound)?.connect(ToConnect::new(connect));
+        self.awake.wake(port.source());
         Ok(())
     }
 
@@ -271,8 +290,11 @@ impl Reactor {
         if self.sources.len() == Names::SOURCES {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, "a loop has at most 256 sources"));
         }
-        let source = open(self.poll.registry(), Names::of_source(self.sources.len()))?;
+        let number = self.sources.len();
+        let source = open(self.poll.registry(), Names::of_source(number))?;
+        self.orders.audience.observe(number, source.observes());
         self.sources.push(Box::new(source));
+        self.awake.add();
         Ok(())
     }
 
@@ -331,6 +353,11 @@ impl Reactor {
     /// How the loop has ended, once it has.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+
+    /// The figures of the loop: what its ports count, and what is counted of its turns.
+    pub fn figures(&self) -> Figures {
+        self.counted.figures(self.hearing.now, self.tally(), &self.capacity)
     }
 
     /// The figures of all ports together.

@@ -3,14 +3,17 @@
 //! Owns what an identity is made of. A slot is used again as soon as its peer has departed; a [`PeerId`] never is, so
 //! a deadline, an order or a list that outlives a peer cannot meet the newcomer in its slot.
 
+use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::reactor::time::moment::Moment;
 
 /// Names one peer of one loop, on whichever of its ports. It is never used again, and it costs a peer no memory: it is
 /// made of the peer's slot and of when it arrived, and no two peers of a loop arrive at the same moment.
 ///
-/// Ids compare in the order of arrival. Printed, an id is the time of arrival, in nanoseconds since the loop was made.
+/// Ids compare in the order of arrival. Printed, an id is its stamp and its slot, in hexadecimal: `5f5e100ff-7`. The text can
+/// be read back ([`FromStr`]).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C, packed(4))] // 12 bytes in a table, and not 16
 pub struct PeerId {
@@ -48,6 +51,9 @@ impl PeerId {
         Self { stamp, slot }
     }
 
+    /// No peer has this id.
+    pub(in crate::reactor) const NOBODY: Self = Self::new(Stamp::NONE, 0);
+
     pub(in crate::reactor) fn stamp(self) -> Stamp {
         self.stamp
     }
@@ -84,7 +90,32 @@ impl PortId {
 
 impl fmt::Display for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stamp().moment().since(Moment::default()).as_nanos().fmt(f)
+        write!(f, "{:x}-{:x}", self.stamp().0, self.slot())
+    }
+}
+
+/// A text that is no id of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPeerId;
+
+impl fmt::Display for NoPeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id of a peer is two hexadecimal numbers, such as 5f5e100ff-7")
+    }
+}
+
+impl Error for NoPeerId {}
+
+impl FromStr for PeerId {
+    type Err = NoPeerId;
+
+    /// Reads what [`Display`](fmt::Display) prints, and nothing else: one id has one text.
+    fn from_str(text: &str) -> Result<Self, NoPeerId> {
+        let (stamp, slot) = text.split_once('-').ok_or(NoPeerId)?;
+        let stamp = u64::from_str_radix(stamp, 16).map_err(|_| NoPeerId)?;
+        let slot = u32::from_str_radix(slot, 16).map_err(|_| NoPeerId)?;
+        let id = Self::new(Stamp(stamp), slot);
+        if id.to_string() == text { Ok(id) } else { Err(NoPeerId) }
     }
 }
 
@@ -112,7 +143,15 @@ mod tests {
             assert_eq!((ids[n].source(), ids[n].slot(), ids[n].stamp()), (n % 2 * 255, 7, last));
         }
         assert!(ids.is_sorted_by(|one, next| one < next));
-        assert_eq!((size_of::<PeerId>(), ids[0].to_string().as_str()), (12, "1000000"));
+        assert_eq!((size_of::<PeerId>(), ids[0].to_string().as_str()), (12, "3d0900-7"));
+        for id in [ids[0], ids[1], PeerId::new(Stamp(u64::MAX), u32::MAX), PeerId::new(Stamp::NONE, 0)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in
+            ["", "-", "7", "1-", "-1", "+1-1", "1-+1", "01-1", "A-1", "1-1 ", "10000000000000000-1", "1-100000000"]
+        {
+            assert_eq!(text.parse::<PeerId>(), Err(NoPeerId), "{text:?}");
+        }
         // The clock has caught up, and then stood still for a year.
         assert_eq!(Stamp::after(last, at(64 << 24), 3).moment(), at(64 << 24));
         let year = Moment::after(Duration::from_secs(365 * 24 * 3600));

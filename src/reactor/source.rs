@@ -8,9 +8,13 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+use crate::reactor::awake::Awake;
 use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
+use crate::reactor::observing::figures::{Counted, Figures};
+use crate::reactor::observing::news::News;
+use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
@@ -19,7 +23,10 @@ use crate::reactor::time::moment::{Clock, Moment};
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
 ///
 /// A turn calls `latch` for each event, then `drive`, `accept`, `expire` (if something is due), `carry_out` for each
-/// order within the turn's budget, and `reap`: each for every source, in this order. None of them may block.
+/// order within the turn's budget, and `reap`: each for every source that is awake, in this order. None of them may block.
+///
+/// A source that has no work left sleeps until something is announced for it, it is due, or somebody orders something of it.
+/// `is_runnable` and `deadline` are asked after each turn in which it took part, and not again while it sleeps.
 pub trait Source {
     /// Remembers an event of what was registered under `key` ([`Names::token`]).
     fn latch(&mut self, key: usize, event: &Event);
@@ -44,6 +51,25 @@ pub trait Source {
     /// The answer to a look that this source has asked for ([`Orders::look_at`]).
     fn looked(&mut self, _look: &Look, _turn: &mut Turn<'_>) {}
 
+    /// The first of its peers in this slot or a later one.
+    fn next_peer(&self, _slot: u32) -> Option<PeerId> {
+        None
+    }
+
+    /// The answer to an order to count ([`Orders::count`]).
+    fn counted(&mut self, _figures: &Figures, _asker: Option<PeerId>, _turn: &mut Turn<'_>) {}
+
+    /// It wants news from the beginning. Asked once, when it is added.
+    fn observes(&self) -> bool {
+        false
+    }
+
+    /// What has happened in this turn, to peers of any port. Only while it observes.
+    fn observe(&mut self, _news: &[News], _turn: &mut Turn<'_>) {}
+
+    /// Where this turn has spent its time. Only for those who have asked ([`Orders::time_turns`]).
+    fn turned(&mut self, _times: &TurnTimes, _turn: &mut Turn<'_>) {}
+
     /// Connects to somebody, who will be one of its peers, from the next turn on.
     fn connect(&mut self, _to: ToConnect) {}
 
@@ -57,6 +83,11 @@ pub trait Source {
 
     /// There is work that no event will announce: the loop must not sleep.
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
+        false
+    }
+
+    /// It waits for room that others may give back: it takes part in every turn.
+    fn wants_room(&self) -> bool {
         false
     }
 
@@ -144,6 +175,10 @@ pub struct Turn<'a> {
     pub requests: &'a mut Vec<Request>,
     /// Somebody has called from outside of the loop ([`Handle`](crate::reactor::Handle)): every service is told.
     pub called: bool,
+    /// What the loop itself counts.
+    pub(in crate::reactor) counted: &'a mut Counted,
+    /// Which sources take part.
+    pub(in crate::reactor) awake: &'a mut Awake,
 }
 
 impl fmt::Debug for Turn<'_> {
@@ -175,7 +210,8 @@ pub(super) fn total(sources: &[Box<dyn Source>]) -> Tally {
 }
 
 /// Lets go of the peers with the largest outboxes, if all together take too much; gives idle memory back.
-pub(super) fn see_to_memory(sources: &mut [Box<dyn Source>], capacity: &mut Capacity, now: Moment) {
+/// True if some were let go.
+pub(super) fn see_to_memory(sources: &mut [Box<dyn Source>], capacity: &mut Capacity, now: Moment) -> bool {
     let excess = capacity.memory.excess();
     if excess > 0 {
         let mut relief = Relief::of(excess, |sizes| sources.iter().for_each(|source| source.weigh(sizes)));
@@ -186,6 +222,7 @@ pub(super) fn see_to_memory(sources: &mut [Box<dyn Source>], capacity: &mut Capa
         capacity.memory.relieved(now, relief.count);
     }
     capacity.memory.give_back(now);
+    excess > 0
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
 use crate::reactor::carry_out::carry_out;
+use crate::reactor::observing::news::Happening;
+use crate::reactor::observing::turn_times::{Stopwatch, TurnTimes};
 use crate::reactor::source::{Names, Request, Source, Turn, see_to_memory, total};
 use crate::reactor::time::moment::Moment;
 use crate::reactor::{BATCH, Ending, Reactor};
@@ -44,27 +46,56 @@ impl Reactor {
     /// # Errors
     /// `poll` keeps failing.
     pub fn turn_within(&mut self, most: Duration) -> io::Result<()> {
+        let mut watch = Stopwatch::start(self.orders.audience.times(), self.hearing.clock);
         let is_heard = self.wait(most)?;
+        watch.ends(|times| &mut times.wait);
         let count = self.latch();
         if is_heard {
             self.hearing.hear(count, || total(&self.sources).connected);
         }
-        let due = self.due;
+        self.counted.turns.count(count);
+        let (now, due) = (self.hearing.now, self.due);
+        self.awake.wake_due(now);
+        watch.ends(|times| &mut times.latch);
         self.with_turn(|sources, turn| {
-            sources.iter_mut().for_each(|source| source.drive(turn));
-            sources.iter_mut().for_each(|source| source.accept(turn));
-            if due <= turn.heard {
-                sources.iter_mut().for_each(|source| source.expire(turn));
+            each(sources, turn, |source, turn| source.drive(turn));
+            if turn.called {
+                turn.awake.wake_all();
             }
+            watch.ends(|times| &mut times.drive);
+            each(sources, turn, |source, turn| source.accept(turn));
+            watch.ends(|times| &mut times.accept);
+            if due <= turn.heard {
+                each(sources, turn, |source, turn| source.expire(turn));
+            }
+            watch.ends(|times| &mut times.expire);
             if !turn.orders.is_empty() {
                 carry_out(sources, turn);
             }
-            sources.iter_mut().for_each(|source| source.reap(turn));
+            watch.ends(|times| &mut times.carry_out);
+            each(sources, turn, |source, turn| source.reap(turn));
         });
-        let now = self.hearing.now;
-        see_to_memory(&mut self.sources, &mut self.capacity, now);
+        if see_to_memory(&mut self.sources, &mut self.capacity, now) {
+            self.awake.wake_all();
+        }
         self.obey(now);
+        self.with_turn(tell);
+        watch.ends(|times| &mut times.reap);
+        if let Some(times) = watch.times(self.counted.turns.count, count) {
+            self.tell_times(&times);
+        }
         Ok(())
+    }
+
+    /// Tells those who time turns where this one has spent its time.
+    fn tell_times(&mut self, times: &TurnTimes) {
+        self.with_turn(|sources, turn| {
+            for nth in 0.. {
+                let Some(timer) = turn.orders.audience.timer(nth) else { break };
+                turn.awake.wake(timer);
+                sources[timer].turned(times, turn);
+            }
+        });
     }
 
     /// The sources, and what they may use.
@@ -81,6 +112,8 @@ impl Reactor {
             crowded: self.crowded,
             requests: &mut self.requests,
             called: false,
+            counted: &mut self.counted,
+            awake: &mut self.awake,
         };
         act(&mut self.sources, &mut turn)
     }
@@ -88,6 +121,7 @@ impl Reactor {
     /// The same when no turn is going on: the time is that of the clock.
     pub(super) fn between_turns<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
         self.hearing.now = self.hearing.clock.now();
+        self.awake.wake_all();
         self.with_turn(act)
     }
 
@@ -100,6 +134,10 @@ impl Reactor {
             Some(timeout) => trace!("turn: waits {timeout:?} at most"),
             None => trace!("turn: waits for an event"),
         }
+        let woke = self.hearing.now;
+        if let Some(waits) = self.hearing.began_to_wait() {
+            self.counted.turns.record_work(waits.since(woke));
+        }
         let before = log::log_enabled!(log::Level::Trace).then(|| self.hearing.clock.now());
         let result = self.poll.poll(&mut self.events, timeout);
         if let Some(before) = before {
@@ -107,6 +145,12 @@ impl Reactor {
             trace!("turn: waited {waited:?}: {}", so_many(count, "event"));
         }
         self.hearing.wakes();
+        if self.due == Moment::default() {
+            self.counted.turns.record_work(self.hearing.now.since(woke));
+        }
+        if self.due <= self.hearing.now && self.due != Moment::default() {
+            self.counted.turns.record_lateness(self.hearing.now.since(self.due));
+        }
         match result {
             Ok(()) => {
                 self.failures = 0;
@@ -126,16 +170,20 @@ impl Reactor {
 
     /// How long to sleep: not at all while work is left, for ever if nothing is due, and no longer than `most`.
     pub(super) fn timeout(&mut self, most: Duration) -> Option<Duration> {
-        if !self.orders.is_empty() || self.sources.iter().any(|source| source.is_runnable(&self.capacity)) {
-            // The soonest deadline is not computed here, so every source is asked to expire what is due.
+        let (sources, capacity) = (&self.sources, &self.capacity);
+        let have_work = self.awake.settle(|source| {
+            let source = &sources[source];
+            let due = || source.deadline().unwrap_or(Moment::NEVER);
+            (!source.is_runnable(capacity)).then(|| (due(), source.wants_room()))
+        });
+        if have_work || !self.orders.is_empty() {
+            // The deadlines of those that have work are not asked for here, so they are asked to expire what is due.
             self.due = Moment::default();
             self.hearing.does_not_wait();
             return Some(Duration::ZERO);
         }
-        let deadlines = self.sources.iter().filter_map(|source| source.deadline());
-        let deadline = deadlines.chain(self.capacity.memory.deadline()).min();
-        self.due = deadline.unwrap_or(Moment::NEVER);
-        self.hearing.waits_until(deadline, most)
+        self.due = self.capacity.memory.deadline().map_or(self.awake.due(), |memory| memory.min(self.awake.due()));
+        self.hearing.waits_until(self.due.if_ever(), most)
     }
 
     /// Hands each event to its source, and returns how many there were. Sources only remember them, so no
@@ -144,6 +192,7 @@ impl Reactor {
         let mut count = 0;
         for event in &self.events {
             let (source, key) = Names::split(event.token());
+            self.awake.wake(source);
             self.sources[source].latch(key, event);
             count += 1;
         }
@@ -156,12 +205,15 @@ impl Reactor {
         if self.requests.is_empty() && !self.stopping {
             return;
         }
+        self.awake.wake_all();
         // Put back below, so that its memory is used again.
         let mut requests = std::mem::take(&mut self.requests);
         for request in requests.drain(..) {
             match request {
                 Request::Stop { grace } => {
                     self.stopping = true;
+                    self.counted.is_stopping = true;
+                    self.orders.audience.note(now, Happening::Stopping);
                     self.sources.iter_mut().for_each(|source| source.stop(now + grace));
                 }
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
@@ -173,5 +225,25 @@ impl Reactor {
             debug!("the last peer has gone");
             self.ending = Some(Ending::Orderly);
         }
+    }
+}
+
+/// Tells those who observe what has happened in this turn.
+pub(super) fn tell(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
+    let Some(news) = turn.orders.audience.take_news() else { return };
+    for nth in 0.. {
+        let Some(observer) = turn.orders.audience.observer(nth) else { break };
+        turn.awake.wake(observer);
+        sources[observer].observe(&news, turn);
+    }
+    turn.orders.audience.put_back(news);
+}
+
+/// Has each source that is awake do its part. Another one may wake meanwhile, and does its part then.
+fn each(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>, part: impl Fn(&mut dyn Source, &mut Turn<'_>)) {
+    let mut nth = 0;
+    while let Some(source) = turn.awake.nth(nth) {
+        part(&mut *sources[source], turn);
+        nth += 1;
     }
 }

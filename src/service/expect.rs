@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Alarm, Attempt, Farewell, Look, Moment, Orders, Peer, Reason, Service, waiting_time};
+use crate::reactor::{Alarm, Farewell, Moment, Orders, Peer, Service, waiting_time};
 
 /// Wraps any service.
 #[derive(Clone, Copy, Debug)]
@@ -102,31 +102,9 @@ impl<S: Service> Service for Expect<S> {
         });
     }
 
-    fn looked(&mut self, look: &Look, orders: &mut Orders) {
-        self.inner.looked(look, orders);
-    }
-
-    fn unreachable(&mut self, attempt: &Attempt<'_>, orders: &mut Orders) {
-        self.inner.unreachable(attempt, orders);
-    }
-
     fn departed(&mut self, state: Self::State, farewell: &Farewell<'_>, orders: &mut Orders) {
         self.inner.departed(state.inner, farewell, orders);
     }
 
-    fn deadline(&self) -> Option<Moment> {
-        self.inner.deadline()
-    }
-
-    fn expired(&mut self, now: Moment, orders: &mut Orders) {
-        self.inner.expired(now, orders);
-    }
-
-    fn called(&mut self, orders: &mut Orders) -> bool {
-        self.inner.called(orders)
-    }
-
-    fn reason(&self, reason: Reason) -> &'static str {
-        self.inner.reason(reason)
-    }
+    passed_on!();
 }

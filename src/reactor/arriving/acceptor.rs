@@ -17,7 +17,7 @@ use crate::keepalive::Keepalive;
 use crate::reactor::arriving::listen::Listen;
 use crate::reactor::arriving::spread::Spread;
 use crate::reactor::limits::WhenFull;
-use crate::reactor::limits::capacity::Capacity;
+use crate::reactor::limits::capacity::Room;
 use crate::reactor::peers::REAP_BUDGET;
 use crate::reactor::time::moment::Moment;
 
@@ -38,8 +38,10 @@ pub(crate) enum Accepted {
     Lost,
     /// A signal came in between. The peer is still there.
     Interrupted,
-    /// There is nobody to accept, or nothing to accept with.
+    /// There is nobody to accept, or no room.
     Nobody,
+    /// There is nothing to accept with: see [`Acceptor::pause`].
+    Exhausted(io::Error),
 }
 
 /// What to do after an error of accept(2).
@@ -102,12 +104,14 @@ impl Acceptor {
         let mut listener = listen.open()?;
         registry.register(&mut listener, token, Interest::READABLE)?;
         let spread = Spread::new(&listen.keepalive);
-        Ok(Self { listener, listen, latched: false, paused: None, inherits: None, spread, told_full: None })
+        // A socket of the file system has none of these options.
+        let inherits = (!listen.is_tcp()).then_some(true);
+        Ok(Self { listener, listen, latched: false, paused: None, inherits, spread, told_full: None })
     }
 
     /// The address that it listens on, with the port that the kernel chose.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        if self.listen.is_tcp() { self.listener.local_addr() } else { Ok(self.listen.address) }
     }
 
     /// The listener's keepalive, as far as this kernel supports it.
@@ -116,7 +120,7 @@ impl Acceptor {
     }
 
     pub(crate) fn latch(&mut self) {
-        trace!("{}: peers wait in the backlog", self.listen.address);
+        trace!("{}: peers wait in the backlog", self.listen);
         self.latched = true;
     }
 
@@ -126,18 +130,18 @@ impl Acceptor {
     }
 
     /// Peers may be waiting, and one can be accepted: the loop must not sleep.
-    pub(crate) fn is_ready(&self, capacity: &Capacity) -> bool {
+    pub(crate) fn is_ready(&self, room: &Room) -> bool {
         if !self.latched {
             return false;
         }
-        let paused = self.paused.is_some_and(|(_, departures)| departures == capacity.departures());
-        !paused && (capacity.has_room() || self.may_be_over(capacity))
+        let paused = self.paused.is_some_and(|(_, departures)| departures == room.departures());
+        !paused && (room.is_left() || self.may_be_over(room))
     }
 
     /// Without room, a peer is accepted only to be refused or to take the place of an evicted one, of which
     /// some may still wait to be reaped.
-    fn may_be_over(&self, capacity: &Capacity) -> bool {
-        self.listen.limits.when_full() != WhenFull::Wait && capacity.connected() < capacity.limit() + MOST_OVER
+    fn may_be_over(&self, room: &Room) -> bool {
+        self.listen.limits.when_full() != WhenFull::Wait && room.connected() < room.limit() + MOST_OVER
     }
 
     /// When to try again even if nothing departs.
@@ -151,20 +155,26 @@ impl Acceptor {
         }
     }
 
-    /// Takes one peer from the backlog: one accept4(2).
-    pub(crate) fn accept(&mut self, now: Moment, capacity: &Capacity) -> Accepted {
-        if self.latched && !capacity.has_room() && self.take_turn_to_warn(now) {
+    /// Warns that there is no room, unless it did so shortly before. True if it did.
+    pub(crate) fn warns_of_limit(&mut self, now: Moment, room: &Room) -> bool {
+        let warns = self.latched && !room.is_left() && self.take_turn_to_warn(now);
+        if warns {
             let what = match self.listen.limits.when_full() {
                 WhenFull::Wait => "newcomers wait in the backlog until a peer departs",
                 WhenFull::Refuse => "newcomers are refused until a peer departs",
                 WhenFull::EvictOldestIdle => "a newcomer takes the place of the peer that has been idle longest",
             };
-            warn!("the limit of {} is reached: {what}", so_many(capacity.limit(), "connection"));
+            warn!("the limit of {} is reached: {what}", so_many(room.limit(), "connection"));
         }
-        if !self.is_ready(capacity) {
+        warns
+    }
+
+    /// Takes one peer from the backlog: one accept4(2).
+    pub(crate) fn accept(&mut self, now: Moment, room: &Room) -> Accepted {
+        if !self.is_ready(room) {
             return Accepted::Nobody;
         }
-        let error = match self.listener.accept() {
+        let error = match (self.listen.accept)(&self.listener) {
             Ok((stream, peer)) => {
                 self.paused = None;
                 self.see_to_options(&stream);
@@ -181,23 +191,23 @@ impl Acceptor {
                 debug!("a peer was lost before it was accepted: {error}");
                 return Accepted::Lost;
             }
-            Refusal::Exhausted => self.pause(now, capacity, &error),
+            Refusal::Exhausted => return Accepted::Exhausted(error),
         }
         Accepted::Nobody
     }
 
     /// Accepts nothing until a peer departs or the pause is over.
-    pub(crate) fn pause(&mut self, now: Moment, capacity: &Capacity, error: &io::Error) {
-        self.paused = Some((now + PAUSE, capacity.departures()));
+    pub(crate) fn pause(&mut self, now: Moment, room: &Room, error: &io::Error) {
+        self.paused = Some((now + PAUSE, room.departures()));
         if self.take_turn_to_warn(now) {
-            warn!("accepting on {} pauses: {error}; newcomers wait in the backlog", self.listen.address);
+            warn!("accepting on {} pauses: {error}; newcomers wait in the backlog", self.listen);
         }
     }
 
     /// While a crowd arrives, gives the listener another split from time to time, so that later peers are
     /// probed at other moments than earlier ones.
     fn keep_probes_apart(&mut self, now: Moment) {
-        let Some(split) = self.spread.arrived(now) else { return };
+        let Some(split) = self.spread.arrived(now).filter(|_| self.listen.is_tcp()) else { return };
         if let Err(error) = split.clone().apply(&SockRef::from(&self.listener)) {
             warn!(
                 "the listener's keepalive options cannot be changed: {error}; later peers may outlive their deadline"
@@ -240,7 +250,6 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::limits::memory::Memory;
 
     /// What a peer inherits is what the listener has when its handshake ends.
     #[test]
@@ -249,12 +258,12 @@ mod tests {
         let listen = Listen::on("127.0.0.1:0".parse().unwrap());
         let mut acceptor = Acceptor::open(listen, poll.registry(), Token(0)).unwrap();
         let (address, keepalive) = (acceptor.address().unwrap(), acceptor.keepalive().clone());
-        let capacity = Capacity::of(10_000, Memory::default());
+        let room = Room::of(10_000);
         let mut idle = Vec::new();
         for _ in 0..600 {
             let _client = std::net::TcpStream::connect(address).unwrap();
             acceptor.latch();
-            let Accepted::Peer(stream, _) = acceptor.accept(Moment::default(), &capacity) else { panic!() };
+            let Accepted::Peer(stream, _) = acceptor.accept(Moment::default(), &room) else { panic!() };
             idle.push(SockRef::from(&stream).tcp_keepalive_time().unwrap().as_secs());
         }
         idle.dedup();

@@ -1,12 +1,16 @@
 //! The listening socket, and the options that accepted sockets inherit from it.
 
+use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-use mio::net::TcpListener;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use crate::keepalive::{Keepalive, Unfit, unfit};
+use crate::keepalive::{Keepalive, Unfit, UserTimeout, unfit};
 use crate::reactor::limits::Limits;
 use crate::reactor::peer_id::PortId;
 
@@ -31,13 +35,61 @@ pub struct Listen {
     only_v6: bool,
     pub(in crate::reactor) keepalive: Keepalive,
     pub(in crate::reactor) limits: Limits,
+    /// How many peers it may have, if they do not count among those of the loop.
+    pub(in crate::reactor) apart: Option<usize>,
+    /// If it is a socket of the file system: where, and with which mode.
+    path: Option<(PathBuf, u32)>,
+    /// What makes the socket, and what accepts a peer. Only [`Listen::at_path`] names the code for a socket of the file system:
+    /// so a program that has none does not have that code.
+    open: fn(&mut Self) -> io::Result<TcpListener>,
+    pub(super) accept: fn(&TcpListener) -> io::Result<(TcpStream, SocketAddr)>,
 }
 
 impl Listen {
     /// Listens on `address` with a backlog of 4096 and the default keepalive.
     pub fn on(address: SocketAddr) -> Self {
         let (keepalive, limits) = Default::default();
-        Self { address, backlog: 4096, reuse_port: false, only_v6: false, keepalive, limits }
+        Self {
+            address,
+            backlog: 4096,
+            reuse_port: false,
+            only_v6: false,
+            keepalive,
+            limits,
+            apart: None,
+            path: None,
+            open: Self::open_tcp,
+            accept: TcpListener::accept,
+        }
+    }
+
+    /// Listens at a path of the file system (unix(7)), where the kernel lets those connect who may write to it: `mode` is as of
+    /// chmod(2), such as `0o660`. Its peers have the address 0.0.0.0:0, no keepalive, and no figures of the kernel: their
+    /// program runs on this machine, and the kernel closes its sockets when it ends. The path must not exist, and is not
+    /// removed at the end.
+    pub fn at_path(path: impl Into<PathBuf>, mode: u32) -> Self {
+        let unspecified = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let keepalive = Keepalive::default().with_user_timeout(UserTimeout::Off);
+        Self {
+            path: Some((path.into(), mode)),
+            keepalive: keepalive.unwrap_or_default(),
+            open: Self::open_path,
+            accept: accept_at_path,
+            ..Self::on(unspecified)
+        }
+    }
+
+    /// Its peers are apart from those of the loop: at most this many, with descriptors that are kept back for them. They count
+    /// against no other limit and in no figure, make no news, and are not among those that [`Orders::look_onwards`] looks at. When
+    /// the loop stops, they are served until the others have gone. For a port that observes the loop.
+    ///
+    /// [`Orders::look_onwards`]: crate::reactor::Orders::look_onwards
+    pub fn apart(self, most: usize) -> Self {
+        Self { apart: Some(most.max(1)), ..self }
+    }
+
+    pub(super) fn is_tcp(&self) -> bool {
+        self.path.is_none()
     }
 
     /// How many connections the kernel completes before they are accepted, at most
@@ -78,6 +130,10 @@ impl Listen {
     /// # Errors
     /// Those of socket(2), setsockopt(2), bind(2) and listen(2).
     pub(in crate::reactor) fn open(&mut self) -> io::Result<TcpListener> {
+        (self.open)(self)
+    }
+
+    fn open_tcp(&mut self) -> io::Result<TcpListener> {
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if self.reuse_port {
@@ -92,6 +148,16 @@ impl Listen {
         Ok(TcpListener::from_std(socket.into()))
     }
 
+    /// The socket belongs to nobody else before it has its mode: nobody can connect until it listens.
+    fn open_path(&mut self) -> io::Result<TcpListener> {
+        let Some((path, mode)) = &self.path else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))?;
+        socket.listen(self.backlog as i32)?;
+        Ok(TcpListener::from_std(socket.into()))
+    }
+
     /// Sets the options that accepted sockets are to have. Linux copies them from the listener.
     pub(super) fn apply(&mut self, socket: &SockRef<'_>) -> io::Result<()> {
         apply(&mut self.keepalive, socket)
@@ -99,6 +165,23 @@ impl Listen {
 
     pub(in crate::reactor) fn is_applied(&self, socket: &SockRef<'_>) -> io::Result<bool> {
         Ok(socket.tcp_nodelay()? && socket.out_of_band_inline()? && self.keepalive.is_applied(socket)?)
+    }
+}
+
+/// A socket of the file system is a stream like any other once it is accepted; only its peer has no address.
+fn accept_at_path(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, _) = SockRef::from(listener).accept()?;
+    socket.set_nonblocking(true)?;
+    let stream = std::net::TcpStream::from(OwnedFd::from(socket));
+    Ok((TcpStream::from_std(stream), SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)))
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some((path, _)) => path.display().fmt(f),
+            None => self.address.fmt(f),
+        }
     }
 }
 

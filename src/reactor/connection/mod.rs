@@ -184,7 +184,7 @@ impl<S: Stream> Connection<S> {
                     self.ask_for_error();
                     Ok(Step::Moved(0))
                 } else if self.readiness.has(Readiness::WRITABLE) {
-                    Ok(self.flush())
+                    Ok(self.flush(&mut serving.terms))
                 } else {
                     Ok(Step::Blocked)
                 }
@@ -216,6 +216,7 @@ impl<S: Stream> Connection<S> {
                 }
             },
             Ok(count) => {
+                serving.terms.received += count as u64;
                 if count < serving.scratch.len() && !self.readiness.has(Readiness::MORE_THAN_DATA) {
                     // The receive buffer is empty, and what comes next brings an edge of its own.
                     self.readiness.clear(Readiness::READABLE);
@@ -309,6 +310,11 @@ impl<S: Stream> Connection<S> {
         let was = self.readiness.has(Readiness::FORGOTTEN);
         self.readiness.clear(Readiness::FORGOTTEN);
         was
+    }
+
+    /// The address of our end.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.stream.local()
     }
 
     pub(super) fn arrival(&self) -> Moment {

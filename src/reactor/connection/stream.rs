@@ -1,7 +1,7 @@
 //! What a connection needs of its stream. A trait, so that a test can script every answer.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
@@ -33,6 +33,9 @@ pub(crate) trait Stream: Read + Write {
 
     /// The kernel's figures; `None` where it has none.
     fn info(&self) -> Option<TcpInfo>;
+
+    /// The address of our end; `None` if the kernel does not say.
+    fn local(&self) -> Option<SocketAddr>;
 
     /// Makes the close send a reset and keep nothing (SO_LINGER of zero), so that no orphan lingers for
     /// a peer that is dead, and a peer that comes back gets a reset.
@@ -68,6 +71,10 @@ impl Stream for mio::net::TcpStream {
 
     fn info(&self) -> Option<TcpInfo> {
         TcpInfo::of(self).ok()
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.local_addr().ok().map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 
     fn reset_on_close(&mut self) {

@@ -30,7 +30,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    pub(super) fn flush(&mut self) -> Step {
+    pub(super) fn flush(&mut self, terms: &mut Terms) -> Step {
         let Some(outbox) = &mut self.outbox else { return Step::Blocked };
         let result = self.stream.write(outbox.waiting());
         trace!("{}: write of {} {}", self.peer, so_many(outbox.waiting().len(), "waiting byte"), Told(&result));
@@ -42,7 +42,9 @@ impl<S: Stream> Connection<S> {
         if outbox.waiting().is_empty() {
             self.outbox = None;
         }
-        Step::Moved(self.written(result))
+        let count = self.written(result);
+        terms.sent += count as u64;
+        Step::Moved(count)
     }
 
     /// Applies the result of a write to the connection. Returns how many bytes were written.
@@ -125,7 +127,7 @@ impl<S: Stream> Connection<S> {
 }
 
 impl<S: Stream> Link for Connection<S> {
-    fn send(&mut self, bytes: &[u8], terms: &Terms) {
+    fn send(&mut self, bytes: &[u8], terms: &mut Terms) {
         if !matches!(self.phase, Phase::Open | Phase::HalfClosed) {
             return;
         }
@@ -133,7 +135,9 @@ impl<S: Stream> Link for Connection<S> {
         if self.outbox.is_none() && self.readiness.has(Readiness::WRITABLE) && !bytes.is_empty() {
             let result = self.stream.write(bytes);
             trace!("{}: write of {} {}", self.peer, so_many(bytes.len(), "byte"), Told(&result));
-            rest = &bytes[self.written(result)..];
+            let count = self.written(result);
+            terms.sent += count as u64;
+            rest = &bytes[count..];
         }
         if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::HalfClosed) {
             self.queue(rest, terms);

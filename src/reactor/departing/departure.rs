@@ -15,8 +15,8 @@ use crate::tcp_info::TcpInfo;
 pub enum Departure {
     /// The peer closed (FIN), and everything that it was owed was written.
     Closed,
-    /// The peer reset the connection, or no longer took what we wrote (ECONNRESET, EPIPE).
-    Reset,
+    /// The peer reset the connection, or no longer took what we wrote (ECONNRESET, EPIPE, ECONNABORTED).
+    Reset(Cause),
     /// The deadline passed: keepalive probes were not answered (ETIMEDOUT).
     ProbesUnanswered,
     /// The deadline passed: data were sent and not acknowledged (ETIMEDOUT, or found by the loop).
@@ -105,11 +105,32 @@ impl Departure {
         "failed",
     ];
 
+    /// The reasons in the same order, each as one stable word, for programs.
+    pub const WORDS: [&'static str; Self::REASONS] = [
+        "closed",
+        "reset",
+        "probes_unanswered",
+        "data_unacknowledged",
+        "window_shut",
+        "unreachable",
+        "unresponsive",
+        "stalled",
+        "evicted",
+        "full",
+        "too_many_from_address",
+        "shut_down",
+        "outbox_full",
+        "memory_limit",
+        "out_of_memory",
+        "by_service",
+        "failed",
+    ];
+
     /// Turns the error of a connection into a reason. A time-out is classified by what the kernel was doing
     /// when it gave up: retransmitting, probing a shut window, or probing an idle peer.
     pub fn of(error: &io::Error, info: impl FnOnce() -> Option<TcpInfo>) -> Self {
         match Errno::from_io_error(error) {
-            Some(Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED) => Self::Reset,
+            Some(errno @ (Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED)) => Self::Reset(Cause::of(errno)),
             Some(Errno::TIMEDOUT) => match info() {
                 Some(info) if info.retransmits > 0 => Self::DataUnacknowledged,
                 Some(info) if info.not_sent > 0 => Self::WindowShut,
@@ -136,11 +157,40 @@ impl Departure {
         matches!(Errno::from_io_error(error), Some(Errno::NOMEM | Errno::NOBUFS))
     }
 
+    /// This reason as a word of [`Departure::WORDS`].
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self.index()]
+    }
+
+    /// The errno of this end, as in errno(3), if it has one. A time-out is ETIMEDOUT, also if the loop found the peer dead
+    /// before the kernel gave it up.
+    pub fn errno(self) -> Option<i32> {
+        match self {
+            Self::ProbesUnanswered | Self::DataUnacknowledged | Self::WindowShut => {
+                Some(Errno::TIMEDOUT.raw_os_error())
+            }
+            Self::Reset(cause) | Self::Unreachable(cause) | Self::Failed(cause) => Some(cause.errno()),
+            _ => None,
+        }
+    }
+
+    /// The peer was silent until it was found out: how long that took is the detection latency.
+    pub fn is_found_dead(self) -> bool {
+        matches!(
+            self,
+            Self::ProbesUnanswered
+                | Self::DataUnacknowledged
+                | Self::WindowShut
+                | Self::Unreachable(_)
+                | Self::Unresponsive
+        )
+    }
+
     /// The index at which this reason is counted, below [`Departure::REASONS`].
     pub fn index(self) -> usize {
         match self {
             Self::Closed => 0,
-            Self::Reset => 1,
+            Self::Reset(_) => 1,
             Self::ProbesUnanswered => 2,
             Self::DataUnacknowledged => 3,
             Self::WindowShut => 4,
@@ -199,6 +249,8 @@ mod tests {
         assert_eq!(said, "unreachable: No route to host (os error 113)");
         let Departure::Unreachable(cause) = read(Errno::HOSTUNREACH, TcpInfo::default()) else { panic!() };
         assert_eq!(cause.errno(), 113);
-        assert_eq!(read(Errno::PIPE, TcpInfo::default()), Departure::Reset);
+        let reset = read(Errno::PIPE, TcpInfo::default());
+        assert_eq!((reset.word(), reset.errno()), ("reset", Some(32)));
+        assert_eq!((Departure::Closed.errno(), Departure::ProbesUnanswered.errno()), (None, Some(110)));
     }
 }

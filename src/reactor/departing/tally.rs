@@ -53,6 +53,10 @@ pub struct Tally {
     pub lost: u64,
     /// How many have departed, by reason.
     pub departures: Departures,
+    /// How many bytes were read from peers.
+    pub received: u64,
+    /// How many bytes the kernel has taken for peers.
+    pub sent: u64,
 }
 
 impl AddAssign for Tally {
@@ -60,6 +64,8 @@ impl AddAssign for Tally {
         self.connected += other.connected;
         self.accepted += other.accepted;
         self.lost += other.lost;
+        self.received += other.received;
+        self.sent += other.sent;
         for (sum, count) in self.departures.0.iter_mut().zip(other.departures.0) {
             *sum += count;
         }
@@ -133,7 +139,7 @@ mod tests {
         assert_eq!((summary.due(at(5000), false), summary.deadline()), (None, Moment::NEVER));
         summary.count(Departure::Closed);
         assert_eq!(summary.due(at(5000), false).map(|told| told.total()), Some(1));
-        summary.count(Departure::Reset);
+        summary.count(Departure::of(&std::io::ErrorKind::ConnectionReset.into(), || None));
         summary.count(Departure::Closed);
         assert_eq!((summary.due(at(5999), false), summary.deadline()), (None, at(6000)));
         assert_eq!(summary.due(at(6000), true), None);

@@ -1,4 +1,4 @@
-//! How many connections there are and may be, over all ports.
+//! How many connections there are and may be, over all ports; and in a port apart, which has its own room.
 
 use std::collections::TryReserveError;
 use std::net::SocketAddr;
@@ -8,12 +8,49 @@ use crate::reactor::limits::memory::Memory;
 use crate::reactor::peer_id::Stamp;
 use crate::reactor::time::moment::Moment;
 
-/// How many connections there are and may be, over all ports: in all, and from each address.
+/// How many connections there are and may be in one count.
 #[derive(Debug)]
-pub struct Capacity {
+pub(in crate::reactor) struct Room {
     limit: usize,
     connected: usize,
     departures: u64,
+}
+
+impl Room {
+    pub(in crate::reactor) fn of(limit: usize) -> Self {
+        Self { limit, connected: 0, departures: 0 }
+    }
+
+    pub(in crate::reactor) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(in crate::reactor) fn connected(&self) -> usize {
+        self.connected
+    }
+
+    pub(in crate::reactor) fn departures(&self) -> u64 {
+        self.departures
+    }
+
+    pub(in crate::reactor) fn is_left(&self) -> bool {
+        self.connected < self.limit
+    }
+
+    pub(in crate::reactor) fn arrive(&mut self) {
+        self.connected += 1;
+    }
+
+    pub(in crate::reactor) fn depart(&mut self) {
+        self.connected -= 1;
+        self.departures += 1;
+    }
+}
+
+/// How many connections there are and may be, over all ports: in all, and from each address.
+#[derive(Debug)]
+pub struct Capacity {
+    pub(in crate::reactor) room: Room,
     /// Of the peer that arrived last.
     last: Stamp,
     addresses: Addresses,
@@ -22,27 +59,32 @@ pub struct Capacity {
 
 impl Capacity {
     pub(in crate::reactor) fn of(limit: usize, memory: Memory) -> Self {
-        Self { limit, connected: 0, departures: 0, last: Stamp::NONE, addresses: Addresses::default(), memory }
+        Self { room: Room::of(limit), last: Stamp::NONE, addresses: Addresses::default(), memory }
     }
 
     /// How many connections there may be.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.room.limit()
     }
 
     /// How many connections there are.
     pub fn connected(&self) -> usize {
-        self.connected
+        self.room.connected()
     }
 
     /// Goes up by one whenever a descriptor comes free.
     pub fn departures(&self) -> u64 {
-        self.departures
+        self.room.departures()
     }
 
     /// Whether there may be one more connection.
     pub fn has_room(&self) -> bool {
-        self.connected < self.limit
+        self.room.is_left()
+    }
+
+    /// Takes room for this many descriptors away, for a port apart.
+    pub(in crate::reactor) fn keep_back(&mut self, room: usize, within_reach: usize) {
+        self.room.limit = self.room.limit.min(within_reach.saturating_sub(room).max(1));
     }
 
     /// Sets how many may connect from one address, and how many have.
@@ -69,14 +111,13 @@ impl Capacity {
 
     /// Counts a connection from or to this address.
     pub fn arrive(&mut self, address: SocketAddr) {
-        self.connected += 1;
+        self.room.arrive();
         self.addresses.arrive(address);
     }
 
     /// A connection from or to this address is closed.
     pub fn depart(&mut self, address: SocketAddr) {
         self.addresses.depart(address);
-        self.connected -= 1;
-        self.departures += 1;
+        self.room.depart();
     }
 }

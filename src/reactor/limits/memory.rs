@@ -90,6 +90,11 @@ impl Memory {
         self.limit
     }
 
+    /// How many bytes all outboxes take.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
     /// By how much outboxes may still grow.
     pub(crate) fn left(&self) -> usize {
         self.bound.saturating_sub(self.held)

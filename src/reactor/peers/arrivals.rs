@@ -12,6 +12,7 @@ use crate::malloc;
 use crate::reactor::connection::Connection;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
+use crate::reactor::observing::news::Happening;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::{Peers, Preceded};
 use crate::reactor::serving::farewell::Farewell;
@@ -78,15 +79,21 @@ impl<S: Stream> Peers<S> {
         arrival: Arrival<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<PeerId, NotArrived> {
-        debug!("{address} arrived");
         let slot = self.table.vacant();
         if let Err(error) = stream.register(turn.registry, self.names.token(slot as usize)) {
             warn!("{address} cannot be registered with epoll and is refused: {error}");
-            self.refuse(stream, address, Departure::of(&error, || None));
+            self.refuse(stream, address, Departure::of(&error, || None), turn);
             return Err(NotArrived::Unregistered(error));
         }
         let mut connection = Connection::new(stream, address, turn.capacity.stamp(turn.now, self.names.source()));
         let id = connection.id(slot);
+        if !self.is_apart() {
+            debug!("{id} {address} arrived");
+            if turn.orders.audience.observes() {
+                let local = connection.local();
+                turn.orders.audience.note(turn.now, Happening::Arrived { id, peer: address, local });
+            }
+        }
         turn.orders.giver = self.names.source();
         let memory = &mut turn.capacity.memory;
         let terms = Terms { now: turn.now, slot, may_hold: memory.left(), ..self.terms };
@@ -104,11 +111,15 @@ impl<S: Stream> Peers<S> {
                 Arrival::Restored(saved) => service.restore(peer, saved),
             })
             .map_err(NotArrived::NotRestored)?;
-        let alarm = serving.terms.alarm;
+        let Terms { alarm, sent, .. } = serving.terms;
+        self.tally.sent += sent;
         memory.changed(0, connection.holds());
         self.table.insert(connection);
         self.tally.accepted += 1;
-        turn.capacity.arrive(address);
+        match &mut self.apart {
+            Some(room) => room.arrive(),
+            None => turn.capacity.arrive(address),
+        }
         if let Some(idle) = &mut self.deadlines.idle {
             idle.set(slot, turn.now);
         }
@@ -117,12 +128,21 @@ impl<S: Stream> Peers<S> {
     }
 
     /// A newcomer that is refused. The service never hears of it.
-    pub(in crate::reactor) fn refuse(&mut self, mut stream: S, peer: SocketAddr, departure: Departure) {
+    pub(in crate::reactor) fn refuse(
+        &mut self,
+        mut stream: S,
+        peer: SocketAddr,
+        departure: Departure,
+        turn: &mut Turn<'_>,
+    ) {
         // The peer knows at once, and nothing is left in the kernel.
         stream.reset_on_close();
         self.tally.accepted += 1;
         self.count(departure);
-        let connected = Duration::ZERO;
-        debug!("{}", Farewell { id: None, peer, departure, reason: None, connected, line: None });
+        if !self.is_apart() {
+            let connected = Duration::ZERO;
+            debug!("{}", Farewell { id: None, peer, departure, reason: None, connected, line: None });
+            turn.orders.audience.note(turn.now, Happening::Refused { peer, departure });
+        }
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! Owns what is reported and counted of it.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use log::{LevelFilter, debug, info, trace};
 
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
+use crate::reactor::observing::news::{Departed, Happening};
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::Peers;
 use crate::reactor::serving::farewell::Farewell;
@@ -19,6 +23,9 @@ use crate::reactor::time::moment::Moment;
 impl<S: Stream> Peers<S> {
     pub(in crate::reactor) fn count(&mut self, departure: Departure) {
         self.tally.departures.count(departure);
+        if self.is_apart() {
+            return;
+        }
         // Whether the log takes lines of this module is checked when there is one to write.
         if log::max_level() >= LevelFilter::Info {
             self.summary.count(departure);
@@ -45,8 +52,14 @@ impl<S: Stream> Peers<S> {
             connected: turn.now.since(connection.arrival()),
             line: Some(&connection),
         };
-        turn.capacity.depart(farewell.peer);
-        debug!("{farewell}");
+        match &mut self.apart {
+            Some(room) => room.depart(),
+            None => {
+                turn.capacity.depart(farewell.peer);
+                debug!("{farewell}");
+                tell(&farewell, || connection.local(), self.latest, turn);
+            }
+        }
         self.count(departure);
         turn.orders.giver = self.names.source();
         self.service.depart(slot, &farewell, turn.orders);
@@ -112,10 +125,31 @@ impl<S: Stream> Peers<S> {
         let saved = self.service.save_slot(peer.slot())?;
         let connection = self.table.take(peer.slot()).ok_or(CannotSave::Gone)?;
         capacity.memory.changed(connection.holds(), 0);
-        capacity.depart(connection.address());
+        match &mut self.apart {
+            Some(room) => room.depart(),
+            None => capacity.depart(connection.address()),
+        }
         self.deadlines.depart(peer.slot());
         self.service.forget_slot(peer.slot());
         let (stream, unsent) = connection.take_apart();
         Ok((stream, saved, unsent))
+    }
+}
+
+/// Counts how long a peer had been silent that was found dead, and tells of the departure if anybody observes. The kernel is
+/// asked only then.
+fn tell(farewell: &Farewell<'_>, local: impl FnOnce() -> Option<SocketAddr>, latest: Duration, turn: &mut Turn<'_>) {
+    let observed = turn.orders.audience.observes();
+    let Farewell { id: Some(id), peer, departure, reason, connected, .. } = *farewell else { return };
+    if !observed && !departure.is_found_dead() {
+        return;
+    }
+    let info = farewell.info();
+    if let Some(info) = info.filter(|_| departure.is_found_dead()) {
+        turn.counted.detection.record(info.silent, latest);
+    }
+    if observed {
+        let departed = Departed { id, peer, local: local(), departure, reason, connected, info };
+        turn.orders.audience.note(turn.now, Happening::Departed(departed));
     }
 }

@@ -4,17 +4,22 @@
 //! does) nor what kind of stream they have: scripted streams make a service's test of the very code that serves.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use log::warn;
 
 pub(super) use self::arrivals::{Arrival, NotArrived};
-use crate::keepalive::Keepalive;
+use crate::keepalive::{Keepalive, State};
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::connection::{Connection, Flow};
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::departing::tally::{Summary, Tally};
+use crate::reactor::limits::capacity::{Capacity, Room};
 use crate::reactor::limits::{Limits, WhenFull};
+use crate::reactor::observing::figures::Figures;
+use crate::reactor::observing::news::News;
+use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::deadlines::Deadlines;
 use crate::reactor::peers::table::Table;
@@ -64,6 +69,10 @@ pub(super) struct Peers<S> {
     /// The service wants to be called again ([`Service::called`](crate::reactor::Service::called)).
     has_more_to_do: bool,
     is_stopping: bool,
+    /// Their room, if they are apart from the other peers of the loop.
+    apart: Option<Room>,
+    /// When the latest of them should be found that is dead.
+    latest: Duration,
 }
 
 impl<S: Stream> Peers<S> {
@@ -76,12 +85,36 @@ impl<S: Stream> Peers<S> {
             deadlines: Deadlines::new(keepalive, limits.stalled(), evicts),
             names,
             limits,
-            terms: Terms { now, slot: 0, max_output: limits.max_output(), may_hold, alarm: Alarm::AsBefore },
+            terms: Terms {
+                now,
+                slot: 0,
+                max_output: limits.max_output(),
+                may_hold,
+                alarm: Alarm::AsBefore,
+                received: 0,
+                sent: 0,
+            },
             tally: Tally::default(),
             summary: Summary::default(),
             has_more_to_do: false,
             is_stopping: false,
+            apart: None,
+            latest: latest(keepalive),
         }
+    }
+
+    /// They do not count among the peers of the loop, and there may be this many.
+    pub(super) fn set_apart(&mut self, most: usize) {
+        self.apart = Some(Room::of(most));
+    }
+
+    pub(super) fn is_apart(&self) -> bool {
+        self.apart.is_some()
+    }
+
+    /// What a newcomer needs room in.
+    pub(super) fn room<'a>(&'a self, capacity: &'a Capacity) -> &'a Room {
+        self.apart.as_ref().unwrap_or(&capacity.room)
     }
 
     /// The kernel has no figures after all: there is nothing to look at, and a user timeout keeps the deadline.
@@ -164,9 +197,11 @@ impl<S: Stream> Peers<S> {
         let (service, scratch) = (&mut *self.service, &mut turn.scratch[..most]);
         let mut serving = Serving { service, orders: turn.orders, scratch, terms };
         let result = act(connection, &mut serving);
-        let alarm = serving.terms.alarm;
+        let terms = serving.terms;
         memory.changed(held, connection.holds());
-        Some((result, alarm))
+        self.tally.received += terms.received;
+        self.tally.sent += terms.sent;
+        Some((result, terms.alarm))
     }
 
     /// What follows when something may have been written to a peer: epoll is asked to announce room for what waits, the
@@ -200,12 +235,36 @@ impl<S: Stream> Peers<S> {
         }
         let slot = peer.slot();
         self.serve(slot, turn.now, 0, turn, |connection, serving| match order {
-            Order::Send(bytes) => connection.send(bytes, &serving.terms),
+            Order::Send(bytes) => connection.send(bytes, &mut serving.terms),
             Order::Close(departure) => connection.close(departure),
             Order::LetGo(departure) => connection.let_go(departure),
         });
         let preceded = if turn.orders.is_for_one { Preceded::Nothing } else { Preceded::Unknown };
         self.settle(slot, preceded, Alarm::AsBefore, turn);
+    }
+
+    /// The first peer in this slot or a later one.
+    pub(super) fn next_peer(&self, slot: u32) -> Option<PeerId> {
+        let slots = slot..self.table.slots().end;
+        slots.into_iter().find_map(|slot| self.table.get(slot).map(|connection| connection.id(slot)))
+    }
+
+    /// The service is told what has happened.
+    pub(super) fn observe(&mut self, news: &[News], turn: &mut Turn<'_>) {
+        turn.orders.giver = self.names.source();
+        self.service.observed(news, turn.orders);
+    }
+
+    /// The service is told where the turn has spent its time.
+    pub(super) fn turned(&mut self, times: &TurnTimes, turn: &mut Turn<'_>) {
+        turn.orders.giver = self.names.source();
+        self.service.turned(times, turn.orders);
+    }
+
+    /// The service gets the figures that it has asked for.
+    pub(super) fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, turn: &mut Turn<'_>) {
+        turn.orders.giver = self.names.source();
+        self.service.counted(figures, asker, turn.orders);
     }
 
     /// What can be seen of a peer.
@@ -243,12 +302,6 @@ impl<S: Stream> Peers<S> {
         self.table.len()
     }
 
-    /// The peer in the lowest slot.
-    #[cfg(test)]
-    pub(super) fn first(&self) -> Option<PeerId> {
-        self.table.slots().find_map(|slot| self.table.get(slot).map(|connection| connection.id(slot)))
-    }
-
     pub(super) fn addresses(&self, tell: &mut dyn FnMut(SocketAddr)) {
         self.table.iter().for_each(|connection| tell(connection.address()));
     }
@@ -256,4 +309,11 @@ impl<S: Stream> Peers<S> {
     pub(super) fn tally(&self) -> Tally {
         Tally { connected: self.table.len(), ..self.tally }
     }
+}
+
+/// By when a peer should be found that falls silent, in whichever state of TCP.
+fn latest(keepalive: &Keepalive) -> Duration {
+    let states = [State::Idle, State::InFlight, State::WindowShut, State::Shrunk, State::Deaf];
+    let latest = states.into_iter().filter_map(|state| keepalive.predict(state)).map(|prediction| prediction.to).max();
+    latest.unwrap_or(Duration::MAX)
 }

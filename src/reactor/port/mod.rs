@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use mio::Registry;
 use mio::event::Event;
 use mio::net::TcpStream;
+use rustix::io::Errno;
 
 use crate::keepalive::{Guard, Keepalive};
 use crate::reactor::arriving::acceptor::{Accepted, Acceptor};
@@ -22,6 +23,9 @@ use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::limits::{Limits, WhenFull};
+use crate::reactor::observing::figures::Figures;
+use crate::reactor::observing::news::{Happening, News};
+use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::{PeerId, PortId};
 use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
 use crate::reactor::serving::connect::ToConnect;
@@ -65,8 +69,12 @@ impl Port {
         names: Names,
     ) -> io::Result<Self> {
         let limits = listen.limits;
+        let apart = listen.apart;
         let acceptor = Acceptor::open(listen, registry, names.token(Self::LISTENER))?;
-        let peers = Peers::new(service, acceptor.keepalive(), limits, names);
+        let mut peers = Peers::new(service, acceptor.keepalive(), limits, names);
+        if let Some(most) = apart {
+            peers.set_apart(most);
+        }
         let keepalive = acceptor.keepalive().clone();
         Ok(Self { acceptor: Some(acceptor), dialer: None, keepalive, peers, names, limits, is_stopping: false })
     }
@@ -89,7 +97,7 @@ impl Port {
     /// The peer in the lowest slot.
     #[cfg(test)]
     pub(super) fn first_peer(&self) -> Option<PeerId> {
-        self.peers.first()
+        self.peers.next_peer(0)
     }
 
     pub(super) fn id(&self) -> PortId {
@@ -100,16 +108,19 @@ impl Port {
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_latched()) else { return };
         let mut refused = 0;
         for _ in 0..ACCEPT_BUDGET {
-            if acceptor.is_ready(turn.capacity) {
+            if acceptor.is_ready(self.peers.room(turn.capacity)) {
                 if turn.orders.are_many() {
                     return;
                 }
                 if !self.peers.reserve(turn) {
-                    acceptor.pause(turn.now, turn.capacity, &io::ErrorKind::OutOfMemory.into());
-                    return;
+                    return pause(acceptor, &self.peers, &io::ErrorKind::OutOfMemory.into(), turn);
                 }
             }
-            match acceptor.accept(turn.now, turn.capacity) {
+            let room = self.peers.room(turn.capacity);
+            if acceptor.warns_of_limit(turn.now, room) && !self.peers.is_apart() {
+                turn.orders.audience.note(turn.now, Happening::LimitReached { limit: room.limit() });
+            }
+            match acceptor.accept(turn.now, room) {
                 Accepted::Peer(stream, address) => match admit(&mut self.peers, self.limits, address, turn) {
                     Ok(()) => {
                         // The first accepted socket may show that `TCP_INFO` reports nothing: then there is nothing to
@@ -119,17 +130,18 @@ impl Port {
                         }
                         let arrived = self.peers.arrive(stream, address, Arrival::Accepted, turn);
                         if let Err(NotArrived::Unregistered(error)) = arrived {
-                            acceptor.pause(turn.now, turn.capacity, &error);
+                            pause(acceptor, &self.peers, &error, turn);
                         }
                     }
                     Err(departure) => {
-                        self.peers.refuse(stream, address, departure);
+                        self.peers.refuse(stream, address, departure, turn);
                         refused += 1;
                     }
                 },
                 Accepted::Lost => self.peers.count_lost(),
                 Accepted::Interrupted => {}
                 Accepted::Nobody => return,
+                Accepted::Exhausted(error) => return pause(acceptor, &self.peers, &error, turn),
             }
             if refused == REFUSE_BUDGET {
                 return;
@@ -172,6 +184,14 @@ impl Port {
     }
 }
 
+/// Accepts nobody until a peer departs or a while has passed.
+fn pause<S: Stream>(acceptor: &mut Acceptor, peers: &Peers<S>, error: &io::Error, turn: &mut Turn<'_>) {
+    acceptor.pause(turn.now, peers.room(turn.capacity), error);
+    turn.counted.accept_pauses += 1;
+    let errno = error.raw_os_error().unwrap_or(Errno::NOMEM.raw_os_error());
+    turn.orders.audience.note(turn.now, Happening::AcceptPaused { errno });
+}
+
 /// Whether this newcomer is admitted; another peer may be evicted to make room for it.
 fn admit<S: Stream>(
     peers: &mut Peers<S>,
@@ -179,11 +199,11 @@ fn admit<S: Stream>(
     address: SocketAddr,
     turn: &mut Turn<'_>,
 ) -> Result<(), Departure> {
-    if !turn.capacity.admits(address) {
+    if !peers.is_apart() && !turn.capacity.admits(address) {
         return Err(Departure::TooManyFromAddress);
     }
     let evicts = limits.when_full() == WhenFull::EvictOldestIdle;
-    if turn.capacity.has_room() || evicts && peers.evict(turn) { Ok(()) } else { Err(Departure::Full) }
+    if peers.room(turn.capacity).is_left() || evicts && peers.evict(turn) { Ok(()) } else { Err(Departure::Full) }
 }
 
 impl Source for Port {
@@ -219,6 +239,22 @@ impl Source for Port {
         self.peers.looked(look, turn);
     }
 
+    fn next_peer(&self, slot: u32) -> Option<PeerId> {
+        if self.peers.is_apart() { None } else { self.peers.next_peer(slot) }
+    }
+
+    fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, turn: &mut Turn<'_>) {
+        self.peers.counted(figures, asker, turn);
+    }
+
+    fn observe(&mut self, news: &[News], turn: &mut Turn<'_>) {
+        self.peers.observe(news, turn);
+    }
+
+    fn turned(&mut self, times: &TurnTimes, turn: &mut Turn<'_>) {
+        self.peers.turned(times, turn);
+    }
+
     fn connect(&mut self, to: ToConnect) {
         if !self.is_stopping {
             let Some(dialer) = self.dialer.take().or_else(|| dialer_of(&to, &self.keepalive)) else { return };
@@ -245,8 +281,12 @@ impl Source for Port {
     }
 
     fn is_runnable(&self, capacity: &Capacity) -> bool {
-        let accepts = self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(capacity));
+        let accepts = self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(self.peers.room(capacity)));
         self.peers.has_work() || accepts || self.dialer.as_ref().is_some_and(|dialer| dialer.is_ready())
+    }
+
+    fn wants_room(&self) -> bool {
+        self.acceptor.as_ref().is_some_and(Acceptor::is_latched)
     }
 
     fn deadline(&self) -> Option<Moment> {
@@ -256,6 +296,9 @@ impl Source for Port {
     }
 
     fn stop(&mut self, by: Moment) {
+        if self.peers.is_apart() {
+            return; // its peers may watch how the others go
+        }
         self.is_stopping = true;
         // What waits in the backlog is reset by the kernel.
         self.acceptor = None;
@@ -266,7 +309,7 @@ impl Source for Port {
     }
 
     fn is_busy(&self) -> bool {
-        self.peers.len() > 0
+        self.peers.len() > 0 && !self.peers.is_apart()
     }
 
     fn weigh(&self, sizes: &mut Sizes) {
@@ -282,7 +325,9 @@ impl Source for Port {
     }
 
     fn count(&self, total: &mut Tally) {
-        *total += self.peers.tally();
+        if !self.peers.is_apart() {
+            *total += self.peers.tally();
+        }
     }
 
     fn as_any(&mut self) -> Option<&mut dyn Any> {

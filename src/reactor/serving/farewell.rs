@@ -44,6 +44,9 @@ impl fmt::Debug for Farewell<'_> {
 
 impl fmt::Display for Farewell<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(id) = self.id {
+            write!(f, "{id} ")?;
+        }
         write!(f, "{} departed: {}", self.peer, self.departure)?;
         if let Some(reason) = self.reason {
             write!(f, ": {reason}")?;

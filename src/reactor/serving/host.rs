@@ -7,6 +7,10 @@ use std::collections::TryReserveError;
 
 use crate::malloc::{self, KEPT_ENTRIES};
 use crate::reactor::departing::departure::Reason;
+use crate::reactor::observing::figures::Figures;
+use crate::reactor::observing::news::News;
+use crate::reactor::observing::turn_times::TurnTimes;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::farewell::Farewell;
 use crate::reactor::serving::orders::{Look, Orders};
 use crate::reactor::serving::peer::Peer;
@@ -65,6 +69,18 @@ impl<V: Service> Service for Host<V> {
 
     fn looked(&mut self, look: &Look, orders: &mut Orders) {
         self.service.looked(look, orders);
+    }
+
+    fn observed(&mut self, news: &[News], orders: &mut Orders) {
+        self.service.observed(news, orders);
+    }
+
+    fn turned(&mut self, times: &TurnTimes, orders: &mut Orders) {
+        self.service.turned(times, orders);
+    }
+
+    fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, orders: &mut Orders) {
+        self.service.counted(figures, asker, orders);
     }
 
     fn deadline(&self) -> Option<Moment> {

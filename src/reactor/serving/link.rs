@@ -21,6 +21,9 @@ pub(in crate::reactor) struct Terms {
     /// How much memory its outbox may take, given what is left for all peers.
     pub may_hold: usize,
     pub alarm: Alarm,
+    /// How many bytes were read from the peer, and written to it, in this call.
+    pub received: u64,
+    pub sent: u64,
 }
 
 /// What a service has said during a call about when the peer is to be woken.
@@ -37,7 +40,7 @@ pub enum Alarm {
 
 /// The part of a connection that does not depend on the kind of stream: what a service writes to.
 pub(in crate::reactor) trait Link {
-    fn send(&mut self, bytes: &[u8], terms: &Terms);
+    fn send(&mut self, bytes: &[u8], terms: &mut Terms);
     fn room(&self, terms: &Terms) -> usize;
     fn close(&mut self, departure: Departure);
     fn let_go(&mut self, departure: Departure);

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 use crate::malloc;
 use crate::reactor::departing::departure::{Departure, Reason};
+use crate::reactor::observing::audience::Audience;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::time::moment::{Clock, Moment};
@@ -36,6 +37,8 @@ pub struct Orders {
     pub(in crate::reactor) giver: usize,
     /// The order that is carried out now is for one peer only.
     pub(in crate::reactor) is_for_one: bool,
+    /// Who observes the loop.
+    pub(in crate::reactor) audience: Audience,
 }
 
 /// What is to be done to a peer.
@@ -95,6 +98,18 @@ pub(in crate::reactor) enum OrderKind {
         giver: usize,
         asker: Option<PeerId>,
     },
+    /// Tell this source what is seen of the next `most` peers after this one.
+    LookOnwards {
+        giver: usize,
+        asker: Option<PeerId>,
+        after: Option<PeerId>,
+        most: usize,
+    },
+    /// Tell this source the figures.
+    Count {
+        giver: usize,
+        asker: Option<PeerId>,
+    },
     /// Connect, for this source.
     Connect(usize, Box<ToConnect>),
 }
@@ -119,7 +134,15 @@ impl Orders {
     pub const LIMIT: usize = 16 << 20;
 
     pub(in crate::reactor) fn new(clock: Clock) -> Self {
-        Self { waiting: VecDeque::new(), taken: 0, now: Moment::default(), clock, giver: 0, is_for_one: false }
+        Self {
+            waiting: VecDeque::new(),
+            taken: 0,
+            now: Moment::default(),
+            clock,
+            giver: 0,
+            is_for_one: false,
+            audience: Audience::default(),
+        }
     }
 
     /// Sends these bytes to one peer.
@@ -182,6 +205,42 @@ impl Orders {
         let giver = self.giver;
         let to = self.list(peers)?;
         self.give(to, OrderKind::Look { giver, asker })
+    }
+
+    /// Looks at the next peers after this one in the order of the tables, at most `most`, and with `None` from the beginning:
+    /// for each, [`Service::looked`](crate::reactor::Service::looked) is called as with [`Orders::look_at`]. So a service can
+    /// look at all peers of the loop, page by page: one that stays is seen exactly once, also if the peer has departed after
+    /// which a page begins. Peers of ports apart ([`Listen::apart`](crate::reactor::Listen::apart)) are left out. In the last
+    /// answer [`Look::left`] is 0; if nobody is left, there is one answer, about nobody: [`Look::seen`] is `None`.
+    ///
+    /// # Errors
+    /// Too many orders wait: nothing will be asked.
+    pub fn look_onwards(&mut self, after: Option<PeerId>, most: usize, asker: Option<PeerId>) -> Result<(), NoRoom> {
+        self.give(Recipients::None, OrderKind::LookOnwards { giver: self.giver, asker, after, most })
+    }
+
+    /// Asks for the figures of the loop: [`Service::counted`](crate::reactor::Service::counted) is called at the end of this
+    /// turn (of a source: [`Source::counted`](crate::reactor::Source::counted)). It costs nothing but the copying of some
+    /// hundred numbers, however many peers there are.
+    ///
+    /// # Errors
+    /// Too many orders wait: nothing will be asked.
+    pub fn count(&mut self, asker: Option<PeerId>) -> Result<(), NoRoom> {
+        self.give(Recipients::None, OrderKind::Count { giver: self.giver, asker })
+    }
+
+    /// The service that says this is told from now on what happens to the peers of the loop
+    /// ([`Service::observed`](crate::reactor::Service::observed)); with `false`, no more. While nobody observes, nothing is
+    /// collected. A departure that is observed costs two system calls: for the kernel's figures and our address.
+    pub fn observe(&mut self, on: bool) {
+        self.audience.observe(self.giver, on);
+    }
+
+    /// The service that says this is told from now on where each turn spends its time
+    /// ([`Service::turned`](crate::reactor::Service::turned)); with `false`, no more. It costs eight looks at the clock in each
+    /// turn.
+    pub fn time_turns(&mut self, on: bool) {
+        self.audience.time_turns(self.giver, on);
     }
 
     /// Connects to somebody: see `arriving/dialer.rs`.

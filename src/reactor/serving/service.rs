@@ -7,6 +7,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::reactor::departing::departure::Reason;
+use crate::reactor::observing::figures::Figures;
+use crate::reactor::observing::news::News;
+use crate::reactor::observing::turn_times::TurnTimes;
+use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::farewell::Farewell;
 use crate::reactor::serving::link::{Link, Terms};
 use crate::reactor::serving::orders::{Look, Orders};
@@ -53,11 +57,21 @@ pub trait Service {
     /// The answer to [`Orders::look_at`], for each of the peers that were asked about.
     fn looked(&mut self, _look: &Look, _orders: &mut Orders) {}
 
+    /// What has happened to the peers of the loop in this turn, in order. Only while the service observes
+    /// ([`Orders::observe`]).
+    fn observed(&mut self, _news: &[News], _orders: &mut Orders) {}
+
+    /// Where the turn has spent its time that ends now. Only while the service times turns ([`Orders::time_turns`]).
+    fn turned(&mut self, _times: &TurnTimes, _orders: &mut Orders) {}
+
+    /// The answer to [`Orders::count`].
+    fn counted(&mut self, _figures: &Figures, _asker: Option<PeerId>, _orders: &mut Orders) {}
+
     /// The connection has ended; the service gets its state back. Called once for each peer that arrived.
     fn departed(&mut self, _state: Self::State, _farewell: &Farewell<'_>, _orders: &mut Orders) {}
 
-    /// When the service itself wants to be called ([`Service::expired`]); `None`: never. Asked before each wait, so it must
-    /// be cheap.
+    /// When the service itself wants to be called ([`Service::expired`]); `None`: never. Asked after each turn in which its
+    /// port took part, so it must be cheap.
     fn deadline(&self) -> Option<Moment> {
         None
     }

@@ -7,6 +7,10 @@ use std::rc::Rc;
 
 use mio::event::Event;
 
+use crate::reactor::departing::tally::Tally;
+use crate::reactor::observing::figures::Figures;
+use crate::reactor::observing::news::News;
+use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::Peers;
 use crate::reactor::serving::connect::Connect;
@@ -47,6 +51,26 @@ impl Source for ScriptedPort {
 
     fn looked(&mut self, look: &Look, turn: &mut Turn<'_>) {
         self.peers.borrow_mut().looked(look, turn);
+    }
+
+    fn next_peer(&self, slot: u32) -> Option<PeerId> {
+        self.peers.borrow().next_peer(slot)
+    }
+
+    fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, turn: &mut Turn<'_>) {
+        self.peers.borrow_mut().counted(figures, asker, turn);
+    }
+
+    fn observe(&mut self, news: &[News], turn: &mut Turn<'_>) {
+        self.peers.borrow_mut().observe(news, turn);
+    }
+
+    fn turned(&mut self, times: &TurnTimes, turn: &mut Turn<'_>) {
+        self.peers.borrow_mut().turned(times, turn);
+    }
+
+    fn count(&self, total: &mut Tally) {
+        *total += self.peers.borrow().tally();
     }
 
     fn connect(&mut self, to: ToConnect) {

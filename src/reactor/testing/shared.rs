@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::reactor::departing::departure::{Departure, Reason};
+use crate::reactor::observing::figures::Figures;
+use crate::reactor::observing::news::News;
+use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::farewell::Farewell;
 use crate::reactor::serving::orders::{Look, Orders};
@@ -47,6 +50,18 @@ impl<V: Service> Service for Shared<V> {
 
     fn looked(&mut self, look: &Look, orders: &mut Orders) {
         self.service.borrow_mut().looked(look, orders);
+    }
+
+    fn observed(&mut self, news: &[News], orders: &mut Orders) {
+        self.service.borrow_mut().observed(news, orders);
+    }
+
+    fn turned(&mut self, times: &TurnTimes, orders: &mut Orders) {
+        self.service.borrow_mut().turned(times, orders);
+    }
+
+    fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, orders: &mut Orders) {
+        self.service.borrow_mut().counted(figures, asker, orders);
     }
 
     fn departed(&mut self, state: V::State, farewell: &Farewell<'_>, orders: &mut Orders) {

@@ -15,12 +15,14 @@ use rustix::io::Errno;
 
 use crate::keepalive::Keepalive;
 use crate::machine::Machine;
+use crate::reactor::awake::Awake;
 use crate::reactor::carry_out::carry_out;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::limits::Limits;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::Memory;
+use crate::reactor::observing::figures::Counted;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::{Arrival, NotArrived, Peers};
 use crate::reactor::scratch::SCRATCH;
@@ -33,6 +35,7 @@ use crate::reactor::testing::scripted_port::ScriptedPort;
 use crate::reactor::testing::shared::Shared;
 use crate::reactor::testing::wire::Wire;
 use crate::reactor::time::moment::{Clock, Moment};
+use crate::reactor::turn::tell;
 
 /// More turns than this at one moment, and the service never comes to rest.
 const MOST_TURNS: usize = 1_000_000;
@@ -54,6 +57,8 @@ pub struct Stage<V> {
     capacity: Capacity,
     orders: Orders,
     requests: Vec<Request>,
+    counted: Counted,
+    awake: Awake,
 }
 
 impl<V: Service + 'static> Stage<V> {
@@ -92,6 +97,8 @@ impl<V: Service + 'static> Stage<V> {
             capacity: Capacity::of(usize::MAX >> 1, Memory::of(Machine::look())),
             orders: Orders::new(Clock::scripted(now)),
             requests: Vec::new(),
+            counted: Counted::default(),
+            awake: Awake::default(),
         }
     }
 
@@ -315,6 +322,7 @@ impl<V: Service + 'static> Stage<V> {
                 sources.iter_mut().for_each(|source| source.expire(turn));
                 carry_out(sources, turn);
                 sources.iter_mut().for_each(|source| source.reap(turn));
+                tell(sources, turn);
             });
             let has_news = |wire: &Wire| wire.kernel.borrow().news != Readiness::default();
             let news = self.wires.iter().any(|(peer, wire)| has_news(wire) && self.departure(*peer).is_none());
@@ -339,6 +347,8 @@ impl<V: Service + 'static> Stage<V> {
             crowded: false,
             requests: &mut self.requests,
             called: false,
+            counted: &mut self.counted,
+            awake: &mut self.awake,
         };
         act(&mut self.sources, &mut turn)
     }

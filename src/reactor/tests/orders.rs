@@ -106,7 +106,7 @@ impl Source for Flood {
     }
 
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
-        (1..self.most).contains(&self.given)
+        self.given < self.most
     }
 }
 
@@ -164,8 +164,8 @@ fn others_are_served_while_an_order_is_carried_out() {
     let (tells, peers) = std::sync::mpsc::channel();
     let (mut reactor, address) = listening(Introduce(tells));
     let mut ends = connect(&mut reactor, address, 4000);
-    reactor.add(|_, _| Ok(Flood { peers, known: Vec::new(), given: 0, most: 1 })).unwrap();
     come_to_rest(&mut reactor);
+    reactor.add(|_, _| Ok(Flood { peers, known: Vec::new(), given: 0, most: 1 })).unwrap();
     reactor.turn_within(Duration::ZERO).unwrap();
     let last = ends.last_mut().unwrap();
     last.write_all(b"ping").unwrap();

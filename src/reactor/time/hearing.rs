@@ -64,6 +64,11 @@ impl Hearing {
         Some(self.until.since(self.asked))
     }
 
+    /// When the wait began, if the clock was read then.
+    pub(crate) fn began_to_wait(&self) -> Option<Moment> {
+        (self.asked != self.now).then_some(self.asked)
+    }
+
     /// The loop wakes.
     pub(crate) fn wakes(&mut self) {
         self.now = self.look_at_the_clock(self.until);

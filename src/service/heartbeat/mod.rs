@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Attempt, Farewell, Look, Moment, Orders, Peer, Reason, Service, waiting_time};
+use crate::reactor::{Farewell, Moment, Orders, Peer, Service, waiting_time};
 use crate::scatter::scatter;
 
 /// A service whose peers can be asked for a sign of life, in the protocol that they speak.
@@ -125,33 +125,11 @@ impl<S: Ask> Service for Heartbeat<S> {
         }
     }
 
-    fn looked(&mut self, look: &Look, orders: &mut Orders) {
-        self.inner.looked(look, orders);
-    }
-
-    fn unreachable(&mut self, attempt: &Attempt<'_>, orders: &mut Orders) {
-        self.inner.unreachable(attempt, orders);
-    }
-
     fn departed(&mut self, state: Self::State, farewell: &Farewell<'_>, orders: &mut Orders) {
         self.inner.departed(state.inner, farewell, orders);
     }
 
-    fn deadline(&self) -> Option<Moment> {
-        self.inner.deadline()
-    }
-
-    fn expired(&mut self, now: Moment, orders: &mut Orders) {
-        self.inner.expired(now, orders);
-    }
-
-    fn called(&mut self, orders: &mut Orders) -> bool {
-        self.inner.called(orders)
-    }
-
-    fn reason(&self, reason: Reason) -> &'static str {
-        self.inner.reason(reason)
-    }
+    passed_on!();
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ const TERMS: Terms = Terms {
     max_output: Limits::MAX_OUTPUT,
     may_hold: usize::MAX,
     alarm: Alarm::AsBefore,
+    received: 0,
+    sent: 0,
 };
 
 /// Echo that remembers what it was given.

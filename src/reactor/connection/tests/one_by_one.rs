@@ -190,7 +190,7 @@ fn the_outbox_is_bounded() {
     kernel.0.borrow_mut().room = 10;
     connection.latch(Readiness::WRITABLE);
     assert_eq!(drive(&mut connection), Ok(Flow::Blocked));
-    Link::send(&mut connection, &[0; 11], &TERMS);
+    Link::send(&mut connection, &[0; 11], &mut TERMS.clone());
     assert_eq!(drive(&mut connection), Err(Departure::OutboxFull));
 }
 

@@ -121,6 +121,10 @@ impl Stream for Scripted {
         self.0.borrow().info
     }
 
+    fn local(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+
     fn reset_on_close(&mut self) {
         self.0.borrow_mut().reset = true;
     }

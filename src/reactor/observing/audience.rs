@@ -1,0 +1,124 @@
+//! Who observes the loop, and the news that wait to be told at the end of the turn.
+//!
+//! Owns who is told what. Knows no source: `turn.rs` tells them.
+
+use crate::malloc;
+use crate::reactor::observing::news::{Happening, News};
+use crate::reactor::time::moment::Moment;
+
+/// Sources by their number.
+#[derive(Debug, Default)]
+struct Members(Vec<u8>);
+
+impl Members {
+    fn set(&mut self, source: usize, on: bool) {
+        self.0.retain(|member| usize::from(*member) != source);
+        if on {
+            self.0.push(source as u8); // `Names::SOURCES` is 256
+        }
+    }
+}
+
+/// Who observes.
+#[derive(Debug, Default)]
+pub(in crate::reactor) struct Audience {
+    observers: Members,
+    timers: Members,
+    news: Vec<News>,
+    /// For how many there was no memory.
+    left_out: u64,
+}
+
+impl Audience {
+    /// This source wants news from now on, or none any more.
+    pub(in crate::reactor) fn observe(&mut self, source: usize, on: bool) {
+        self.observers.set(source, on);
+        if self.observers.0.is_empty() {
+            (self.news, self.left_out) = (Vec::new(), 0);
+        }
+    }
+
+    /// This source wants the times of each turn from now on, or none any more.
+    pub(in crate::reactor) fn time_turns(&mut self, source: usize, on: bool) {
+        self.timers.set(source, on);
+    }
+
+    /// Somebody wants news. Asked before they are collected.
+    pub(in crate::reactor) fn observes(&self) -> bool {
+        !self.observers.0.is_empty()
+    }
+
+    /// Somebody wants the times of each turn.
+    pub(in crate::reactor) fn times(&self) -> bool {
+        !self.timers.0.is_empty()
+    }
+
+    /// Notes what has happened.
+    pub(in crate::reactor) fn note(&mut self, at: Moment, what: Happening) {
+        if !self.observes() {
+            return;
+        }
+        if malloc::reserve(&mut self.news, 2).is_err() {
+            self.left_out += 1;
+            return;
+        }
+        let count = std::mem::take(&mut self.left_out);
+        if count > 0 {
+            self.news.push(News { at, what: Happening::LeftOut { count } });
+        }
+        self.news.push(News { at, what });
+    }
+
+    /// What was noted in this turn, to be told to each of the observers.
+    pub(in crate::reactor) fn take_news(&mut self) -> Option<Vec<News>> {
+        (!self.news.is_empty()).then(|| std::mem::take(&mut self.news))
+    }
+
+    /// Gives the list back once it was told, so that its memory is used again; not if a crowd has made it large.
+    pub(in crate::reactor) fn put_back(&mut self, mut told: Vec<News>) {
+        if self.news.is_empty() && self.observes() && told.capacity() <= malloc::KEPT_ENTRIES {
+            told.clear();
+            self.news = told;
+        }
+    }
+
+    /// The nth of those who want news.
+    pub(in crate::reactor) fn observer(&self, nth: usize) -> Option<usize> {
+        self.observers.0.get(nth).map(|source| usize::from(*source))
+    }
+
+    /// The nth of those who want the times of each turn.
+    pub(in crate::reactor) fn timer(&self, nth: usize) -> Option<usize> {
+        self.timers.0.get(nth).map(|source| usize::from(*source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_are_noted_only_while_somebody_observes() {
+        let mut audience = Audience::default();
+        audience.note(Moment::default(), Happening::Stopping);
+        assert!(audience.take_news().is_none() && !audience.observes());
+        audience.observe(3, true);
+        audience.observe(3, true);
+        audience.observe(255, true);
+        audience.note(Moment::default(), Happening::Stopping);
+        let told = audience.take_news().unwrap();
+        assert_eq!(
+            (told.len(), audience.observer(0), audience.observer(1), audience.observer(2)),
+            (1, Some(3), Some(255), None)
+        );
+        audience.put_back(told);
+        assert!(audience.take_news().is_none() && audience.news.capacity() > 0);
+        audience.left_out = 7;
+        audience.note(Moment::default(), Happening::Stopping);
+        let told = audience.take_news().unwrap();
+        assert!(matches!(told[..], [News { what: Happening::LeftOut { count: 7 }, .. }, _]), "{told:?}");
+        audience.observe(255, false);
+        audience.observe(3, false);
+        assert!(!audience.observes() && audience.news.capacity() == 0);
+    }
+}

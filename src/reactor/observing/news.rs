@@ -1,0 +1,80 @@
+//! News: what has happened to the peers of a loop, for those who observe it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::reactor::departing::departure::Departure;
+use crate::reactor::peer_id::PeerId;
+use crate::reactor::time::moment::Moment;
+use crate::tcp_info::TcpInfo;
+
+/// Something that has happened in a turn. It is told at the end of that turn, in order.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct News {
+    /// When the turn woke in which it happened.
+    pub at: Moment,
+    /// What it is.
+    pub what: Happening,
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Happening {
+    /// A peer has connected to us, or we to it.
+    Arrived {
+        /// Its name from now on.
+        id: PeerId,
+        /// The other end.
+        peer: SocketAddr,
+        /// Our end; `None` if the kernel does not say.
+        local: Option<SocketAddr>,
+    },
+    /// A connection is over.
+    Departed(Departed),
+    /// A newcomer was refused. It never had a name.
+    Refused {
+        /// The other end.
+        peer: SocketAddr,
+        /// Why.
+        departure: Departure,
+    },
+    /// There are as many peers as there may be. Told again after some seconds at the earliest.
+    LimitReached {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Nobody can be accepted for a while.
+    AcceptPaused {
+        /// Why, as in errno(3): EMFILE, ENFILE, ENOBUFS or ENOMEM.
+        errno: i32,
+    },
+    /// The loop was asked to stop: it accepts nobody any more, and its peers are being shut down.
+    Stopping,
+    /// There was no memory to note as many happenings as this, which came before the next one.
+    LeftOut {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// What is told of a connection that is over.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Departed {
+    /// Its name, which is never used again.
+    pub id: PeerId,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our end; `None` if the kernel does not say.
+    pub local: Option<SocketAddr>,
+    /// Why.
+    pub departure: Departure,
+    /// What the service calls its own reason, if it is one ([`Departure::ByService`]).
+    pub reason: Option<&'static str>,
+    /// From its arrival until its slot was reaped.
+    pub connected: Duration,
+    /// The kernel's figures at the end; `None` where it has none.
+    pub info: Option<TcpInfo>,
+}
