@@ -39,6 +39,7 @@ use self::observing::figures::Counted;
 pub use self::observing::figures::{Detection, Figures, Turns};
 pub use self::observing::histogram::Histogram;
 pub use self::observing::news::{Departed, Happening, News};
+use self::observing::turn_times::Stopwatch;
 pub use self::observing::turn_times::TurnTimes;
 pub use self::peer_id::{NoPeerId, PeerId, PortId};
 use self::port::Port;
@@ -123,6 +124,7 @@ pub struct Reactor {
     orders: Orders,
     awake: Awake,
     counted: Counted,
+    watch: Stopwatch,
     /// Made when it is first asked for.
     handle: Option<Handle>,
     /// How many connections the descriptor limit allows.
@@ -168,6 +170,7 @@ impl Reactor {
             requests: Vec::with_capacity(8),
             awake: Awake::default(),
             counted: Counted::default(),
+            watch: Stopwatch::default(),
             handle: None,
             within_reach,
             due: Moment::default(),

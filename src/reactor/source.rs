@@ -14,7 +14,7 @@ use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::observing::figures::{Counted, Figures};
 use crate::reactor::observing::news::News;
-use crate::reactor::observing::turn_times::TurnTimes;
+use crate::reactor::observing::turn_times::{Stopwatch, TurnTimes};
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
@@ -83,11 +83,6 @@ pub trait Source {
 
     /// There is work that no event will announce: the loop must not sleep.
     fn is_runnable(&self, _capacity: &Capacity) -> bool {
-        false
-    }
-
-    /// It waits for room that others may give back: it takes part in every turn.
-    fn wants_room(&self) -> bool {
         false
     }
 
@@ -179,6 +174,16 @@ pub struct Turn<'a> {
     pub(in crate::reactor) counted: &'a mut Counted,
     /// Which sources take part.
     pub(in crate::reactor) awake: &'a mut Awake,
+    /// Times its parts.
+    pub(in crate::reactor) watch: &'a mut Stopwatch,
+}
+
+impl Turn<'_> {
+    /// The source with these names takes part in the next turn, whatever happens: it waits for room that others may give back.
+    /// The loop sleeps all the same.
+    pub fn stay_awake(&mut self, names: Names) {
+        self.awake.stay(names.source());
+    }
 }
 
 impl fmt::Debug for Turn<'_> {

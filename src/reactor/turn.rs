@@ -8,9 +8,10 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
+use crate::reactor::awake::Awake;
 use crate::reactor::carry_out::carry_out;
 use crate::reactor::observing::news::Happening;
-use crate::reactor::observing::turn_times::{Stopwatch, TurnTimes};
+use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::source::{Names, Request, Source, Turn, see_to_memory, total};
 use crate::reactor::time::moment::Moment;
 use crate::reactor::{BATCH, Ending, Reactor};
@@ -46,9 +47,10 @@ impl Reactor {
     /// # Errors
     /// `poll` keeps failing.
     pub fn turn_within(&mut self, most: Duration) -> io::Result<()> {
-        let mut watch = Stopwatch::start(self.orders.audience.times(), self.hearing.clock);
+        let clock = self.hearing.clock;
+        self.watch.start(self.orders.audience.times(), clock);
         let is_heard = self.wait(most)?;
-        watch.ends(|times| &mut times.wait);
+        self.watch.ends(|times| &mut times.wait, clock);
         let count = self.latch();
         if is_heard {
             self.hearing.hear(count, || total(&self.sources).connected);
@@ -56,32 +58,34 @@ impl Reactor {
         self.counted.turns.count(count);
         let (now, due) = (self.hearing.now, self.due);
         self.awake.wake_due(now);
-        watch.ends(|times| &mut times.latch);
+        self.watch.ends(|times| &mut times.latch, clock);
         self.with_turn(|sources, turn| {
             each(sources, turn, |source, turn| source.drive(turn));
             if turn.called {
                 turn.awake.wake_all();
             }
-            watch.ends(|times| &mut times.drive);
+            turn.watch.ends(|times| &mut times.drive, clock);
             each(sources, turn, |source, turn| source.accept(turn));
-            watch.ends(|times| &mut times.accept);
+            turn.watch.ends(|times| &mut times.accept, clock);
             if due <= turn.heard {
                 each(sources, turn, |source, turn| source.expire(turn));
             }
-            watch.ends(|times| &mut times.expire);
+            turn.watch.ends(|times| &mut times.expire, clock);
             if !turn.orders.is_empty() {
                 carry_out(sources, turn);
             }
-            watch.ends(|times| &mut times.carry_out);
+            turn.watch.ends(|times| &mut times.carry_out, clock);
             each(sources, turn, |source, turn| source.reap(turn));
         });
         if see_to_memory(&mut self.sources, &mut self.capacity, now) {
             self.awake.wake_all();
         }
         self.obey(now);
-        self.with_turn(tell);
-        watch.ends(|times| &mut times.reap);
-        if let Some(times) = watch.times(self.counted.turns.count, count) {
+        if self.orders.audience.has_news() {
+            self.with_turn(tell);
+        }
+        self.watch.ends(|times| &mut times.reap, clock);
+        if let Some(times) = self.watch.times(self.counted.turns.count, count) {
             self.tell_times(&times);
         }
         Ok(())
@@ -114,6 +118,7 @@ impl Reactor {
             called: false,
             counted: &mut self.counted,
             awake: &mut self.awake,
+            watch: &mut self.watch,
         };
         act(&mut self.sources, &mut turn)
     }
@@ -136,7 +141,7 @@ impl Reactor {
         }
         let woke = self.hearing.now;
         if let Some(waits) = self.hearing.began_to_wait() {
-            self.counted.turns.record_work(waits.since(woke));
+            self.counted.turns.record_work(woke, waits);
         }
         let before = log::log_enabled!(log::Level::Trace).then(|| self.hearing.clock.now());
         let result = self.poll.poll(&mut self.events, timeout);
@@ -146,10 +151,10 @@ impl Reactor {
         }
         self.hearing.wakes();
         if self.due == Moment::default() {
-            self.counted.turns.record_work(self.hearing.now.since(woke));
+            self.counted.turns.record_work(woke, self.hearing.now);
         }
         if self.due <= self.hearing.now && self.due != Moment::default() {
-            self.counted.turns.record_lateness(self.hearing.now.since(self.due));
+            self.counted.turns.record_lateness(self.due, self.hearing.now);
         }
         match result {
             Ok(()) => {
@@ -173,8 +178,7 @@ impl Reactor {
         let (sources, capacity) = (&self.sources, &self.capacity);
         let have_work = self.awake.settle(|source| {
             let source = &sources[source];
-            let due = || source.deadline().unwrap_or(Moment::NEVER);
-            (!source.is_runnable(capacity)).then(|| (due(), source.wants_room()))
+            (!source.is_runnable(capacity)).then(|| source.deadline().unwrap_or(Moment::NEVER))
         });
         if have_work || !self.orders.is_empty() {
             // The deadlines of those that have work are not asked for here, so they are asked to expire what is due.
@@ -182,7 +186,8 @@ impl Reactor {
             self.hearing.does_not_wait();
             return Some(Duration::ZERO);
         }
-        self.due = self.capacity.memory.deadline().map_or(self.awake.due(), |memory| memory.min(self.awake.due()));
+        let soonest = self.awake.soonest();
+        self.due = self.capacity.memory.deadline().map_or(soonest, |memory| memory.min(soonest));
         self.hearing.waits_until(self.due.if_ever(), most)
     }
 
@@ -239,11 +244,8 @@ pub(super) fn tell(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
     turn.orders.audience.put_back(news);
 }
 
-/// Has each source that is awake do its part. Another one may wake meanwhile, and does its part then.
+/// Has each source that is awake do its part. Another one may wake meanwhile, and does the parts that come later.
+#[inline(always)]
 fn each(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>, part: impl Fn(&mut dyn Source, &mut Turn<'_>)) {
-    let mut nth = 0;
-    while let Some(source) = turn.awake.nth(nth) {
-        part(&mut *sources[source], turn);
-        nth += 1;
-    }
+    Awake::each(turn.awake.marks(), sources.len(), |source| part(&mut *sources[source], turn));
 }

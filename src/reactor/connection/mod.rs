@@ -216,7 +216,7 @@ impl<S: Stream> Connection<S> {
                 }
             },
             Ok(count) => {
-                serving.terms.received += count as u64;
+                serving.terms.received += count as u32;
                 if count < serving.scratch.len() && !self.readiness.has(Readiness::MORE_THAN_DATA) {
                     // The receive buffer is empty, and what comes next brings an edge of its own.
                     self.readiness.clear(Readiness::READABLE);

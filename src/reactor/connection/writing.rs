@@ -43,7 +43,7 @@ impl<S: Stream> Connection<S> {
             self.outbox = None;
         }
         let count = self.written(result);
-        terms.sent += count as u64;
+        terms.sent += count as u32;
         Step::Moved(count)
     }
 
@@ -136,7 +136,7 @@ impl<S: Stream> Link for Connection<S> {
             let result = self.stream.write(bytes);
             trace!("{}: write of {} {}", self.peer, so_many(bytes.len(), "byte"), Told(&result));
             let count = self.written(result);
-            terms.sent += count as u64;
+            terms.sent += count as u32;
             rest = &bytes[count..];
         }
         if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::HalfClosed) {

@@ -69,6 +69,11 @@ impl Audience {
         self.news.push(News { at, what });
     }
 
+    /// Something was noted in this turn.
+    pub(in crate::reactor) fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
     /// What was noted in this turn, to be told to each of the observers.
     pub(in crate::reactor) fn take_news(&mut self) -> Option<Vec<News>> {
         (!self.news.is_empty()).then(|| std::mem::take(&mut self.news))

@@ -58,17 +58,19 @@ impl Turns {
         self.events.record(events as u64, events as u64);
     }
 
-    pub(in crate::reactor) fn record_work(&mut self, time: Duration) {
-        record(&mut self.work, time);
+    /// A turn woke and has come to its end.
+    pub(in crate::reactor) fn record_work(&mut self, woke: Moment, ended: Moment) {
+        record(&mut self.work, woke, ended);
     }
 
-    pub(in crate::reactor) fn record_lateness(&mut self, time: Duration) {
-        record(&mut self.lateness, time);
+    /// The loop woke for what was due.
+    pub(in crate::reactor) fn record_lateness(&mut self, due: Moment, woke: Moment) {
+        record(&mut self.lateness, due, woke);
     }
 }
 
-fn record(histogram: &mut Histogram, time: Duration) {
-    let nanoseconds = time.as_nanos() as u64;
+fn record(histogram: &mut Histogram, from: Moment, to: Moment) {
+    let nanoseconds = to.nanoseconds_since(from);
     histogram.record(nanoseconds >> Turns::UNIT_BITS, nanoseconds);
 }
 
@@ -158,8 +160,9 @@ mod tests {
     #[test]
     fn a_time_is_counted_in_its_unit_and_summed_in_nanoseconds() {
         let mut turns = Turns::default();
-        turns.record_work(Turns::UNIT * 5);
-        turns.record_work(Duration::from_nanos(1023));
+        let start = Moment::after(Duration::from_secs(1));
+        turns.record_work(start, start + Turns::UNIT * 5);
+        turns.record_work(start, start + Duration::from_nanos(1023));
         assert_eq!((turns.work.counts()[3], turns.work.counts()[0], turns.work.sum()), (1, 1, 6143));
     }
 }

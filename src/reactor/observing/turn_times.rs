@@ -29,23 +29,24 @@ pub struct TurnTimes {
 }
 
 /// Times the parts of a turn, if anybody wants to know: then the clock is read after each.
+#[derive(Debug, Default)]
 pub(in crate::reactor) struct Stopwatch {
-    clock: Clock,
     /// When the part began that is going on; `None`: nobody wants to know.
     since: Option<Moment>,
     times: TurnTimes,
 }
 
 impl Stopwatch {
-    pub(in crate::reactor) fn start(wanted: bool, clock: Clock) -> Self {
-        Self { clock, since: wanted.then(|| clock.now()), times: TurnTimes::default() }
+    /// A turn begins.
+    pub(in crate::reactor) fn start(&mut self, wanted: bool, clock: Clock) {
+        self.since = wanted.then(|| clock.now());
     }
 
     /// A part has ended, and the next one begins.
     #[inline(always)]
-    pub(in crate::reactor) fn ends(&mut self, part: fn(&mut TurnTimes) -> &mut Duration) {
+    pub(in crate::reactor) fn ends(&mut self, part: fn(&mut TurnTimes) -> &mut Duration, clock: Clock) {
         if self.since.is_some() {
-            self.notes(part);
+            self.notes(part, clock);
         }
     }
 
@@ -56,8 +57,8 @@ impl Stopwatch {
 
     #[cold]
     #[inline(never)]
-    fn notes(&mut self, part: fn(&mut TurnTimes) -> &mut Duration) {
-        let now = self.clock.now();
+    fn notes(&mut self, part: fn(&mut TurnTimes) -> &mut Duration, clock: Clock) {
+        let now = clock.now();
         if let Some(since) = self.since.replace(now) {
             *part(&mut self.times) = now.since(since);
         }

@@ -112,7 +112,7 @@ impl<S: Stream> Peers<S> {
             })
             .map_err(NotArrived::NotRestored)?;
         let Terms { alarm, sent, .. } = serving.terms;
-        self.tally.sent += sent;
+        self.tally.sent += u64::from(sent);
         memory.changed(0, connection.holds());
         self.table.insert(connection);
         self.tally.accepted += 1;

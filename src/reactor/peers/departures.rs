@@ -68,6 +68,9 @@ impl<S: Stream> Peers<S> {
 
     /// After reaping: the departures are logged.
     pub(in crate::reactor) fn report(&mut self, now: Moment) {
+        if self.summary.deadline() == Moment::NEVER {
+            return; // there are none
+        }
         if let Some(departures) = self.summary.due(now, self.table.has_departed()) {
             info!("{departures}; {} connected", self.table.len());
         }

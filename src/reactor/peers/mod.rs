@@ -199,8 +199,8 @@ impl<S: Stream> Peers<S> {
         let result = act(connection, &mut serving);
         let terms = serving.terms;
         memory.changed(held, connection.holds());
-        self.tally.received += terms.received;
-        self.tally.sent += terms.sent;
+        self.tally.received += u64::from(terms.received);
+        self.tally.sent += u64::from(terms.sent);
         Some((result, terms.alarm))
     }
 
@@ -285,6 +285,16 @@ impl<S: Stream> Peers<S> {
             turn.orders.giver = self.names.source();
             self.has_more_to_do = self.service.called(turn.orders);
         }
+    }
+
+    /// Somebody has called, or the service wanted to go on.
+    pub(super) fn is_called(&self, turn: &Turn<'_>) -> bool {
+        turn.called || self.has_more_to_do
+    }
+
+    /// Some have departed, and are still to be reaped.
+    pub(super) fn has_departed(&self) -> bool {
+        self.table.has_departed()
     }
 
     /// There is work that no event will announce.

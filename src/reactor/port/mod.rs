@@ -149,6 +149,31 @@ impl Port {
         }
     }
 
+    /// Calls the service if it is called, accepts, and connects.
+    #[inline(never)]
+    fn let_come(&mut self, turn: &mut Turn<'_>) {
+        self.peers.call_service(turn);
+        self.accept_peers(turn);
+        if self.acceptor.as_ref().is_some_and(Acceptor::is_latched) {
+            turn.stay_awake(self.names); // another port's departure may give it room
+        }
+        if let Some(dialer) = &mut self.dialer {
+            dialer.dial(&mut self.peers, turn, self.names);
+        }
+    }
+
+    /// Frees the slots of peers that have departed.
+    #[inline(never)]
+    fn let_leave(&mut self, turn: &mut Turn<'_>) {
+        let budget = if turn.crowded { 1 } else { REAP_BUDGET };
+        for _ in 0..budget {
+            let Some(id) = self.peers.reap(turn) else { break };
+            if let Some(dialer) = &mut self.dialer {
+                dialer.departs(id, turn.now);
+            }
+        }
+    }
+
     /// Takes a peer out, so that it can be served elsewhere. Between two turns only.
     ///
     /// # Errors
@@ -220,10 +245,10 @@ impl Source for Port {
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
-        self.peers.call_service(turn);
-        self.accept_peers(turn);
-        if let Some(dialer) = &mut self.dialer {
-            dialer.dial(&mut self.peers, turn, self.names);
+        let is_latched = self.acceptor.as_ref().is_some_and(Acceptor::is_latched);
+        // In most turns nobody comes.
+        if is_latched || self.dialer.is_some() || self.peers.is_called(turn) {
+            self.let_come(turn);
         }
     }
 
@@ -270,12 +295,9 @@ impl Source for Port {
     }
 
     fn reap(&mut self, turn: &mut Turn<'_>) {
-        let budget = if turn.crowded { 1 } else { REAP_BUDGET };
-        for _ in 0..budget {
-            let Some(id) = self.peers.reap(turn) else { break };
-            if let Some(dialer) = &mut self.dialer {
-                dialer.departs(id, turn.now);
-            }
+        // In most turns nobody goes.
+        if self.peers.has_departed() {
+            self.let_leave(turn);
         }
         self.peers.report(turn.now);
     }
@@ -283,10 +305,6 @@ impl Source for Port {
     fn is_runnable(&self, capacity: &Capacity) -> bool {
         let accepts = self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(self.peers.room(capacity)));
         self.peers.has_work() || accepts || self.dialer.as_ref().is_some_and(|dialer| dialer.is_ready())
-    }
-
-    fn wants_room(&self) -> bool {
-        self.acceptor.as_ref().is_some_and(Acceptor::is_latched)
     }
 
     fn deadline(&self) -> Option<Moment> {

@@ -22,8 +22,8 @@ pub(in crate::reactor) struct Terms {
     pub may_hold: usize,
     pub alarm: Alarm,
     /// How many bytes were read from the peer, and written to it, in this call.
-    pub received: u64,
-    pub sent: u64,
+    pub received: u32,
+    pub sent: u32,
 }
 
 /// What a service has said during a call about when the peer is to be woken.

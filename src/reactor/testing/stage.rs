@@ -23,6 +23,7 @@ use crate::reactor::limits::Limits;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::Memory;
 use crate::reactor::observing::figures::Counted;
+use crate::reactor::observing::turn_times::Stopwatch;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::{Arrival, NotArrived, Peers};
 use crate::reactor::scratch::SCRATCH;
@@ -59,6 +60,7 @@ pub struct Stage<V> {
     requests: Vec<Request>,
     counted: Counted,
     awake: Awake,
+    watch: Stopwatch,
 }
 
 impl<V: Service + 'static> Stage<V> {
@@ -99,6 +101,7 @@ impl<V: Service + 'static> Stage<V> {
             requests: Vec::new(),
             counted: Counted::default(),
             awake: Awake::default(),
+            watch: Stopwatch::default(),
         }
     }
 
@@ -349,6 +352,7 @@ impl<V: Service + 'static> Stage<V> {
             called: false,
             counted: &mut self.counted,
             awake: &mut self.awake,
+            watch: &mut self.watch,
         };
         act(&mut self.sources, &mut turn)
     }

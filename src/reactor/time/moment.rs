@@ -41,6 +41,11 @@ impl Moment {
         (self != Self::NEVER).then_some(self)
     }
 
+    /// How long ago `earlier` was, in nanoseconds; zero if it is yet to come.
+    pub(in crate::reactor) const fn nanoseconds_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// How long ago `earlier` was; zero if it is yet to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
