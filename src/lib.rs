@@ -62,6 +62,10 @@
 //! | call the loop from another thread | [`Handle`](reactor::Handle), [`Mailbox`](reactor::Mailbox) | |
 //! | own the loop yourself | [`Reactor::turn_within`](reactor::Reactor::turn_within) | |
 //! | wait for something that is no stream | [`Source`](reactor::Source) | |
+//! | be told what happens to all peers | [`Orders::observe`](reactor::Orders::observe), [`Service::observed`](reactor::Service::observed) | |
+//! | look at all peers, page by page | [`Orders::look_onwards`](reactor::Orders::look_onwards) | |
+//! | figures, histograms, the detection latency | [`Orders::count`](reactor::Orders::count), [`Reactor::figures`](reactor::Reactor::figures) | |
+//! | a port for operators, with its own room | [`Listen::apart`](reactor::Listen::apart), [`Listen::at_path`](reactor::Listen::at_path) | |
 //! | hand a peer over to another loop | [`Reactor::release`](reactor::Reactor::release), [`Service::save`](reactor::Service::save) | |
 //! | test a service without a socket | [`testing::Stage`] | `tested.rs` |
 //!
@@ -112,6 +116,7 @@
 //! | the arithmetic of keepalive | [`keepalive`] |
 //! | waking a loop from other threads, coalesced | `reactor/handle.rs` |
 //! | limits: peers, addresses, memory | `reactor/limits/` |
+//! | observing a loop that costs nothing while nobody looks | `reactor/observing/`, `reactor/awake.rs` |
 //! | a service with heartbeats | [`service`] |
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
 #![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs and the lab's packet_socket.rs
@@ -146,7 +151,7 @@ pub mod lab;
 #[cfg(feature = "load")]
 #[doc(hidden)]
 pub mod load;
-#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+#[cfg(any(feature = "admin", feature = "events", feature = "lab", feature = "load", feature = "plan"))]
 #[doc(hidden)]
 pub mod markup;
 #[cfg(feature = "serve")]

@@ -95,6 +95,14 @@ impl Place {
         Ok(addresses)
     }
 
+    #[cfg(feature = "events")]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+
     pub fn is_name(&self) -> bool {
         matches!(self, Self::Name { .. })
     }

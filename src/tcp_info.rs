@@ -14,6 +14,13 @@ const LENGTH: usize = 232;
 /// How much is needed, in bytes: up to `tcpi_data_segs_in`, of Linux 4.6.
 const LEAST: usize = 156;
 
+/// The states in which the peer's FIN has come, TIME_WAIT, CLOSE_WAIT, LAST_ACK and CLOSING (net/tcp_states.h).
+#[cfg(any(feature = "admin", feature = "events"))]
+const WITH_FIN: [u8; 4] = [6, 8, 9, 11];
+/// It came, or an error ended the connection.
+#[cfg(any(feature = "admin", feature = "events"))]
+pub(crate) const TCP_CLOSE: u8 = 7;
+
 /// The longest tick of a kernel (`CONFIG_HZ=100`). The kernel counts ages and options in ticks, so they may be off by
 /// this much.
 pub(crate) const COARSEST_TICK: Duration = Duration::from_millis(10);
@@ -44,6 +51,10 @@ pub struct TcpInfo {
     pub bytes_acknowledged: u64,
     /// Bytes that have been received from the peer since the connection was established (`tcpi_bytes_received`).
     pub bytes_received: u64,
+    /// Bytes that have been sent to the peer since the connection was established, each counted once (`tcpi_bytes_sent` less
+    /// `tcpi_bytes_retrans`); `None` before Linux 4.19, which does not report it.
+    #[cfg(any(feature = "admin", feature = "events"))]
+    pub bytes_sent: Option<u64>,
     /// Segments without data received since the connection was established: ACKs, and the peer's probes
     /// (`tcpi_segs_in` less `tcpi_data_segs_in`).
     pub pure_acks: u32,
@@ -101,6 +112,8 @@ impl TcpInfo {
             retransmitted: u32_at(100),
             bytes_acknowledged: u64_at(120),
             bytes_received: u64_at(128),
+            #[cfg(any(feature = "admin", feature = "events"))]
+            bytes_sent: (length >= 216).then(|| u64_at(200).wrapping_sub(u64_at(208))),
             pure_acks: u32_at(140).wrapping_sub(u32_at(152)),
             window_limited: if length < 184 { Duration::MAX } else { Duration::from_micros(u64_at(176)) },
             window: (length == LENGTH).then(|| u32_at(228)),
@@ -109,6 +122,26 @@ impl TcpInfo {
             silent: Duration::from_millis(u32_at(52).min(u32_at(56)).into()),
             not_sent: u32_at(144),
         })
+    }
+
+    /// How many bytes the peer has sent. The kernel counts its FIN as one (`tcp_fin`), as long as the state shows that it came.
+    #[cfg(any(feature = "admin", feature = "events"))]
+    pub fn bytes_in(&self) -> u64 {
+        let has_fin = WITH_FIN.contains(&self.state);
+        self.bytes_received - u64::from(has_fin && self.bytes_received > 0)
+    }
+
+    /// How many bytes the kernel has taken for the peer, sent or not.
+    #[cfg(any(feature = "admin", feature = "events"))]
+    pub fn bytes_out(&self) -> Option<u64> {
+        Some(self.bytes_sent? + u64::from(self.not_sent))
+    }
+
+    /// How many of those the peer has not acknowledged.
+    #[cfg(any(feature = "admin", feature = "events"))]
+    pub fn bytes_unacknowledged(&self) -> Option<u64> {
+        // Our SYN and our FIN count as acknowledged bytes, and not as sent ones.
+        Some(self.bytes_out()?.saturating_sub(self.bytes_acknowledged))
     }
 
     /// Whether the kernel holds anything that the peer has not acknowledged: data, sent or not, or a FIN.
@@ -144,6 +177,10 @@ mod tests {
         // The handshake's SYN counts as acknowledged, too.
         assert!((2..=3).contains(&info.bytes_acknowledged) && info.bytes_received == 0, "{info:?}");
         assert_eq!(TcpInfo::of(&theirs).unwrap().bytes_received, 2);
+        #[cfg(any(feature = "admin", feature = "events"))]
+        if let Some(sent) = info.bytes_sent {
+            assert_eq!((sent, info.bytes_out(), info.bytes_unacknowledged()), (2, Some(2), Some(0)), "{info:?}");
+        }
         assert!(info.round_trip > Duration::ZERO && info.round_trip < Duration::from_secs(5), "{:?}", info.round_trip);
         assert!(info.silent >= Duration::from_millis(280), "silent for {:?}", info.silent);
     }

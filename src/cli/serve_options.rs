@@ -5,14 +5,23 @@ use std::time::Duration;
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
+#[cfg(feature = "events")]
+use crate::observe::events::EventsTo;
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
 use crate::serve::{Beats, ServeSettings, ServiceName};
 
 const LISTENING: &str = "Listening, and running";
+#[cfg(not(feature = "events"))]
 const DEADLINE: &str = "Deadline of a silent peer";
+#[cfg(not(feature = "events"))]
 const HEARTBEATS: &str = "Heartbeats, and limits";
+/// The help needs the line of a heading.
+#[cfg(feature = "events")]
+const DEADLINE: &str = "Deadline of a silent peer, heartbeats, limits";
+#[cfg(feature = "events")]
+const HEARTBEATS: &str = DEADLINE;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
@@ -21,6 +30,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+    #[cfg(feature = "events")]
+    Opt { group: LISTENING, name: "events", value: "TO", help: "JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default {})" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default {})" },
@@ -119,7 +130,18 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
         log,
+        #[cfg(feature = "events")]
+        events: events(given)?,
     })
+}
+
+/// Where the events go.
+#[cfg(feature = "events")]
+fn events(given: &Given) -> Result<Option<EventsTo>, Usage> {
+    given
+        .text("events")
+        .map(|text| text.parse().map_err(|because: String| given.complaint("events", because)))
+        .transpose()
 }
 
 fn beats(given: &Given, service: ServiceName, default: Beats) -> Result<Beats, Usage> {

@@ -2,6 +2,8 @@
 //!
 //! Owns the grammar and the escaping. Knows no report.
 
+#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
 pub mod file;
 pub mod json;
+#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
 pub mod svg;

@@ -1,6 +1,13 @@
-//! Output for people.
+//! Output: the log and what commands print, for people; events, for programs.
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "admin", feature = "events"))]
+mod errno;
+#[cfg(any(feature = "admin", feature = "events"))]
+pub mod event;
+#[cfg(feature = "events")]
+pub mod events;
 pub mod log;
 pub mod stderr;
 pub mod stdout;
+mod unblocked;

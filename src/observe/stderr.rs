@@ -5,21 +5,17 @@
 //! Owns the rest of a line that was taken in part: it is written before everything else, so that no line is torn. Knows no
 //! level and no time.
 //!
-//! O_NONBLOCK belongs to the open file description (open(2)), which we share with the shell and with
-//! whoever else writes there: to set it would change theirs. So a pipe or a terminal is opened once more.
-//! If that is impossible (a socket, another user's terminal), poll(2) is asked before each write. A file never blocks.
+//! How a write is kept from blocking is in `unblocked.rs`.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::stdio::dup2_stderr;
 
+use crate::observe::unblocked::{PIECE, open_once_more, takes_more};
+
 const STDERR: &str = "/proc/self/fd/2";
-/// A pipe that has room takes this much at once (pipe(7), PIPE_BUF).
-const PIECE: usize = 4096;
 
 /// Standard error; the head of this file explains it.
 #[derive(Debug)]
@@ -35,7 +31,7 @@ impl Stderr {
     /// Makes writes to stderr non-blocking for this process.
     pub fn open() -> Self {
         let is_file = fs::metadata(STDERR).is_ok_and(|stderr| stderr.is_file());
-        Self { asks: !is_file && open_once_more().is_err(), rest: Vec::new(), left_out: 0 }
+        Self { asks: !is_file && own_stderr().is_err(), rest: Vec::new(), left_out: 0 }
     }
 
     /// How many lines were left out and not yet reported.
@@ -65,7 +61,7 @@ impl Stderr {
     pub fn wait_for_room(&mut self, more: bool) -> bool {
         let waits = more || self.left_out > 0 || !self.rest.is_empty();
         if waits {
-            takes_more(Duration::from_secs(1));
+            takes_more(&io::stderr(), Duration::from_secs(1));
             self.finish();
         }
         waits
@@ -73,7 +69,7 @@ impl Stderr {
 
     /// Writes what is left of a line, as far as it is taken.
     fn finish(&mut self) {
-        while !self.rest.is_empty() && (!self.asks || takes_more(Duration::ZERO)) {
+        while !self.rest.is_empty() && (!self.asks || takes_more(&io::stderr(), Duration::ZERO)) {
             let piece = self.rest.len().min(PIECE);
             match io::stderr().write(&self.rest[..piece]) {
                 Ok(count) if count > 0 => drop(self.rest.drain(..count)),
@@ -85,13 +81,6 @@ impl Stderr {
 }
 
 /// An open file description of our own, for all that this process writes to stderr.
-fn open_once_more() -> io::Result<()> {
-    let own = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(STDERR)?;
-    Ok(dup2_stderr(own)?)
-}
-
-/// Whether stderr has room within this time.
-fn takes_more(within: Duration) -> bool {
-    let within = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: 0 };
-    poll(&mut [PollFd::new(&io::stderr(), PollFlags::OUT)], Some(&within)).is_ok_and(|ready| ready > 0)
+fn own_stderr() -> io::Result<()> {
+    Ok(dup2_stderr(open_once_more(STDERR)?)?)
 }

@@ -48,8 +48,9 @@ impl Awake {
         (0..self.due.len()).for_each(|source| self.wake(source));
     }
 
-    /// Those do whose deadline has come.
-    pub(in crate::reactor) fn wake_due(&mut self, now: Moment) {
+    /// A turn begins: those take part whose deadline has come, and who wants to stay awake says so again.
+    pub(in crate::reactor) fn begin_turn(&mut self, now: Moment) {
+        self.staying = 0;
         if self.soonest <= now {
             for source in 0..self.due.len() {
                 if self.due[source] <= now {
@@ -95,7 +96,6 @@ impl Awake {
             self.due[source] = due.unwrap_or(Moment::NEVER);
         });
         self.marks = busy | self.staying;
-        self.staying = 0;
         let mut soonest = Moment::NEVER;
         for due in &self.due {
             soonest = soonest.min(*due);
@@ -135,10 +135,11 @@ mod tests {
         awake.stay(3);
         assert!(awake.settle(left));
         assert_eq!((list(&awake), awake.soonest()), (vec![0, 3], at(5)));
-        awake.wake_due(at(4));
+        assert!(awake.settle(left), "it may be asked again before the turn");
+        awake.begin_turn(at(4));
         awake.wake(0);
         assert_eq!(list(&awake), [0, 3]);
-        awake.wake_due(at(5));
+        awake.begin_turn(at(5));
         assert_eq!(list(&awake), [0, 1, 3]);
         awake.wake(2);
         assert!(!awake.settle(|_| Some(Moment::NEVER)));

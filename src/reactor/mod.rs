@@ -24,6 +24,8 @@ use std::io;
 use log::warn;
 use mio::{Events, Poll, Registry};
 
+#[cfg(feature = "events")]
+pub(crate) use self::arriving::dialer::is_established;
 pub use self::arriving::listen::{Listen, Listening};
 use self::awake::Awake;
 pub use self::connection::readiness::Readiness;
@@ -75,6 +77,7 @@ mod carry_out;
 mod connection;
 mod departing;
 mod handle;
+mod inquiries;
 mod limits;
 mod observing;
 mod peer_id;
@@ -295,7 +298,9 @@ impl Reactor {
         }
         let number = self.sources.len();
         let source = open(self.poll.registry(), Names::of_source(number))?;
-        self.orders.audience.observe(number, source.observes());
+        if source.observes() {
+            self.orders.audience.observe(number, true);
+        }
         self.sources.push(Box::new(source));
         self.awake.add();
         Ok(())

@@ -93,6 +93,8 @@ impl Source for Signals {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             let request = match signal {
                 SIGUSR1 => Request::Figures,
+                #[cfg(feature = "events")]
+                SIGHUP => Request::Reopen,
                 _ if UNHEEDED.contains(&signal) => {
                     info!("{name} is ignored; SIGTERM stops the server, SIGUSR1 logs the figures");
                     continue;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+#[cfg(feature = "events")]
+use crate::reactor::Ending;
 use crate::reactor::awake::Awake;
 use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
@@ -17,7 +19,7 @@ use crate::reactor::observing::news::News;
 use crate::reactor::observing::turn_times::{Stopwatch, TurnTimes};
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
-use crate::reactor::serving::orders::{Look, Order, Orders, Seen};
+use crate::reactor::serving::orders::{Inquiry, Look, Order, Orders, Seen};
 use crate::reactor::time::moment::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.
@@ -93,6 +95,17 @@ pub trait Source {
 
     /// Accepts no new peers from now on, and ends all that it has by `by` at the latest.
     fn stop(&mut self, _by: Moment) {}
+
+    /// Opens anew what it writes to, because somebody has renamed it (SIGHUP). Whether there is anything to open; the source
+    /// logs what.
+    #[cfg(feature = "events")]
+    fn reopen(&mut self) -> bool {
+        false
+    }
+
+    /// The loop has ended, and nobody is served any more: the last words. It may wait, for a second at most.
+    #[cfg(feature = "events")]
+    fn ends(&mut self, _ending: Ending, _turn: &mut Turn<'_>) {}
 
     /// Peers are left: a loop that is stopping must go on.
     fn is_busy(&self) -> bool {
@@ -205,6 +218,29 @@ pub enum Request {
     Abort,
     /// Log one line of figures.
     Figures,
+    /// Open anew what is written to.
+    #[cfg(feature = "events")]
+    Reopen,
+}
+
+/// What an order takes from the budget of a turn at least for each peer, however few bytes it sends: 128 sends in a turn.
+pub(super) const LEAST_CHARGE: usize = 4096;
+
+/// What answers an [`Inquiry`], within what is left of the budget.
+pub(super) struct Answer(pub(super) fn(Inquiry, &mut usize, &mut [Box<dyn Source>], &mut Turn<'_>));
+
+/// Answers the source that has asked for something. The answer may make it give orders.
+pub(super) fn answer(
+    giver: usize,
+    sources: &mut [Box<dyn Source>],
+    turn: &mut Turn<'_>,
+    answer: impl FnOnce(&mut dyn Source, &mut Turn<'_>),
+) {
+    turn.awake.wake(giver);
+    if let Some(source) = sources.get_mut(giver) {
+        turn.orders.giver = giver;
+        answer(&mut **source, turn);
+    }
 }
 
 /// The figures of all sources together.

@@ -10,7 +10,7 @@ use log::{debug, info, trace, warn};
 use crate::count::so_many;
 use crate::reactor::awake::Awake;
 use crate::reactor::carry_out::carry_out;
-use crate::reactor::observing::news::Happening;
+use crate::reactor::observing::news::Incident;
 use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::source::{Names, Request, Source, Turn, see_to_memory, total};
 use crate::reactor::time::moment::Moment;
@@ -57,7 +57,7 @@ impl Reactor {
         }
         self.counted.turns.count(count);
         let (now, due) = (self.hearing.now, self.due);
-        self.awake.wake_due(now);
+        self.awake.begin_turn(now);
         self.watch.ends(|times| &mut times.latch, clock);
         self.with_turn(|sources, turn| {
             each(sources, turn, |source, turn| source.drive(turn));
@@ -84,6 +84,10 @@ impl Reactor {
         if self.orders.audience.has_news() {
             self.with_turn(tell);
         }
+        #[cfg(feature = "events")]
+        if let Some(ending) = self.ending {
+            self.with_turn(|sources, turn| sources.iter_mut().for_each(|source| source.ends(ending, turn)));
+        }
         self.watch.ends(|times| &mut times.reap, clock);
         if let Some(times) = self.watch.times(self.counted.turns.count, count) {
             self.tell_times(&times);
@@ -97,6 +101,7 @@ impl Reactor {
             for nth in 0.. {
                 let Some(timer) = turn.orders.audience.timer(nth) else { break };
                 turn.awake.wake(timer);
+                turn.orders.giver = timer;
                 sources[timer].turned(times, turn);
             }
         });
@@ -218,17 +223,27 @@ impl Reactor {
                 Request::Stop { grace } => {
                     self.stopping = true;
                     self.counted.is_stopping = true;
-                    self.orders.audience.note(now, Happening::Stopping);
+                    self.orders.audience.note(now, Incident::Stopping);
                     self.sources.iter_mut().for_each(|source| source.stop(now + grace));
                 }
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
                 Request::Figures => info!("{}", self.tally()),
+                #[cfg(feature = "events")]
+                Request::Reopen => self.reopen(),
             }
         }
         self.requests = requests;
         if self.stopping && self.ending.is_none() && !self.sources.iter().any(|source| source.is_busy()) {
             debug!("the last peer has gone");
             self.ending = Some(Ending::Orderly);
+        }
+    }
+
+    #[cfg(feature = "events")]
+    fn reopen(&mut self) {
+        // Every one, not only the first that has something to open.
+        if !self.sources.iter_mut().fold(false, |opens, source| source.reopen() || opens) {
+            info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
         }
     }
 }
@@ -239,6 +254,7 @@ pub(super) fn tell(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
     for nth in 0.. {
         let Some(observer) = turn.orders.audience.observer(nth) else { break };
         turn.awake.wake(observer);
+        turn.orders.giver = observer;
         sources[observer].observe(&news, turn);
     }
     turn.orders.audience.put_back(news);
@@ -247,5 +263,8 @@ pub(super) fn tell(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
 /// Has each source that is awake do its part. Another one may wake meanwhile, and does the parts that come later.
 #[inline(always)]
 fn each(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>, part: impl Fn(&mut dyn Source, &mut Turn<'_>)) {
-    Awake::each(turn.awake.marks(), sources.len(), |source| part(&mut *sources[source], turn));
+    Awake::each(turn.awake.marks(), sources.len(), |source| {
+        turn.orders.giver = source;
+        part(&mut *sources[source], turn);
+    });
 }

@@ -9,6 +9,10 @@ use socket2::{Domain, Socket, Type};
 
 use crate::count::so_many;
 use crate::keepalive::{Guard, Keepalive, State};
+#[cfg(feature = "events")]
+use crate::observe::event::Chronicle;
+#[cfg(feature = "events")]
+use crate::observe::events::{Events, EventsTo};
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
@@ -58,6 +62,9 @@ pub struct ServeSettings {
     pub max_memory: Option<usize>,
     pub grace: Duration,
     pub log: Levels,
+    /// Where the events go, if anywhere.
+    #[cfg(feature = "events")]
+    pub events: Option<EventsTo>,
 }
 
 /// The services that are built in.
@@ -114,6 +121,8 @@ impl Default for ServeSettings {
             max_memory: None,
             grace: Self::GRACE,
             log: Levels::default(),
+            #[cfg(feature = "events")]
+            events: None,
         }
     }
 }
@@ -132,6 +141,10 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
+    #[cfg(feature = "events")]
+    if let Some(to) = &settings.events {
+        tell_events(&mut reactor, to, settings, &bound)?;
+    }
     announce(settings, &bound, reactor.within_reach());
     let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
@@ -141,6 +154,20 @@ pub fn run(settings: &ServeSettings) -> Result<Ending, String> {
         }
     }
     Ok(ending)
+}
+
+/// From now on events go there. The first one is the start.
+#[cfg(feature = "events")]
+fn tell_events(
+    reactor: &mut Reactor,
+    to: &EventsTo,
+    settings: &ServeSettings,
+    bound: &[Listening],
+) -> Result<(), String> {
+    let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
+    let start = Chronicle::start(&listen, settings.keepalive.deadline());
+    let open = |registry: &_, names| Events::open(to.clone(), &settings.keepalive, start, registry, names);
+    reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"))
 }
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.

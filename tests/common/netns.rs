@@ -16,6 +16,7 @@ use stillthere::lab::stage::programs::installed;
 
 /// What a router can do with packets that it will not forward.
 #[derive(Clone, Copy)]
+#[allow(dead_code)] // each test program uses its own part
 pub enum Cut {
     /// They are dropped silently, in both directions.
     BlackHole,
@@ -52,6 +53,13 @@ impl Network {
             Cut::Unreachable => vec![format!("route add unreachable {client}/32")],
         };
         ip(Some(&self.0.middle), &routes).expect("the path can be cut");
+    }
+
+    /// Takes back [`Cut::BlackHole`].
+    #[allow(dead_code)] // each test program uses its own part
+    pub fn mend(&self) {
+        let routes = [self.client(), self.server()].map(|end| format!("route del blackhole {end}/32"));
+        ip(Some(&self.0.middle), &routes).expect("the path can be mended");
     }
 
     /// Runs `work` in the client's namespace. A socket stays in the namespace in which it was created, and can be used

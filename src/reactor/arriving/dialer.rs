@@ -322,7 +322,7 @@ fn begin(
 ///
 /// # Errors
 /// The attempt has failed.
-fn is_established(stream: &TcpStream) -> io::Result<bool> {
+pub(crate) fn is_established(stream: &TcpStream) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }

@@ -37,8 +37,8 @@ pub struct Listen {
     pub(in crate::reactor) limits: Limits,
     /// How many peers it may have, if they do not count among those of the loop.
     pub(in crate::reactor) apart: Option<usize>,
-    /// If it is a socket of the file system: where, and with which mode.
-    path: Option<(PathBuf, u32)>,
+    /// If it is a socket of the file system: where, in words, too, and with which mode.
+    path: Option<(PathBuf, String, u32)>,
     /// What makes the socket, and what accepts a peer. Only [`Listen::at_path`] names the code for a socket of the file system:
     /// so a program that has none does not have that code.
     open: fn(&mut Self) -> io::Result<TcpListener>,
@@ -68,10 +68,12 @@ impl Listen {
     /// program runs on this machine, and the kernel closes its sockets when it ends. The path must not exist, and is not
     /// removed at the end.
     pub fn at_path(path: impl Into<PathBuf>, mode: u32) -> Self {
+        let path = path.into();
+        let in_words = path.display().to_string();
         let unspecified = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let keepalive = Keepalive::default().with_user_timeout(UserTimeout::Off);
         Self {
-            path: Some((path.into(), mode)),
+            path: Some((path, in_words, mode)),
             keepalive: keepalive.unwrap_or_default(),
             open: Self::open_path,
             accept: accept_at_path,
@@ -150,7 +152,7 @@ impl Listen {
 
     /// The socket belongs to nobody else before it has its mode: nobody can connect until it listens.
     fn open_path(&mut self) -> io::Result<TcpListener> {
-        let Some((path, mode)) = &self.path else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let Some((path, _, mode)) = &self.path else { return Err(io::ErrorKind::InvalidInput.into()) };
         let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         socket.bind(&SockAddr::unix(path)?)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))?;
@@ -179,7 +181,7 @@ fn accept_at_path(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)>
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {
-            Some((path, _)) => path.display().fmt(f),
+            Some((_, in_words, _)) => in_words.fmt(f),
             None => self.address.fmt(f),
         }
     }

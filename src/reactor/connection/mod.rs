@@ -312,11 +312,6 @@ impl<S: Stream> Connection<S> {
         was
     }
 
-    /// The address of our end.
-    pub(super) fn local(&self) -> Option<SocketAddr> {
-        self.stream.local()
-    }
-
     pub(super) fn arrival(&self) -> Moment {
         self.stamp.moment()
     }

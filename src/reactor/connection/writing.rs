@@ -181,6 +181,10 @@ impl<S: Stream> Link for Connection<S> {
         self.stream.info()
     }
 
+    fn local(&self) -> Option<SocketAddr> {
+        self.stream.local()
+    }
+
     fn waiting(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.waiting().len())
     }

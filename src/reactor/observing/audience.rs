@@ -3,7 +3,7 @@
 //! Owns who is told what. Knows no source: `turn.rs` tells them.
 
 use crate::malloc;
-use crate::reactor::observing::news::{Happening, News};
+use crate::reactor::observing::news::{Happening, Incident, News};
 use crate::reactor::time::moment::Moment;
 
 /// Sources by their number.
@@ -24,6 +24,9 @@ impl Members {
 pub(in crate::reactor) struct Audience {
     observers: Members,
     timers: Members,
+    /// Notes what has happened; `None`: nobody wants to know. Only [`Audience::observe`] names that code, so a program in which
+    /// nobody observes does not have it.
+    note: Option<fn(&mut Self, Moment, Incident<'_>)>,
     news: Vec<News>,
     /// For how many there was no memory.
     left_out: u64,
@@ -33,8 +36,9 @@ impl Audience {
     /// This source wants news from now on, or none any more.
     pub(in crate::reactor) fn observe(&mut self, source: usize, on: bool) {
         self.observers.set(source, on);
+        self.note = Some(Self::note_news);
         if self.observers.0.is_empty() {
-            (self.news, self.left_out) = (Vec::new(), 0);
+            (self.news, self.left_out, self.note) = (Vec::new(), 0, None);
         }
     }
 
@@ -43,21 +47,19 @@ impl Audience {
         self.timers.set(source, on);
     }
 
-    /// Somebody wants news. Asked before they are collected.
-    pub(in crate::reactor) fn observes(&self) -> bool {
-        !self.observers.0.is_empty()
-    }
-
     /// Somebody wants the times of each turn.
     pub(in crate::reactor) fn times(&self) -> bool {
         !self.timers.0.is_empty()
     }
 
-    /// Notes what has happened.
-    pub(in crate::reactor) fn note(&mut self, at: Moment, what: Happening) {
-        if !self.observes() {
-            return;
+    /// Something has happened.
+    pub(in crate::reactor) fn note(&mut self, at: Moment, incident: Incident<'_>) {
+        if let Some(note) = self.note {
+            note(self, at, incident);
         }
+    }
+
+    fn note_news(&mut self, at: Moment, incident: Incident<'_>) {
         if malloc::reserve(&mut self.news, 2).is_err() {
             self.left_out += 1;
             return;
@@ -66,7 +68,7 @@ impl Audience {
         if count > 0 {
             self.news.push(News { at, what: Happening::LeftOut { count } });
         }
-        self.news.push(News { at, what });
+        self.news.push(News { at, what: incident.into() });
     }
 
     /// Something was noted in this turn.
@@ -81,7 +83,7 @@ impl Audience {
 
     /// Gives the list back once it was told, so that its memory is used again; not if a crowd has made it large.
     pub(in crate::reactor) fn put_back(&mut self, mut told: Vec<News>) {
-        if self.news.is_empty() && self.observes() && told.capacity() <= malloc::KEPT_ENTRIES {
+        if self.news.is_empty() && self.note.is_some() && told.capacity() <= malloc::KEPT_ENTRIES {
             told.clear();
             self.news = told;
         }
@@ -105,12 +107,12 @@ mod tests {
     #[test]
     fn news_are_noted_only_while_somebody_observes() {
         let mut audience = Audience::default();
-        audience.note(Moment::default(), Happening::Stopping);
-        assert!(audience.take_news().is_none() && !audience.observes());
+        audience.note(Moment::default(), Incident::Stopping);
+        assert!(audience.take_news().is_none() && audience.note.is_none());
         audience.observe(3, true);
         audience.observe(3, true);
         audience.observe(255, true);
-        audience.note(Moment::default(), Happening::Stopping);
+        audience.note(Moment::default(), Incident::Stopping);
         let told = audience.take_news().unwrap();
         assert_eq!(
             (told.len(), audience.observer(0), audience.observer(1), audience.observer(2)),
@@ -119,11 +121,11 @@ mod tests {
         audience.put_back(told);
         assert!(audience.take_news().is_none() && audience.news.capacity() > 0);
         audience.left_out = 7;
-        audience.note(Moment::default(), Happening::Stopping);
+        audience.note(Moment::default(), Incident::Stopping);
         let told = audience.take_news().unwrap();
         assert!(matches!(told[..], [News { what: Happening::LeftOut { count: 7 }, .. }, _]), "{told:?}");
         audience.observe(255, false);
         audience.observe(3, false);
-        assert!(!audience.observes() && audience.news.capacity() == 0);
+        assert!(audience.note.is_none() && audience.news.capacity() == 0);
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::peer_id::PeerId;
+use crate::reactor::serving::farewell::Farewell;
+use crate::reactor::serving::link::Link;
 use crate::reactor::time::moment::Moment;
 use crate::tcp_info::TcpInfo;
 
@@ -77,4 +79,34 @@ pub struct Departed {
     pub connected: Duration,
     /// The kernel's figures at the end; `None` where it has none.
     pub info: Option<TcpInfo>,
+}
+
+/// Something that has happened, where it happens: the kernel has not been asked about it yet.
+#[derive(Clone, Copy)]
+pub(in crate::reactor) enum Incident<'a> {
+    Arrived { id: PeerId, peer: SocketAddr, line: &'a dyn Link },
+    Departed(&'a Farewell<'a>),
+    Refused { peer: SocketAddr, departure: Departure },
+    LimitReached { limit: usize },
+    AcceptPaused { errno: i32 },
+    Stopping,
+}
+
+impl From<Incident<'_>> for Happening {
+    /// Asks the kernel for what it knows: up to two system calls.
+    fn from(incident: Incident<'_>) -> Self {
+        match incident {
+            Incident::Arrived { id, peer, line } => Self::Arrived { id, peer, local: line.local() },
+            Incident::Departed(farewell) => {
+                let Farewell { peer, departure, reason, connected, line, .. } = *farewell;
+                let id = farewell.id.unwrap_or(PeerId::NOBODY);
+                let (local, info) = (line.and_then(Link::local), farewell.info());
+                Self::Departed(Departed { id, peer, local, departure, reason, connected, info })
+            }
+            Incident::Refused { peer, departure } => Self::Refused { peer, departure },
+            Incident::LimitReached { limit } => Self::LimitReached { limit },
+            Incident::AcceptPaused { errno } => Self::AcceptPaused { errno },
+            Incident::Stopping => Self::Stopping,
+        }
+    }
 }

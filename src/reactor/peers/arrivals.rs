@@ -12,7 +12,7 @@ use crate::malloc;
 use crate::reactor::connection::Connection;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
-use crate::reactor::observing::news::Happening;
+use crate::reactor::observing::news::Incident;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::{Peers, Preceded};
 use crate::reactor::serving::farewell::Farewell;
@@ -89,10 +89,7 @@ impl<S: Stream> Peers<S> {
         let id = connection.id(slot);
         if !self.is_apart() {
             debug!("{id} {address} arrived");
-            if turn.orders.audience.observes() {
-                let local = connection.local();
-                turn.orders.audience.note(turn.now, Happening::Arrived { id, peer: address, local });
-            }
+            turn.orders.audience.note(turn.now, Incident::Arrived { id, peer: address, line: &connection });
         }
         turn.orders.giver = self.names.source();
         let memory = &mut turn.capacity.memory;
@@ -142,7 +139,7 @@ impl<S: Stream> Peers<S> {
         if !self.is_apart() {
             let connected = Duration::ZERO;
             debug!("{}", Farewell { id: None, peer, departure, reason: None, connected, line: None });
-            turn.orders.audience.note(turn.now, Happening::Refused { peer, departure });
+            turn.orders.audience.note(turn.now, Incident::Refused { peer, departure });
         }
     }
 }

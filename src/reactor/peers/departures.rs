@@ -2,16 +2,13 @@
 //!
 //! Owns what is reported and counted of it.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use log::{LevelFilter, debug, info, trace};
 
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::departing::departure::Departure;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
-use crate::reactor::observing::news::{Departed, Happening};
+use crate::reactor::observing::news::Incident;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::Peers;
 use crate::reactor::serving::farewell::Farewell;
@@ -57,11 +54,13 @@ impl<S: Stream> Peers<S> {
             None => {
                 turn.capacity.depart(farewell.peer);
                 debug!("{farewell}");
-                tell(&farewell, || connection.local(), self.latest, turn);
+                if let Some(info) = Some(&farewell).filter(|_| departure.is_found_dead()).and_then(Farewell::info) {
+                    turn.counted.detection.record(info.silent, self.latest);
+                }
+                turn.orders.audience.note(turn.now, Incident::Departed(&farewell));
             }
         }
         self.count(departure);
-        turn.orders.giver = self.names.source();
         self.service.depart(slot, &farewell, turn.orders);
         Some(id)
     }
@@ -136,23 +135,5 @@ impl<S: Stream> Peers<S> {
         self.service.forget_slot(peer.slot());
         let (stream, unsent) = connection.take_apart();
         Ok((stream, saved, unsent))
-    }
-}
-
-/// Counts how long a peer had been silent that was found dead, and tells of the departure if anybody observes. The kernel is
-/// asked only then.
-fn tell(farewell: &Farewell<'_>, local: impl FnOnce() -> Option<SocketAddr>, latest: Duration, turn: &mut Turn<'_>) {
-    let observed = turn.orders.audience.observes();
-    let Farewell { id: Some(id), peer, departure, reason, connected, .. } = *farewell else { return };
-    if !observed && !departure.is_found_dead() {
-        return;
-    }
-    let info = farewell.info();
-    if let Some(info) = info.filter(|_| departure.is_found_dead()) {
-        turn.counted.detection.record(info.silent, latest);
-    }
-    if observed {
-        let departed = Departed { id, peer, local: local(), departure, reason, connected, info };
-        turn.orders.audience.note(turn.now, Happening::Departed(departed));
     }
 }

@@ -124,13 +124,11 @@ impl<S: Stream> Peers<S> {
 
     /// An attempt to connect has failed.
     pub(super) fn unreachable(&mut self, attempt: &Attempt<'_>, turn: &mut Turn<'_>) {
-        turn.orders.giver = self.names.source();
         self.service.unreachable(attempt, turn.orders);
     }
 
     /// The service gets the answer to a look that it has asked for.
     pub(super) fn looked(&mut self, look: &Look, turn: &mut Turn<'_>) {
-        turn.orders.giver = self.names.source();
         self.service.looked(look, turn.orders);
     }
 
@@ -251,19 +249,16 @@ impl<S: Stream> Peers<S> {
 
     /// The service is told what has happened.
     pub(super) fn observe(&mut self, news: &[News], turn: &mut Turn<'_>) {
-        turn.orders.giver = self.names.source();
         self.service.observed(news, turn.orders);
     }
 
     /// The service is told where the turn has spent its time.
     pub(super) fn turned(&mut self, times: &TurnTimes, turn: &mut Turn<'_>) {
-        turn.orders.giver = self.names.source();
         self.service.turned(times, turn.orders);
     }
 
     /// The service gets the figures that it has asked for.
     pub(super) fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, turn: &mut Turn<'_>) {
-        turn.orders.giver = self.names.source();
         self.service.counted(figures, asker, turn.orders);
     }
 
@@ -282,7 +277,6 @@ impl<S: Stream> Peers<S> {
     pub(super) fn call_service(&mut self, turn: &mut Turn<'_>) {
         self.has_more_to_do |= turn.called;
         if self.has_more_to_do && !turn.orders.are_many() {
-            turn.orders.giver = self.names.source();
             self.has_more_to_do = self.service.called(turn.orders);
         }
     }

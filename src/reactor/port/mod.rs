@@ -24,7 +24,7 @@ use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
 use crate::reactor::limits::{Limits, WhenFull};
 use crate::reactor::observing::figures::Figures;
-use crate::reactor::observing::news::{Happening, News};
+use crate::reactor::observing::news::{Incident, News};
 use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::{PeerId, PortId};
 use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
@@ -118,7 +118,7 @@ impl Port {
             }
             let room = self.peers.room(turn.capacity);
             if acceptor.warns_of_limit(turn.now, room) && !self.peers.is_apart() {
-                turn.orders.audience.note(turn.now, Happening::LimitReached { limit: room.limit() });
+                turn.orders.audience.note(turn.now, Incident::LimitReached { limit: room.limit() });
             }
             match acceptor.accept(turn.now, room) {
                 Accepted::Peer(stream, address) => match admit(&mut self.peers, self.limits, address, turn) {
@@ -214,7 +214,7 @@ fn pause<S: Stream>(acceptor: &mut Acceptor, peers: &Peers<S>, error: &io::Error
     acceptor.pause(turn.now, peers.room(turn.capacity), error);
     turn.counted.accept_pauses += 1;
     let errno = error.raw_os_error().unwrap_or(Errno::NOMEM.raw_os_error());
-    turn.orders.audience.note(turn.now, Happening::AcceptPaused { errno });
+    turn.orders.audience.note(turn.now, Incident::AcceptPaused { errno });
 }
 
 /// Whether this newcomer is admitted; another peer may be evicted to make room for it.

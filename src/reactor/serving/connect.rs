@@ -99,12 +99,12 @@ impl Backoff {
     }
 
     /// The longest pause.
-    pub(in crate::reactor) fn longest(&self) -> Duration {
+    pub(crate) fn longest(&self) -> Duration {
         self.longest
     }
 
     /// The pause after this many failures in a row; `chance` is any number.
-    pub(in crate::reactor) fn pause(&self, failures: u32, chance: u64) -> Duration {
+    pub(crate) fn pause(&self, failures: u32, chance: u64) -> Duration {
         let whole = self.first.saturating_mul(1 << failures.saturating_sub(1).min(31)).min(self.longest);
         if !self.jitter {
             return whole;

@@ -47,6 +47,8 @@ pub(in crate::reactor) trait Link {
     fn took_output(&self) -> Option<Duration>;
     fn address(&self) -> SocketAddr;
     fn info(&self) -> Option<TcpInfo>;
+    /// The address of our end.
+    fn local(&self) -> Option<SocketAddr>;
     /// How many bytes wait in the outbox.
     fn waiting(&self) -> usize;
     /// The id of the peer, whose slot this is.

@@ -4,6 +4,7 @@
 //! port of its peer. A service is given one peer at a time, because the loop is in the middle of that peer's
 //! input; so what it wants done to others is noted, and done at the end of the turn.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
@@ -98,20 +99,22 @@ pub(in crate::reactor) enum OrderKind {
         giver: usize,
         asker: Option<PeerId>,
     },
-    /// Tell this source what is seen of the next `most` peers after this one.
-    LookOnwards {
-        giver: usize,
-        asker: Option<PeerId>,
-        after: Option<PeerId>,
-        most: usize,
-    },
-    /// Tell this source the figures.
-    Count {
-        giver: usize,
-        asker: Option<PeerId>,
-    },
+    /// Answer this source.
+    Inquire(Inquiry),
     /// Connect, for this source.
     Connect(usize, Box<ToConnect>),
+}
+
+/// A question about the loop or about all peers, and what answers it: see `inquiries.rs`, which alone names that code. So a
+/// program that asks no such question does not have it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::reactor) struct Inquiry {
+    pub(in crate::reactor) giver: usize,
+    pub(in crate::reactor) asker: Option<PeerId>,
+    /// The peers after this one, and how many of them.
+    pub(in crate::reactor) after: Option<PeerId>,
+    pub(in crate::reactor) most: usize,
+    pub(in crate::reactor) answer: &'static dyn Any,
 }
 
 #[derive(Debug)]
@@ -207,28 +210,6 @@ impl Orders {
         self.give(to, OrderKind::Look { giver, asker })
     }
 
-    /// Looks at the next peers after this one in the order of the tables, at most `most`, and with `None` from the beginning:
-    /// for each, [`Service::looked`](crate::reactor::Service::looked) is called as with [`Orders::look_at`]. So a service can
-    /// look at all peers of the loop, page by page: one that stays is seen exactly once, also if the peer has departed after
-    /// which a page begins. Peers of ports apart ([`Listen::apart`](crate::reactor::Listen::apart)) are left out. In the last
-    /// answer [`Look::left`] is 0; if nobody is left, there is one answer, about nobody: [`Look::seen`] is `None`.
-    ///
-    /// # Errors
-    /// Too many orders wait: nothing will be asked.
-    pub fn look_onwards(&mut self, after: Option<PeerId>, most: usize, asker: Option<PeerId>) -> Result<(), NoRoom> {
-        self.give(Recipients::None, OrderKind::LookOnwards { giver: self.giver, asker, after, most })
-    }
-
-    /// Asks for the figures of the loop: [`Service::counted`](crate::reactor::Service::counted) is called at the end of this
-    /// turn (of a source: [`Source::counted`](crate::reactor::Source::counted)). It costs nothing but the copying of some
-    /// hundred numbers, however many peers there are.
-    ///
-    /// # Errors
-    /// Too many orders wait: nothing will be asked.
-    pub fn count(&mut self, asker: Option<PeerId>) -> Result<(), NoRoom> {
-        self.give(Recipients::None, OrderKind::Count { giver: self.giver, asker })
-    }
-
     /// The service that says this is told from now on what happens to the peers of the loop
     /// ([`Service::observed`](crate::reactor::Service::observed)); with `false`, no more. While nobody observes, nothing is
     /// collected. A departure that is observed costs two system calls: for the kernel's figures and our address.
@@ -286,7 +267,7 @@ impl Orders {
         self.give(to, OrderKind::Send(copy))
     }
 
-    fn give(&mut self, to: Recipients, what: OrderKind) -> Result<(), NoRoom> {
+    pub(in crate::reactor) fn give(&mut self, to: Recipients, what: OrderKind) -> Result<(), NoRoom> {
         if matches!(&to, Recipients::Many(ids) if ids.is_empty()) {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 mod alarms;
 mod connecting;
 mod handing_over;
+mod observing;
 mod orders;
 mod outside;
 
@@ -115,8 +116,7 @@ fn the_limit_is_shared_by_all_ports() {
     come_to_rest(&mut reactor);
     let waiting = TcpStream::connect(second).unwrap();
     for _ in 0..3 {
-        reactor.poll.poll(&mut reactor.events, Some(Duration::from_millis(20))).unwrap();
-        reactor.latch();
+        reactor.turn_within(Duration::from_millis(20)).unwrap();
         come_to_rest(&mut reactor);
     }
     assert_eq!(reactor.timeout(Duration::MAX), None, "a full loop sleeps, though somebody waits");

@@ -85,6 +85,42 @@ fn peers_may_close_one_another_in_a_circle() {
     assert!(reactor.orders.is_empty() && reactor.capacity.connected() == 0);
 }
 
+/// Looks at itself whenever it hears something or is woken, and sends what it sees.
+struct Mirror;
+
+impl Service for Mirror {
+    type State = ();
+
+    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) {}
+
+    fn received(&mut self, peer: &mut Peer<'_, ()>, _bytes: &[u8]) {
+        let id = peer.id();
+        peer.orders().look_at([id], Some(id)).unwrap();
+        peer.wake_after(Duration::from_millis(1));
+    }
+
+    fn woken(&mut self, peer: &mut Peer<'_, ()>) {
+        let id = peer.id();
+        peer.orders().look_at([id], Some(id)).unwrap();
+    }
+
+    fn looked(&mut self, look: &Look, orders: &mut Orders) {
+        orders.send(look.peer, look.seen.unwrap().address.to_string().as_bytes()).unwrap();
+    }
+}
+
+/// The answer once went to whichever port had given an order last.
+#[test]
+fn an_answer_goes_to_the_port_that_has_asked() {
+    let (mut reactor, first) = listening(Mirror);
+    let second = reactor.listen(Listen::on("127.0.0.1:0".parse().unwrap()), Echo).unwrap().address;
+    let mut mirrored = connect(&mut reactor, first, 1).remove(0);
+    let _other = connect(&mut reactor, second, 1);
+    mirrored.write_all(b"x").unwrap();
+    let own = mirrored.local_addr().unwrap().to_string().repeat(2);
+    read(&mut reactor, &mut mirrored, own.as_bytes());
+}
+
 /// A source of one's own, which gives orders for the peers of every port as long as it may.
 struct Flood {
     peers: std::sync::mpsc::Receiver<PeerId>,
