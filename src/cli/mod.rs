@@ -14,6 +14,8 @@ use crate::serve;
 mod arguments;
 #[cfg(feature = "admin")]
 mod ask_options;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod help;
 #[cfg(feature = "lab")]
 mod lab_options;
