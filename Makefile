@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab screenshots clean
+.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab screenshots fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
+	@echo 'make fuzz       try the command line and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
 	@echo 'make format     format the source'
 
 run:
@@ -44,7 +45,7 @@ uninstall:
 	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm promtool
 	$(CARGO) test --locked
 
 # Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
@@ -123,6 +124,11 @@ kernels:
 screenshots:
 	@dist/needs.sh cargo cc chromium node npm
 	STILLTHERE_SCREENSHOTS=$(CURDIR)/docs $(CARGO) test --locked --test page -- --exact screenshots
+
+# FUZZ_SECONDS for each target. What it found once is in fuzz/corpus/, which `make test` reads.
+fuzz:
+	@dist/needs.sh cargo cc c++
+	FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' dist/fuzz.sh $(TARGETS)
 
 clean:
 	$(CARGO) clean

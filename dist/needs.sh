@@ -68,6 +68,9 @@ package() { # program, package manager
     case $1:$2 in
         cc:pacman | cc:apk | cc:dnf) echo gcc ;;
         cc:*) echo gcc libc6-dev ;;
+        c++:apk | c++:apt-get) echo g++ ;;
+        c++:dnf) echo gcc-c++ ;;
+        c++:pacman) echo gcc ;;
         cargo:apt-get) cargo_of_apt ;;
         cargo:pacman) echo rust ;;
         certificates:*) echo ca-certificates ;;
@@ -78,6 +81,8 @@ package() { # program, package manager
         node:*) echo nodejs ;;
         nginx:apt-get) echo nginx libnginx-mod-stream ;;
         nft:*) echo nftables ;;
+        promtool:dnf) echo golang-github-prometheus ;;
+        promtool:*) echo prometheus ;;
         qemu-system-x86_64:dnf) echo qemu-system-x86-core ;;
         qemu-system-x86_64:apt-get | qemu-system-x86_64:pacman) echo qemu-system-x86 ;;
         redis-server:dnf | redis-server:pacman | redis-server:apk) echo redis ;;
@@ -85,6 +90,15 @@ package() { # program, package manager
         unshare:* | setpriv:*) echo util-linux ;;
         *) echo "$1" ;;
     esac
+}
+
+# Of Debian's `prometheus` only promtool is wanted; the package starts the server, too, which would listen on port 9090 of
+# every address. A service of that name that was there before stays as it is.
+has_service() { file systemctl >/dev/null && systemctl cat prometheus >/dev/null 2>&1; }
+stop_service() {
+    echo "prometheus was installed for promtool alone: its service is stopped and disabled" >&2
+    systemctl --quiet disable prometheus >&2
+    systemctl stop prometheus >/dev/null 2>&1 # it fails where systemd does not run, as in a container
 }
 
 # Sets `absent` to the missing programs, and `packages` to the packages that contain them.
@@ -121,10 +135,13 @@ if [ -n "$manager" ] && [ "$(id -u)" = 0 ]; then
         apt-get update -qq >&2
         look # the new package lists may offer more
     fi
+    service=none
+    case "$manager $packages " in "apt-get"*" prometheus "*) has_service || service=new ;; esac
     if [ -n "$packages" ]; then
         echo "installing$packages, for:$absent" >&2
         DEBIAN_FRONTEND=noninteractive $install $packages >&2 || echo "$install$packages failed" >&2
     fi
+    [ $service = new ] && has_service && stop_service
     look
 fi
 [ -z "$absent" ] && exit 0

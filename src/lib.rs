@@ -141,6 +141,9 @@ mod sockopt;
 mod sysctl;
 
 // The rooms of the program. They are public for `main.rs` and the tests, and no part of the library's interface.
+#[cfg(feature = "admin")]
+#[doc(hidden)]
+pub mod ask;
 #[cfg(feature = "serve")]
 #[doc(hidden)]
 pub mod cli;

@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+#[cfg(feature = "admin")]
+use stillthere::ask;
 use stillthere::cli::Command;
 #[cfg(feature = "lab")]
 use stillthere::lab;
@@ -35,6 +37,12 @@ fn main() -> ExitCode {
     code(match command {
         Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
         Command::Serve(settings) => Ok(serve(&settings, &misspelt)),
+        #[cfg(feature = "admin")]
+        Command::Who(settings) => ask::tell(&settings),
+        #[cfg(feature = "admin")]
+        Command::Drop(settings) => ask::let_go(&settings),
+        #[cfg(feature = "top")]
+        Command::Top(settings) => ask::show(&settings),
         #[cfg(feature = "lab")]
         Command::Lab(task) => lab::obey(&task).map(|promise| promise == lab::Promise::Kept),
         #[cfg(feature = "plan")]

@@ -146,3 +146,28 @@ fn a_shell_s_own_kill_does_not_count() {
     check(&machine.needs(1000, &["kill"]), 1, &["kill is needed, but not installed", "procps"]);
     check(&machine.needs(1000, &["sh", "--", "kill"]), 0, &["kill is not installed; whatever needs it reports that"]);
 }
+
+/// promtool is in a package that starts a server. That one is stopped, unless somebody ran it before.
+#[test]
+fn the_server_that_comes_with_promtool_does_not_stay() {
+    for (name, before, stopped) in [("fresh", false, true), ("in-use", true, false)] {
+        let machine = Machine::new(name, None);
+        let here = machine.0.display().to_string();
+        machine.program(
+            "apt-get",
+            &format!(
+                "case \"$*\" in *prometheus*) : > {here}/unit; printf '#!/bin/sh\\n' > {here}/promtool; chmod 755 {here}/promtool;; esac"
+            ),
+        );
+        machine.program(
+            "systemctl",
+            &format!("[ \"$1\" = cat ] && exec test -e {here}/unit; echo \"$*\" >> {here}/asked"),
+        );
+        symlink("/usr/bin/test", machine.0.join("test")).unwrap();
+        if before {
+            fs::write(machine.0.join("unit"), "").unwrap();
+        }
+        check(&machine.needs(0, &["promtool"]), 0, &["installing prometheus, for: promtool"]);
+        assert_eq!(machine.asked(), if stopped { "--quiet disable prometheus\nstop prometheus\n" } else { "" });
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
-#[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+#[cfg(any(feature = "admin", feature = "lab", feature = "load", feature = "plan"))]
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(super) enum Preset {
     Time(Duration),
     #[cfg(feature = "plan")]
     Share(f64),
-    #[cfg(feature = "load")]
+    #[cfg(any(feature = "admin", feature = "load"))]
     Text(String),
 }
 
@@ -60,7 +60,7 @@ impl Display for Preset {
             Self::Time(time) => InWords(*time).fmt(f),
             #[cfg(feature = "plan")]
             Self::Share(share) => write!(f, "{}%", share * 100.0),
-            #[cfg(feature = "load")]
+            #[cfg(any(feature = "admin", feature = "load"))]
             Self::Text(text) => f.write_str(text),
         }
     }
@@ -108,10 +108,20 @@ pub(super) struct Given {
     pub words: Vec<String>,
 }
 
-/// Options that mean the same for other commands as for `serve`: the deadline of `plan` and `lab` is that of the server. An
-/// option that only has the same name, such as the grace of `load`, is not among them.
-pub(super) const SHARED: [&str; 7] =
-    ["deadline", "idle", "interval", "count", "user-timeout", "heartbeat", "heartbeat-timeout"];
+/// Options that mean the same for other commands as for `serve`: the deadline of `plan` and `lab` is that of the server, and
+/// where its admin port is, `who` has to know. An option that only has the same name, such as the grace of `load`, is not among
+/// them.
+pub(super) const SHARED: [&str; 9] = [
+    "deadline",
+    "idle",
+    "interval",
+    "count",
+    "user-timeout",
+    "heartbeat",
+    "heartbeat-timeout",
+    "admin",
+    "admin-token-file",
+];
 
 /// What all our variables begin with.
 pub(super) const PREFIX: &str = "STILLTHERE_";
@@ -285,7 +295,7 @@ impl Given {
     }
 
     /// A file's name may begin and end with blanks.
-    #[cfg(any(feature = "lab", feature = "load", feature = "plan"))]
+    #[cfg(any(feature = "admin", feature = "lab", feature = "load", feature = "plan"))]
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.find(name).map(|value| (&value.text).into())
     }

@@ -9,6 +9,12 @@ use crate::place::Place;
 /// The commands, for "did you mean".
 pub(super) const COMMANDS: &[&str] = &[
     "serve",
+    #[cfg(feature = "admin")]
+    "who",
+    #[cfg(feature = "admin")]
+    "drop",
+    #[cfg(feature = "top")]
+    "top",
     #[cfg(feature = "load")]
     "load",
     #[cfg(feature = "lab")]
@@ -25,6 +31,13 @@ pub(super) fn overview() -> String {
         let _ = writeln!(text, "  stillthere {command:<33} {words}"); // a string takes all
     };
     row("serve [ADDR:PORT ...] [options]", "run the server");
+    if cfg!(feature = "admin") {
+        row("who [ID] [options]", "list its peers, or one in full");
+        row("drop ID ... [options]", "let peers go");
+    }
+    if cfg!(feature = "top") {
+        row("top [options]", "watch its peers in a terminal");
+    }
     if cfg!(feature = "load") {
         row("load ADDR:PORT [options]", "open very many connections");
     }
@@ -43,6 +56,40 @@ pub(super) fn of_serve() -> String {
     let mut text = format!("stillthere serve [ADDR:PORT ...] [options]      by default {}\n", Place::DEFAULT);
     list(&mut text, serve_options::OPTIONS, serve_options::preset);
     text += "Also -h, -V. Environment: STILLTHERE_GRACE=500ms STILLTHERE_LISTEN=\"[::]:7007\"";
+    text
+}
+
+/// What `who` lists, and its options.
+#[cfg(feature = "admin")]
+pub(super) fn of_who() -> String {
+    let mut text = String::from("stillthere who [ID] [options]      which peers a server has, or all about one\n");
+    list(&mut text, crate::cli::ask_options::WHO, crate::cli::ask_options::preset);
+    text += "SILENT is the time since the last sign of life, and the deadline; UNACKED are\n";
+    text += "bytes that it has not acknowledged; - is where the kernel has no figure. How\n";
+    text += "many peers there are goes to stderr. Exit code: 1 no such peer, or no answer; 2\n";
+    text += "usage. Environment: STILLTHERE_ADMIN=unix:/run/a.sock STILLTHERE_WHO_SORT=age";
+    text
+}
+
+/// What `drop` does, and its options.
+#[cfg(feature = "admin")]
+pub(super) fn of_drop() -> String {
+    let mut text = String::from("stillthere drop ID [ID ...] [options]      a server lets these peers go\n");
+    list(&mut text, crate::cli::ask_options::DROP, crate::cli::ask_options::preset);
+    text += "`stillthere who` prints the ids; none is ever used again. What a peer has not\n";
+    text += "acknowledged is lost. Exit code: 1 one has gone already, or no answer; 2 usage.\n";
+    text += "Environment: STILLTHERE_ADMIN=unix:/run/stillthere.sock";
+    text
+}
+
+/// What `top` shows, and its options.
+#[cfg(feature = "top")]
+pub(super) fn of_top() -> String {
+    let mut text = String::from("stillthere top [options]      the peers of a server, live in a terminal\n");
+    list(&mut text, crate::cli::ask_options::TOP, crate::cli::ask_options::preset);
+    text += "Keys: ? lists them, q quits. NO_COLOR=1 turns colours off. If the server goes,\n";
+    text += "it is waited for. Exit code: 1 no terminal, or no answer to begin with; 2 usage.\n";
+    text += "Environment: STILLTHERE_ADMIN=unix:/run/stillthere.sock";
     text
 }
 

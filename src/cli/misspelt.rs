@@ -6,7 +6,7 @@ use crate::cli::arguments::{Options, PREFIX, shout};
 use crate::cli::nearest::nearest;
 
 /// The commands, built in or not: a variable with another command's name is not for this one.
-const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
+pub(super) const COMMANDS: [&str; 7] = ["SERVE", "WHO", "DROP", "TOP", "LOAD", "LAB", "PLAN"];
 /// Variables that are no options: the lab sets one when it starts itself again, the benchmarks read the other.
 const OTHERS: [&str; 2] = ["LAB_INSIDE", "BINARY"];
 /// Not an option: its variable has the addresses that `serve` takes as words.

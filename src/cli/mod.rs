@@ -12,6 +12,10 @@ use crate::cli::nearest::nearest;
 use crate::serve;
 
 mod arguments;
+#[cfg(feature = "admin")]
+mod ask_options;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod help;
 #[cfg(feature = "lab")]
 mod lab_options;
@@ -28,6 +32,12 @@ const fn options(command: &'static str, own: &'static [arguments::Opt]) -> Optio
 }
 
 const SERVE: Options = options("serve", serve_options::OPTIONS);
+#[cfg(feature = "admin")]
+const WHO: Options = options("who", ask_options::WHO);
+#[cfg(feature = "admin")]
+const DROP: Options = options("drop", ask_options::DROP);
+#[cfg(feature = "top")]
+const TOP: Options = options("top", ask_options::TOP);
 #[cfg(feature = "lab")]
 const LAB: Options = options("lab", lab_options::OPTIONS);
 #[cfg(feature = "plan")]
@@ -42,6 +52,15 @@ pub enum Command {
     Tell(String),
     /// Run the server.
     Serve(Box<serve::ServeSettings>),
+    /// List the peers of a server.
+    #[cfg(feature = "admin")]
+    Who(Box<crate::ask::WhoSettings>),
+    /// Have a server let peers go.
+    #[cfg(feature = "admin")]
+    Drop(Box<crate::ask::DropSettings>),
+    /// Show the peers of a server, live.
+    #[cfg(feature = "top")]
+    Top(Box<crate::ask::TopSettings>),
     /// Run the lab.
     #[cfg(feature = "lab")]
     Lab(Box<crate::lab::Task>),
@@ -82,6 +101,18 @@ impl Command {
                 given.words_from(LISTEN, SERVE, environment)?;
                 Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
             }),
+            #[cfg(feature = "admin")]
+            "who" => Self::of(arguments, environment, WHO, help::of_who, |given| {
+                Ok(Self::Who(Box::new(ask_options::who(&given)?)))
+            }),
+            #[cfg(feature = "admin")]
+            "drop" => Self::of(arguments, environment, DROP, help::of_drop, |given| {
+                Ok(Self::Drop(Box::new(ask_options::let_go(&given)?)))
+            }),
+            #[cfg(feature = "top")]
+            "top" => Self::of(arguments, environment, TOP, help::of_top, |given| {
+                Ok(Self::Top(Box::new(ask_options::top(&given, environment)?)))
+            }),
             #[cfg(feature = "lab")]
             "lab" => Self::of(arguments, environment, LAB, help::of_lab, Self::lab),
             #[cfg(feature = "plan")]
@@ -106,6 +137,12 @@ impl Command {
     pub fn misspelt(command: Option<&OsStr>, variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
         let options = match command.and_then(OsStr::to_str) {
             Some("serve") => SERVE,
+            #[cfg(feature = "admin")]
+            Some("who") => WHO,
+            #[cfg(feature = "admin")]
+            Some("drop") => DROP,
+            #[cfg(feature = "top")]
+            Some("top") => TOP,
             #[cfg(feature = "lab")]
             Some("lab") => LAB,
             #[cfg(feature = "plan")]
@@ -122,6 +159,10 @@ impl Command {
     pub fn warns_of_misspelling(&self) -> bool {
         match self {
             Self::Tell(_) | Self::Serve(_) => false,
+            #[cfg(feature = "admin")]
+            Self::Who(_) | Self::Drop(_) => true,
+            #[cfg(feature = "top")]
+            Self::Top(_) => true,
             #[cfg(feature = "lab")]
             Self::Lab(task) => !task.is_of_a_scene(),
             #[cfg(feature = "plan")]

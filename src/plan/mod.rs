@@ -143,6 +143,13 @@ pub fn answer(question: &Question) -> Result<(), String> {
     stdout::tell(&text)
 }
 
+/// The answer in its three forms, for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn in_all_forms(question: &Question) -> Result<[String; 3], String> {
+    let plan = Plan::make(question)?;
+    Ok([told::tell(&plan), json::write(&plan), figure::draw(&plan)])
+}
+
 impl Question {
     /// The three models of the path: losses are independent, come in bursts in both directions at once, or in
     /// bursts of each direction by itself.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub mod admin;
 pub mod greedy;
 
 /// Longer than anything takes on the slowest machine. Only a failing test waits for so long.

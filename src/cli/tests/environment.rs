@@ -8,7 +8,7 @@ fn a_variable_that_is_empty_is_not_given() {
     for (line, options) in commands() {
         let plain = told(line, &[]);
         for option in options {
-            for scope in ["", "SERVE_", "LOAD_", "LAB_", "PLAN_"] {
+            for scope in ["", "SERVE_", "WHO_", "DROP_", "TOP_", "LOAD_", "LAB_", "PLAN_"] {
                 let variable = format!("STILLTHERE_{scope}{}", arguments::shout(option.name));
                 for nothing in ["", " ", "\n"] {
                     assert_eq!(told(line, &[(&variable, nothing)]), plain, "{line}: {variable}={nothing:?}");
@@ -49,7 +49,6 @@ fn blanks_round_a_value_do_not_count() {
 /// `STILLTHERE_JSON` was a file to one command and a switch to another.
 #[test]
 fn a_variable_means_one_thing() {
-    const COMMANDS: [&str; 4] = ["SERVE", "LOAD", "LAB", "PLAN"];
     for (line, options) in commands() {
         let command = line.split(' ').next().unwrap().to_uppercase();
         // An option of `lab run` alone is ignored by `lab matrix`, and one that describes a server or a request has effect only
@@ -62,7 +61,7 @@ fn a_variable_means_one_thing() {
             let heard = |variable: &str| lines.iter().any(|line| told(line, &[(variable, "?!")]) != told(line, &[]));
             let is_for_all = command == "SERVE" || arguments::SHARED.contains(&option.name);
             assert_eq!(heard(&format!("STILLTHERE_{name}")), is_for_all, "{line}: STILLTHERE_{name}");
-            for other in COMMANDS {
+            for other in misspelt::COMMANDS {
                 let variable = format!("STILLTHERE_{other}_{name}");
                 assert_eq!(heard(&variable), other == command, "{line}: {variable}");
             }

@@ -7,6 +7,8 @@ use crate::keepalive::State;
 use crate::reactor::{Limits, WhenFull};
 use crate::serve::{Beats, ServeSettings, ServiceName};
 
+#[cfg(feature = "admin")]
+mod ask;
 mod environment;
 #[cfg(feature = "plan")]
 mod plan;
@@ -34,6 +36,12 @@ fn the_defaults_in_the_help_are_those_that_hold() {
     type Of = fn(&str) -> arguments::Preset;
     let commands: &[(&str, Table, Of)] = &[
         ("serve --service heartbeat", serve_options::OPTIONS, serve_options::preset),
+        #[cfg(feature = "admin")]
+        ("who", ask_options::WHO, ask_options::preset),
+        #[cfg(feature = "admin")]
+        ("drop 3f-2a", ask_options::DROP, ask_options::preset),
+        #[cfg(feature = "top")]
+        ("top", ask_options::TOP, ask_options::preset),
         #[cfg(feature = "lab")]
         ("lab matrix", lab_options::OPTIONS, |_| arguments::Preset::None),
         #[cfg(feature = "load")]
@@ -87,6 +95,8 @@ fn every_option_is_read_from_both_places() {
                 --max-per-address 3 --max-output 64K --max-memory 3g --stalled 60s --when-full refuse";
     #[cfg(feature = "admin")]
     let line = &format!("{line} --admin [::]:7070 --admin-token-file /run/token");
+    #[cfg(feature = "events")]
+    let line = &format!("{line} --events /run/events");
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -112,6 +122,8 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_ADMIN", "[::]:7070"),
         #[cfg(feature = "admin")]
         ("STILLTHERE_ADMIN_TOKEN_FILE", "/run/token"),
+        #[cfg(feature = "events")]
+        ("STILLTHERE_EVENTS", "/run/events"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
@@ -134,6 +146,12 @@ type Table = &'static [arguments::Opt];
 fn commands() -> Vec<(&'static str, Table)> {
     vec![
         ("serve", serve_options::OPTIONS),
+        #[cfg(feature = "admin")]
+        ("who", ask_options::WHO),
+        #[cfg(feature = "admin")]
+        ("drop 3f-2a", ask_options::DROP),
+        #[cfg(feature = "top")]
+        ("top", ask_options::TOP),
         #[cfg(feature = "load")]
         ("load 127.0.0.1:7007", load_options::OPTIONS),
         #[cfg(feature = "lab")]
