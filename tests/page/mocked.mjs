@@ -310,6 +310,9 @@ export async function a_turn_is_told_in_slow_motion() {
   await page.emulateMedia({ reducedMotion: 'reduce' });
   await page.click('#next-turn');
   assert.match(await text(page, '#told'), /Turn [\d\s]+[^]*of work/);
+  await page.click('#mean');
+  assert.ok((await page.locator('#told').isHidden()) && /The mean of the last/.test(await text(page, '#ring-told')));
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'slow', 'the focus is kept');
   assert.deepEqual(troubles, []);
 }
 
