@@ -149,7 +149,6 @@ mod tests {
         let most = ranking.rows.first().unwrap().0;
         let least = ranking.rows.last().unwrap().0;
         assert!(!most > 999_000 && !least > 0 && most < least, "{} to {}", !most, !least);
-        assert!(MOST_ROWS > 80_000, "{MOST_ROWS}");
     }
 
     #[test]
