@@ -150,6 +150,39 @@ pub fn sorted() {
     assert_eq!(watched.get(&format!("/peers?limit=1&after={first}x")).status, 400);
 }
 
+/// A long list is made in slices: whoever asks for little meanwhile is answered at once (envoyproxy/envoy#16425: its `/ready` hung
+/// until `/stats` was done). Lists that are too many at once wait their turn.
+pub fn crowded() {
+    let watched = start(&[]);
+    let mut crowd = Crowd::of(&watched, 1500);
+    let mut lists: Vec<_> = (0..50).map(|_| watched.client()).collect();
+    for list in &mut lists {
+        list.send(b"GET /peers?sort=silence&limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    let started = Instant::now();
+    assert_eq!(watched.get("/readyz").text(), "ready\n");
+    let ready = started.elapsed();
+    exchange(&mut crowd.stay[0]);
+    let exchanged = started.elapsed();
+    let answers: Vec<_> = lists.iter_mut().map(|list| list.answer(false)).collect();
+    let all = started.elapsed();
+    println!("ready after {ready:?}, echo after {exchanged:?}, all lists after {all:?}");
+    let made = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!(made >= 32, "{made} lists");
+    for answer in &answers {
+        match answer.status {
+            200 => assert_eq!(peers(&answer.json()).len(), 500),
+            _ => assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{answer:?}"),
+        }
+    }
+    assert!(exchanged < all / 2, "the others waited for the lists: {exchanged:?} of {all:?}");
+    // One that goes before its list is made holds nobody up.
+    let mut gone = watched.client();
+    gone.send(b"GET /peers?sort=silence&limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    drop(gone);
+    assert_eq!(watched.json("/peers?limit=1")["total"], 1500);
+}
+
 pub fn filter() {
     let watched = start(&[]);
     let from = |last: u8| {
