@@ -152,14 +152,11 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
     #[cfg(any(feature = "admin", feature = "events"))]
-    let observers = observers::open(&mut reactor, settings, &bound, log)?;
+    let _observers = observers::open(&mut reactor, settings, &bound, log)?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run();
-    #[cfg(any(feature = "admin", feature = "events"))]
-    drop(observers);
-    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
+    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {
