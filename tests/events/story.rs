@@ -148,3 +148,11 @@ pub fn pipe() -> (File, File) {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
     (reader.into(), writer.into())
 }
+
+/// What docs/events.md shows is what a reader gets.
+pub fn documented() {
+    let page = include_str!("../../docs/events.md");
+    let lines: String = page.lines().filter(|line| line.starts_with('{')).map(|line| format!("{line}\n")).collect();
+    let story = Story::whole(&lines);
+    assert_eq!((story.count("start"), story.count("departure"), story.count("stop")), (1, 2, 1));
+}
