@@ -244,8 +244,11 @@ impl Reactor {
 
     #[cfg(feature = "events")]
     fn reopen(&mut self) {
-        // Every one, not only the first that has something to open.
-        if !self.sources.iter_mut().fold(false, |opens, source| source.reopen() || opens) {
+        let mut is_heeded = false;
+        for source in &mut self.sources {
+            is_heeded |= source.reopen();
+        }
+        if !is_heeded {
             info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
         }
     }
