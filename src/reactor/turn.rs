@@ -244,11 +244,10 @@ impl Reactor {
 
     #[cfg(feature = "events")]
     fn reopen(&mut self) {
-        let mut is_heeded = false;
-        for source in &mut self.sources {
-            is_heeded |= source.reopen();
-        }
-        if !is_heeded {
+        // Every one is asked, not only the first that has something to open.
+        let mut opens = false;
+        self.sources.iter_mut().for_each(|source| opens |= source.reopen());
+        if !opens {
             info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
         }
     }
