@@ -48,8 +48,7 @@ pub struct Event {
     pub object: String,
 }
 
-/// Numbers the events of this process, and writes them. All who observe get the same news in the same order, so each can have
-/// its own: the numbers agree.
+/// Writes the events of this process, with their numbers. News have theirs ([`News::number`]), so those of all who observe agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chronicle {
     next: u64,
@@ -88,7 +87,8 @@ impl Chronicle {
 
     /// What the loop tells. `None` is no event.
     pub fn tell(&mut self, news: &News, time: &TimeOfDay) -> Option<Event> {
-        let (seq, at) = (self.next, time.of(news.at));
+        // The start is event 1.
+        let (seq, at) = (news.number + 1, time.of(news.at));
         let event = match &news.what {
             Happening::Arrived { id, peer, local } => {
                 address("local", *local, begin("arrival", seq, at).plain("id", id).plain("peer", peer))
@@ -103,24 +103,20 @@ impl Chronicle {
             Happening::AcceptPaused { errno } => {
                 begin("limit", seq, at).text("limit", "accept_paused").plain("detail", errno::Name(*errno))
             }
-            // They have their numbers, so that whoever counts sees the gap.
+            // They have their numbers, so that whoever counts sees the gap. This one has that of the next.
             Happening::LeftOut { count } => {
-                self.next += count;
+                self.next = seq;
                 return Some(self.left_out(*count, at));
             }
             _ => return None,
         };
-        self.next += 1;
+        self.next = seq + 1;
         Some(Event { seq, object: event.end() })
     }
 
-    /// Numbers what nobody is told.
+    /// Goes on behind news that nobody is told.
     pub fn skip(&mut self, news: &News) {
-        self.next += match news.what {
-            Happening::Stopping => 0,
-            Happening::LeftOut { count } => count,
-            _ => 1,
-        };
+        self.next = self.next.max(news.number + 2);
     }
 
     /// The loop has ended: the last event.
@@ -183,4 +179,85 @@ fn bytes_in(info: &TcpInfo, departure: Departure) -> u64 {
 
 fn milliseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1000).saturating_add(time.subsec_millis().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::reactor::PeerId;
+
+    fn told(number: u64, what: Happening) -> (Chronicle, Value) {
+        let mut chronicle = Chronicle::default();
+        let time = TimeOfDay {
+            now: Moment::after(Duration::from_secs(9)),
+            at_now: SystemTime::UNIX_EPOCH + Duration::from_secs(9),
+        };
+        let event =
+            chronicle.tell(&News { number, at: Moment::after(Duration::from_millis(1234)), what }, &time).unwrap();
+        assert!(!event.object.contains(|c| c < ' '), "one line: {:?}", event.object);
+        let value: Value = serde_json::from_str(&event.object).unwrap();
+        assert_eq!(
+            (value["seq"].as_u64(), value["time"].as_str()),
+            (Some(event.seq), Some("1970-01-01T00:00:01.234Z"))
+        );
+        (chronicle, value)
+    }
+
+    fn id() -> PeerId {
+        "5f5e100ff-7".parse().unwrap()
+    }
+
+    #[test]
+    fn every_address_and_every_text_is_right() {
+        for peer in ["192.0.2.1:5000", "[2001:db8::1]:1", "[fe80::1%7]:65535", "[::ffff:192.0.2.1]:5"] {
+            let (_, event) = told(1, Happening::Arrived { id: id(), peer: peer.parse().unwrap(), local: None });
+            assert_eq!((event["peer"].as_str(), event["id"].as_str()), (Some(peer), Some("5f5e100ff-7")));
+            assert!(event["local"].is_null());
+        }
+        let all: String = (0..0xd800).chain(0xe000..0x11000).filter_map(char::from_u32).collect();
+        for text in ["", "a \"quote\", a \\ and a\nnew line\u{0}\u{1f}", "zu träge \u{1F40C}", "</script>", all.leak()]
+        {
+            let (peer, departure) = ("[::1]:1".parse().unwrap(), Departure::Closed);
+            let departed = Departed {
+                id: id(),
+                peer,
+                local: Some(peer),
+                departure,
+                reason: Some(text),
+                connected: Duration::MAX,
+                info: None,
+            };
+            let (_, event) = told(1, Happening::Departed(departed));
+            assert_eq!((event["service_reason"].as_str(), event["local"].as_str()), (Some(text), Some("[::1]:1")));
+            let none = [
+                "errno",
+                "silent_ms",
+                "bytes_in",
+                "bytes_out",
+                "bytes_unacknowledged",
+                "round_trip_us",
+                "retransmissions",
+            ];
+            assert!(none.iter().all(|name| event.get(name).is_some_and(Value::is_null)), "{event}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_news() {
+        let peer = "[::1]:1".parse().unwrap();
+        let (chronicle, event) = told(7, Happening::Refused { peer, departure: Departure::Full });
+        assert_eq!((chronicle.next(), event["reason"].as_str()), (9, Some("full")));
+        // Three are missing: the one before them was 5, and the next one is 9.
+        let (mut chronicle, event) = told(8, Happening::LeftOut { count: 3 });
+        assert_eq!((chronicle.next(), event["seq"].as_u64(), event["count"].as_u64()), (9, Some(9), Some(3)));
+        let news = |number, what| News { number, at: Moment::default(), what };
+        chronicle.skip(&news(8, Happening::LimitReached { limit: 1 }));
+        let time = TimeOfDay { now: Moment::default(), at_now: SystemTime::UNIX_EPOCH };
+        assert_eq!(chronicle.tell(&news(8, Happening::Stopping), &time), None);
+        assert_eq!(chronicle.stop(Ending::Aborted { cut_off: 4 }).seq, 10);
+        let (_, event) = told(1, Happening::AcceptPaused { errno: libc::EMFILE });
+        assert_eq!((event["limit"].as_str(), event["detail"].as_str()), (Some("accept_paused"), Some("EMFILE")));
+    }
 }

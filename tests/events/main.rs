@@ -27,7 +27,7 @@ enum Needs {
 
 use Needs::{Networks, Nothing, Strace};
 
-const TRIALS: [(&str, Needs, fn()); 27] = [
+const TRIALS: [(&str, Needs, fn()); 28] = [
     ("an_arrival_and_a_departure_have_the_right_figures", Nothing, peers::figures),
     ("each_end_has_its_reason", Nothing, peers::reasons),
     ("ipv6_addresses_are_whole", Nothing, peers::ipv6),
@@ -52,6 +52,7 @@ const TRIALS: [(&str, Needs, fn()); 27] = [
     ("a_torn_or_truncated_file_stays_readable", Nothing, files::torn),
     ("a_fifo_waits_for_its_reader", Nothing, files::fifo),
     ("what_cannot_be_opened_is_said", Nothing, files::said),
+    ("the_examples_in_the_documentation_are_events", Nothing, story::documented),
     ("a_dead_peer_s_departure_says_what_it_owed", Networks, cut::peers),
     ("a_dead_collector_is_noticed", Networks, cut::collector),
     ("nothing_is_called_while_nothing_happens", Strace, quiet::idle),

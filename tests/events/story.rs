@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -86,7 +87,7 @@ pub fn event(line: &str) -> Value {
 }
 
 /// Reads lines until `is_enough`; what came.
-pub fn read_until(reader: &mut impl Read, mut is_enough: impl FnMut(&str) -> bool) -> String {
+pub fn read_until(reader: &mut (impl Read + AsFd), mut is_enough: impl FnMut(&str) -> bool) -> String {
     let mut text = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -94,6 +95,7 @@ pub fn read_until(reader: &mut impl Read, mut is_enough: impl FnMut(&str) -> boo
         if is_enough(&so_far) {
             return so_far.into_owned();
         }
+        assert!(has_more(reader), "nothing came for a long time after {so_far}");
         let count = reader.read(&mut piece).unwrap_or_else(|error| panic!("after {so_far}: {error}"));
         assert!(count > 0, "it ended after {so_far}");
         text.extend_from_slice(&piece[..count]);
@@ -101,10 +103,23 @@ pub fn read_until(reader: &mut impl Read, mut is_enough: impl FnMut(&str) -> boo
 }
 
 /// Reads to the end.
-pub fn read_rest(reader: &mut impl Read) -> String {
-    let mut text = String::new();
-    reader.read_to_string(&mut text).expect("it can be read");
-    text
+pub fn read_rest(reader: &mut (impl Read + AsFd)) -> String {
+    let mut text = Vec::new();
+    let mut piece = [0; 65536];
+    loop {
+        assert!(has_more(reader), "no end came for a long time");
+        match reader.read(&mut piece).expect("it can be read") {
+            0 => return String::from_utf8(text).expect("events are UTF-8"),
+            count => text.extend_from_slice(&piece[..count]),
+        }
+    }
+}
+
+/// Waits for something to read, or the end. A pipe has no timeout of its own.
+fn has_more(reader: &impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    poll(&mut [PollFd::new(reader, PollFlags::IN)], Some(&patience)).is_ok_and(|ready| ready > 0)
 }
 
 /// A directory of a test's own, which is removed with it.
@@ -147,4 +162,12 @@ impl Drop for Directory {
 pub fn pipe() -> (File, File) {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe");
     (reader.into(), writer.into())
+}
+
+/// What docs/events.md shows is what a reader gets.
+pub fn documented() {
+    let page = include_str!("../../docs/events.md");
+    let lines: String = page.lines().filter(|line| line.starts_with('{')).map(|line| format!("{line}\n")).collect();
+    let story = Story::whole(&lines);
+    assert_eq!((story.count("start"), story.count("departure"), story.count("stop")), (1, 2, 1));
 }

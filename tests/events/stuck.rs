@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +53,7 @@ fn worst_ping(server: &Server, work: impl FnOnce()) -> Duration {
 }
 
 /// While nobody reads, peers are served; then everything is read.
-fn is_stuck_and_then_read(what: &str, mut server: Server, mut reader: impl Read + Send) {
+fn is_stuck_and_then_read(what: &str, mut server: Server, mut reader: impl Read + AsFd) {
     let worst = worst_ping(&server, || come_and_go(server.address(), PEERS));
     println!("{what}: the worst ping took {worst:?}");
     assert!(worst < PROMPT, "{what}: a ping took {worst:?}");

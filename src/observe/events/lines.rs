@@ -71,7 +71,9 @@ impl Lines {
     }
 
     fn put(&mut self, mut line: String) -> Result<(), ()> {
+        line.reserve_exact(1);
         line.push('\n');
+        line.shrink_to_fit(); // an arrival is half as long as a departure
         let bytes = line.capacity() + OVERHEAD;
         if self.bytes + bytes > MOST {
             return Err(());

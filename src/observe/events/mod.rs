@@ -4,10 +4,11 @@
 //! beyond that, events are left out, and a line says how many. docs/events.md says what a reader can rely on.
 //!
 //! ```text
-//!            opened, or connected                 it is gone: again after a pause
-//!   Closed ───────────────────────▶ Open ─────────────────────────────────────▶ Closed
-//!      ▲                              │ a file does not take it: kept open, and tried again after a pause
-//!      └──── the attempt fails ◀──────┘
+//!            ┌────────── the attempt fails ◀──────┐
+//!            ▼                                    │
+//!   closed, until the pause ends ──▶ opened, or being connected ──▶ open ──▶ it is gone: closed
+//!                                                                    │ ▲
+//!                                                                    ▼ │ a file takes no more: kept open, until the pause ends
 //! ```
 
 use std::fmt;
@@ -15,26 +16,24 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::info;
 use mio::Registry;
 use mio::event::Event as Readied;
 
 use self::lines::Lines;
-use self::sink::{Found, Sink, is_socket, is_unread_fifo};
+use self::opening::{FIRST_PAUSE, LONGEST_PAUSE};
+use self::sink::{Sink, is_socket, is_unread_fifo};
 pub use self::to::EventsTo;
-use crate::count::so_many;
 use crate::keepalive::Keepalive;
 use crate::malloc;
 use crate::observe::event::{Chronicle, Event, TimeOfDay};
 use crate::reactor::{Backoff, Capacity, Ending, Moment, Names, News, Source, Turn};
-use crate::scatter::scatter;
-use crate::seconds::InWords;
 
 mod collector;
 mod ending;
 mod lines;
+mod opening;
 mod sink;
 mod to;
 
@@ -42,9 +41,6 @@ mod to;
 const BUDGET: usize = 64 * 1024;
 /// How many reads of what a reader sends, which nobody asked for, are made in a turn.
 const READS: usize = 4;
-/// The pauses between attempts to open or to write.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The one key of this source.
 const KEY: usize = 0;
 
@@ -140,74 +136,6 @@ impl Events {
         self.left_out.clone()
     }
 
-    /// Opens what is closed.
-    fn try_to_open(&mut self, now: Moment, registry: &Registry) -> io::Result<()> {
-        let token = self.names.token(KEY);
-        let (sink, found) = match &self.to {
-            EventsTo::Stdout => (Sink::stdout(registry, token)?, Found::Ready),
-            EventsTo::File(path) => Sink::file(path, registry, token)?,
-            EventsTo::Unix(path) => (Sink::unix(path, registry, token)?, Found::Ready),
-            EventsTo::Tcp(_) => {
-                let address = self.addresses[self.failures.saturating_sub(1) as usize % self.addresses.len()];
-                (Sink::tcp(address, &mut self.keepalive, now, registry, token)?, Found::Connecting)
-            }
-        };
-        if let Some(old) = self.sink.replace(sink) {
-            old.close(registry);
-        }
-        self.lines.again();
-        (self.due, self.announced, self.is_over, self.is_talked_to) = (Moment::NEVER, false, false, false);
-        match found {
-            Found::Ready => self.is_open(now),
-            Found::Torn => {
-                self.lines.begin_on_a_new_line();
-                self.is_open(now);
-            }
-            // An attempt may take as long as a peer may be silent.
-            Found::Connecting => (self.connecting, self.ready) = (Some(now + self.keepalive.deadline()), false),
-        }
-        Ok(())
-    }
-
-    fn is_open(&mut self, now: Moment) {
-        (self.connecting, self.ready, self.since) = (None, true, now);
-        if std::mem::take(&mut self.is_failing) {
-            info!("events go to {} again: {}", self.to, Missing(&self.lines));
-        }
-    }
-
-    /// It is gone, or cannot be opened, or does not take more: it is tried again after a pause.
-    fn is_gone(&mut self, error: &io::Error, now: Moment, registry: &Registry) {
-        let is_kept = self.sink.as_ref().is_some_and(Sink::is_file);
-        let is_open = self.sink.is_some() && self.connecting.is_none() && !self.is_failing;
-        // One that works for a while begins anew with the first pause.
-        let lasted = is_open && now.since(self.since) >= LONGEST_PAUSE;
-        self.failures = if lasted { 1 } else { self.failures.saturating_add(1) };
-        let pause = self.backoff.pause(self.failures, scatter(now.since(Moment::default()).as_nanos() as u64));
-        (self.due, self.ready) = (now + pause, false);
-        // Said once: a collector that is down for a day does not fill the log.
-        if std::mem::replace(&mut self.is_failing, true) {
-            debug!("events to {}: {}; tried again in {}", self.to, Said(error), InWords(pause));
-        } else {
-            warn!(
-                "events to {}: {}; tried again, at least every 30 s; up to 1 MiB of lines waits",
-                self.to,
-                Said(error)
-            );
-        }
-        if is_kept {
-            return;
-        }
-        if let Some(mut sink) = self.sink.take() {
-            if let Some(collector) = sink.collector().filter(|_| self.connecting.is_none()) {
-                collector.account(&mut self.lines);
-            }
-            sink.close(registry);
-        }
-        self.connecting = None;
-        self.lines.again();
-    }
-
     /// Sees to what epoll has announced.
     fn see(&mut self, turn: &mut Turn<'_>) -> io::Result<()> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
@@ -271,24 +199,6 @@ impl Events {
     fn tell_left_out(&mut self, time: &TimeOfDay) {
         if let Some(count) = self.lines.left_out() {
             self.lines.tell(self.chronicle.left_out(count, time.now()).object);
-        }
-    }
-
-    /// One attempt, and what becomes of it.
-    fn open_again(&mut self, now: Moment, registry: &Registry) {
-        if let Err(error) = self.try_to_open(now, registry) {
-            self.is_gone(&error, now, registry);
-        }
-    }
-
-    /// SIGHUP: the file has been renamed. If the new one cannot be opened, the old one is kept.
-    fn reopen_now(&mut self, now: Moment, registry: &Registry) {
-        match self.try_to_open(now, registry) {
-            Ok(()) => info!("{} is opened anew for the next events", self.to),
-            Err(error) if self.sink.is_some() => {
-                warn!("{} cannot be opened anew, and the old file is written to: {error}", self.to);
-            }
-            Err(error) => self.is_gone(&error, now, registry),
         }
     }
 }
@@ -380,28 +290,5 @@ impl Source for Events {
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").field("to", &self.to).field("sink", &self.sink).finish_non_exhaustive()
-    }
-}
-
-/// How many lines are still to come.
-struct Missing<'a>(&'a Lines);
-
-impl fmt::Display for Missing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (waiting, left_out) = (self.0.waiting(), self.0.left_out_now());
-        write!(f, "{} waiting, {left_out} left out", so_many(waiting as usize, "line"))
-    }
-}
-
-/// What went wrong, in words. The kernel has none for the end of a stream.
-struct Said<'a>(&'a io::Error);
-
-impl fmt::Display for Said<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.kind() {
-            _ if self.0.raw_os_error() == Some(libc::ENXIO) => f.write_str("nobody reads it yet"),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => f.write_str("the reader has gone"),
-            _ => self.0.fmt(f),
-        }
     }
 }
