@@ -80,7 +80,7 @@ fn main() {
     ];
     for (name, play) in real {
         let programs = found.clone();
-        let is_possible = found.is_some() && isolated.is_ok() && has_admin_port();
+        let is_possible = found.is_some() && isolated.is_ok();
         trials.push(trial(name, is_possible, move || play(&programs.expect("not ignored"))));
     }
     if let Some(directory) = std::env::var_os("STILLTHERE_SCREENSHOTS") {
@@ -303,10 +303,4 @@ fn crowd(programs: &Programs) {
     let (network, server) = stage();
     let _load = hold(&network, &server, 19_000);
     programs.play("our_server_with_19000_peers", Some(&network), &mut |wish| panic!("{wish}?"));
-}
-
-/// Whether our server has its admin port already: until it has, those trials are ignored.
-fn has_admin_port() -> bool {
-    let help = Command::new(env!("CARGO_BIN_EXE_stillthere")).args(["serve", "--help"]).output();
-    help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--admin "))
 }

@@ -95,6 +95,8 @@ fn every_option_is_read_from_both_places() {
                 --max-per-address 3 --max-output 64K --max-memory 3g --stalled 60s --when-full refuse";
     #[cfg(feature = "admin")]
     let line = &format!("{line} --admin [::]:7070 --admin-token-file /run/token");
+    #[cfg(feature = "events")]
+    let line = &format!("{line} --events /run/events");
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -120,6 +122,8 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_ADMIN", "[::]:7070"),
         #[cfg(feature = "admin")]
         ("STILLTHERE_ADMIN_TOKEN_FILE", "/run/token"),
+        #[cfg(feature = "events")]
+        ("STILLTHERE_EVENTS", "/run/events"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
