@@ -116,7 +116,9 @@ impl Counts {
 fn idle() {
     raise_descriptor_limit(6000);
     // The peers are probed after five seconds of silence, and still nothing in user space wakes up.
-    let server = Server::start(&["--log", "info"]);
+    // Nobody asks the admin port.
+    let admin: &[&str] = if cfg!(feature = "admin") { &["--admin", "localhost:0"] } else { &[] };
+    let server = Server::start(&[&["--log", "info"], admin].concat());
     let mut peers: Vec<_> = (0..5000).map(|_| server.connect()).collect();
     peers.iter_mut().take(100).for_each(exchange);
     sleep(Duration::from_secs(1));

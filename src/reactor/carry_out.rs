@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::reactor::peer_id::PeerId;
-use crate::reactor::serving::orders::{Look, Order, OrderKind, Recipients, WaitingOrder};
+use crate::reactor::serving::order::{Look, Order, OrderKind, Recipients, WaitingOrder};
 use crate::reactor::source::{Answer, LEAST_CHARGE, Source, Turn, answer};
 
 /// How many bytes are sent by order in a turn, so that the other peers are served in between.

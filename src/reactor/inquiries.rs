@@ -4,7 +4,8 @@
 //! that answers it.
 
 use crate::reactor::peer_id::PeerId;
-use crate::reactor::serving::orders::{Inquiry, Look, NoRoom, OrderKind, Orders, Recipients, WaitingOrder};
+use crate::reactor::serving::order::{Inquiry, Look, OrderKind, Recipients, WaitingOrder};
+use crate::reactor::serving::orders::{NoRoom, Orders};
 use crate::reactor::source::{Answer, LEAST_CHARGE, Source, Turn, answer, total};
 
 impl Orders {

@@ -15,13 +15,12 @@
 //! | `observing/` | news, figures, and where a turn spends its time |
 //! | `awake.rs` | which sources take part in a turn |
 //! | `time/` | moments, timers, and the deadline while output is outstanding |
-//! | `limits/` | how many peers, from where, and how much memory |
+//! | `bounds.rs`, `limits/` | how many peers, from where, and how much memory |
 //! | `handle.rs`, `signals.rs` | what comes from outside of the loop |
 #![forbid(unsafe_code)]
 
 use std::io;
 
-use log::warn;
 use mio::{Events, Poll, Registry};
 
 #[cfg(feature = "events")]
@@ -32,7 +31,6 @@ pub use self::connection::readiness::Readiness;
 pub use self::departing::departure::{Cause, Departure, Reason};
 pub use self::departing::tally::{Departures, Tally};
 pub use self::handle::{CannotSend, Handle, Mailbox};
-use self::limits::addresses::Addresses;
 pub use self::limits::capacity::Capacity;
 use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
@@ -52,7 +50,8 @@ pub use self::serving::connect::{Backoff, Connect, ToConnect};
 pub use self::serving::farewell::Farewell;
 use self::serving::host::Host;
 pub use self::serving::link::Alarm;
-pub use self::serving::orders::{Look, NoRoom, Order, Orders, Seen};
+pub use self::serving::order::{Look, Order, Seen};
+pub use self::serving::orders::{NoRoom, Orders};
 pub use self::serving::peer::Peer;
 pub use self::serving::saved::{CannotRestore, CannotSave, Carried, Saved};
 use self::serving::service::Hosted;
@@ -66,13 +65,13 @@ pub use self::source::{Names, Request, Source, Turn};
 pub(crate) use self::time::agenda::waiting_time;
 use self::time::hearing::Hearing;
 pub use self::time::moment::{Clock, Moment};
-use crate::descriptors;
-use crate::keepalive::{Unfit, unfit};
+use crate::keepalive::unfit;
 use crate::machine::Machine;
 
 mod address;
 mod arriving;
 mod awake;
+mod bounds;
 mod carry_out;
 mod connection;
 mod departing;
@@ -99,8 +98,6 @@ mod tests;
 const BATCH: usize = 1024;
 /// A slot's number has 32 bits, and a few peers may be connected beyond the limit.
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
-/// Descriptors that are not for peers: the log, epoll, listeners, signals, and what the service opens.
-const RESERVE: usize = 32;
 
 /// How a loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +156,7 @@ impl Reactor {
         if limit == 0 {
             return Err(unfit("max-connections", "0".to_string(), "1 is the least".to_string()).into());
         }
-        let within_reach = raise_descriptor_limit(limit);
+        let within_reach = bounds::raise_descriptor_limit(limit);
         let limit = if limit == Self::NO_LIMIT { within_reach } else { limit };
         // Allocated first, while the heap has no free room for it, so that it is mapped: see malloc.rs.
         let scratch = Scratch::new();
@@ -185,49 +182,6 @@ impl Reactor {
             is_last_turn: false,
             ending: None,
         })
-    }
-
-    /// How many connections there may be, and the descriptor limit allows.
-    pub fn within_reach(&self) -> usize {
-        self.within_reach.min(self.capacity.limit())
-    }
-
-    /// Refuses a peer if there are `most` from its address already, over all ports: from its IPv4
-    /// address, or the /64 of its IPv6 address. Peers that are already connected count, and stay.
-    ///
-    /// # Errors
-    /// `InvalidInput`: the limit is 0. `OutOfMemory`: the addresses cannot be counted; nothing has changed.
-    pub fn limit_per_address(&mut self, most: Option<usize>) -> io::Result<()> {
-        let mut addresses = Addresses::limited(most)?;
-        let mut has_memory = true;
-        for source in &self.sources {
-            source.addresses(&mut |address| {
-                has_memory &= addresses.reserve().is_ok();
-                if has_memory {
-                    addresses.arrive(address);
-                }
-            });
-        }
-        if !has_memory {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        self.capacity.count_addresses(addresses);
-        Ok(())
-    }
-
-    /// How much memory waiting output may take, in bytes, for all peers together. The default is a quarter of what
-    /// the machine, the cgroup or the process's own limits allow, whichever is least. Near the limit, less is read
-    /// at once; then the peers with the most waiting output are let go ([`Departure::MemoryLimit`]).
-    ///
-    /// # Errors
-    /// Less than 1 MiB.
-    pub fn limit_memory(&mut self, bytes: usize) -> Result<(), Unfit> {
-        self.capacity.memory.set_limit(bytes)
-    }
-
-    /// The limit that [`Reactor::limit_memory`] has set, or the default.
-    pub fn memory_limit(&self) -> usize {
-        self.capacity.memory.limit()
     }
 
     /// Listens, and serves every peer that connects.
@@ -382,21 +336,4 @@ impl std::fmt::Debug for Reactor {
         let tally = self.tally();
         f.debug_struct("Reactor").field("tally", &tally).field("ending", &self.ending).finish_non_exhaustive()
     }
-}
-
-/// Raises the descriptor limit as far as the kernel lets it, and says so if it is too low. How many connections it allows.
-fn raise_descriptor_limit(wanted: usize) -> usize {
-    let descriptors::Descriptors { allowed: descriptors, refused } = descriptors::raise();
-    if let Some((limit, error)) = refused {
-        warn!("the descriptor limit cannot be raised to {limit}, and stays at {descriptors}: {error}");
-    }
-    let allowed = descriptors - RESERVE.min(descriptors / 2);
-    if wanted > allowed && wanted != Reactor::NO_LIMIT {
-        warn!(
-            "max-connections {wanted}: the limit of {descriptors} descriptors allows {allowed}; `ulimit -n {}` before the \
-             start raises it",
-            wanted.saturating_add(RESERVE)
-        );
-    }
-    allowed
 }

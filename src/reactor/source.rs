@@ -19,7 +19,8 @@ use crate::reactor::observing::news::News;
 use crate::reactor::observing::turn_times::{Stopwatch, TurnTimes};
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
-use crate::reactor::serving::orders::{Inquiry, Look, Order, Orders, Seen};
+use crate::reactor::serving::order::{Inquiry, Look, Order, Seen};
+use crate::reactor::serving::orders::Orders;
 use crate::reactor::time::moment::{Clock, Moment};
 
 /// One thing that the loop waits for and drives. Each kind has its own type of peer, or none.

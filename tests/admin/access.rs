@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -94,8 +94,11 @@ pub fn token() {
 pub fn unix() {
     let file = path("socket");
     let option = format!("unix:{}", file.display());
-    // What a server leaves behind that was killed.
-    drop(UnixListener::bind(&file).unwrap());
+    // What a server leaves behind that was killed (nginx/nginx#851, canonical/lxd#296).
+    let mut killed = Server::start(&["--admin", &option]);
+    killed.signal("KILL");
+    killed.wait();
+    assert!(file.exists());
     let mut server = Server::start(&["--admin", &option]);
     assert!(server.told().contains(&format!("admin port on {option}")), "{}", server.told());
     let about = fs::symlink_metadata(&file).unwrap();

@@ -22,7 +22,7 @@ fn main() {
     if let Some(missing) = &missing {
         eprintln!("\nNOT RUN: {missing}. The test of the metrics' grammar is ignored; it has not passed.\n");
     }
-    let tests: [(&str, fn()); 22] = [
+    let tests: [(&str, fn()); 24] = [
         ("each_path_answers_and_says_what_it_is", http::paths),
         ("head_is_get_without_the_body", http::head),
         ("requests_in_any_pieces_are_answered_in_order", http::pieces),
@@ -38,10 +38,12 @@ fn main() {
         ("draining_is_not_ready", access::draining),
         ("pages_show_each_peer_that_stays_exactly_once", peers::paging),
         ("a_sorted_list_is_kept_while_peers_come_and_go", peers::sorted),
+        ("a_long_list_holds_nobody_up", peers::crowded),
         ("a_filter_shows_those_from_a_network", peers::filter),
         ("one_peer_tells_its_story_and_can_be_let_go_once", peers::one),
         ("events_resume_where_the_reader_was", streams::events),
         ("those_who_watch_see_everybody", streams::watch),
+        ("followers_that_vanish_are_forgotten", streams::vanishing),
         ("readers_that_never_read_are_let_go_and_hold_little", streams::stuck),
         ("it_answers_when_there_is_no_room_for_peers", apart::full),
         ("silent_clients_keep_nobody_out", apart::crowd),

@@ -176,6 +176,32 @@ pub fn watch() {
     peers.iter_mut().for_each(exchange);
 }
 
+/// Followers that vanish are forgotten, and their places are free again (a reader in CLOSE_WAIT kept its queue growing for ever in
+/// anomalyco/opencode#31923).
+pub fn vanishing() {
+    let watched = start(&[]);
+    let mut peer = watched.server.connect();
+    exchange(&mut peer);
+    let before = memory(watched.server.pid(), "Private_Dirty");
+    for n in 0..500 {
+        let mut reader = watched.client();
+        let target = if n % 2 == 0 { "/events" } else { "/watch" };
+        reader.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        if n % 3 == 0 {
+            reader.head();
+        }
+        drop(reader);
+        if n % 50 == 0 {
+            // The last ones may still be going.
+            std::thread::sleep(Duration::from_millis(50));
+            follow(&watched, target, "");
+        }
+    }
+    exchange(&mut peer);
+    let held = memory(watched.server.pid(), "Private_Dirty").saturating_sub(before);
+    assert!(held < 4 << 20, "{} KiB more", held >> 10);
+}
+
 /// Readers that never read: they hold a piece each, the others are served, and after half a minute they are gone.
 pub fn stuck() {
     let watched = start(&[]);

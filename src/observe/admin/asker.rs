@@ -21,6 +21,11 @@ impl<T> ByAsker<T> {
         self.0.push((asker, thing));
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn remove(&mut self, asker: PeerId) -> Option<T> {
         let at = self.0.iter().position(|(other, _)| *other == asker)?;
         Some(self.0.swap_remove(at).1)

@@ -211,6 +211,12 @@ impl Listings {
         self.start_waiting(orders)
     }
 
+    /// Nothing is being made, and nobody waits.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.active.is_empty() && self.waiting.is_empty() && self.singles.is_empty()
+    }
+
     pub(super) fn expire(&mut self, now: Moment) {
         self.rankings.expire(now);
     }

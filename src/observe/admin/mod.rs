@@ -295,3 +295,6 @@ impl Service for Admin {
         self.following.expire(now, orders);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,55 @@ fn page(ranking: &Ranking, list: u64, after: Option<Row>, limit: usize) -> Page 
     let peers = rows_of_page.into_iter().map(|(_, peer)| peer).collect();
     Page { peers, next, is_truncated: ranking.is_truncated }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::Seen;
+    use crate::tcp_info::TcpInfo;
+
+    /// The nth peer, which has sent this many bytes.
+    fn look(nth: usize, bytes_received: u64) -> Look {
+        let info = TcpInfo { state: 1, bytes_received, bytes_sent: Some(0), ..TcpInfo::default() };
+        let address = "192.0.2.1:1".parse().unwrap();
+        let seen = Seen { address, local: None, arrived: Moment::default(), waiting: 0, info: Some(info) };
+        let peer = format!("{nth:x}-{nth:x}").parse().unwrap();
+        Look { peer, asker: None, seen: Some(seen), left: 0 }
+    }
+
+    #[test]
+    fn of_too_many_peers_a_list_holds_those_that_come_first() {
+        let mut ranking = Ranking::by(Sort::Bytes);
+        for nth in 0..MOST_ROWS + 500 {
+            ranking.add(&look(nth + 1, nth as u64 * 7919 % 1_000_003), Moment::default());
+        }
+        assert_eq!((ranking.rows.len(), ranking.is_truncated), (MOST_ROWS, true));
+        let most = ranking.rows.first().unwrap().0;
+        let least = ranking.rows.last().unwrap().0;
+        assert!(!most > 999_000 && !least > 0 && most < least, "{} to {}", !most, !least);
+    }
+
+    #[test]
+    fn pages_follow_one_another_and_a_list_is_kept_for_a_minute() {
+        let mut rankings = Rankings::default();
+        let mut ranking = Ranking::by(Sort::Bytes);
+        for nth in 0..25 {
+            ranking.add(&look(nth + 1, nth as u64 / 2), Moment::default()); // two of each
+        }
+        let mut page = rankings.first_page(ranking, 10, Moment::default());
+        let mut seen = page.peers.clone();
+        let at = |seconds| Moment::after(Duration::from_secs(seconds));
+        for (pages, now) in [59, 118].into_iter().enumerate() {
+            let Some(Cursor::Sorted { list, key, peer }) = page.next else { panic!("{page:?} after {pages}") };
+            page = rankings.page_after(list, key, peer, 10, at(now)).unwrap();
+            seen.extend(&page.peers);
+        }
+        assert_eq!((page.next, seen.len()), (None, 25));
+        assert_eq!(seen[0].to_string(), "19-19", "the most bytes come first");
+        seen.sort();
+        seen.dedup();
+        assert_eq!((seen.len(), rankings.deadline()), (25, at(178)));
+        rankings.expire(at(178));
+        assert_eq!(rankings.deadline(), Moment::NEVER);
+    }
+}

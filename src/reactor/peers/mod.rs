@@ -24,7 +24,7 @@ use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::deadlines::Deadlines;
 use crate::reactor::peers::table::Table;
 use crate::reactor::serving::link::{Alarm, Link, Terms};
-use crate::reactor::serving::orders::{Look, Order, Seen};
+use crate::reactor::serving::order::{Look, Order, Seen};
 use crate::reactor::serving::service::{Attempt, Hosted, Serving};
 use crate::reactor::source::{Names, Turn};
 use crate::reactor::time::moment::Moment;

@@ -29,7 +29,7 @@ use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::{PeerId, PortId};
 use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
 use crate::reactor::serving::connect::ToConnect;
-use crate::reactor::serving::orders::{Look, Order, Seen};
+use crate::reactor::serving::order::{Look, Order, Seen};
 use crate::reactor::serving::saved::{CannotSave, Carried};
 use crate::reactor::serving::service::Hosted;
 use crate::reactor::source::{Names, Source, Turn};

@@ -4,19 +4,17 @@
 //! port of its peer. A service is given one peer at a time, because the loop is in the middle of that peer's
 //! input; so what it wants done to others is noted, and done at the end of the turn.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
 
 use crate::malloc;
 use crate::reactor::departing::departure::{Departure, Reason};
 use crate::reactor::observing::audience::Audience;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::connect::ToConnect;
+use crate::reactor::serving::order::{OrderKind, Recipients, WaitingOrder};
 use crate::reactor::time::moment::{Clock, Moment};
-use crate::tcp_info::TcpInfo;
 
 /// Orders: what is to be done to other peers, of any port of the loop.
 ///
@@ -40,94 +38,6 @@ pub struct Orders {
     pub(in crate::reactor) is_for_one: bool,
     /// Who observes the loop.
     pub(in crate::reactor) audience: Audience,
-}
-
-/// What is to be done to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Order<'a> {
-    /// Send it these bytes.
-    Send(&'a [u8]),
-    /// End the connection in an orderly way, for this reason: see [`Peer::close`](crate::reactor::Peer::close).
-    Close(Departure),
-    /// End it now, for this reason: see [`Peer::let_go`](crate::reactor::Peer::let_go).
-    LetGo(Departure),
-    /// Call its service for it: see [`Service::called_for`](crate::reactor::Service::called_for).
-    Call,
-}
-
-/// The answer to [`Orders::look_at`]: one peer, as it is now.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Look {
-    /// Which peer.
-    pub peer: PeerId,
-    /// For whom it was asked.
-    pub asker: Option<PeerId>,
-    /// What was seen; `None`: the peer has departed.
-    pub seen: Option<Seen>,
-    /// How many answers to the same order are still to come.
-    pub left: usize,
-}
-
-/// What is seen of a peer.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Seen {
-    /// The other end.
-    pub address: SocketAddr,
-    /// Our end; `None` if the kernel does not say.
-    pub local: Option<SocketAddr>,
-    /// When it arrived.
-    pub arrived: Moment,
-    /// How many bytes wait in its outbox.
-    pub waiting: usize,
-    /// The kernel's figures; `None` where it has none.
-    pub info: Option<TcpInfo>,
-}
-
-/// An order that waits. It owns its bytes, which are there once, however many peers they are for.
-#[derive(Debug)]
-pub(in crate::reactor) struct WaitingOrder {
-    pub(in crate::reactor) what: OrderKind,
-    pub(in crate::reactor) to: Recipients,
-}
-
-#[derive(Debug)]
-pub(in crate::reactor) enum OrderKind {
-    Send(Vec<u8>),
-    Close(Departure),
-    LetGo(Departure),
-    Call,
-    /// Tell this source what is seen.
-    Look {
-        giver: usize,
-        asker: Option<PeerId>,
-    },
-    /// Answer this source.
-    Inquire(Inquiry),
-    /// Connect, for this source.
-    Connect(usize, Box<ToConnect>),
-}
-
-/// A question about the loop or about all peers, and what answers it: see `inquiries.rs`, which alone names that code. So a
-/// program that asks no such question does not have it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::reactor) struct Inquiry {
-    pub(in crate::reactor) giver: usize,
-    pub(in crate::reactor) asker: Option<PeerId>,
-    /// The peers after this one, and how many of them.
-    pub(in crate::reactor) after: Option<PeerId>,
-    pub(in crate::reactor) most: usize,
-    pub(in crate::reactor) answer: &'static dyn Any,
-}
-
-#[derive(Debug)]
-pub(in crate::reactor) enum Recipients {
-    One(PeerId),
-    /// The last one is next: they are in reverse order.
-    Many(Vec<PeerId>),
-    None,
 }
 
 /// An order was not taken: too many wait already, or there is no memory for it.
@@ -312,40 +222,6 @@ impl Orders {
     pub(in crate::reactor) fn put_back(&mut self, first: WaitingOrder) {
         self.taken += first.takes();
         self.waiting.push_front(first);
-    }
-}
-
-impl WaitingOrder {
-    fn takes(&self) -> usize {
-        let sent = match &self.what {
-            OrderKind::Send(bytes) => bytes.len(),
-            OrderKind::Connect(..) => size_of::<ToConnect>(),
-            _ => 0,
-        };
-        let listed = if let Recipients::Many(ids) = &self.to { ids.capacity() } else { 0 };
-        size_of::<Self>() + sent + listed * size_of::<PeerId>()
-    }
-}
-
-impl Recipients {
-    pub(in crate::reactor) fn next(&mut self) -> Option<PeerId> {
-        match self {
-            Self::Many(ids) => ids.pop(),
-            Self::One(id) => {
-                let id = *id;
-                *self = Self::None;
-                Some(id)
-            }
-            Self::None => None,
-        }
-    }
-
-    pub(in crate::reactor) fn len(&self) -> usize {
-        match self {
-            Self::Many(ids) => ids.len(),
-            Self::One(_) => 1,
-            Self::None => 0,
-        }
     }
 }
 

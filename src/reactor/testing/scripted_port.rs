@@ -15,7 +15,7 @@ use crate::reactor::peer_id::PeerId;
 use crate::reactor::peers::Peers;
 use crate::reactor::serving::connect::Connect;
 use crate::reactor::serving::connect::ToConnect;
-use crate::reactor::serving::orders::{Look, Order, Seen};
+use crate::reactor::serving::order::{Look, Order, Seen};
 use crate::reactor::source::{Source, Turn};
 use crate::reactor::testing::wire::Wire;
 

@@ -80,7 +80,7 @@ function tell([, asked, danger]) {
   if (hello) say(by('headline'), crowd.filter && there ? all : all + rest);
   document.title = hello ? `${number(there)} ${there === 1 ? 'peer' : 'peers'} · stillthere` : 'stillthere';
   by('filter-told').value = crowd.filter ? `${number(crowd.matching)} of ${number(there)}` : by('filter-told').dataset.trouble ? by('filter-told').value : '';
-  grid.empty(!hello || !crowd.isComplete ? null : there === 0 ? `Nobody is there. The server listens on ${hello.listen?.join(', ')}${most ? ` and has room for ${counted(most, 'peer')}` : ''}.` : crowd.filter && crowd.matching === 0 ? 'Nobody has an address like this.' : null);
+  grid.empty(!hello || !crowd.isComplete || crowd.cells.length ? null : there === 0 ? `Nobody is there. The server listens on ${hello.listen?.join(', ')}${most ? ` and has room for ${counted(most, 'peer')}` : ''}.` : crowd.filter && crowd.matching === 0 ? 'Nobody has an address like this.' : null);
 }
 
 const rows = [];

@@ -46,6 +46,7 @@ export class Ring {
     by('parts').replaceChildren(...this.places.map(({ row }) => row));
     by('slow').addEventListener('click', () => this.setSlow(!this.isSlow));
     by('next-turn').addEventListener('click', () => this.tellNext(false));
+    by('mean').addEventListener('click', () => this.setSlow(false));
     this.show(null);
   }
 
@@ -98,7 +99,8 @@ export class Ring {
   end() {
     clearTimeout(this.timer);
     this.told = null;
-    by('told').hidden = true;
+    if (document.activeElement === by('mean')) by('slow').focus(); // the focus does not vanish with the button
+    by('told').hidden = by('mean').hidden = true;
     this.dot.setAttribute('visibility', 'hidden');
     this.light(-1);
     if (this.turns.length) this.show(this.mean());
@@ -118,7 +120,7 @@ export class Ring {
     this.lines = turnSentences(this.told).map((line) => ({ ...line, row: element('li', {}, line.sentence) }));
     say(by('told-title'), `Turn ${number(this.told.n)}`);
     by('sentences').replaceChildren(...this.lines.map(({ row }) => row));
-    by('told').hidden = false;
+    by('told').hidden = by('mean').hidden = false;
     say(by('ring-told'), `Turn ${number(this.told.n)} alone.`);
     this.show(this.told);
     const isStill = !isMoving || matchMedia('(prefers-reduced-motion: reduce)').matches;
