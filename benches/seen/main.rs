@@ -26,9 +26,11 @@ const TITLE: &str = "## What it costs to be seen";
 const ROUNDS: usize = 5;
 const PEERS: usize = 19_000;
 
+/// Measures something in so many rounds, with so many peers.
+type Part = fn(usize, usize) -> Outcome<Vec<Row>>;
+
 /// What is measured, by name.
-const PARTS: [(&str, fn(usize, usize) -> Outcome<Vec<Row>>); 4] =
-    [("unseen", nobody_looks), ("scrapes", scrapes), ("page", page), ("events", events)];
+const PARTS: [(&str, Part); 4] = [("unseen", nobody_looks), ("scrapes", scrapes), ("page", page), ("events", events)];
 
 /// A figure, and what it may be.
 struct Row {

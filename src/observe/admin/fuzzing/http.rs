@@ -56,7 +56,7 @@ pub fn http(bytes: &[u8]) {
 
 /// All that is asked of a request before the loop is.
 fn look_into(request: &Request) {
-    assert!(request.target.path.len() <= LONGEST_TARGET && request.target.path != "");
+    assert!(request.target.path.len() <= LONGEST_TARGET && !request.target.path.is_empty());
     let texts =
         [&request.host, &request.accept, &request.accept_encoding, &request.authorization, &request.last_event_id];
     for text in texts.into_iter().chain([&request.origin, &request.sec_fetch_site]).flatten() {

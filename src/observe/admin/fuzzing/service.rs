@@ -302,8 +302,8 @@ fn fits(request: &Request, head: &Head, body: &[u8]) {
 fn events(bytes: &[u8], client: &Client) {
     let text = std::str::from_utf8(bytes);
     assert!(text.is_ok() || client.is_gone, "the events are no text");
-    let mut lines = text.unwrap_or_default().split_inclusive('\n').filter(|line| line.ends_with('\n')).peekable();
-    while let Some(line) = lines.next() {
+    // The last line may have been cut off.
+    for line in text.unwrap_or_default().split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         let is_known = ["id: ", "data: ", "event: ", "retry: ", ":", "\n"].iter().any(|start| line.starts_with(start));
         assert!(is_known, "{line:?} is no line of an event");
         if let Some(data) = line.strip_prefix("data: ") {
