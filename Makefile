@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench broadcast instructions two-ways million kernels lab screenshots fuzz clean
+.PHONY: help run install uninstall test fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make footprint  measure the server alone: file size, time to start, memory of an idle peer'
 	@echo 'make bench      compare with a server in C, redis, nginx and others: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make broadcast  send 64 bytes to 19 000 peers, compared with a loop of send(2) in C: docs/broadcast.md'
+	@echo 'make seen       what --admin and --events cost, with 19 000 peers: a section of docs/benchmarks.md'
 	@echo 'make instructions  count the instructions of a round trip and an accept; fails if they are 3 % more than recorded'
 	@echo 'make two-ways   compare keepalive, heartbeats and --expect, with 19 000 peers: docs/two-ways.md'
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
@@ -90,10 +91,16 @@ footprint:
 
 # Five rounds take about a quarter of an hour, on an otherwise idle machine.
 bench:
-	@dist/needs.sh cargo cc -- strace redis-server memcached mosquitto nginx haproxy
+	@dist/needs.sh cargo cc -- strace valgrind redis-server memcached mosquitto nginx haproxy
 	$(CARGO) build --release --locked --no-default-features --features serve --target-dir target/alone
 	STILLTHERE_BINARY=$(CURDIR)/target/alone/release/stillthere $(CARGO) bench --locked --bench side_by_side -- $(ARGS)
 	$(CARGO) bench --locked --bench broadcast
+	$(CARGO) bench --locked --bench seen
+
+# Five minutes. It is also part of `make bench`.
+seen:
+	@dist/needs.sh cargo cc -- strace valgrind
+	$(CARGO) bench --locked --bench seen -- $(ARGS)
 
 # Two minutes. It is also part of `make bench`.
 broadcast:

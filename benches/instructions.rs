@@ -1,51 +1,37 @@
 //! How many instructions of user space a round trip and an accept take: a check against growth that
-//! does not depend on what else the machine does. callgrind counts the same for a round trip each time; the count for
-//! an arrival varies by 2 %, because arrivals may share a turn or not.
+//! does not depend on what else the machine does. callgrind/ counts.
 //!
 //! `make instructions` compares with benches/instructions.txt and fails when a count has grown by more than
 //! 3 %; `make instructions ARGS=record` records new counts, which belongs in a commit that adds instructions on purpose. A record
-//! is valid for one compiler and one profile. The server runs under valgrind twice, with a number of round
-//! trips (or accepts) and with twice as many, so that the difference is the cost of the round trips alone.
+//! is valid for one compiler and one profile. It also fails if an admin port that nobody looks at costs more than 1 %: that is
+//! measured against the same server without it, so no record is needed.
 
+#[path = "callgrind/mod.rs"]
+mod callgrind;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
 use std::error::Error;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use common::Server;
+use callgrind::Instructions;
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 /// The growth that is allowed, in percent.
 const ALLOWED: f64 = 3.0;
-const MANY: usize = 500;
+/// What an admin port may cost that nobody looks at, in percent.
+const ALLOWED_FOR_ADMIN: f64 = 1.0;
+/// So often both are counted, because a count may vary a little.
+const RUNS: usize = 3;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    if Command::new("valgrind").arg("--version").output().is_err() {
+    if !callgrind::is_installed() {
         eprintln!("\n*** NOT CHECKED: valgrind is not installed; `apt install valgrind` ***\n");
         return Ok(ExitCode::SUCCESS);
     }
-    let round_trips = |many| move |first: &mut TcpStream, _: &Server| (0..many).try_for_each(|_| exchange(first));
-    let accepts = |many| {
-        move |_: &mut TcpStream, server: &Server| {
-            let mut held = Vec::new();
-            for _ in 0..many {
-                held.push(server.connect());
-                // The exchange makes the server accept it in a separate turn, like the others.
-                exchange(held.last_mut().ok_or("just pushed")?)?;
-            }
-            Ok(())
-        }
-    };
-    let each = |less: u64, more: u64| (more - less) as f64 / MANY as f64;
-    let round_trip = each(count(round_trips(MANY))?, count(round_trips(2 * MANY))?);
-    let with_exchange = each(count(accepts(MANY))?, count(accepts(2 * MANY))?);
-    // This includes a departure: the connections that are held are closed before the server stops.
-    let measured = [("round trip", round_trip), ("accept and close", with_exchange - round_trip)];
+    let Instructions { round_trip, accept_and_close } = callgrind::count(&[])?;
+    let measured = [("round trip", round_trip), ("accept and close", accept_and_close)];
 
     let compiler = String::from_utf8(Command::new("rustc").arg("--version").output()?.stdout)?.trim().to_string();
     let key = format!("{compiler}, {}", std::env::consts::ARCH);
@@ -64,9 +50,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             "\n*** NOT CHECKED: the record was made with another compiler than {key}.\n    Check out the commit before, \
              `make instructions ARGS=record`, and compare with that. ***\n"
         );
-        return Ok(ExitCode::SUCCESS);
+        return admin_port();
     }
-    let mut code = ExitCode::SUCCESS;
+    let mut code = admin_port()?;
     for (name, count) in measured {
         let line = recorded.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         let before: f64 = line.ok_or(format!("{name} is not in {RECORD}"))?.parse()?;
@@ -84,28 +70,34 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(code)
 }
 
-fn exchange(stream: &mut TcpStream) -> Result<(), Box<dyn Error>> {
-    let mut answer = [0; 64];
-    stream.write_all(&[7; 64])?;
-    Ok(stream.read_exact(&mut answer)?)
+/// An admin port that nobody looks at costs next to nothing.
+fn admin_port() -> Result<ExitCode, Box<dyn Error>> {
+    if !cfg!(feature = "admin") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        without.push(callgrind::count(&[])?);
+        with.push(callgrind::count(&["--admin", "127.0.0.1:0"])?);
+    }
+    let figures = |runs: &[Instructions]| {
+        [least(runs.iter().map(|one| one.round_trip)), least(runs.iter().map(|one| one.accept_and_close))]
+    };
+    let mut code = ExitCode::SUCCESS;
+    for ((name, without), with) in
+        ["round trip", "accept and close"].into_iter().zip(figures(&without)).zip(figures(&with))
+    {
+        let growth = (with / without - 1.0) * 100.0;
+        println!("{name} with --admin: {with:.0} instructions, {without:.0} without ({growth:+.1} %)");
+        if growth > ALLOWED_FOR_ADMIN {
+            eprintln!("an admin port that nobody looks at costs more than {ALLOWED_FOR_ADMIN} % of one {name}");
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
 }
 
-/// The instructions of a whole run of the server, with one connected peer, while `work` is done.
-fn count(work: impl Fn(&mut TcpStream, &Server) -> Result<(), Box<dyn Error>>) -> Result<u64, Box<dyn Error>> {
-    let binary = Path::new(env!("CARGO_BIN_EXE_stillthere"));
-    let target = binary.parent().and_then(Path::parent).ok_or("no target directory")?;
-    let out = target.join("callgrind.out");
-    let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--quiet", &format!("--callgrind-out-file={}", out.display())]).arg(binary);
-    command.args(["serve", "127.0.0.1:0", "--deadline", "1h"]);
-    let mut server = Server::start_with(command);
-    let mut first = server.connect();
-    exchange(&mut first)?;
-    work(&mut first, &server)?;
-    drop(first);
-    server.signal("TERM");
-    server.wait();
-    let text = fs::read_to_string(out)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("summary: ").or(line.strip_prefix("totals: ")));
-    Ok(total.ok_or("callgrind reported no total")?.trim().parse()?)
+/// Of several counts: what disturbs one only adds to it.
+fn least(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(f64::INFINITY, f64::min)
 }

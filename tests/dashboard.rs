@@ -3,6 +3,9 @@
 //!
 //! promtool judges PromQL. Where it is missing, the trials that need it are reported as ignored, and stderr says why.
 
+#[cfg(feature = "admin")]
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -10,6 +13,7 @@ use std::process::Command;
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
+use stillthere::reactor::Departure;
 
 /// Every metric of the admin port, and its kind.
 const METRICS: [(&str, Kind); 30] = [
@@ -45,26 +49,6 @@ const METRICS: [(&str, Kind); 30] = [
     ("up", Kind::Plain),
     ("ALERTS", Kind::Plain),
 ];
-/// The words for a reason, in the label `reason` of departures and refusals.
-const REASONS: [&str; 17] = [
-    "closed",
-    "reset",
-    "probes_unanswered",
-    "data_unacknowledged",
-    "window_shut",
-    "unreachable",
-    "unresponsive",
-    "stalled",
-    "evicted",
-    "full",
-    "too_many_from_address",
-    "shut_down",
-    "outbox_full",
-    "memory_limit",
-    "out_of_memory",
-    "by_service",
-    "failed",
-];
 /// The width of Grafana's grid.
 const COLUMNS: u64 = 24;
 
@@ -94,6 +78,8 @@ fn main() {
         trial("the_dashboard_can_be_imported", importable),
         trial("only_metrics_and_reasons_that_there_are_and_all_of_them", metrics),
         trial("each_alert_is_tried", each_alert_is_tried),
+        #[cfg(feature = "admin")]
+        trial("the_server_tells_these_metrics_and_no_others", told),
         trial("each_expression_is_promql", promql).with_ignored_flag(is_missing),
         trial("the_alert_rules_are_accepted", rules).with_ignored_flag(is_missing),
         trial("the_alerts_fire_when_they_should_and_only_then", alerts).with_ignored_flag(is_missing),
@@ -231,13 +217,26 @@ fn metrics() {
         for matcher in expr.split("reason").skip(1) {
             let Some(words) = matcher.trim_start_matches(['=', '~', '!']).strip_prefix('"') else { continue };
             for word in words.split('"').next().unwrap_or_default().split('|') {
-                assert!(REASONS.contains(&word), "{place}: {word} is no reason");
+                assert!(Departure::WORDS.contains(&word), "{place}: {word} is no reason");
             }
         }
     }
     let seen: BTreeSet<_> = shown.iter().flat_map(|(_, expr)| series(expr)).filter_map(metric).collect();
     let unseen = METRICS.iter().filter(|(name, _)| name.contains('_') && !seen.contains(name));
     assert_eq!(unseen.map(|(name, _)| *name).collect::<Vec<_>>(), [""; 0], "the dashboard does not show these");
+}
+
+/// A real server's answer has all of them, and nothing that the dashboard does not know.
+#[cfg(feature = "admin")]
+fn told() {
+    let mut server = common::Server::start(&["127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let admin = common::http::admin(&mut server);
+    let text = common::http::get(admin, "/metrics");
+    let told: BTreeMap<_, _> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let by_us = METRICS.iter().filter(|(name, _)| name.contains('_'));
+    let wanted: BTreeMap<_, _> = by_us.map(|(name, kind)| (*name, *kind == Kind::Histogram)).collect();
+    let is_histogram: BTreeMap<_, _> = told.iter().map(|(name, kind)| (*name, *kind == "histogram")).collect();
+    assert_eq!(is_histogram, wanted, "{text}");
 }
 
 fn each_alert_is_tried() {

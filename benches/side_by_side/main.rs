@@ -19,6 +19,9 @@ use std::process::{Command, Stdio};
 
 use measures::{Figures, Running};
 
+/// How the section of benches/seen/ begins.
+const SEEN: &str = "## What it costs to be seen";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let is_name = |argument: &String| !argument.starts_with('-') && argument.parse::<usize>().is_err();
     let names = std::env::args().skip(1).filter(is_name).collect::<Vec<_>>();
@@ -63,7 +66,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let docs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/docs"));
-    fs::write(docs.join("benchmarks.md"), table)?;
+    let path = docs.join("benchmarks.md");
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    // The section of another bench (benches/seen/) is kept.
+    let seen = before.find(SEEN).map_or("", |at| &before[at..]);
+    fs::write(path, format!("{}\n\n{seen}", table.trim_end()).trim_end().to_string() + "\n")?;
     for (name, figure) in report::figures(&contestants, &measured) {
         fs::write(docs.join(name), figure)?;
     }

@@ -64,6 +64,12 @@ impl Lines {
 fn options(command: Option<&OsString>) -> &'static [Opt] {
     match command.and_then(|command| command.to_str()) {
         Some("serve") => serve_options::OPTIONS,
+        #[cfg(feature = "admin")]
+        Some("who") => super::ask_options::WHO,
+        #[cfg(feature = "admin")]
+        Some("drop") => super::ask_options::DROP,
+        #[cfg(feature = "top")]
+        Some("top") => super::ask_options::TOP,
         #[cfg(feature = "lab")]
         Some("lab") => super::lab_options::OPTIONS,
         #[cfg(feature = "load")]

@@ -52,7 +52,7 @@ impl Token {
         Ok((Self(token.to_string()), warning))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn of(text: &str) -> Self {
         Self(text.to_string())
     }

@@ -32,6 +32,8 @@ mod crowd;
 mod exposition;
 mod follower;
 mod following;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listing;
 mod metrics;
 mod page;

@@ -12,12 +12,14 @@ use crate::observe::admin::target::{BadTarget, Target};
 pub(super) const LONGEST_HEAD: usize = 8 * 1024;
 /// The longest target, in bytes.
 pub(super) const LONGEST_TARGET: usize = 2 * 1024;
+/// The longest request line, in bytes: a target, a method and a version.
+const LONGEST_LINE: usize = LONGEST_TARGET + 32;
 /// The most headers.
 pub(super) const MOST_HEADERS: usize = 64;
 /// The longest body, in bytes. No request needs one: it is read and dropped.
 pub(super) const LONGEST_BODY: u64 = 64 * 1024;
 /// How many bytes may wait: one head, and what a client that does not wait for answers has sent behind it.
-const MOST_WAITING: usize = 3 * LONGEST_HEAD;
+pub(super) const MOST_WAITING: usize = 3 * LONGEST_HEAD;
 
 /// The methods that are known here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +156,7 @@ impl Incoming {
                 self.tried = 0;
                 Ok(Some(held))
             }
-            Head::Partial(_) if self.bytes.len() <= LONGEST_TARGET + 32 => Ok(None),
+            Head::Partial(_) if self.bytes.len() <= LONGEST_LINE => Ok(None),
             Head::Partial(None) if !self.bytes.contains(&b'\n') => Err(TARGET_TOO_LONG),
             Head::Partial(_) if self.bytes.len() > LONGEST_HEAD => Err(HEAD_TOO_LONG),
             Head::Partial(_) => Ok(None),
@@ -178,6 +180,10 @@ const fn bad(sentence: &'static str) -> Unreadable {
 
 /// Reads a head.
 fn read(bytes: &[u8]) -> Result<Head, Unreadable> {
+    // Of a long line it must not matter whether its end has come: a method may be as long as a target.
+    if bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()) > LONGEST_LINE {
+        return Err(TARGET_TOO_LONG);
+    }
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let length = match parsed.parse(bytes) {
