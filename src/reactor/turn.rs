@@ -244,8 +244,10 @@ impl Reactor {
 
     #[cfg(feature = "events")]
     fn reopen(&mut self) {
-        // Every one, not only the first that has something to open.
-        if !self.sources.iter_mut().fold(false, |opens, source| source.reopen() || opens) {
+        // Every one is asked, not only the first that has something to open.
+        let mut opens = false;
+        self.sources.iter_mut().for_each(|source| opens |= source.reopen());
+        if !opens {
             info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
         }
     }
