@@ -2,10 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-#[cfg(feature = "events")]
-use std::sync::Arc;
-#[cfg(feature = "events")]
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use log::Level;
@@ -13,12 +9,8 @@ use socket2::{Domain, Socket, Type};
 
 use crate::count::so_many;
 use crate::keepalive::{Guard, Keepalive, State};
-#[cfg(feature = "admin")]
-use crate::observe::admin::LeftOut;
 #[cfg(feature = "events")]
-use crate::observe::event::Chronicle;
-#[cfg(feature = "events")]
-use crate::observe::events::{Events, EventsTo};
+use crate::observe::events::EventsTo;
 use crate::observe::log::{Levels, Logger};
 use crate::place::Place;
 use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
@@ -33,6 +25,8 @@ pub use self::admin::{AdminPlace, AdminSettings};
 #[cfg(feature = "admin")]
 mod admin;
 mod listening;
+#[cfg(any(feature = "admin", feature = "events"))]
+mod observers;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -157,27 +151,12 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
-    // How many events their reader has not taken: the admin port tells.
-    #[cfg(feature = "events")]
-    let events = settings.events.as_ref().map(|to| tell_events(&mut reactor, to, settings, &bound)).transpose()?;
-    #[cfg(all(feature = "admin", not(feature = "events")))]
-    let events = None;
+    #[cfg(any(feature = "admin", feature = "events"))]
+    let _observers = observers::open(&mut reactor, settings, &bound, log)?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
-    #[cfg(all(feature = "events", not(feature = "admin")))]
-    drop(events);
-    #[cfg(feature = "admin")]
-    let admin = admin::open(
-        &mut reactor,
-        settings,
-        &bound,
-        LeftOut { log: log.left_out(), events: events.unwrap_or_default() },
-    )?;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run();
-    #[cfg(feature = "admin")]
-    drop(admin);
-    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
+    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {
@@ -185,26 +164,6 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
         }
     }
     Ok(ending)
-}
-
-/// From now on events go there. The first one is the start. Returns the count of those that are left out.
-#[cfg(feature = "events")]
-fn tell_events(
-    reactor: &mut Reactor,
-    to: &EventsTo,
-    settings: &ServeSettings,
-    bound: &[Listening],
-) -> Result<Arc<AtomicU64>, String> {
-    let mut left_out = Arc::default();
-    let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
-    let start = Chronicle::start(&listen, settings.keepalive.deadline());
-    let open = |registry: &_, names| {
-        let events = Events::open(to.clone(), &settings.keepalive, start, registry, names)?;
-        left_out = events.left_out();
-        Ok(events)
-    };
-    reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"))?;
-    Ok(left_out)
 }
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.

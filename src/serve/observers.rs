@@ -1,0 +1,65 @@
+//! Who observes the loop of `serve`: the reader of events, and the admin port.
+//!
+//! Owns in which order they are opened, and what one must know of the other: the admin port tells how many events were left out.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+#[cfg(feature = "events")]
+use crate::observe::event::Chronicle;
+#[cfg(feature = "events")]
+use crate::observe::events::{Events, EventsTo};
+use crate::observe::log::Logger;
+use crate::reactor::{Listening, Reactor};
+use crate::serve::ServeSettings;
+#[cfg(feature = "admin")]
+use crate::{observe::admin::LeftOut, serve::admin};
+
+/// They are open until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Observers {
+    #[cfg(feature = "admin")]
+    _admin: Option<admin::Opened>,
+}
+
+/// How many events were not taken by their reader.
+type Count = Arc<AtomicU64>;
+
+pub(super) fn open(
+    reactor: &mut Reactor,
+    settings: &ServeSettings,
+    bound: &[Listening],
+    log: &Logger,
+) -> Result<Observers, String> {
+    let left_out = tell_events(reactor, settings, bound)?;
+    #[cfg(feature = "admin")]
+    return Ok(Observers {
+        _admin: admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out })?,
+    });
+    #[cfg(not(feature = "admin"))]
+    {
+        let _ = (left_out, log);
+        Ok(Observers {})
+    }
+}
+
+/// If events are to go anywhere, they go there from now on. The first one is the start.
+#[cfg(feature = "events")]
+fn tell_events(reactor: &mut Reactor, settings: &ServeSettings, bound: &[Listening]) -> Result<Count, String> {
+    let mut left_out = Count::default();
+    let Some(to) = &settings.events else { return Ok(left_out) };
+    let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
+    let start = Chronicle::start(&listen, settings.keepalive.deadline());
+    let open = |registry: &_, names| {
+        let events = Events::open(EventsTo::clone(to), &settings.keepalive, start, registry, names)?;
+        left_out = events.left_out();
+        Ok(events)
+    };
+    reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"))?;
+    Ok(left_out)
+}
+
+#[cfg(not(feature = "events"))]
+fn tell_events(_reactor: &mut Reactor, _settings: &ServeSettings, _bound: &[Listening]) -> Result<Count, String> {
+    Ok(Count::default())
+}
