@@ -55,6 +55,7 @@
 //! |---|---|---|
 //! | reach other peers: send, close, look at | [`Peer::id`](reactor::Peer::id), [`Orders`](reactor::Orders) | `chat.rs` |
 //! | know how long a peer's kernel has been silent | [`Peer::silent`](reactor::Peer::silent), [`Orders::look_at`](reactor::Orders::look_at) | `presence.rs` |
+//! | come back to a peer from a call that is not for it | [`Orders::call_for`](reactor::Orders::call_for), [`Service::called_for`](reactor::Service::called_for) | |
 //! | a time-out for each peer | [`Peer::wake_at`](reactor::Peer::wake_at), [`Service::woken`](reactor::Service::woken) | `timeouts.rs` |
 //! | a timer of the service | [`Service::deadline`](reactor::Service::deadline), [`Service::expired`](reactor::Service::expired) | |
 //! | end a peer for a reason of your own | [`Reason`](reactor::Reason), [`Peer::let_go_for`](reactor::Peer::let_go_for) | `timeouts.rs` |

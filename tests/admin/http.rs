@@ -115,6 +115,34 @@ pub fn old() {
     assert!(client.has_ended());
 }
 
+/// A client that has asked everything closes its half at once, as `socat` does; its answers still come.
+pub fn half_closed() {
+    let watched = start(&[]);
+    for (requests, statuses) in [
+        (vec!["/metrics"], vec![200]),
+        (
+            vec!["/healthz", "/peers?sort=age", "/nothing", "/metrics", "/readyz", "/peers", "/healthz"],
+            vec![200, 200, 404, 200, 200, 200, 200],
+        ),
+    ] {
+        let stream = crate::common::connect(watched.admin);
+        let mut client = crate::wire::Client::new(stream.try_clone().unwrap());
+        let text: String =
+            requests.iter().map(|target| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
+        client.send(text.as_bytes());
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let told: Vec<_> = requests.iter().map(|_| client.answer(false).status).collect();
+        assert_eq!(told, statuses);
+        assert!(client.has_ended());
+    }
+    // Half a request is none.
+    let stream = crate::common::connect(watched.admin);
+    let mut client = crate::wire::Client::new(stream.try_clone().unwrap());
+    client.send(b"GET /metrics HTTP/1.1\r\n");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(client.has_ended());
+}
+
 pub fn refusals() {
     let watched = start(&[]);
     for (method, target, status, allow) in [

@@ -22,12 +22,13 @@ fn main() {
     if let Some(missing) = &missing {
         eprintln!("\nNOT RUN: {missing}. The test of the metrics' grammar is ignored; it has not passed.\n");
     }
-    let tests: [(&str, fn()); 24] = [
+    let tests: [(&str, fn()); 25] = [
         ("each_path_answers_and_says_what_it_is", http::paths),
         ("head_is_get_without_the_body", http::head),
         ("requests_in_any_pieces_are_answered_in_order", http::pieces),
         ("a_long_answer_does_not_overtake_and_is_not_overtaken", http::pipelining),
         ("http_1_0_ends_unless_it_is_asked_to_go_on", http::old),
+        ("who_asks_and_closes_its_half_is_answered", http::half_closed),
         ("what_cannot_be_answered_is_said_in_http", http::refusals),
         ("a_body_is_dropped_and_100_is_said_once", http::bodies),
         ("a_slow_request_times_out_and_an_idle_connection_ends", http::slow),

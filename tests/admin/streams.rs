@@ -179,9 +179,13 @@ pub fn watch() {
 /// Followers that vanish are forgotten, and their places are free again (a reader in CLOSE_WAIT kept its queue growing for ever in
 /// anomalyco/opencode#31923).
 pub fn vanishing() {
+    raise_descriptor_limit(4000);
     let watched = start(&[]);
     let mut peer = watched.server.connect();
     exchange(&mut peer);
+    // So many that a sweep takes several turns, in the middle of which somebody vanishes.
+    let _others: Vec<_> = (0..1000).map(|_| watched.server.connect()).collect();
+    watched.wait_for_peers(1001);
     let before = memory(watched.server.pid(), "Private_Dirty");
     for n in 0..500 {
         let mut reader = watched.client();
@@ -198,6 +202,17 @@ pub fn vanishing() {
         }
     }
     exchange(&mut peer);
+    std::thread::sleep(Duration::from_millis(50));
+    let (mut reader, mut told) = (follow(&watched, "/watch", ""), 0);
+    let started = Instant::now();
+    while told < 1001 {
+        assert!(started.elapsed() < Duration::from_secs(10), "only {told} peers were told");
+        let (name, _, data) = reader.event();
+        if name == "peers" && data["full"] == true {
+            told += data["peers"].as_array().unwrap().len();
+        }
+    }
+    drop(reader);
     let held = memory(watched.server.pid(), "Private_Dirty").saturating_sub(before);
     assert!(held < 4 << 20, "{} KiB more", held >> 10);
 }

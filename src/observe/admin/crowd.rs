@@ -28,8 +28,8 @@ pub(super) struct Crowd {
     sweep: u32,
     /// The number of the last one that is complete.
     complete: u32,
-    /// How many answers of the slice are still to come; 0: no sweep is going on.
-    left: usize,
+    /// A sweep is going on.
+    is_sweeping: bool,
     /// The sweep that is going on is not wanted any more.
     is_abandoned: bool,
 }
@@ -62,18 +62,17 @@ impl Crowd {
     /// Begins a sweep, unless one is going on.
     pub(super) fn sweep(&mut self, orders: &mut Orders) {
         // If there is no room for the order, the next second will do.
-        if self.left == 0 && orders.look_onwards(None, SLICE, None).is_ok() {
+        if !self.is_sweeping && orders.look_onwards(None, SLICE, None).is_ok() {
             self.sweep += 1;
-            self.left = SLICE;
+            self.is_sweeping = true;
         }
     }
 
     /// A peer was looked at. `now` is in milliseconds since 1970. True when the sweep is complete.
     pub(super) fn looked(&mut self, look: &Look, now: u64, orders: &mut Orders) -> bool {
-        self.left = self.left.saturating_sub(1);
         if self.is_abandoned {
             if look.left == 0 {
-                (self.left, self.is_abandoned) = (0, false);
+                (self.is_sweeping, self.is_abandoned) = (false, false);
             }
             return false;
         }
@@ -87,12 +86,12 @@ impl Crowd {
         if look.left > 0 {
             return false;
         }
-        let is_end = self.left > 0 || look.seen.is_none();
-        self.left = SLICE;
+        // The answer about nobody: there are no more.
+        let is_end = look.seen.is_none();
         if !is_end && orders.look_onwards(Some(look.peer), SLICE, None).is_ok() {
             return false;
         }
-        self.left = 0;
+        self.is_sweeping = false;
         if is_end {
             self.end_sweep();
         }
@@ -135,7 +134,8 @@ impl Crowd {
 
     /// Nobody watches any more. A sweep that is going on ends with the answers that are still to come.
     pub(super) fn clear(&mut self) {
-        *self = Self { sweep: self.sweep, left: self.left, is_abandoned: self.left > 0, ..Self::default() };
+        let Self { sweep, is_sweeping, .. } = *self;
+        *self = Self { sweep, is_sweeping, is_abandoned: is_sweeping, ..Self::default() };
     }
 
     /// There is something that this watcher was not told yet.

@@ -75,7 +75,7 @@ impl Follower {
     /// Writes what is new, about a piece of it. True if that is all.
     fn tell(&mut self, following: &Following, text: &mut String) -> bool {
         if self.follows == Follows::Everything && !self.tell_state(following, text) {
-            return false;
+            return true; // it is called when there is something to tell
         }
         while let Some(upcoming) = following.ring.after(self.number) {
             if text.len() >= PIECE {
@@ -119,7 +119,7 @@ impl Follower {
     fn tell_state(&mut self, following: &Following, text: &mut String) -> bool {
         let told = &mut self.told;
         if !told.hello {
-            let Some(hello) = following.hello() else { return true };
+            let Some(hello) = following.hello() else { return false };
             text.push_str(&hello);
             told.hello = true;
         }

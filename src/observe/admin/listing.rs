@@ -55,11 +55,10 @@ struct Listing {
 
 #[derive(Debug)]
 enum Stage {
-    /// The peers of the page are looked at in the order of the tables: the last one that was, and how many answers of the slice
-    /// are still to come.
-    Onwards { last: Option<PeerId>, left: usize },
+    /// The peers of the page are looked at in the order of the tables: the last one that was.
+    Onwards { last: Option<PeerId> },
     /// All peers are looked at, and sorted.
-    Sorting { ranking: Ranking, left: usize },
+    Sorting(Ranking),
     /// The peers of the page are known, and looked at.
     Telling,
 }
@@ -100,12 +99,12 @@ impl Listings {
     fn start(&mut self, asker: PeerId, query: Query, orders: &mut Orders) -> Option<Answer> {
         let stage = match (query.after, query.sort) {
             (Some(Cursor::Sorted { .. }), _) => Stage::Telling,
-            (None, Some(sort)) => Stage::Sorting { ranking: Ranking::by(sort), left: 0 },
+            (None, Some(sort)) => Stage::Sorting(Ranking::by(sort)),
             (Some(Cursor::Peer(_)), Some(_)) => {
                 return Some(Answer::error(400, "after is the \"next\" of a list that was not sorted; leave sort out"));
             }
-            (Some(Cursor::Peer(last)), None) => Stage::Onwards { last: Some(last), left: 0 },
-            (None, None) => Stage::Onwards { last: None, left: 0 },
+            (Some(Cursor::Peer(last)), None) => Stage::Onwards { last: Some(last) },
+            (None, None) => Stage::Onwards { last: None },
         };
         let text = String::with_capacity(query.limit.min(100) * PORTRAIT);
         let mut listing = Listing { asker, query, total: 0, stage, text, count: 0, next: None, is_truncated: false };
@@ -123,14 +122,8 @@ impl Listings {
                 (listing.next, listing.is_truncated) = (page.next, page.is_truncated);
                 orders.look_at(page.peers, Some(asker))
             }
-            (Stage::Onwards { last, left }, _) => {
-                *left = listing.query.slice(0);
-                orders.look_onwards(*last, *left, Some(asker))
-            }
-            (Stage::Sorting { left, .. }, _) => {
-                *left = SLICE;
-                orders.look_onwards(None, SLICE, Some(asker))
-            }
+            (Stage::Onwards { last }, _) => orders.look_onwards(*last, listing.query.slice(0), Some(asker)),
+            (Stage::Sorting(_), _) => orders.look_onwards(None, SLICE, Some(asker)),
             (Stage::Telling, _) => Ok(()),
         };
         if begun.is_err() {
@@ -248,34 +241,32 @@ impl Listing {
     fn looked(&mut self, look: &Look, deadline: Duration, orders: &mut Orders) -> Result<Progress, NoRoom> {
         let is_wanted = look.seen.is_some_and(|seen| self.query.from.is_none_or(|from| from.holds(seen.address.ip())));
         let is_full = self.count == self.query.limit;
+        // The answer about nobody: there are no more.
+        let is_end = look.seen.is_none();
         match &mut self.stage {
             Stage::Telling => {
                 self.tell(look, deadline, orders.now());
                 return Ok(if look.left == 0 { Progress::Done } else { Progress::More });
             }
-            Stage::Sorting { ranking, left } => {
-                *left -= 1;
+            Stage::Sorting(ranking) => {
                 if is_wanted {
                     ranking.add(look, orders.now());
                 }
                 if look.left > 0 {
                     return Ok(Progress::More);
                 }
-                if *left > 0 || look.seen.is_none() {
-                    let Stage::Sorting { ranking, .. } = std::mem::replace(&mut self.stage, Stage::Telling) else {
+                if is_end {
+                    let Stage::Sorting(ranking) = std::mem::replace(&mut self.stage, Stage::Telling) else {
                         return Ok(Progress::Done);
                     };
                     return Ok(Progress::Sorted(ranking));
                 }
-                *left = SLICE;
                 orders.look_onwards(Some(look.peer), SLICE, Some(self.asker))?;
             }
-            Stage::Onwards { last, left } => {
-                *left -= 1;
-                let is_end = *left > 0 || look.seen.is_none();
+            Stage::Onwards { last } => {
                 if is_wanted && is_full {
                     self.next = last.map(Cursor::Peer);
-                } else if !is_full {
+                } else if !is_full && !is_end {
                     *last = Some(look.peer);
                     if is_wanted {
                         self.tell(look, deadline, orders.now());
@@ -292,7 +283,7 @@ impl Listing {
 
     /// The slice is looked at: the page is complete, or the next slice follows.
     fn onwards(&mut self, is_end: bool, orders: &mut Orders) -> Result<Progress, NoRoom> {
-        let Stage::Onwards { last, left } = &mut self.stage else { return Ok(Progress::Done) };
+        let Stage::Onwards { last } = self.stage else { return Ok(Progress::Done) };
         let is_full = self.count == self.query.limit;
         if is_end || self.next.is_some() {
             return Ok(Progress::Done);
@@ -302,8 +293,7 @@ impl Listing {
             self.next = last.map(Cursor::Peer);
             return Ok(Progress::Done);
         }
-        *left = self.query.slice(self.count);
-        orders.look_onwards(*last, *left, Some(self.asker))?;
+        orders.look_onwards(last, self.query.slice(self.count), Some(self.asker))?;
         Ok(Progress::More)
     }
 

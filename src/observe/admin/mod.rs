@@ -106,6 +106,7 @@ impl Admin {
                 return peer.wake_after(PAUSE);
             }
             match peer.state.incoming.next() {
+                Next::Nothing if peer.state.has_ended => return end(peer),
                 Next::Nothing => {
                     let due = peer.state.due();
                     return peer.wake_at(due);
@@ -221,6 +222,15 @@ impl Service for Admin {
         let now = peer.now();
         peer.state.received(bytes, now);
         self.proceed(peer);
+    }
+
+    /// It has asked everything that it wants to know, as `socat` does whose input has ended, and gets its answers.
+    fn half_closed(&mut self, peer: &mut Peer<'_, Visitor>) {
+        peer.state.has_ended = true;
+        self.proceed(peer);
+        if peer.state.is_owed() {
+            peer.stay();
+        }
     }
 
     fn woken(&mut self, peer: &mut Peer<'_, Visitor>) {

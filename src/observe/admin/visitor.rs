@@ -26,6 +26,8 @@ pub struct Visitor {
     pub(super) since: Moment,
     /// How long what it is expected to do may take from then.
     pub(super) patience: Duration,
+    /// It will send no more.
+    pub(super) has_ended: bool,
 }
 
 /// Where a client is.
@@ -43,7 +45,7 @@ pub(super) enum Phase {
 
 impl Visitor {
     pub(super) fn new(now: Moment) -> Self {
-        Self { incoming: Incoming::default(), phase: Phase::Asking, since: now, patience: REQUEST }
+        Self { incoming: Incoming::default(), phase: Phase::Asking, since: now, patience: REQUEST, has_ended: false }
     }
 
     /// Bytes came.
@@ -57,6 +59,15 @@ impl Visitor {
             }
             Phase::Waiting(_) => self.incoming.add(bytes),
             Phase::Following(_) | Phase::Over => {}
+        }
+    }
+
+    /// It has asked something that was not answered yet.
+    pub(super) fn is_owed(&self) -> bool {
+        match self.phase {
+            Phase::Asking => self.incoming.is_in_the_middle(),
+            Phase::Waiting(_) => true,
+            Phase::Following(_) | Phase::Over => false,
         }
     }
 

@@ -76,6 +76,8 @@ enum Phase {
     Open,
     /// The peer has sent its FIN. It still gets what it is owed, then it departs.
     HalfClosed,
+    /// The same, but its service has something for it that is still being made ([`Link::stay`]).
+    Owing,
     /// We have been asked to close, for this reason, and still write what is owed.
     Closing(Departure),
     /// Our FIN is sent. Input is dropped until the peer's comes.
@@ -191,6 +193,11 @@ impl<S: Stream> Connection<S> {
             }
             Phase::Open => self.read(serving),
             Phase::HalfClosed => Err(Departure::Closed),
+            Phase::Owing if self.readiness.has(Readiness::HUNG_UP) => {
+                self.ask_for_error();
+                Ok(Step::Moved(0))
+            }
+            Phase::Owing => Ok(Step::Blocked),
             Phase::Closing(departure) => {
                 self.shut_write(departure);
                 Ok(Step::Moved(0))
@@ -241,13 +248,14 @@ impl<S: Stream> Connection<S> {
 
     /// It is queued to be driven, or the kernel had no memory for the read: input may be waiting unread.
     pub(super) fn may_hold_input(&self) -> bool {
-        self.place.is_taken() || self.outbox.is_none() && self.readiness.has(Readiness::READABLE)
+        let may_read = self.outbox.is_none() && self.phase != Phase::Owing;
+        self.place.is_taken() || may_read && self.readiness.has(Readiness::READABLE)
     }
 
-    /// It is open in both directions. A peer that has sent its FIN will send no more, and one that we are closing has
-    /// deadlines of its own: neither has alarms.
+    /// Its service may still do something for it. A peer that has sent its FIN will send no more, and one that we are closing has
+    /// deadlines of its own: neither has alarms, unless its service has asked for time.
     pub(super) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open | Phase::Owing)
     }
 
     /// It is dead or over, and only its departure is left.
@@ -257,7 +265,7 @@ impl<S: Stream> Connection<S> {
 
     /// Its end is decided, and no event of the peer will bring it about: it must be driven.
     pub(super) fn has_to_end(&self) -> bool {
-        self.is_ending() || matches!(self.phase, Phase::Closing(_))
+        self.is_ending() || matches!(self.phase, Phase::Closing(_) | Phase::HalfClosed)
     }
 
     /// Our FIN is sent, and the peer's has not come yet. No edge announces that ours was acknowledged, so

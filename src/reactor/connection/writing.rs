@@ -128,7 +128,7 @@ impl<S: Stream> Connection<S> {
 
 impl<S: Stream> Link for Connection<S> {
     fn send(&mut self, bytes: &[u8], terms: &mut Terms) {
-        if !matches!(self.phase, Phase::Open | Phase::HalfClosed) {
+        if !matches!(self.phase, Phase::Open | Phase::HalfClosed | Phase::Owing) {
             return;
         }
         let mut rest = bytes;
@@ -139,7 +139,7 @@ impl<S: Stream> Link for Connection<S> {
             terms.sent += count as u32;
             rest = &bytes[count..];
         }
-        if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::HalfClosed) {
+        if !rest.is_empty() && matches!(self.phase, Phase::Open | Phase::HalfClosed | Phase::Owing) {
             self.queue(rest, terms);
         }
     }
@@ -149,8 +149,16 @@ impl<S: Stream> Link for Connection<S> {
     }
 
     fn close(&mut self, departure: Departure) {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Closing(departure);
+        self.phase = match self.phase {
+            Phase::Open => Phase::Closing(departure),
+            Phase::Owing => Phase::HalfClosed,
+            other => other,
+        };
+    }
+
+    fn stay(&mut self) {
+        if self.phase == Phase::HalfClosed {
+            self.phase = Phase::Owing;
         }
     }
 

@@ -43,6 +43,8 @@ pub(in crate::reactor) trait Link {
     fn send(&mut self, bytes: &[u8], terms: &mut Terms);
     fn room(&self, terms: &Terms) -> usize;
     fn close(&mut self, departure: Departure);
+    /// A peer that has closed its half stays until `close`.
+    fn stay(&mut self);
     fn let_go(&mut self, departure: Departure);
     fn took_output(&self) -> Option<Duration>;
     fn address(&self) -> SocketAddr;

@@ -79,7 +79,13 @@ impl<T> Peer<'_, T> {
         self.line.close(Departure::ShutDown);
     }
 
-    /// The same, for a reason that the service names ([`Departure::ByService`]).
+    /// In [`Service::half_closed`](crate::reactor::Service::half_closed): the peer stays until the service closes it, because
+    /// something for it is still being made. Without this, it departs when what it was sent before is written.
+    pub fn stay(&mut self) {
+        self.line.stay();
+    }
+
+    /// The same as [`Peer::close`], for a reason that the service names ([`Departure::ByService`]).
     pub fn close_for(&mut self, reason: Reason) {
         self.line.close(Departure::ByService(reason));
     }

@@ -47,7 +47,8 @@ pub trait Service {
     /// Nothing more is received while output waits to be written (backpressure).
     fn received(&mut self, peer: &mut Peer<'_, Self::State>, bytes: &[u8]);
 
-    /// The peer will send no more (FIN). What is sent now still reaches it; then it departs.
+    /// The peer will send no more (FIN). What is sent now still reaches it; then it departs, unless the service asks for time
+    /// ([`Peer::stay`]).
     fn half_closed(&mut self, _peer: &mut Peer<'_, Self::State>) {}
 
     /// The moment has come that was set with [`Peer::wake_at`] or [`Peer::wake_after`]. Never early; late by a
@@ -55,8 +56,8 @@ pub trait Service {
     /// that silence can be judged.
     fn woken(&mut self, _peer: &mut Peer<'_, Self::State>) {}
 
-    /// Somebody has ordered that the service be called for this peer ([`Orders::call_for`]). Not for a peer that has closed its
-    /// half, or that is being closed.
+    /// Somebody has ordered that the service be called for this peer ([`Orders::call_for`]). Not for a peer that is being closed, nor
+    /// for one that has closed its half, unless it was to stay.
     fn called_for(&mut self, _peer: &mut Peer<'_, Self::State>) {}
 
     /// The answer to [`Orders::look_at`], for each of the peers that were asked about.

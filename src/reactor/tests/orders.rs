@@ -371,3 +371,53 @@ fn a_service_is_called_for_a_peer_that_another_call_was_about() {
     reactor.orders.call_for(gone).unwrap();
     come_to_rest(&mut reactor);
 }
+
+/// Answers by and by, also to those who have asked and closed their half.
+struct Slow;
+
+impl Service for Slow {
+    type State = ();
+
+    fn arrived(&mut self, _peer: &mut Peer<'_, ()>) {}
+
+    fn received(&mut self, peer: &mut Peer<'_, ()>, _bytes: &[u8]) {
+        peer.wake_after(Duration::from_millis(50));
+    }
+
+    fn half_closed(&mut self, peer: &mut Peer<'_, ()>) {
+        peer.stay();
+    }
+
+    fn woken(&mut self, peer: &mut Peer<'_, ()>) {
+        let own = peer.id();
+        peer.orders().call_for(own).unwrap();
+    }
+
+    fn called_for(&mut self, peer: &mut Peer<'_, ()>) {
+        peer.send(b"here it is");
+        peer.close();
+    }
+}
+
+#[test]
+fn a_peer_that_has_closed_its_half_stays_while_its_service_owes_it_something() {
+    let (mut reactor, address) = listening(Slow);
+    let mut peers = connect(&mut reactor, address, 3);
+    for peer in &mut peers {
+        peer.write_all(b"what?").unwrap();
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    // One of them does not wait for it: it resets.
+    let gone = peers.pop().unwrap();
+    for _ in 0..5 {
+        reactor.turn_within(Duration::from_millis(2)).unwrap();
+    }
+    assert_eq!(reactor.tally().connected, 3, "they stay");
+    SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(gone);
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 2);
+    peers.iter_mut().for_each(|peer| read(&mut reactor, peer, b"here it is"));
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 0);
+    let departures = reactor.tally().departures;
+    assert_eq!(departures.of(Departure::Closed), 2, "{departures}");
+}
