@@ -139,7 +139,7 @@ pub fn sorted() {
     assert!(ages.is_sorted_by(|one, next| one + turns >= *next), "{ages:?}");
     let silences = rank("silence", "silent_ms");
     assert!(silences.is_sorted_by(|one, next| one + turns >= *next), "{silences:?}");
-    assert!(silences[0] >= 600 && silences[silences.len() - 1] < 400, "{silences:?}");
+    assert!(silences[0] >= 600 && silences[silences.len() - 1] + 300 < silences[0], "{silences:?}");
     // Of more lists than four, the one goes that was asked for longest ago.
     let first = watched.json("/peers?limit=1&sort=age")["next"].as_str().unwrap().to_string();
     for _ in 0..4 {
