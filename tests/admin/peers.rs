@@ -118,7 +118,7 @@ pub fn sorted() {
         peer.write_all(&vec![7; n + 1]).unwrap();
         peer.read_exact(&mut vec![0; n + 1]).unwrap();
     }
-    sleep(Duration::from_millis(300));
+    sleep(Duration::from_millis(600));
     crowd.stay.iter_mut().take(50).for_each(exchange);
     for sort in ["silence", "age", "bytes"] {
         let target = format!("/peers?limit=30&sort={sort}");
@@ -133,12 +133,13 @@ pub fn sorted() {
     };
     let bytes = rank("bytes", "bytes_in");
     assert!(bytes.is_sorted_by(|one, next| one >= next) && bytes[0] > 200, "{bytes:?}");
+    // The page is looked at again, over several turns, in which everybody grows older.
+    let turns = 200;
     let ages = rank("age", "connected_ms");
-    assert!(ages.is_sorted_by(|one, next| one + 1 >= *next), "{ages:?}");
-    // A silence is looked at again for the page, so neighbours may have changed places by a tick.
+    assert!(ages.is_sorted_by(|one, next| one + turns >= *next), "{ages:?}");
     let silences = rank("silence", "silent_ms");
-    assert!(silences.is_sorted_by(|one, next| one + 50 >= *next), "{silences:?}");
-    assert!(silences[0] >= 300 && silences[silences.len() - 1] < 300, "{silences:?}");
+    assert!(silences.is_sorted_by(|one, next| one + turns >= *next), "{silences:?}");
+    assert!(silences[0] >= 600 && silences[silences.len() - 1] + 300 < silences[0], "{silences:?}");
     // Of more lists than four, the one goes that was asked for longest ago.
     let first = watched.json("/peers?limit=1&sort=age")["next"].as_str().unwrap().to_string();
     for _ in 0..4 {
