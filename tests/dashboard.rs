@@ -237,6 +237,12 @@ fn told() {
     let wanted: BTreeMap<_, _> = by_us.map(|(name, kind)| (*name, *kind == Kind::Histogram)).collect();
     let is_histogram: BTreeMap<_, _> = told.iter().map(|(name, kind)| (*name, *kind == "histogram")).collect();
     assert_eq!(is_histogram, wanted, "{text}");
+    // Another moment would be taken for another process: an alert tells of that.
+    let start =
+        |text: &str| text.lines().find(|line| line.starts_with("process_start_time_seconds ")).map(str::to_string);
+    for _ in 0..20 {
+        assert_eq!(start(&common::http::get(admin, "/metrics")), start(&text));
+    }
 }
 
 fn each_alert_is_tried() {

@@ -2,17 +2,19 @@
 //!
 //! Owns their names and their help. No peer is looked at for them, so that they cost the same however many there are.
 
+use std::time::Duration;
+
 use crate::observe::admin::about::About;
 use crate::observe::admin::exposition::{Decimal, Exposition, Format};
 use crate::observe::admin::process::{Process, descriptor_limit, open_descriptors};
 use crate::reactor::{Departure, Detection, Figures, Histogram, Turns};
 
-/// The metrics of this moment.
-pub(super) fn metrics(figures: &Figures, about: &About, format: Format) -> String {
+/// The metrics of this moment, of a process that was started then.
+pub(super) fn metrics(figures: &Figures, about: &About, started: Option<Duration>, format: Format) -> String {
     let mut text = Exposition::new(format);
     of_the_peers(&mut text, figures, about);
     of_the_loop(&mut text, figures);
-    of_the_process(&mut text, figures.tally.connected);
+    of_the_process(&mut text, figures.tally.connected, started);
     text.end()
 }
 
@@ -85,16 +87,15 @@ fn of_the_loop(text: &mut Exposition, figures: &Figures) {
     );
 }
 
-fn of_the_process(text: &mut Exposition, peers: usize) {
+fn of_the_process(text: &mut Exposition, peers: usize, started: Option<Duration>) {
     if let Some(process) = Process::look() {
         text.counter("process_cpu_seconds", "User and system CPU time.", Decimal::seconds(process.cpu));
         text.gauge("process_virtual_memory_bytes", "Size of the address space.", process.virtual_bytes);
         text.gauge("process_resident_memory_bytes", "Memory that is resident.", process.resident_bytes);
-        text.gauge(
-            "process_start_time_seconds",
-            "When the process was started, since 1970.",
-            Decimal::seconds(process.started),
-        );
+    }
+    if let Some(started) = started {
+        let help = "When the process was started, since 1970.";
+        text.gauge("process_start_time_seconds", help, Decimal::seconds(started));
     }
     if let Some(open) = open_descriptors(peers) {
         text.gauge("process_open_fds", "Descriptors that are open.", open);

@@ -16,6 +16,7 @@ use self::follower::Follower;
 use self::following::Following;
 use self::following::Follows;
 use self::listing::{Listings, busy};
+use self::process::Process;
 use self::request::{Next, Request};
 use self::route::{Ask, route};
 pub use self::visitor::Visitor;
@@ -74,6 +75,9 @@ pub fn limits() -> Result<Limits, Unfit> {
 pub struct Admin {
     access: Access,
     about: About,
+    /// When the process was started, since 1970. Asked once: the clock may be set meanwhile, and another moment would look like another
+    /// process.
+    started: Option<Duration>,
     listings: Listings,
     following: Following,
     /// Who waits for figures, and what for.
@@ -94,7 +98,8 @@ impl Admin {
         let access = Access { hosts, token };
         let (listings, following) = (Listings::new(about.deadline), Following::new(about.clone()));
         let (counting, answers) = Default::default();
-        Self { access, about, listings, following, counting, answers }
+        let started = Process::look().map(|process| process.started);
+        Self { access, about, started, listings, following, counting, answers }
     }
 
     /// Answers what has come, as far as it is a request.
@@ -274,9 +279,11 @@ impl Service for Admin {
         let answer = match self.counting.remove(asker) {
             Some(Counting::Ready) if figures.is_stopping => Answer::new(503, TEXT, &b"draining\n"[..]),
             Some(Counting::Ready) => Answer::new(200, TEXT, &b"ready\n"[..]),
-            Some(Counting::Metrics(format)) => {
-                Answer::new(200, format.kind(), metrics::metrics(figures, &self.about, format).into_bytes())
-            }
+            Some(Counting::Metrics(format)) => Answer::new(
+                200,
+                format.kind(),
+                metrics::metrics(figures, &self.about, self.started, format).into_bytes(),
+            ),
             None => return,
         };
         self.ready(asker, answer, orders);
