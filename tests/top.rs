@@ -153,8 +153,8 @@ impl Pty {
             {
                 let shown = self.shown.lock().unwrap();
                 let screen = shown.screen.screen();
-                if !screen.alternate_screen() && !screen.hide_cursor() {
-                    let bytes = String::from_utf8_lossy(&shown.bytes).into_owned();
+                let bytes = String::from_utf8_lossy(&shown.bytes).into_owned();
+                if bytes.contains("\x1b[?1049l") && !screen.alternate_screen() && !screen.hide_cursor() {
                     assert_eq!((bytes.matches("\x1b[?1049h").count(), bytes.matches("\x1b[?1049l").count()), (1, 1));
                     let (off, on) = (bytes.rfind("\x1b[?7l"), bytes.rfind("\x1b[?7h"));
                     assert!(off < on, "long lines go on again");
@@ -482,6 +482,7 @@ fn it_can_be_suspended() {
     assert!(!pty.modes().local_modes.contains(LocalModes::ICANON));
     pty.press("q");
     assert_eq!(pty.wait().code(), Some(0));
+    pty.wait_until("the usual screen", |text| !text.contains("192.0.2.0:5000"));
     assert!(!pty.shown.lock().unwrap().screen.screen().alternate_screen());
     assert_eq!(pty.modes().local_modes, pty.before.local_modes);
 }
@@ -521,7 +522,7 @@ fn what_goes_wrong_at_the_start_is_said_on_the_usual_screen() {
 
 #[test]
 fn the_real_server_is_shown() {
-    let mut server = Server::start(&["--admin", "127.0.0.1:0", "--deadline", "10s"]);
+    let mut server = Server::start(&["--admin=127.0.0.1:0", "--deadline", "10s"]);
     let at = common::http::admin(&mut server).to_string();
     let (one, other) = (server.connect(), server.connect());
     let known = |peer: &std::net::TcpStream| peer.local_addr().unwrap().to_string();

@@ -459,7 +459,7 @@ fn nothing_in_an_answer_is_obeyed_by_a_terminal() {
 
 /// The real one. Where it is asked, and the server.
 fn real(options: &[&str]) -> (Server, String) {
-    let mut server = Server::start(&[&["--admin", "127.0.0.1:0"], options].concat());
+    let mut server = Server::start(&[&["--admin=127.0.0.1:0"], options].concat());
     let at = common::http::admin(&mut server).to_string();
     (server, at)
 }
