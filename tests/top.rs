@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use common::admin::{Admin, json, peer, say};
-use common::{PATIENCE, status};
+use common::{PATIENCE, Server, status};
 
 /// What came out of the program, as bytes and as a screen.
 struct Shown {
@@ -517,4 +517,35 @@ fn what_goes_wrong_at_the_start_is_said_on_the_usual_screen() {
         assert!(!pty.bytes().contains('\x1b'), "{}", pty.bytes());
         assert_eq!(pty.modes().local_modes, pty.before.local_modes);
     }
+}
+
+#[test]
+fn the_real_server_is_shown() {
+    let mut server = Server::start(&["--admin", "127.0.0.1:0", "--deadline", "10s"]);
+    let at = common::http::admin(&mut server).to_string();
+    let (one, other) = (server.connect(), server.connect());
+    let known = |peer: &std::net::TcpStream| peer.local_addr().unwrap().to_string();
+    let mut pty = Pty::start(&mut top(&at), true, true);
+    let text = pty.wait_until("both peers", |text| text.contains(&known(&one)) && text.contains(&known(&other)));
+    assert!(text.starts_with("stillthere 0.") && text.contains(&server.address().to_string()), "{text}");
+    let text = pty.wait_until("the figures", |text| text.contains("arrivals 0/s, 2 in all") && text.contains("wait 9"));
+    assert!(text.contains("deadline 10s (idle 4s, 6 probes 1s apart)"), "{text}");
+    drop(one);
+    pty.wait_for(" closed, silent ");
+    let third = server.connect();
+    pty.wait_until("the newcomer, and not who left", |text| text.contains(&known(&third)) && text.contains("closed 1"));
+    pty.press("/");
+    pty.press(&known(&third));
+    pty.press("\r");
+    pty.wait_until("only one", |text| !text.contains(&known(&other)));
+    pty.press("\r");
+    pty.wait_for(&format!("{} has been connected to", known(&third)));
+    pty.press("dy");
+    pty.wait_for("is let go");
+    pty.wait_for("nobody matches the filter");
+    server.signal("TERM");
+    pty.wait_for("The server has gone");
+    pty.press("q");
+    assert_eq!(pty.wait().code(), Some(0));
+    pty.is_left_as_it_was();
 }

@@ -456,3 +456,74 @@ fn nothing_in_an_answer_is_obeyed_by_a_terminal() {
         assert!(!told.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{line}: {told:?}");
     }
 }
+
+/// The real one. Where it is asked, and the server.
+fn real(options: &[&str]) -> (Server, String) {
+    let mut server = Server::start(&[&["--admin", "127.0.0.1:0"], options].concat());
+    let at = common::http::admin(&mut server).to_string();
+    (server, at)
+}
+
+#[test]
+fn the_real_server_is_understood() {
+    let (mut server, at) = real(&["--deadline", "60s"]);
+    let mut peers: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
+    (0..3).for_each(|_| drop(server.wait_for("arrived")));
+    let known = |peer: &TcpStream| peer.local_addr().unwrap().to_string();
+    // The third one has sent most, and spoken last.
+    sleep(Duration::from_millis(300));
+    common::ask(&mut peers[2], &[b'x'; 3000]);
+    let list = |options: &str| {
+        let (told, said) = texts(&run(&format!("who {options} --admin {at}")));
+        assert!(told.starts_with("ID ") && said.starts_with("3 peers"), "{told}{said}");
+        let rows = told.lines().skip(1).map(|line| line.split_whitespace().map(str::to_string).collect());
+        rows.collect::<Vec<Vec<String>>>()
+    };
+    let rows = list("");
+    assert!(peers.iter().zip(&rows).all(|(peer, row)| row[1] == known(peer)), "in the order of the table: {rows:?}");
+    assert!(rows[2].contains(&"3000".to_string()) && rows[2].contains(&"60s".to_string()), "{:?}", rows[2]);
+    assert_eq!(list("--sort bytes")[0][1], known(&peers[2]));
+    assert_eq!(list("--sort silence")[2][1], known(&peers[2]));
+    assert_eq!(list("--sort age")[0][1], known(&peers[0]));
+    assert_eq!(list("--from 127.0.0.0/8").len(), 3);
+    check(&format!("who --from 10.0.0.0/8 --admin {at}"), 0, "0 peers from 10.0.0.0/8\n");
+    let (told, _) = texts(&run(&format!("who --json --admin {at}")));
+    let ids: Vec<&str> = told.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    assert_eq!(ids, rows.iter().map(|row| row[0].as_str()).collect::<Vec<_>>());
+    let id = ids[2];
+    let (told, said) = texts(&run(&format!("who {id} --admin {at}")));
+    let begin = format!("{} has been connected to {} for ", known(&peers[2]), server.address());
+    assert!(told.starts_with(&begin) && told.contains("Received from it: 3000 bytes, the last "), "{told}{said}");
+    assert!(told.contains("TCP's state: established") && told.contains(" of at most 1m 0s; no probe"), "{told}");
+    let (told, said) = texts(&run(&format!("drop {id} --admin {at}")));
+    assert_eq!((told.as_str(), said.as_str()), (format!("{id} is let go\n").as_str(), ""));
+    assert_eq!(peers[2].read(&mut [0; 1]).map_err(|error| error.kind()).unwrap_or(0), 0, "it has noticed");
+    server.wait_for(id);
+    check(&format!("who {id} --admin {at}"), 1, &format!("there is no peer {id}: it has gone"));
+    check(&format!("drop {id} --admin {at}"), 1, &format!("there is no peer {id}: it has gone"));
+}
+
+/// More than a page, a token, and a unix socket.
+#[test]
+fn the_real_server_gives_all_pages_over_a_unix_socket_to_whoever_has_the_token() {
+    const PEERS: usize = 2345;
+    common::raise_descriptor_limit(2 * PEERS as u64);
+    let directory = Directory::new("real");
+    let token = directory.file("token", "0123456789abcdef0123\n");
+    let socket = format!("unix:{}/socket", directory.0.display());
+    let server = Server::start(&["--admin", &socket, "--admin-token-file", &token]);
+    let _peers: Vec<TcpStream> = (0..PEERS).map(|_| server.connect()).collect();
+    check(&format!("who --admin {socket}"), 1, "wants a token");
+    let until = Instant::now() + PATIENCE;
+    for option in ["", "--sort silence", "--sort age --json"] {
+        loop {
+            let (told, said) = texts(&run(&format!("who {option} --admin {socket} --admin-token-file {token}")));
+            let rows: std::collections::HashSet<&str> =
+                told.lines().filter(|line| line.contains("127.0.0.1:")).collect();
+            if rows.len() == PEERS && said == format!("{PEERS} peers\n") {
+                break;
+            }
+            assert!(Instant::now() < until, "{option}: {} rows, {said}", rows.len());
+        }
+    }
+}

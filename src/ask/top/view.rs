@@ -267,12 +267,12 @@ fn last_line(top: &Top, local: u64) -> Line {
             .and(Look::Reversed, " ")
             .and(Look::Plain, "  Enter: done  Esc: all");
     }
-    if let Some(remark) = &top.remark {
-        return Line::looking(Look::Bold, remark.as_str());
-    }
     if let Link::Down { sentence, again, .. } = &top.link {
         let left = again.saturating_sub(local).div_ceil(1000);
         return Line::looking(Look::Alarmed, format!("The server has gone; next try in {left}s. {sentence}"));
+    }
+    if let Some(remark) = &top.remark {
+        return Line::looking(Look::Bold, remark.as_str());
     }
     match &top.mode {
         Mode::Help => Line::default(),

@@ -256,9 +256,11 @@ fn a_server_that_has_gone_is_told_of_and_comes_back_empty() {
         |pause: u64| Update::Away { sentence: "nothing listens there".into(), pause: Duration::from_millis(pause) };
     top.take(away(250), 1000);
     top.take(away(8000), 2000);
+    top.remark = Some("1-1 is let go".to_string()); // which must not hide it
     let screen = shown(&mut top, 4000);
     assert!(screen.ends_with("The server has gone; next try in 6s. nothing listens there\n"), "{screen}");
     assert!(screen.contains("   10.0s ██"), "silence stands still: {screen}");
+    top.remark = None;
     top.take(hello(), 10_000);
     let screen = shown(&mut top, 10_000);
     assert!(screen.contains("the server looks at its peers") && screen.contains("? help"), "{screen}");
