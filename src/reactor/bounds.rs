@@ -45,7 +45,7 @@ impl Reactor {
 
     /// How much memory waiting output may take, in bytes, for all peers together. The default is a quarter of what
     /// the machine, the cgroup or the process's own limits allow, whichever is least. Near the limit, less is read
-    /// at once; then the peers with the most waiting output are let go ([`Departure::MemoryLimit`]).
+    /// at once; then the peers with the most waiting output are let go ([`Departure::MemoryLimit`](crate::reactor::Departure::MemoryLimit)).
     ///
     /// # Errors
     /// Less than 1 MiB.

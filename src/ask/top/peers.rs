@@ -96,6 +96,16 @@ impl Peers {
         }
     }
 
+    /// Something was missed: whoever the sweep that goes on has told of may have gone since. The server begins another.
+    pub(super) fn forget_sweep(&mut self) {
+        self.is_sweeping = false;
+    }
+
+    /// Whether a full sweep has told of everybody.
+    pub(super) fn is_complete(&self) -> bool {
+        self.sweep > 0 && !self.is_sweeping
+    }
+
     fn put(&mut self, entry: Entry) {
         let Entry { id, address, heard, probes, waiting } = entry;
         match self.places.get(id.as_str()) {
@@ -177,6 +187,12 @@ mod tests {
         assert_eq!(peers.len(), 3, "nobody is missed before the end");
         peers.take(full(true, vec![entry("1-3", Some("[2001:db8::1]:1"), 60, 9)]));
         assert_eq!(ids(&peers, By::Silence, ""), "1-4 1-3");
+        // A third one is broken off: 1-3 was told of, and its departure was left out.
+        peers.take(full(false, vec![entry("1-3", None, 60, 9)]));
+        peers.forget_sweep();
+        peers.take(full(true, vec![entry("1-4", Some("192.0.2.4:1"), 50, 0)]));
+        assert_eq!(ids(&peers, By::Silence, ""), "1-4");
+        peers.arrive("1-3".into(), "[2001:db8::1]:1".into(), 60);
         // A partial one takes nobody away.
         peers.take(Slice {
             full: false,

@@ -57,6 +57,8 @@ pub(super) enum News {
         id: String,
         words: String,
     },
+    /// So many events were not told: who is there is told anew.
+    LeftOut(u64),
     /// Words for anything else that is worth a line.
     Other(String),
 }
@@ -185,9 +187,7 @@ fn news(value: &Value) -> Option<News> {
             "{time} limit: {}",
             text(value, "detail").or_else(|| text(value, "limit")).unwrap_or_default()
         )),
-        "left_out" => {
-            News::Other(format!("{time} {} events were left out", number(value, "count").unwrap_or_default()))
-        }
+        "left_out" => News::LeftOut(number(value, "count").unwrap_or_default()),
         "stop" => News::Other(format!("{time} the server stops")),
         _ => return None,
     })

@@ -85,6 +85,7 @@ fn table(top: &mut Top, lines: &mut Vec<Line>, width: usize, height: usize, loca
             Look::Plain,
             match (&top.hello, top.filter.is_empty()) {
                 (None, _) => "  waiting for the server",
+                (Some(_), true) if !top.peers.is_complete() => "  the server looks at its peers",
                 (Some(_), true) => "  nobody is connected",
                 (Some(_), false) => "  nobody matches the filter",
             },
@@ -126,6 +127,14 @@ fn head(top: &Top, width: usize) -> Vec<Line> {
         if all.is_empty() { "departures 0/s".to_string() } else { format!("departures 0/s; in all: {all}") }
     }));
     lines.push(Line::of(turns(top)));
+    let known = top.peers.len() as u64;
+    // Between two seconds a few come and go; a server with very many tells of a part of them only.
+    if top.peers.is_complete() && figures.peers > known + known / 10 + 10 {
+        lines.push(Line::looking(
+            Look::Alarmed,
+            format!("{known} of {} are shown, `stillthere who` lists all", so_many(figures.peers, "peer")),
+        ));
+    }
     let mut found = deadline;
     if figures.found_dead > 0 {
         found += &format!("; {} found dead after {} on average", figures.found_dead, age(figures.detection));

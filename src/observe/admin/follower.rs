@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use crate::observe::admin::crowd::Walk;
-use crate::observe::admin::following::Following;
+use crate::observe::admin::following::{Following, Follows};
 use crate::observe::admin::ring::Upcoming;
 use crate::reactor::{Moment, Peer};
 
@@ -17,15 +17,6 @@ const PIECE: usize = 32 * 1024;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// When it is looked again whether a slow one has taken what waits.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// What a client follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Follows {
-    /// The events, as they are.
-    Events,
-    /// Everything that the page shows.
-    Everything,
-}
 
 /// One client that follows.
 #[derive(Debug)]

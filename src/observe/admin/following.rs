@@ -12,12 +12,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::observe::admin::about::About;
 use crate::observe::admin::crowd::Crowd;
 use crate::observe::admin::exposition::Decimal;
-use crate::observe::admin::follower::Follows;
 use crate::observe::admin::metrics::refusals;
 use crate::observe::admin::portrait::milliseconds;
 use crate::observe::admin::ring::Ring;
 use crate::observe::event::{Chronicle, TimeOfDay};
 use crate::reactor::{Departure, Detection, Figures, Happening, Look, Moment, News, Orders, PeerId, TurnTimes};
+
+/// What a client follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// The events, as they are.
+    Events,
+    /// Everything that the page shows.
+    Everything,
+}
 
 /// How many may follow at once.
 const MOST_FOLLOWERS: usize = 32;

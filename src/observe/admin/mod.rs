@@ -12,8 +12,9 @@ pub use self::access::{Hosts, Token};
 use self::answer::{Answer, EVENTS, Manner, TEXT};
 use self::asker::ByAsker;
 use self::exposition::Format;
-use self::follower::{Follower, Follows};
+use self::follower::Follower;
 use self::following::Following;
+use self::following::Follows;
 use self::listing::{Listings, busy};
 use self::process::Process;
 use self::request::{Next, Request};
@@ -36,6 +37,7 @@ mod following;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod listing;
+mod method;
 mod metrics;
 mod page;
 mod portrait;

@@ -6,9 +6,10 @@ use crate::observe::admin::access::Access;
 use crate::observe::admin::answer::Answer;
 use crate::observe::admin::exposition::Format;
 use crate::observe::admin::listing::Single;
+use crate::observe::admin::method::Method;
 use crate::observe::admin::page;
 use crate::observe::admin::query::Query;
-use crate::observe::admin::request::{Method, Request};
+use crate::observe::admin::request::Request;
 use crate::reactor::PeerId;
 
 /// What is asked for.

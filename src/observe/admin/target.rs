@@ -2,7 +2,7 @@
 //!
 //! Owns percent-encoding. Knows no path.
 
-use crate::observe::admin::request::Method;
+use crate::observe::admin::method::Method;
 
 /// The target of a request, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::observe::admin::answer::{Answer, Manner};
 use crate::observe::admin::follower::Follower;
-use crate::observe::admin::request::{Incoming, Method, Request};
+use crate::observe::admin::method::Method;
+use crate::observe::admin::request::{Incoming, Request};
 use crate::reactor::{Moment, Peer};
 
 /// How long a request may take to come, from its first byte; and the first one, from the arrival.

@@ -25,7 +25,7 @@ pub enum Order<'a> {
     Call,
 }
 
-/// The answer to [`Orders::look_at`]: one peer, as it is now.
+/// The answer to [`Orders::look_at`](crate::reactor::Orders::look_at): one peer, as it is now.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Look {

@@ -132,6 +132,7 @@ impl Top {
 fn silence_grows_with_the_server_s_clock_and_turns_red() {
     use crate::ask::top::frame::Look;
     let mut top = with_peers(0);
+    assert!(shown(&mut top, 0).contains("nobody is connected"));
     top.take(told("news", r#"{"event":"arrival","id":"1-1","peer":"192.0.2.1:1","local":null}"#), 1000);
     top.take(told("news", r#"{"event":"arrival","id":"1-2","peer":"192.0.2.2:1","local":null}"#), 1000);
     top.press(Key::Down);
@@ -260,7 +261,19 @@ fn a_server_that_has_gone_is_told_of_and_comes_back_empty() {
     assert!(screen.contains("   10.0s ██"), "silence stands still: {screen}");
     top.take(hello(), 10_000);
     let screen = shown(&mut top, 10_000);
-    assert!(screen.contains("nobody is connected") && screen.contains("? help"), "{screen}");
+    assert!(screen.contains("the server looks at its peers") && screen.contains("? help"), "{screen}");
+}
+
+#[test]
+fn what_is_not_shown_is_told_of() {
+    let mut top = with_peers(30);
+    top.take(figures(BEGIN, 10, 1), 0);
+    assert!(!shown(&mut top, 0).contains("are shown"));
+    let many = told("figures", &format!(r#"{{"at":{BEGIN},"peers":250000}}"#));
+    top.take(many, 0);
+    assert!(shown(&mut top, 0).contains("\n30 of 250000 peers are shown, `stillthere who` lists all\n"));
+    top.take(told("news", r#"{"event":"left_out","seq":9,"count":1}"#), 0);
+    assert!(shown(&mut top, 0).contains("\n1 event left out: this line is too slow"), "{}", shown(&mut top, 0));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::keepalive::Keepalive;
-use crate::observe::admin::request::{Incoming, Method, Next, Request};
+use crate::observe::admin::method::Method;
+use crate::observe::admin::request::{Incoming, Next, Request};
 use crate::observe::admin::{About, Admin, Hosts, LeftOut, Token, limits};
 use crate::reactor::{Moment, PeerId};
 use crate::testing::Stage;

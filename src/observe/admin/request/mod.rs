@@ -6,6 +6,7 @@
 
 use httparse::{Error, Header, Status};
 
+use crate::observe::admin::method::Method;
 use crate::observe::admin::target::{BadTarget, Target};
 
 /// The longest head, in bytes.
@@ -20,19 +21,6 @@ pub(super) const MOST_HEADERS: usize = 64;
 pub(super) const LONGEST_BODY: u64 = 64 * 1024;
 /// How many bytes may wait: one head, and what a client that does not wait for answers has sent behind it.
 pub(super) const MOST_WAITING: usize = 3 * LONGEST_HEAD;
-
-/// The methods that are known here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    Get,
-    Head,
-    Delete,
-    Options,
-    /// One that HTTP has, and that no path here knows.
-    Other,
-    /// One that HTTP does not have.
-    Unknown,
-}
 
 /// A request whose head and body have come.
 #[derive(Clone, Debug)]
@@ -209,7 +197,7 @@ fn read(bytes: &[u8]) -> Result<Head, Unreadable> {
         return Err(HEAD_TOO_LONG);
     }
     let is_1_1 = parsed.version == Some(1);
-    let method = method_of(parsed.method.unwrap_or_default());
+    let method = Method::of(parsed.method.unwrap_or_default());
     let target = match Target::read(parsed.path.unwrap_or_default(), method) {
         Ok(target) => target,
         Err(BadTarget) => {
@@ -306,17 +294,6 @@ fn held(method: Method, target: Target, is_1_1: bool, headers: &[Header<'_>]) ->
         request.host = Some(host);
     }
     Ok(Held { request, body, expects_continue })
-}
-
-fn method_of(name: &str) -> Method {
-    match name {
-        "GET" => Method::Get,
-        "HEAD" => Method::Head,
-        "DELETE" => Method::Delete,
-        "OPTIONS" => Method::Options,
-        "POST" | "PUT" | "PATCH" => Method::Other,
-        _ => Method::Unknown,
-    }
 }
 
 /// Digits, and nothing else: `+1`, `1, 1` and `0x1` mean one thing to us and another to a proxy.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::ask::top::peers::{By, Peers};
 use crate::ask::top::told::{Figures, Hello, News, PARTS, Told, Turn};
 use crate::ask::top::watch::Update;
+use crate::count::so_many;
 
 /// How many of the latest events are kept for the screen.
 const LATEST: usize = 8;
@@ -172,7 +173,13 @@ impl Top {
                 true
             }
             Update::Told(told) => {
-                self.link = Link::Up;
+                if self.link != Link::Up {
+                    // Another server, or the same one after things that were missed: nothing of before holds.
+                    self.link = Link::Up;
+                    self.peers = Peers::default();
+                    (self.figures, self.rates, self.spent) = (None, Rates::default(), Spent::default());
+                    (self.collected, self.last_turn, self.arranged) = (Spent::default(), 0, None);
+                }
                 self.hear(told, local)
             }
         }
@@ -180,12 +187,8 @@ impl Top {
 
     fn hear(&mut self, told: Told, local: u64) -> bool {
         match told {
-            // Another server, or the same one anew: nothing of the old one holds.
             Told::Hello(hello) => {
                 self.set_clock(hello.time, local);
-                self.peers = Peers::default();
-                (self.figures, self.rates, self.spent) = (None, Rates::default(), Spent::default());
-                (self.collected, self.last_turn, self.arranged) = (Spent::default(), 0, None);
                 self.hello = Some(hello);
                 true
             }
@@ -202,6 +205,11 @@ impl Top {
             Told::News(News::Departure { id, words }) => {
                 self.peers.depart(&id);
                 self.note(words);
+                false
+            }
+            Told::News(News::LeftOut(count)) => {
+                self.peers.forget_sweep();
+                self.note(format!("{} left out: this line is too slow for all of them", so_many(count, "event")));
                 false
             }
             Told::News(News::Other(words)) => {
