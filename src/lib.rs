@@ -144,6 +144,9 @@ mod sysctl;
 // The rooms of the program. They are public for `main.rs` and the tests, and no part of the library's interface.
 #[cfg(feature = "admin")]
 #[doc(hidden)]
+pub mod admin_place;
+#[cfg(feature = "admin")]
+#[doc(hidden)]
 pub mod ask;
 #[cfg(feature = "serve")]
 #[doc(hidden)]

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::admin_place::AdminPlace;
 use crate::ask::Server;
 #[cfg(feature = "top")]
 use crate::ask::event_stream::{self, Event};
 #[cfg(feature = "top")]
 use crate::ask::http::Body;
 use crate::ask::http::{Broken, Head};
-use crate::ask::trouble::{AdminPlace, Trouble};
+use crate::ask::trouble::Trouble;
 use crate::place::Place;
 
 /// No answer to a single question is longer: a page of 1000 peers has some 300 kB.

@@ -11,8 +11,9 @@ pub use self::address_filter::AddressFilter;
 pub use self::drop::let_go;
 #[cfg(feature = "top")]
 pub use self::top::show;
-pub use self::trouble::AdminPlace;
 pub use self::who::tell;
+use crate::admin_place::AdminPlace;
+use crate::reactor::PeerId;
 
 mod address_filter;
 mod amount;
@@ -99,12 +100,9 @@ pub struct TopSettings {
     pub plain: bool,
 }
 
-/// Whether a word has the form of a peer's id. Ids are made by the server, and taken as they are.
+/// Whether a word is the id of a peer, of whichever server.
 pub fn is_id(word: &str) -> bool {
-    let is_hex = |text: &str, most: usize| {
-        (1..=most).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    word.split_once('-').is_some_and(|(stamp, slot)| is_hex(stamp, 16) && is_hex(slot, 8))
+    word.parse::<PeerId>().is_ok()
 }
 
 /// A text from elsewhere, for a terminal: what would move the cursor, or turn the direction of writing, becomes `?`.

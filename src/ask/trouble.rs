@@ -1,39 +1,14 @@
-//! Where an admin port is, and the sentences for what may go wrong on the way to it.
+//! The sentences for what may go wrong on the way to an admin port.
 //!
 //! Each says what was tried, what happened, and what can be done. Knows no connection.
 
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::admin_place::AdminPlace;
 use crate::ask::printable;
-use crate::place::Place;
 use crate::seconds::InWords;
-
-/// Where an admin port is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminPlace {
-    Tcp(Place),
-    Unix(PathBuf),
-}
-
-impl AdminPlace {
-    /// Where it is if nothing is said.
-    pub const DEFAULT: Self = Self::Tcp(Place::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070)));
-    /// What the path of a unix socket begins with.
-    pub const UNIX: &'static str = "unix:";
-}
-
-impl Display for AdminPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(place) => place.fmt(f),
-            Self::Unix(path) => write!(f, "{}{}", Self::UNIX, path.display()),
-        }
-    }
-}
 
 /// Why there is no answer that could be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

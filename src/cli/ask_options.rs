@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::ask::{AdminPlace, DropSettings, Server, Sort, WhoSettings, Whom, is_id};
+use crate::admin_place::AdminPlace;
+use crate::ask::{DropSettings, Server, Sort, WhoSettings, Whom, is_id};
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
 use crate::place::Place;
@@ -107,33 +108,12 @@ fn server(given: &Given) -> Result<Server, Usage> {
 
 fn place(given: &Given) -> Result<AdminPlace, Usage> {
     let Some(text) = given.text("admin") else { return Ok(AdminPlace::DEFAULT) };
-    if let Some(path) = text.strip_prefix(AdminPlace::UNIX) {
-        return match path {
-            "" => {
-                Err(given
-                    .complaint("admin", "after unix: comes the path of a socket, such as unix:/run/stillthere.sock"))
-            }
-            path => Ok(AdminPlace::Unix(path.into())),
-        };
-    }
-    if text.contains('/') {
-        let because = match text.split_once("://") {
-            Some((_, rest)) => format!("it takes no URL; did you mean {}?", rest.trim_end_matches('/')),
-            None => format!("did you mean {}{text}?", AdminPlace::UNIX),
-        };
+    let place: AdminPlace = text.parse().map_err(|because: String| given.complaint("admin", because))?;
+    if matches!(&place, AdminPlace::Tcp(place) if place.port() == 0) {
+        let because = "port 0 is nowhere to connect to; the server's log says which port it was given";
         return Err(given.complaint("admin", because));
     }
-    let place = Place::read(text).map_err(|because| given.complaint("admin", because))?;
-    let port = match &place {
-        Place::Address(address) => address.port(),
-        Place::Name { port, .. } => *port,
-    };
-    if port == 0 {
-        return Err(
-            given.complaint("admin", "port 0 is nowhere to connect to; the server's log says which port it was given")
-        );
-    }
-    Ok(AdminPlace::Tcp(place))
+    Ok(place)
 }
 
 fn id(word: &str) -> Result<String, Usage> {

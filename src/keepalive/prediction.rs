@@ -63,6 +63,12 @@ impl fmt::Display for Prediction {
 }
 
 impl Keepalive {
+    /// By when a peer should be found that falls silent, in whichever state of TCP. `None` if nothing keeps a deadline.
+    pub fn latest(&self) -> Option<Duration> {
+        let states = [State::Idle, State::InFlight, State::WindowShut, State::Shrunk, State::Deaf];
+        states.into_iter().filter_map(|state| self.predict(state)).map(|prediction| prediction.to).max()
+    }
+
     /// When a peer that falls silent in `state` is gone. `None`: no deadline holds, the kernel
     /// retransmits for 15 minutes or more.
     ///

@@ -2,19 +2,18 @@
 //!
 //! Owns where it may listen: a loopback address, a unix socket, or anywhere with a token. Knows nothing of what it answers.
 
-use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use log::{info, warn};
 
-use crate::keepalive::{Keepalive, State};
+use crate::admin_place::AdminPlace;
+use crate::keepalive::Keepalive;
 use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor};
@@ -23,41 +22,12 @@ use crate::serve::ServeSettings;
 /// Who may use a unix socket: its owner and its group.
 const MODE: u32 = 0o660;
 
-/// Where the admin port listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminPlace {
-    Tcp(Place),
-    Path(PathBuf),
-}
-
 /// The settings of the admin port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdminSettings {
     /// `None`: there is to be none.
     pub place: Option<AdminPlace>,
     pub token_file: Option<PathBuf>,
-}
-
-impl FromStr for AdminPlace {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            Some("") => Err("a path is missing: unix:/run/stillthere.sock".to_string()),
-            Some(path) => Ok(Self::Path(PathBuf::from(path))),
-            None if text.starts_with('/') => Err(format!("a unix socket is written unix:{text}")),
-            None => Place::read(text).map(Self::Tcp),
-        }
-    }
-}
-
-impl fmt::Display for AdminPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(place) => place.fmt(f),
-            Self::Path(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 impl AdminSettings {
@@ -119,7 +89,7 @@ pub(super) fn open(
     let about = about(settings, bound, left_out);
     let opened = match place {
         AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about)?,
-        AdminPlace::Path(path) => listen_at(reactor, path, token, about)?,
+        AdminPlace::Unix(path) => listen_at(reactor, path, token, about)?,
     };
     Ok(Some(opened))
 }
@@ -198,11 +168,9 @@ fn keepalive() -> Keepalive {
 
 fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> About {
     let keepalive = bound.first().map_or(&settings.keepalive, |listening| &listening.keepalive);
-    let states = [State::Idle, State::InFlight, State::WindowShut, State::Shrunk, State::Deaf];
-    let latest = states.into_iter().filter_map(|state| keepalive.predict(state)).map(|prediction| prediction.to).max();
     About {
         deadline: settings.keepalive.deadline(),
-        latest: latest.unwrap_or(settings.keepalive.deadline()),
+        latest: keepalive.latest().unwrap_or(settings.keepalive.deadline()),
         idle: keepalive.idle(),
         interval: keepalive.interval(),
         listen: bound.iter().map(|listening| listening.address).collect(),

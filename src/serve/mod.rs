@@ -20,7 +20,7 @@ use crate::tcp_info::TcpInfo;
 use crate::{malloc, sysctl};
 
 #[cfg(feature = "admin")]
-pub use self::admin::{AdminPlace, AdminSettings};
+pub use self::admin::AdminSettings;
 
 #[cfg(feature = "admin")]
 mod admin;

@@ -1,7 +1,8 @@
 //! The command lines of `who`, `drop` and `top`.
 
 use super::*;
-use crate::ask::{AdminPlace, Sort, WhoSettings, Whom};
+use crate::admin_place::AdminPlace;
+use crate::ask::{Sort, WhoSettings, Whom};
 
 fn who(line: &str, environment: &[(&str, &str)]) -> WhoSettings {
     match read(line, environment) {

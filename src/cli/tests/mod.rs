@@ -199,9 +199,9 @@ fn a_bad_value_says_which_what_and_what_instead() {
         #[cfg(feature = "admin")]
         ("serve --admin [2001:db8::1]:7070", ["other machines reach", "127.0.0.1:7070 is for this machine alone"]),
         #[cfg(feature = "admin")]
-        ("serve --admin unix:", ["--admin unix:", "a path is missing"]),
+        ("serve --admin unix:", ["--admin unix:", "the path of a socket"]),
         #[cfg(feature = "admin")]
-        ("serve --admin /run/x", ["--admin /run/x", "is written unix:/run/x"]),
+        ("serve --admin /run/x", ["--admin /run/x", "did you mean unix:/run/x?"]),
         #[cfg(feature = "admin")]
         ("serve --admin 7070", ["--admin 7070", "did you mean 127.0.0.1:7070"]),
         #[cfg(feature = "admin")]

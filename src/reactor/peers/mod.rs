@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::warn;
 
 pub(super) use self::arrivals::{Arrival, NotArrived};
-use crate::keepalive::{Keepalive, State};
+use crate::keepalive::Keepalive;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
 use crate::reactor::connection::{Connection, Flow};
@@ -99,7 +99,7 @@ impl<S: Stream> Peers<S> {
             has_more_to_do: false,
             is_stopping: false,
             apart: None,
-            latest: latest(keepalive),
+            latest: keepalive.latest().unwrap_or(Duration::MAX),
         }
     }
 
@@ -316,11 +316,4 @@ impl<S: Stream> Peers<S> {
     pub(super) fn tally(&self) -> Tally {
         Tally { connected: self.table.len(), ..self.tally }
     }
-}
-
-/// By when a peer should be found that falls silent, in whichever state of TCP.
-fn latest(keepalive: &Keepalive) -> Duration {
-    let states = [State::Idle, State::InFlight, State::WindowShut, State::Shrunk, State::Deaf];
-    let latest = states.into_iter().filter_map(|state| keepalive.predict(state)).map(|prediction| prediction.to).max();
-    latest.unwrap_or(Duration::MAX)
 }

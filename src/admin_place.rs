@@ -1,0 +1,50 @@
+//! Where an admin port is: `ADDR:PORT`, or `unix:PATH`.
+//!
+//! Owns how a person writes that, for the server that opens it and for the clients that ask it.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::place::Place;
+
+/// Where an admin port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminPlace {
+    Tcp(Place),
+    Unix(PathBuf),
+}
+
+impl AdminPlace {
+    /// Where clients look for it if nothing is said.
+    pub const DEFAULT: Self = Self::Tcp(Place::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7070)));
+    /// What the path of a unix socket begins with.
+    const UNIX: &'static str = "unix:";
+}
+
+impl FromStr for AdminPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(Self::UNIX) {
+            Some("") => Err("after unix: comes the path of a socket, such as unix:/run/stillthere.sock".to_string()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None if !text.contains('/') => Place::read(text).map(Self::Tcp),
+            None => Err(match text.split_once("://") {
+                Some((_, rest)) => format!("it takes no URL; did you mean {}?", rest.trim_end_matches('/')),
+                None => format!("did you mean {}{text}?", Self::UNIX),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for AdminPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(place) => place.fmt(f),
+            Self::Unix(path) => write!(f, "{}{}", Self::UNIX, path.display()),
+        }
+    }
+}
