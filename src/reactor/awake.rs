@@ -14,7 +14,7 @@ use crate::reactor::time::moment::Moment;
 /// The sources that are awake.
 #[derive(Debug, Default)]
 pub(in crate::reactor) struct Awake {
-    /// A bit for each source; those that come after the 63rd share the last one, and wake together.
+    /// A bit for each of the first 64 sources. Those that come after them never sleep.
     marks: u64,
     /// Those that stay awake until the next turn.
     staying: u64,
@@ -24,11 +24,11 @@ pub(in crate::reactor) struct Awake {
     soonest: Moment,
 }
 
-/// The sources that share the last bit begin here.
-const SHARED: usize = 63;
+/// How many sources may sleep.
+const SLEEPERS: usize = u64::BITS as usize;
 
 fn mark(source: usize) -> u64 {
-    1 << source.min(SHARED)
+    if source < SLEEPERS { 1 << source } else { 0 }
 }
 
 impl Awake {
@@ -65,48 +65,59 @@ impl Awake {
         self.staying |= mark(source);
     }
 
-    /// Calls `act` with the number of each source that is awake now.
+    /// Goes through those that are awake now.
     #[inline(always)]
-    pub(in crate::reactor) fn each(marks: u64, count: usize, mut act: impl FnMut(usize)) {
-        let mut left = marks;
-        while left != 0 {
-            let first = left.trailing_zeros() as usize;
-            left &= left - 1;
-            act(first);
-            if first == SHARED {
-                (SHARED + 1..count).for_each(&mut act);
-            }
+    pub(in crate::reactor) fn walk(&self) -> Walk {
+        Walk { left: self.marks, next: SLEEPERS, count: self.due.len() }
+    }
+
+    /// Before the wait, each source that is awake is asked when it is due; `None`: it has work, and stays awake.
+    #[inline(always)]
+    pub(in crate::reactor) fn settle(&mut self, source: usize, due: Option<Moment>) {
+        if due.is_some() {
+            self.marks &= !mark(source);
         }
+        self.due[source] = due.unwrap_or(Moment::NEVER);
     }
 
-    /// Those that are awake now.
+    /// All of them were asked.
     #[inline(always)]
-    pub(in crate::reactor) fn marks(&self) -> u64 {
-        self.marks
-    }
-
-    /// Before the wait: asks each source that is awake when it is due, or `None` if it has work and stays awake. True if any has.
-    pub(in crate::reactor) fn settle(&mut self, mut left: impl FnMut(usize) -> Option<Moment>) -> bool {
-        let mut busy = 0;
-        Self::each(self.marks, self.due.len(), |source| {
-            let due = left(source);
-            if due.is_none() {
-                busy |= mark(source);
-            }
-            self.due[source] = due.unwrap_or(Moment::NEVER);
-        });
-        self.marks = busy | self.staying;
+    pub(in crate::reactor) fn settled(&mut self) {
+        self.marks |= self.staying;
         let mut soonest = Moment::NEVER;
         for due in &self.due {
             soonest = soonest.min(*due);
         }
         self.soonest = soonest;
-        busy != 0
     }
 
     /// The soonest deadline of the sources that have no work left.
     pub(in crate::reactor) fn soonest(&self) -> Moment {
         self.soonest
+    }
+}
+
+/// The numbers of the sources that were awake when the walk began.
+pub(in crate::reactor) struct Walk {
+    left: u64,
+    next: usize,
+    count: usize,
+}
+
+impl Walk {
+    /// The next one. Written out, and not an iterator's: it runs several times in each turn.
+    #[inline(always)]
+    pub(in crate::reactor) fn next(&mut self) -> Option<usize> {
+        if self.left != 0 {
+            let source = self.left.trailing_zeros() as usize;
+            self.left &= self.left - 1;
+            Some(source)
+        } else if self.next < self.count {
+            self.next += 1;
+            Some(self.next - 1)
+        } else {
+            None
+        }
     }
 }
 
@@ -117,9 +128,19 @@ mod tests {
     use super::*;
 
     fn list(awake: &Awake) -> Vec<usize> {
-        let mut list = Vec::new();
-        Awake::each(awake.marks(), awake.due.len(), |source| list.push(source));
-        list
+        let mut walk = awake.walk();
+        std::iter::from_fn(|| walk.next()).collect()
+    }
+
+    /// Settles each that is awake. True if any has work.
+    fn settle(awake: &mut Awake, left: impl Fn(usize) -> Option<Moment>) -> bool {
+        let (mut walk, mut has_work) = (awake.walk(), false);
+        while let Some(source) = walk.next() {
+            has_work |= left(source).is_none();
+            awake.settle(source, left(source));
+        }
+        awake.settled();
+        has_work
     }
 
     fn at(seconds: u64) -> Moment {
@@ -133,31 +154,31 @@ mod tests {
         assert_eq!(list(&awake), [0, 1, 2, 3]);
         let left = |source: usize| [None, Some(at(5)), Some(at(9)), Some(at(7))][source];
         awake.stay(3);
-        assert!(awake.settle(left));
+        assert!(settle(&mut awake, left));
         assert_eq!((list(&awake), awake.soonest()), (vec![0, 3], at(5)));
-        assert!(awake.settle(left), "it may be asked again before the turn");
+        assert!(settle(&mut awake, left), "it may be asked again before the turn");
         awake.begin_turn(at(4));
         awake.wake(0);
         assert_eq!(list(&awake), [0, 3]);
         awake.begin_turn(at(5));
         assert_eq!(list(&awake), [0, 1, 3]);
         awake.wake(2);
-        assert!(!awake.settle(|_| Some(Moment::NEVER)));
+        assert!(!settle(&mut awake, |_| Some(Moment::NEVER)));
         assert_eq!((list(&awake), awake.soonest()), (vec![], Moment::NEVER));
         awake.wake_all();
         assert_eq!(list(&awake), [0, 1, 2, 3]);
     }
 
     #[test]
-    fn the_last_of_many_wake_together() {
+    fn the_last_of_many_never_sleep() {
         let mut awake = Awake::default();
         (0..256).for_each(|_| awake.add());
         assert_eq!(list(&awake), (0..256).collect::<Vec<_>>());
-        assert!(!awake.settle(|source| Some(at(source as u64 + 1))));
+        assert!(!settle(&mut awake, |source| Some(at(source as u64 + 1))));
         awake.wake(255);
         awake.wake(62);
-        assert_eq!((list(&awake), awake.soonest()), ((62..256).collect(), at(1)));
-        assert!(awake.settle(|source| (source != 200).then_some(Moment::NEVER)));
-        assert_eq!(list(&awake), (63..256).collect::<Vec<_>>());
+        assert_eq!((list(&awake)[0], list(&awake).len(), awake.soonest()), (62, 1 + 256 - 64, at(1)));
+        assert!(settle(&mut awake, |source| (source != 200).then_some(Moment::NEVER)));
+        assert_eq!(list(&awake), (64..256).collect::<Vec<_>>());
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
-use crate::reactor::awake::Awake;
 use crate::reactor::carry_out::carry_out;
 use crate::reactor::observing::news::Incident;
 use crate::reactor::observing::turn_times::TurnTimes;
@@ -180,11 +179,14 @@ impl Reactor {
 
     /// How long to sleep: not at all while work is left, for ever if nothing is due, and no longer than `most`.
     pub(super) fn timeout(&mut self, most: Duration) -> Option<Duration> {
-        let (sources, capacity) = (&self.sources, &self.capacity);
-        let have_work = self.awake.settle(|source| {
-            let source = &sources[source];
-            (!source.is_runnable(capacity)).then(|| source.deadline().unwrap_or(Moment::NEVER))
-        });
+        let (mut walk, mut have_work) = (self.awake.walk(), false);
+        while let Some(number) = walk.next() {
+            let source = &self.sources[number];
+            let has_work = source.is_runnable(&self.capacity);
+            have_work |= has_work;
+            self.awake.settle(number, (!has_work).then(|| source.deadline().unwrap_or(Moment::NEVER)));
+        }
+        self.awake.settled();
         if have_work || !self.orders.is_empty() || self.is_last_turn {
             // The deadlines of those that have work are not asked for here, so they are asked to expire what is due.
             self.due = Moment::default();
@@ -268,8 +270,9 @@ pub(super) fn tell(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>) {
 /// Has each source that is awake do its part. Another one may wake meanwhile, and does the parts that come later.
 #[inline(always)]
 fn each(sources: &mut [Box<dyn Source>], turn: &mut Turn<'_>, part: impl Fn(&mut dyn Source, &mut Turn<'_>)) {
-    Awake::each(turn.awake.marks(), sources.len(), |source| {
+    let mut walk = turn.awake.walk();
+    while let Some(source) = walk.next() {
         turn.orders.giver = source;
         part(&mut *sources[source], turn);
-    });
+    }
 }
