@@ -72,7 +72,8 @@
 //!
 //! # Features
 //!
-//! Without any, the crate is the library alone. `signals`: SIGTERM and SIGINT stop the loop ([`Signals`](reactor), on by
+//! Without any, the crate is the library alone. `observe`: services can be told of all peers, look at them, and ask for figures
+//! ([`Orders`](reactor::Orders), `Orders::observe`); without it, nothing is collected. `signals`: SIGTERM and SIGINT stop the loop ([`Signals`](reactor), on by
 //! `Reactor::obey_signals`). `serve`, `lab`, `load`, `plan` add the program `stillthere`, which is no part of the library's
 //! interface; they are on by default.
 //!

@@ -241,7 +241,8 @@ fn stage() -> (Network, Server) {
 
 fn start(network: &Network) -> Server {
     let address = format!("{}:7000", network.server());
-    let options = [&address, "--deadline", "5s", "--admin", ADMIN, "--log", "info"];
+    // Long enough that each colour is shown for two seconds, which is enough for a busy browser.
+    let options = [&address, "--deadline", "12s", "--admin", ADMIN, "--log", "info"];
     Server::start_with(network.on_server(&Server::command(&options)))
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::reactor::observing::IS_THERE;
 use crate::reactor::peer_id::PeerId;
 use crate::reactor::serving::order::{Look, Order, OrderKind, Recipients, WaitingOrder};
 use crate::reactor::source::{Answer, LEAST_CHARGE, Source, Turn, answer};
@@ -27,7 +28,7 @@ pub(in crate::reactor) fn carry_out(sources: &mut [Box<dyn Source>], turn: &mut 
             }
             OrderKind::Inquire(inquiry) => {
                 budget = budget.saturating_sub(LEAST_CHARGE);
-                if let Some(Answer(answer)) = inquiry.answer.downcast_ref() {
+                if IS_THERE && let Some(Answer(answer)) = inquiry.answer.downcast_ref() {
                     answer(inquiry, &mut budget, sources, turn);
                 }
                 continue;

@@ -1,6 +1,6 @@
-//! Questions about the loop itself, and about all of its peers.
+//! What a service can order that observes: questions about the loop itself and about all of its peers, and news.
 //!
-//! Owns how they are answered. A service that asks none of them brings none of this into its program: an order carries the code
+//! Owns how the questions are answered. A service that asks none brings none of this into its program: an order carries the code
 //! that answers it.
 
 use crate::reactor::peer_id::PeerId;
@@ -29,6 +29,25 @@ impl Orders {
     /// Too many orders wait: nothing will be asked.
     pub fn count(&mut self, asker: Option<PeerId>) -> Result<(), NoRoom> {
         self.inquire(asker, None, 0, &Answer(count))
+    }
+
+    /// The service that says this is told from now on what happens to the peers of the loop
+    /// ([`Service::observed`](crate::reactor::Service::observed)); with `false`, no more. While nobody observes, nothing is
+    /// collected. A departure that is observed costs two system calls: for the kernel's figures and our address.
+    pub fn observe(&mut self, on: bool) {
+        self.audience.observe(self.giver, on);
+    }
+
+    /// How much has happened so far that those are told who observe: the number of the latest [`News`](crate::reactor::News).
+    pub fn happened(&self) -> u64 {
+        self.audience.happened()
+    }
+
+    /// The service that says this is told from now on where each turn spends its time
+    /// ([`Service::turned`](crate::reactor::Service::turned)); with `false`, no more. It costs eight looks at the clock in each
+    /// turn.
+    pub fn time_turns(&mut self, on: bool) {
+        self.audience.time_turns(self.giver, on);
     }
 
     fn inquire(

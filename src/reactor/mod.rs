@@ -76,8 +76,10 @@ mod carry_out;
 mod connection;
 mod departing;
 mod handle;
+#[cfg(feature = "observe")]
 mod inquiries;
 mod limits;
+#[cfg_attr(not(feature = "observe"), allow(dead_code))]
 mod observing;
 mod peer_id;
 mod peers;
@@ -255,7 +257,7 @@ impl Reactor {
         }
         let number = self.sources.len();
         let source = open(self.poll.registry(), Names::of_source(number))?;
-        if source.observes() {
+        if cfg!(feature = "observe") && source.observes() {
             self.orders.audience.observe(number, true);
         }
         self.sources.push(Box::new(source));
@@ -321,6 +323,7 @@ impl Reactor {
     }
 
     /// The figures of the loop: what its ports count, and what is counted of its turns.
+    #[cfg(feature = "observe")]
     pub fn figures(&self) -> Figures {
         self.counted.figures(self.hearing.now, self.tally(), &self.capacity)
     }

@@ -174,7 +174,7 @@ impl Acceptor {
         if !self.is_ready(room) {
             return Accepted::Nobody;
         }
-        let error = match (self.listen.accept)(&self.listener) {
+        let error = match self.listen.accept(&self.listener) {
             Ok((stream, peer)) => {
                 self.paused = None;
                 self.see_to_options(&stream);

@@ -2,15 +2,24 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(feature = "observe")]
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+#[cfg(feature = "observe")]
 use std::os::fd::OwnedFd;
+#[cfg(feature = "observe")]
 use std::os::unix::fs::PermissionsExt;
+#[cfg(feature = "observe")]
 use std::path::PathBuf;
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+#[cfg(feature = "observe")]
+use socket2::SockAddr;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::keepalive::{Keepalive, Unfit, UserTimeout, unfit};
+#[cfg(feature = "observe")]
+use crate::keepalive::UserTimeout;
+use crate::keepalive::{Keepalive, Unfit, unfit};
 use crate::reactor::limits::Limits;
 use crate::reactor::peer_id::PortId;
 
@@ -38,11 +47,8 @@ pub struct Listen {
     /// How many peers it may have, if they do not count among those of the loop.
     pub(in crate::reactor) apart: Option<usize>,
     /// If it is a socket of the file system: where, in words, too, and with which mode.
+    #[cfg(feature = "observe")]
     path: Option<(PathBuf, String, u32)>,
-    /// What makes the socket, and what accepts a peer. Only [`Listen::at_path`] names the code for a socket of the file system:
-    /// so a program that has none does not have that code.
-    open: fn(&mut Self) -> io::Result<TcpListener>,
-    pub(super) accept: fn(&TcpListener) -> io::Result<(TcpStream, SocketAddr)>,
 }
 
 impl Listen {
@@ -57,9 +63,8 @@ impl Listen {
             keepalive,
             limits,
             apart: None,
+            #[cfg(feature = "observe")]
             path: None,
-            open: Self::open_tcp,
-            accept: TcpListener::accept,
         }
     }
 
@@ -67,18 +72,13 @@ impl Listen {
     /// chmod(2), such as `0o660`. Its peers have the address 0.0.0.0:0, no keepalive, and no figures of the kernel: their
     /// program runs on this machine, and the kernel closes its sockets when it ends. The path must not exist, and is not
     /// removed at the end.
+    #[cfg(feature = "observe")]
     pub fn at_path(path: impl Into<PathBuf>, mode: u32) -> Self {
         let path = path.into();
         let in_words = path.display().to_string();
         let unspecified = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
         let keepalive = Keepalive::default().with_user_timeout(UserTimeout::Off);
-        Self {
-            path: Some((path, in_words, mode)),
-            keepalive: keepalive.unwrap_or_default(),
-            open: Self::open_path,
-            accept: accept_at_path,
-            ..Self::on(unspecified)
-        }
+        Self { path: Some((path, in_words, mode)), keepalive: keepalive.unwrap_or_default(), ..Self::on(unspecified) }
     }
 
     /// Its peers are apart from those of the loop: at most this many, with descriptors that are kept back for them. They count
@@ -91,7 +91,11 @@ impl Listen {
     }
 
     pub(super) fn is_tcp(&self) -> bool {
-        self.path.is_none()
+        #[cfg(feature = "observe")]
+        if self.path.is_some() {
+            return false;
+        }
+        true
     }
 
     /// How many connections the kernel completes before they are accepted, at most
@@ -132,7 +136,20 @@ impl Listen {
     /// # Errors
     /// Those of socket(2), setsockopt(2), bind(2) and listen(2).
     pub(in crate::reactor) fn open(&mut self) -> io::Result<TcpListener> {
-        (self.open)(self)
+        #[cfg(feature = "observe")]
+        if self.path.is_some() {
+            return self.open_path();
+        }
+        self.open_tcp()
+    }
+
+    /// Takes one peer from the backlog.
+    pub(super) fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        #[cfg(feature = "observe")]
+        if self.path.is_some() {
+            return accept_at_path(listener);
+        }
+        listener.accept()
     }
 
     fn open_tcp(&mut self) -> io::Result<TcpListener> {
@@ -150,6 +167,7 @@ impl Listen {
         Ok(TcpListener::from_std(socket.into()))
     }
 
+    #[cfg(feature = "observe")]
     /// The socket belongs to nobody else before it has its mode: nobody can connect until it listens.
     fn open_path(&mut self) -> io::Result<TcpListener> {
         let Some((path, _, mode)) = &self.path else { return Err(io::ErrorKind::InvalidInput.into()) };
@@ -170,6 +188,7 @@ impl Listen {
     }
 }
 
+#[cfg(feature = "observe")]
 /// A socket of the file system is a stream like any other once it is accepted; only its peer has no address.
 fn accept_at_path(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (socket, _) = SockRef::from(listener).accept()?;
@@ -180,10 +199,11 @@ fn accept_at_path(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)>
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.path {
-            Some((_, in_words, _)) => in_words.fmt(f),
-            None => self.address.fmt(f),
+        #[cfg(feature = "observe")]
+        if let Some((_, in_words, _)) = &self.path {
+            return in_words.fmt(f);
         }
+        self.address.fmt(f)
     }
 }
 

@@ -91,6 +91,7 @@ impl Memory {
     }
 
     /// How many bytes all outboxes take.
+    #[cfg(feature = "observe")]
     pub(crate) fn held(&self) -> usize {
         self.held
     }

@@ -3,6 +3,7 @@
 //! Owns who is told what. Knows no source: `turn.rs` tells them.
 
 use crate::malloc;
+use crate::reactor::observing::IS_THERE;
 use crate::reactor::observing::news::{Happening, Incident, News};
 use crate::reactor::time::moment::Moment;
 
@@ -51,11 +52,14 @@ impl Audience {
 
     /// Somebody wants the times of each turn.
     pub(in crate::reactor) fn times(&self) -> bool {
-        !self.timers.0.is_empty()
+        IS_THERE && !self.timers.0.is_empty()
     }
 
     /// Something has happened.
     pub(in crate::reactor) fn note(&mut self, at: Moment, incident: Incident<'_>) {
+        if !IS_THERE {
+            return;
+        }
         // The beginning of the end is no event of a peer, and has no number of its own.
         self.happened += u64::from(!matches!(incident, Incident::Stopping));
         if let Some(note) = self.note {
@@ -82,7 +86,7 @@ impl Audience {
 
     /// Something was noted in this turn.
     pub(in crate::reactor) fn has_news(&self) -> bool {
-        !self.news.is_empty()
+        IS_THERE && !self.news.is_empty()
     }
 
     /// What was noted in this turn, to be told to each of the observers.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
+use crate::reactor::observing::IS_THERE;
 use crate::reactor::observing::histogram::Histogram;
 use crate::reactor::time::moment::Moment;
 
@@ -54,6 +55,9 @@ impl Turns {
 
     /// A turn has ended.
     pub(in crate::reactor) fn count(&mut self, events: usize) {
+        if !IS_THERE {
+            return;
+        }
         self.count += 1;
         self.events.record(events as u64, events as u64);
     }
@@ -70,6 +74,9 @@ impl Turns {
 }
 
 fn record(histogram: &mut Histogram, from: Moment, to: Moment) {
+    if !IS_THERE {
+        return;
+    }
     let nanoseconds = to.nanoseconds_since(from);
     histogram.record(nanoseconds >> Turns::UNIT_BITS, nanoseconds);
 }
@@ -89,6 +96,9 @@ impl Detection {
 
     /// A peer was found dead after it had been silent for this long; by `latest`, it should have been.
     pub(in crate::reactor) fn record(&mut self, silent: Duration, latest: Duration) {
+        if !IS_THERE {
+            return;
+        }
         let bound = Self::BOUNDS.iter().position(|bound| silent <= Duration::from_secs((*bound).into()));
         self.counts[bound.unwrap_or(Self::BOUNDS.len())] += 1;
         self.milliseconds += silent.as_millis() as u64;
@@ -125,6 +135,7 @@ pub(in crate::reactor) struct Counted {
     pub is_stopping: bool,
 }
 
+#[cfg(feature = "observe")]
 impl Counted {
     pub(in crate::reactor) fn figures(&self, at: Moment, tally: Tally, capacity: &Capacity) -> Figures {
         Figures {

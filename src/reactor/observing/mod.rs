@@ -7,6 +7,9 @@
 //! [`Orders::observe`]: crate::reactor::Orders::observe
 //! [`Orders::time_turns`]: crate::reactor::Orders::time_turns
 
+/// Without the feature `observe` nobody can ask, so nothing is collected, and the compiler leaves out what would.
+pub(in crate::reactor) const IS_THERE: bool = cfg!(feature = "observe");
+
 pub(in crate::reactor) mod audience;
 pub(in crate::reactor) mod figures;
 pub(in crate::reactor) mod histogram;

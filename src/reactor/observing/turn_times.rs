@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::reactor::observing::IS_THERE;
 use crate::reactor::time::moment::{Clock, Moment};
 
 /// The times of one turn's parts, in the order of a turn.
@@ -39,20 +40,22 @@ pub(in crate::reactor) struct Stopwatch {
 impl Stopwatch {
     /// A turn begins.
     pub(in crate::reactor) fn start(&mut self, wanted: bool, clock: Clock) {
-        self.since = wanted.then(|| clock.now());
+        if IS_THERE {
+            self.since = wanted.then(|| clock.now());
+        }
     }
 
     /// A part has ended, and the next one begins.
     #[inline(always)]
     pub(in crate::reactor) fn ends(&mut self, part: fn(&mut TurnTimes) -> &mut Duration, clock: Clock) {
-        if self.since.is_some() {
+        if IS_THERE && self.since.is_some() {
             self.notes(part, clock);
         }
     }
 
     /// The times of this turn, if anybody wants to know.
     pub(in crate::reactor) fn times(&self, number: u64, events: usize) -> Option<TurnTimes> {
-        self.since.map(|_| TurnTimes { number, events, ..self.times })
+        self.since.filter(|_| IS_THERE).map(|_| TurnTimes { number, events, ..self.times })
     }
 
     #[cold]

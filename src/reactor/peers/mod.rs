@@ -17,6 +17,7 @@ use crate::reactor::departing::departure::Departure;
 use crate::reactor::departing::tally::{Summary, Tally};
 use crate::reactor::limits::capacity::{Capacity, Room};
 use crate::reactor::limits::{Limits, WhenFull};
+use crate::reactor::observing::IS_THERE;
 use crate::reactor::observing::figures::Figures;
 use crate::reactor::observing::news::News;
 use crate::reactor::observing::turn_times::TurnTimes;
@@ -99,7 +100,7 @@ impl<S: Stream> Peers<S> {
             has_more_to_do: false,
             is_stopping: false,
             apart: None,
-            latest: keepalive.latest().unwrap_or(Duration::MAX),
+            latest: if IS_THERE { keepalive.latest().unwrap_or(Duration::MAX) } else { Duration::MAX },
         }
     }
 

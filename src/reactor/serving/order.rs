@@ -74,6 +74,7 @@ pub(in crate::reactor) enum OrderKind {
         asker: Option<PeerId>,
     },
     /// Answer this source.
+    #[cfg_attr(not(feature = "observe"), allow(dead_code))]
     Inquire(Inquiry),
     /// Connect, for this source.
     Connect(usize, Box<ToConnect>),
@@ -81,6 +82,7 @@ pub(in crate::reactor) enum OrderKind {
 
 /// A question about the loop or about all peers, and what answers it: see `inquiries.rs`, which alone names that code. So a
 /// program that asks no such question does not have it.
+#[cfg_attr(not(feature = "observe"), allow(dead_code))]
 #[derive(Clone, Copy, Debug)]
 pub(in crate::reactor) struct Inquiry {
     pub(in crate::reactor) giver: usize,

@@ -135,25 +135,6 @@ impl Orders {
         self.give(to, OrderKind::Look { giver, asker })
     }
 
-    /// The service that says this is told from now on what happens to the peers of the loop
-    /// ([`Service::observed`](crate::reactor::Service::observed)); with `false`, no more. While nobody observes, nothing is
-    /// collected. A departure that is observed costs two system calls: for the kernel's figures and our address.
-    pub fn observe(&mut self, on: bool) {
-        self.audience.observe(self.giver, on);
-    }
-
-    /// How much has happened so far that those are told who observe: the number of the latest [`News`](crate::reactor::News).
-    pub fn happened(&self) -> u64 {
-        self.audience.happened()
-    }
-
-    /// The service that says this is told from now on where each turn spends its time
-    /// ([`Service::turned`](crate::reactor::Service::turned)); with `false`, no more. It costs eight looks at the clock in each
-    /// turn.
-    pub fn time_turns(&mut self, on: bool) {
-        self.audience.time_turns(self.giver, on);
-    }
-
     /// Connects to somebody: see `arriving/dialer.rs`.
     pub(in crate::reactor) fn give_to_connect(&mut self, to: ToConnect) -> Result<(), NoRoom> {
         self.give(Recipients::None, OrderKind::Connect(self.giver, Box::new(to)))

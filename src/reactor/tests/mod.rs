@@ -13,6 +13,7 @@ use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 mod alarms;
 mod connecting;
 mod handing_over;
+#[cfg(feature = "observe")]
 mod observing;
 mod orders;
 mod outside;
