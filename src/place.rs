@@ -95,7 +95,7 @@ impl Place {
         Ok(addresses)
     }
 
-    #[cfg(feature = "events")]
+    #[cfg(any(feature = "admin", feature = "events"))]
     pub fn port(&self) -> u16 {
         match self {
             Self::Address(address) => address.port(),
