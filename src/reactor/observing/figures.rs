@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::reactor::departing::tally::Tally;
+#[cfg(feature = "observe")]
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::observing::IS_THERE;
 use crate::reactor::observing::histogram::Histogram;
@@ -152,7 +153,7 @@ impl Counted {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "observe"))]
 mod tests {
     use super::*;
 
