@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use common::{Server, descriptors, memory, raise_descriptor_limit};
 
+/// A peer that was just written to is not idle: the loop remembers it until it is looked at, half a second later.
+const AT_REST: Duration = Duration::from_millis(1500);
+
 fn main() -> Result<(), Box<dyn Error>> {
     let given = std::env::args().skip(1).find_map(|argument| argument.parse::<usize>().ok());
     let peers = given.unwrap_or(19_000);
@@ -45,11 +48,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     wait_for(|| descriptors(server.pid()) == baseline + peers)?;
     let share = |now: u64| (now.saturating_sub(at_start)) as f64 / peers as f64;
     println!("peers                                 {peers:>9}");
+    sleep(AT_REST);
     println!("an idle peer that never spoke         {:>9.1} bytes", share(memory(server.pid(), "Private_Dirty")));
     for peer in &mut connected {
         peer.write_all(b"hello")?;
         peer.read_exact(&mut [0; 5])?;
     }
+    sleep(AT_REST);
     println!("an idle peer that spoke once          {:>9.1} bytes", share(memory(server.pid(), "Private_Dirty")));
     drop(connected);
     wait_for(|| descriptors(server.pid()) == baseline)?;
