@@ -20,7 +20,7 @@ use self::process::Process;
 use self::request::{Next, Request};
 use self::route::{Ask, route};
 pub use self::visitor::Visitor;
-use self::visitor::{LOOK, Phase, end, give, manner};
+use self::visitor::{HURRIED, LOOK, Phase, REQUEST, end, give, manner};
 use crate::keepalive::Unfit;
 use crate::reactor::{
     Farewell, Figures, Limits, Look, Moment, News, Orders, Peer, PeerId, Service, TurnTimes, WhenFull,
@@ -84,6 +84,8 @@ pub struct Admin {
     counting: ByAsker<Counting>,
     /// Answers that are ready, for those who wait.
     answers: ByAsker<Answer>,
+    /// How many clients there are.
+    clients: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +101,12 @@ impl Admin {
         let (listings, following) = (Listings::new(about.deadline), Following::new(about.clone()));
         let (counting, answers) = Default::default();
         let started = Process::look().map(|process| process.started);
-        Self { access, about, started, listings, following, counting, answers }
+        Self { access, about, started, listings, following, counting, answers, clients: 0 }
+    }
+
+    /// How long a request may take to come. With half of the places taken, those who take long give theirs to others.
+    fn request_time(&self) -> Duration {
+        if self.clients > MOST_CLIENTS / 2 { HURRIED } else { REQUEST }
     }
 
     /// Answers what has come, as far as it is a request.
@@ -220,14 +227,15 @@ impl Service for Admin {
     type State = Visitor;
 
     fn arrived(&mut self, peer: &mut Peer<'_, ()>) -> Visitor {
-        let visitor = Visitor::new(peer.now());
+        self.clients += 1;
+        let visitor = Visitor::new(peer.now(), self.request_time());
         peer.wake_at(visitor.due());
         visitor
     }
 
     fn received(&mut self, peer: &mut Peer<'_, Visitor>, bytes: &[u8]) {
-        let now = peer.now();
-        peer.state.received(bytes, now);
+        let (now, request_time) = (peer.now(), self.request_time());
+        peer.state.received(bytes, now, request_time);
         self.proceed(peer);
     }
 
@@ -247,7 +255,7 @@ impl Service for Admin {
             Phase::Following(_) => self.feed(peer),
             Phase::Asking if now < peer.state.due() || peer.took_output().is_some() => self.proceed(peer),
             Phase::Asking if peer.state.incoming.is_in_the_middle() => {
-                let answer = Answer::error(408, "the request did not come within 10 seconds");
+                let answer = Answer::error(408, "the request did not come in time");
                 give(peer, &answer, Manner { is_head: false, keeps_alive: false, is_1_0: false });
             }
             // It has said nothing for long: no answer is owed, and none is expected.
@@ -298,6 +306,7 @@ impl Service for Admin {
     }
 
     fn departed(&mut self, _visitor: Visitor, farewell: &Farewell<'_>, orders: &mut Orders) {
+        self.clients -= 1;
         if let Some(id) = farewell.id {
             self.following.leave(id, orders);
             self.forget(id, orders);

@@ -12,6 +12,8 @@ use crate::reactor::{Moment, Peer};
 
 /// How long a request may take to come, from its first byte; and the first one, from the arrival.
 pub(super) const REQUEST: Duration = Duration::from_secs(10);
+/// The same while many clients are there, so that slow ones do not keep the others out.
+pub(super) const HURRIED: Duration = Duration::from_secs(2);
 /// How long a client may say nothing between two requests.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// How long an answer may take to be made; it is looked this often whether it is there.
@@ -45,16 +47,18 @@ pub(super) enum Phase {
 }
 
 impl Visitor {
-    pub(super) fn new(now: Moment) -> Self {
-        Self { incoming: Incoming::default(), phase: Phase::Asking, since: now, patience: REQUEST, has_ended: false }
+    pub(super) fn new(now: Moment, request: Duration) -> Self {
+        Self { incoming: Incoming::default(), phase: Phase::Asking, since: now, patience: request, has_ended: false }
     }
 
-    /// Bytes came.
-    pub(super) fn received(&mut self, bytes: &[u8], now: Moment) {
+    /// Bytes came. A request may take this long now, also one that has begun.
+    pub(super) fn received(&mut self, bytes: &[u8], now: Moment, request: Duration) {
         match self.phase {
             Phase::Asking => {
-                if !self.incoming.is_in_the_middle() {
-                    (self.since, self.patience) = (now, REQUEST);
+                if self.incoming.is_in_the_middle() {
+                    self.patience = self.patience.min(request);
+                } else {
+                    (self.since, self.patience) = (now, request);
                 }
                 self.incoming.add(bytes);
             }
