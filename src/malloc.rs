@@ -31,8 +31,13 @@ pub(crate) const KEPT_ENTRIES: usize = 1024;
 /// freed blocks of up to 1032 bytes for the next of the same size. Each failure of another size would take another block, until
 /// there is no room for a log line.
 pub(crate) fn leaves_room() -> bool {
+    has_room(SPARE)
+}
+
+/// Whether there is room for this many bytes. They are not touched.
+pub(crate) fn has_room(bytes: usize) -> bool {
     let mut spare = Vec::<u8>::new();
-    let granted = spare.try_reserve_exact(SPARE).is_ok();
+    let granted = spare.try_reserve_exact(bytes).is_ok();
     // The compiler may optimize away an allocation that is never used.
     std::hint::black_box(&spare);
     granted

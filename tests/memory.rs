@@ -7,7 +7,7 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,7 @@ fn main() {
         })
     };
     let trials = vec![
+        trial("whoever_observes_does_not_end_it", observed),
         trial("a_limit_of_the_address_space_never_ends_it", address_space),
         trial("what_waited_for_a_crowd_is_given_back_when_it_has_gone", given_back),
         trial("the_largest_go_when_all_together_owe_too_much", largest),
@@ -82,6 +83,49 @@ fn address_space() {
         exchange(&mut server.connect());
         server.signal("USR1");
         server.wait_for(" accepted, ");
+        server.signal("TERM");
+        assert!(server.wait().success(), "it ended badly with {room} MiB of room:\n{}", tail(&mut server));
+    }
+}
+
+/// An admin port is asked, and events are written, while memory runs out: the peers are served all the same.
+fn observed() {
+    if !cfg!(all(feature = "admin", feature = "events")) {
+        return;
+    }
+    raise_descriptor_limit(4000);
+    let options = "--admin 127.0.0.1:0 --events /dev/null --deadline 30s --max-memory 1G --log debug";
+    let own = {
+        let server = start_within(8 << 20, options);
+        sleep(Duration::from_millis(100));
+        status(server.pid(), "VmSize")
+    };
+    for room in [1, 1, 6, 20, 40] {
+        let mut server = start_within(own + room * 1024, options);
+        let admin = server.log.iter().find_map(|(_, line)| line.split_once("admin port on http://")).unwrap().1;
+        let admin: SocketAddr = admin.trim_end_matches('/').parse().unwrap();
+        let mut steady = server.connect();
+        exchange(&mut steady);
+        let over = AtomicBool::new(false);
+        scope(|scope| {
+            scope.spawn(|| {
+                for path in ["/watch", "/events", "/peers?limit=1000&sort=silence", "/metrics", "/"].iter().cycle() {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    // It may be let go.
+                    let Ok(mut client) = TcpStream::connect(admin) else { continue };
+                    let _ = client.set_read_timeout(Some(Duration::from_millis(50)));
+                    let _ = client.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+                    let _ = client.read(&mut [0; 4096]);
+                }
+            });
+            let mut greedy = Greedy::connect(server.address(), 3000);
+            let lost = greedy.pour(1 << 20);
+            println!("{room} MiB of room: {lost} let go");
+            over.store(true, Ordering::Relaxed);
+        });
+        assert!(is_served(&mut steady), "it does not serve with {room} MiB of room:\n{}", tail(&mut server));
         server.signal("TERM");
         assert!(server.wait().success(), "it ended badly with {room} MiB of room:\n{}", tail(&mut server));
     }

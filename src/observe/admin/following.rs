@@ -145,6 +145,10 @@ impl Following {
         }
     }
 
+    pub(super) fn is_followed(&self) -> bool {
+        !self.followers.is_empty()
+    }
+
     fn is_watched(&self) -> bool {
         self.followers.iter().any(|known| known.follows == Follows::Everything)
     }

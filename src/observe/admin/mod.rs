@@ -18,6 +18,7 @@ use self::following::Follows;
 use self::listing::{Listings, busy};
 use self::process::Process;
 use self::request::{Next, Request};
+use self::room::Room;
 use self::route::{Ask, route};
 pub use self::visitor::Visitor;
 use self::visitor::{HURRIED, LOOK, Phase, REQUEST, end, give, manner};
@@ -46,6 +47,7 @@ mod query;
 mod ranking;
 mod request;
 mod ring;
+mod room;
 mod route;
 mod target;
 mod visitor;
@@ -86,6 +88,7 @@ pub struct Admin {
     answers: ByAsker<Answer>,
     /// How many clients there are.
     clients: usize,
+    memory: Room,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +104,14 @@ impl Admin {
         let (listings, following) = (Listings::new(about.deadline), Following::new(about.clone()));
         let (counting, answers) = Default::default();
         let started = Process::look().map(|process| process.started);
-        Self { access, about, started, listings, following, counting, answers, clients: 0 }
+        Self { access, about, started, listings, following, counting, answers, clients: 0, memory: Room::default() }
+    }
+
+    /// There is memory to go on with this client. One that follows has missed something if there was none in between: it is let go,
+    /// and when it comes back it is told what it has missed.
+    fn can_go_on(&mut self, peer: &mut Peer<'_, Visitor>) -> bool {
+        let is_there = self.memory.is_there(peer.orders().now());
+        is_there && !(self.memory.has_failed && matches!(peer.state.phase, Phase::Following(_)))
     }
 
     /// How long a request may take to come. With half of the places taken, those who take long give theirs to others.
@@ -234,6 +244,9 @@ impl Service for Admin {
     }
 
     fn received(&mut self, peer: &mut Peer<'_, Visitor>, bytes: &[u8]) {
+        if !self.memory.is_there(peer.orders().now()) {
+            return peer.let_go();
+        }
         let (now, request_time) = (peer.now(), self.request_time());
         peer.state.received(bytes, now, request_time);
         self.proceed(peer);
@@ -241,6 +254,9 @@ impl Service for Admin {
 
     /// It has asked everything that it wants to know, as `socat` does whose input has ended, and gets its answers.
     fn half_closed(&mut self, peer: &mut Peer<'_, Visitor>) {
+        if !self.memory.is_there(peer.orders().now()) {
+            return peer.let_go();
+        }
         peer.state.has_ended = true;
         self.proceed(peer);
         if peer.state.is_owed() {
@@ -249,6 +265,9 @@ impl Service for Admin {
     }
 
     fn woken(&mut self, peer: &mut Peer<'_, Visitor>) {
+        if !self.can_go_on(peer) {
+            return peer.let_go();
+        }
         let now = peer.now();
         match peer.state.phase {
             Phase::Waiting(manner) => self.give_ready(peer, manner),
@@ -265,6 +284,9 @@ impl Service for Admin {
     }
 
     fn called_for(&mut self, peer: &mut Peer<'_, Visitor>) {
+        if !self.can_go_on(peer) {
+            return peer.let_go();
+        }
         match peer.state.phase {
             Phase::Waiting(manner) => self.give_ready(peer, manner),
             Phase::Following(_) => self.feed(peer),
@@ -273,6 +295,9 @@ impl Service for Admin {
     }
 
     fn looked(&mut self, look: &Look, orders: &mut Orders) {
+        if !self.memory.is_there(orders.now()) {
+            return;
+        }
         let Some(asker) = look.asker else { return self.following.looked(look, orders) };
         for (asker, answer) in self.listings.looked(look, asker, orders) {
             self.ready(asker, answer, orders);
@@ -280,6 +305,9 @@ impl Service for Admin {
     }
 
     fn counted(&mut self, figures: &Figures, asker: Option<PeerId>, orders: &mut Orders) {
+        if !self.memory.is_there(orders.now()) {
+            return;
+        }
         let Some(asker) = asker else { return self.following.counted(figures, orders) };
         if self.listings.counted(asker, figures.tally.connected) {
             return;
@@ -298,17 +326,23 @@ impl Service for Admin {
     }
 
     fn observed(&mut self, news: &[News], orders: &mut Orders) {
+        if !self.memory.is_there(orders.now()) {
+            return;
+        }
         self.following.observed(news, orders);
     }
 
-    fn turned(&mut self, times: &TurnTimes, _orders: &mut Orders) {
-        self.following.turned(times);
+    fn turned(&mut self, times: &TurnTimes, orders: &mut Orders) {
+        if self.memory.is_there(orders.now()) {
+            self.following.turned(times);
+        }
     }
 
     fn departed(&mut self, _visitor: Visitor, farewell: &Farewell<'_>, orders: &mut Orders) {
         self.clients -= 1;
         if let Some(id) = farewell.id {
             self.following.leave(id, orders);
+            self.memory.has_failed &= self.following.is_followed();
             self.forget(id, orders);
         }
     }
