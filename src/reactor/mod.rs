@@ -101,7 +101,7 @@ const BATCH: usize = 1024;
 /// A slot's number has 32 bits, and a few peers may be connected beyond the limit.
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
 
-/// How a loop ended.
+/// How a loop ended, or why [`Reactor::run`] returned before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
@@ -112,6 +112,18 @@ pub enum Ending {
         /// How many.
         cut_off: usize,
     },
+    /// It has not ended: the program is asked for, may do what it likes between two turns, and runs the loop on.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    Asked(Ask),
+}
+
+/// What the program is asked for by a source of its loop ([`Request::Program`]).
+#[cfg(any(feature = "config", feature = "upgrade"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// To read its configuration again: SIGHUP, with [`Signals::that_ask`].
+    Reload,
 }
 
 /// The reactor: sources, and one [`Reactor::turn`].
@@ -140,6 +152,9 @@ pub struct Reactor {
     /// The last peer has gone.
     is_last_turn: bool,
     ending: Option<Ending>,
+    /// What the program is asked for and has not been told: each once, in the order in which it was asked.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    asked: std::collections::VecDeque<Ask>,
 }
 
 impl Reactor {
@@ -183,6 +198,8 @@ impl Reactor {
             stopping: false,
             is_last_turn: false,
             ending: None,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            asked: std::collections::VecDeque::new(),
         })
     }
 
@@ -320,6 +337,13 @@ impl Reactor {
     /// How the loop has ended, once it has.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+
+    /// What the program is asked for, if anything; [`Reactor::run`] returns it as [`Ending::Asked`]. For those who drive the loop
+    /// themselves.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    pub fn asked(&mut self) -> Option<Ask> {
+        if self.ending.is_some() { None } else { self.asked.pop_front() }
     }
 
     /// The figures of the loop: what its ports count, and what is counted of its turns.

@@ -17,6 +17,8 @@ use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
 };
 
+#[cfg(any(feature = "config", feature = "upgrade"))]
+use crate::reactor::Ask;
 use crate::reactor::source::{Names, Request, Source, Turn};
 use crate::seconds::InWords;
 
@@ -42,6 +44,9 @@ pub struct Signals {
     pending: bool,
     grace: Duration,
     stopping: bool,
+    /// SIGHUP is for the program.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    asks: bool,
 }
 
 impl Signals {
@@ -75,7 +80,23 @@ impl Signals {
     ) -> io::Result<Self> {
         unblock(&OBEYED)?; // after the handlers are installed: a pending signal is obeyed, and does not kill the process
         registry.register(&mut pipe, names.token(0), Interest::READABLE)?;
-        Ok(Self { pipe, pending: false, grace, stopping: false })
+        Ok(Self {
+            pipe,
+            pending: false,
+            grace,
+            stopping: false,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            asks: false,
+        })
+    }
+
+    /// SIGHUP asks the program to read its configuration again: [`Reactor::run`](crate::reactor::Reactor::run) returns
+    /// [`Ending::Asked`](crate::reactor::Ending::Asked), and is called again by a program that wants to go on.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    #[must_use]
+    pub fn that_ask(mut self) -> Self {
+        self.asks = true;
+        self
     }
 }
 
@@ -93,6 +114,8 @@ impl Source for Signals {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             let request = match signal {
                 SIGUSR1 => Request::Figures,
+                #[cfg(any(feature = "config", feature = "upgrade"))]
+                SIGHUP if self.asks => Request::Program(Ask::Reload),
                 #[cfg(feature = "events")]
                 SIGHUP => Request::Reopen,
                 _ if UNHEEDED.contains(&signal) => {

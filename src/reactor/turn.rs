@@ -19,12 +19,17 @@ use crate::reactor::{BATCH, Ending, Reactor};
 const POLL_TRIES: u32 = 16;
 
 impl Reactor {
-    /// Turns until it is asked to stop and every peer is gone.
+    /// Turns until it is asked to stop and every peer is gone, or until a source asks for the program ([`Request::Program`]):
+    /// then the program may act between two turns, and run it again.
     ///
     /// # Errors
     /// `poll` keeps failing. No error of a connection or a listener ends the loop.
     pub fn run(&mut self) -> io::Result<Ending> {
         loop {
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            if let Some(ask) = self.asked() {
+                return Ok(Ending::Asked(ask));
+            }
             self.turn()?;
             if let Some(ending) = self.ending {
                 return Ok(ending);
@@ -231,7 +236,17 @@ impl Reactor {
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
                 Request::Figures => info!("{}", self.tally()),
                 #[cfg(feature = "events")]
-                Request::Reopen => self.reopen(),
+                Request::Reopen => {
+                    if !self.reopen() {
+                        info!(
+                            "SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures"
+                        );
+                    }
+                }
+                #[cfg(any(feature = "config", feature = "upgrade"))]
+                Request::Program(ask) if self.asked.contains(&ask) => {}
+                #[cfg(any(feature = "config", feature = "upgrade"))]
+                Request::Program(ask) => self.asked.push_back(ask),
             }
         }
         self.requests = requests;
@@ -244,14 +259,14 @@ impl Reactor {
         }
     }
 
-    #[cfg(feature = "events")]
-    fn reopen(&mut self) {
+    /// Has every source open anew what it writes to. Whether there is anything to open; the sources log what.
+    #[cfg(any(feature = "config", feature = "events", feature = "upgrade"))]
+    pub fn reopen(&mut self) -> bool {
+        self.awake.wake_all();
         // Every one is asked, not only the first that has something to open.
         let mut opens = false;
         self.sources.iter_mut().for_each(|source| opens |= source.reopen());
-        if !opens {
-            info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
-        }
+        opens
     }
 }
 

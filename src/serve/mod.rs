@@ -24,6 +24,8 @@ pub use self::admin::AdminSettings;
 
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(any(feature = "config", feature = "upgrade"))]
+mod asked;
 mod listening;
 #[cfg(any(feature = "admin", feature = "events"))]
 mod observers;
@@ -145,7 +147,11 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
-    reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let obeyed = asked::obey_signals(&mut reactor, settings.grace);
+    #[cfg(not(any(feature = "config", feature = "upgrade")))]
+    let obeyed = reactor.obey_signals(settings.grace);
+    obeyed.map_err(|error| format!("cannot install signal handlers: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
@@ -156,8 +162,13 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     #[cfg(not(feature = "admin"))]
     let _ = log;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    let ending = reactor.run();
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let ending = asked::run_on(ending, &mut reactor);
+    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
+        #[cfg(any(feature = "config", feature = "upgrade"))]
+        Ending::Asked(_) => {} // run_on has seen to it
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {
             warn!("stopped at once, {} cut off: {}", so_many(cut_off, "peer"), reactor.tally())

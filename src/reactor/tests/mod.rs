@@ -11,6 +11,8 @@ use crate::keepalive::Keepalive;
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
 mod alarms;
+#[cfg(any(feature = "config", feature = "upgrade"))]
+mod asked;
 mod connecting;
 mod handing_over;
 #[cfg(feature = "observe")]
