@@ -36,7 +36,7 @@ use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
 use self::observing::figures::Counted;
-pub use self::observing::figures::{Detection, Figures, Turns};
+pub use self::observing::figures::{Detection, Figures, Turns, Upgrades};
 pub use self::observing::histogram::Histogram;
 pub use self::observing::news::{Departed, Happening, News};
 use self::observing::turn_times::Stopwatch;
@@ -62,9 +62,13 @@ pub use self::signals::Signals;
 pub(crate) use self::signals::unblock;
 use self::source::total;
 pub use self::source::{Names, Request, Source, Turn};
+#[cfg(feature = "upgrade")]
+pub use self::state::{CannotGoOn, CannotWriteDown, State};
 pub(crate) use self::time::agenda::waiting_time;
 use self::time::hearing::Hearing;
 pub use self::time::moment::{Clock, Moment};
+#[cfg(feature = "upgrade")]
+pub use self::upgrading::Resumed;
 use crate::keepalive::unfit;
 use crate::machine::Machine;
 
@@ -89,9 +93,13 @@ mod serving;
 #[cfg(feature = "signals")]
 mod signals;
 mod source;
+#[cfg(feature = "upgrade")]
+pub(crate) mod state;
 pub mod testing;
 mod time;
 mod turn;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 #[cfg(test)]
 mod tests;
@@ -124,6 +132,9 @@ pub enum Ending {
 pub enum Ask {
     /// To read its configuration again: SIGHUP, with [`Signals::that_ask`].
     Reload,
+    /// To have another program go on with this loop: SIGUSR2, with [`Signals::that_ask`], or [`Orders::upgrade`].
+    #[cfg(feature = "upgrade")]
+    Upgrade,
 }
 
 /// The reactor: sources, and one [`Reactor::turn`].
@@ -155,6 +166,9 @@ pub struct Reactor {
     /// What the program is asked for and has not been told: each once, in the order in which it was asked.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     asked: std::collections::VecDeque<Ask>,
+    /// What it goes on with, until its ports are open.
+    #[cfg(feature = "upgrade")]
+    heritage: Option<Box<upgrading::Heritage>>,
 }
 
 impl Reactor {
@@ -200,6 +214,8 @@ impl Reactor {
             ending: None,
             #[cfg(any(feature = "config", feature = "upgrade"))]
             asked: std::collections::VecDeque::new(),
+            #[cfg(feature = "upgrade")]
+            heritage: None,
         })
     }
 
@@ -216,6 +232,11 @@ impl Reactor {
             self.capacity.keep_back(most, self.within_reach);
             self.within_reach = self.within_reach.saturating_sub(most).max(1);
         }
+        #[cfg(feature = "upgrade")]
+        let service = match self.claim(&listen, service) {
+            Ok(claimed) => return claimed,
+            Err(service) => service,
+        };
         let mut listening = None;
         self.add(|registry, names| {
             let port = Port::listen(listen, service, registry, names)?;
@@ -272,10 +293,19 @@ impl Reactor {
         if self.sources.len() == Names::SOURCES {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, "a loop has at most 256 sources"));
         }
+        #[cfg(feature = "upgrade")]
+        let number = self.next_number();
+        #[cfg(not(feature = "upgrade"))]
         let number = self.sources.len();
         let source = open(self.poll.registry(), Names::of_source(number))?;
         if cfg!(feature = "observe") && source.observes() {
             self.orders.audience.observe(number, true);
+        }
+        #[cfg(feature = "upgrade")]
+        if let Some(vacant) = self.sources.get_mut(number) {
+            *vacant = Box::new(source);
+            self.awake.wake(number);
+            return Ok(());
         }
         self.sources.push(Box::new(source));
         self.awake.add();
@@ -331,6 +361,25 @@ impl Reactor {
         self.between_turns(|sources, turn| {
             let port = sources.get_mut(port.source()).and_then(|source| source.as_any()?.downcast_mut::<Port>());
             port.ok_or(io::ErrorKind::NotFound)?.adopt(carried, turn)
+        })
+    }
+
+    /// The first source of this type, if there is one and it may be asked for more ([`Source::as_any`]). Between two turns only.
+    #[cfg(feature = "upgrade")]
+    pub fn source<S: Source + 'static>(&mut self) -> Option<&mut S> {
+        self.awake.wake_all();
+        self.sources.iter_mut().find_map(|source| source.as_any()?.downcast_mut())
+    }
+
+    /// The same with what it may need.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn with_source<S: Source + 'static, R>(
+        &mut self,
+        act: impl FnOnce(&mut S, &Registry, Moment) -> R,
+    ) -> Option<R> {
+        self.between_turns(|sources, turn| {
+            let source = sources.iter_mut().find_map(|source| source.as_any()?.downcast_mut())?;
+            Some(act(source, turn.registry, turn.now))
         })
     }
 

@@ -69,6 +69,7 @@ impl Signals {
         let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED.iter().chain(&UNHEEDED))?;
         // SIGXFSZ: the log has reached RLIMIT_FSIZE. The write fails in any case, and logging the signal would be one more write.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+        unblock(&UNHEEDED)?; // the program before has blocked them, so that none of them ends this one before it is ready
         Self::join(pipe, grace, registry, names)
     }
 
@@ -90,7 +91,7 @@ impl Signals {
         })
     }
 
-    /// SIGHUP asks the program to read its configuration again: [`Reactor::run`](crate::reactor::Reactor::run) returns
+    /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`): [`Reactor::run`](crate::reactor::Reactor::run) returns
     /// [`Ending::Asked`](crate::reactor::Ending::Asked), and is called again by a program that wants to go on.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     #[must_use]
@@ -116,6 +117,8 @@ impl Source for Signals {
                 SIGUSR1 => Request::Figures,
                 #[cfg(any(feature = "config", feature = "upgrade"))]
                 SIGHUP if self.asks => Request::Program(Ask::Reload),
+                #[cfg(feature = "upgrade")]
+                SIGUSR2 if self.asks => Request::Program(Ask::Upgrade),
                 #[cfg(feature = "events")]
                 SIGHUP => Request::Reopen,
                 _ if UNHEEDED.contains(&signal) => {

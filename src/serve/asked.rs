@@ -8,6 +8,8 @@ use std::time::Duration;
 use log::info;
 
 use crate::reactor::{Ask, Ending, Reactor, Signals};
+#[cfg(feature = "upgrade")]
+use crate::{serve::upgrading::upgrade, upgrade::Upgrading};
 
 /// Signals, of which SIGHUP asks for the program.
 pub(super) fn obey_signals(reactor: &mut Reactor, grace: Duration) -> io::Result<()> {
@@ -15,10 +17,16 @@ pub(super) fn obey_signals(reactor: &mut Reactor, grace: Duration) -> io::Result
 }
 
 /// Does what the program is asked for, and runs the loop on, until it ends.
-pub(super) fn run_on(mut ending: io::Result<Ending>, reactor: &mut Reactor) -> io::Result<Ending> {
+pub(super) fn run_on(
+    mut ending: io::Result<Ending>,
+    reactor: &mut Reactor,
+    #[cfg(feature = "upgrade")] mut upgrading: Option<&mut Upgrading>,
+) -> io::Result<Ending> {
     while let Ok(Ending::Asked(ask)) = ending {
         match ask {
             Ask::Reload => reload(reactor),
+            #[cfg(feature = "upgrade")]
+            Ask::Upgrade => upgrade(upgrading.as_deref_mut(), reactor),
         }
         ending = reactor.run();
     }

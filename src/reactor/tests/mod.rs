@@ -19,6 +19,8 @@ mod handing_over;
 mod observing;
 mod orders;
 mod outside;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();
