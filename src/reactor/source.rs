@@ -222,6 +222,9 @@ pub enum Request {
     /// Open anew what is written to.
     #[cfg(feature = "events")]
     Reopen,
+    /// Go on in the program's new version, with all peers.
+    #[cfg(feature = "upgrade")]
+    Upgrade,
 }
 
 /// What an order takes from the budget of a turn at least for each peer, however few bytes it sends: 128 sends in a turn.

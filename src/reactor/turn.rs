@@ -232,6 +232,8 @@ impl Reactor {
                 Request::Figures => info!("{}", self.tally()),
                 #[cfg(feature = "events")]
                 Request::Reopen => self.reopen(),
+                #[cfg(feature = "upgrade")]
+                Request::Upgrade => info!("SIGUSR2 is ignored; SIGTERM stops the server, SIGUSR1 logs the figures"),
             }
         }
         self.requests = requests;

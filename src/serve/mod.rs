@@ -145,7 +145,7 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
-    reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    reactor.obey_signals(settings.grace).map_err(|error| format!("cannot obey signals: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
