@@ -58,8 +58,6 @@ use self::serving::service::Hosted;
 pub use self::serving::service::{Attempt, Service};
 #[cfg(feature = "signals")]
 pub use self::signals::Signals;
-#[cfg(feature = "lab")]
-pub(crate) use self::signals::unblock;
 use self::source::total;
 pub use self::source::{Names, Request, Source, Turn};
 #[cfg(feature = "upgrade")]
@@ -278,8 +276,12 @@ impl Reactor {
     /// the process and are sent by habit, such as SIGHUP, are logged and otherwise ignored: see
     /// [`Signals::open_and_outlive_the_others`].
     ///
+    /// They are blocked, and read by the loop: call this before any other thread is started. Programs that are started by
+    /// `Command` inherit the mask ([`Signals`]). A program that cannot do so sees to its signals itself, and calls
+    /// [`Handle::stop`].
+    ///
     /// # Errors
-    /// The signal handlers cannot be installed.
+    /// Another thread runs already, or the signals cannot be blocked or read.
     #[cfg(feature = "signals")]
     pub fn obey_signals(&mut self, grace: std::time::Duration) -> io::Result<()> {
         self.add(|registry, names| Signals::open_and_outlive_the_others(grace, registry, names))

@@ -164,7 +164,7 @@ pub fn run(settings: &ServeSettings, log: &Logger, handed_over: HandedOver) -> R
     let obeyed = asked::obey_signals(&mut reactor, settings.grace);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
     let obeyed = reactor.obey_signals(settings.grace);
-    obeyed.map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    obeyed.map_err(|error| format!("cannot obey signals: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;

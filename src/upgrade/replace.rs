@@ -1,6 +1,7 @@
 //! This process becomes the next program.
 //!
-//! Owns what is handed on, and that a failure changes nothing.
+//! Owns what is handed on, and that a failure changes nothing. Signals that the loop obeys are blocked all the time
+//! ([`Signals`](crate::reactor::Signals)), so one that comes now waits until the next program reads it.
 
 use std::convert::Infallible;
 use std::env;
@@ -9,7 +10,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::execve;
 
 use crate::inherited::hand_on;
@@ -22,9 +22,6 @@ pub(super) fn replace(program: &Program, state: &State) -> io::Result<Infallible
     let file = in_memory(state)?;
     let (path, arguments) = program.to_exec()?;
     let environment = environment(file.as_raw_fd())?;
-    let mut before = SigSet::empty();
-    // One that comes now waits until the next program has opened its own descriptor, or installed its handlers.
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
     let mut handed_on = 0;
     let sockets = || state.sockets().iter().copied().chain([file.as_raw_fd()]);
     let mut result = sockets().try_for_each(|number| {
@@ -41,7 +38,6 @@ pub(super) fn replace(program: &Program, state: &State) -> io::Result<Infallible
         // It was open a moment ago.
         let _ = hand_on(number, false);
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     result.and(Err(io::ErrorKind::Other.into()))
 }
 
