@@ -97,6 +97,9 @@ struct Value {
 #[derive(Debug)]
 pub(super) enum Arguments {
     Help,
+    /// A page of the help.
+    #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+    Page(String),
     Version,
     Given(Given),
 }
@@ -174,6 +177,10 @@ impl Arguments {
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next().map_err(|error| Usage(error.to_string()))? {
             match argument {
+                #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+                Arg::Short('h') | Arg::Long("help") if options.command == "serve" => {
+                    return crate::cli::help::pages::of_serve(&mut parser).map(Self::Page);
+                }
                 Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
                 Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
                 Arg::Value(word) => given.words.push(text("a word", word)?),

@@ -186,6 +186,8 @@ impl Command {
     ) -> Result<Self, Usage> {
         match Arguments::read(arguments, environment, options)? {
             Arguments::Help => Ok(Self::Tell(help())),
+            #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+            Arguments::Page(page) => Ok(Self::Tell(page)),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(given) => command(given),
         }

@@ -236,7 +236,7 @@ fn a_bad_value_says_which_what_and_what_instead() {
 
 #[test]
 fn help_fits_a_screen_and_names_every_option() {
-    for line in ["serve --help", "serve --idle 0s -h", "--help", "help"] {
+    for line in ["serve --help", "serve --idle 0s -h", "serve --help [::]:7007", "--help", "help"] {
         let Ok(Command::Tell(text)) = read(line, &[]) else { panic!("{line}") };
         assert!(text.lines().count() <= 24, "{line}: {} lines", text.lines().count());
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}: wider than 80 columns:\n{text}");
@@ -253,8 +253,30 @@ fn help_fits_a_screen_and_names_every_option() {
         assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(load_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
     }
-    let Ok(Command::Tell(text)) = read("serve --help", &[]) else { panic!() };
-    assert!(serve_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
+    let page = |line: &str| match read(line, &[]) {
+        Ok(Command::Tell(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    };
+    let pages = ["serve --help", "serve --help running"];
+    let pages: Vec<_> = pages[..if serve_options::IS_PAGED { 2 } else { 1 }].iter().map(|line| page(line)).collect();
+    for text in &pages {
+        assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+    for option in serve_options::OPTIONS {
+        let is_listed = |text: &&String| {
+            let mut rows = text.lines().filter(|line| line.starts_with("  --"));
+            rows.any(|row| row.contains(&format!("--{} ", option.name)))
+        };
+        assert_eq!(pages.iter().filter(is_listed).count(), 1, "--{} is on one page", option.name);
+    }
+    if serve_options::IS_PAGED {
+        assert_eq!(page("serve --help all"), pages.join("\n\n"));
+        assert_eq!(
+            (page("serve --help=running"), page("serve --idle 1s -h running")),
+            (pages[1].clone(), pages[1].clone())
+        );
+        assert!(refused("serve --help runing").contains("no page \"runing\"; did you mean --help running?"));
+    }
     assert!(matches!(read("--version", &[]), Ok(Command::Tell(text)) if text.starts_with("stillthere 0.")));
 }
 
