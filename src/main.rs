@@ -3,11 +3,15 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
+#[cfg(feature = "config")]
+use std::path::Path;
 use std::process::ExitCode;
 
 #[cfg(feature = "admin")]
 use stillthere::ask;
 use stillthere::cli::Command;
+#[cfg(feature = "config")]
+use stillthere::cli::{Checked, Usage};
 #[cfg(feature = "lab")]
 use stillthere::lab;
 #[cfg(feature = "load")]
@@ -15,6 +19,8 @@ use stillthere::load;
 #[cfg(feature = "plan")]
 use stillthere::plan;
 use stillthere::reactor::Ending;
+#[cfg(feature = "config")]
+use stillthere::serve::configuration::{self, Occasion};
 use stillthere::{observe, serve};
 
 /// Could not run, or was told to stop at once.
@@ -23,7 +29,11 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match Command::read(env::args_os().skip(1), &|name| env::var_os(name)) {
+    #[cfg(feature = "config")]
+    let read = read(Occasion::Start);
+    #[cfg(not(feature = "config"))]
+    let read = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
+    let command = match read {
         Ok(command) => command,
         Err(usage) => {
             say(usage);
@@ -37,6 +47,8 @@ fn main() -> ExitCode {
     code(match command {
         Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
         Command::Serve(settings) => Ok(serve(&settings, &misspelt)),
+        #[cfg(feature = "config")]
+        Command::Check(checked) => check(&checked),
         #[cfg(feature = "admin")]
         Command::Who(settings) => ask::tell(&settings),
         #[cfg(feature = "admin")]
@@ -56,9 +68,41 @@ fn main() -> ExitCode {
 fn serve(settings: &serve::ServeSettings, misspelt: &[String]) -> bool {
     let log = observe::log::start(&settings.log);
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
+    #[cfg(feature = "config")]
+    let ending = serve::run(settings, log, &read_again);
+    #[cfg(not(feature = "config"))]
     let ending = serve::run(settings, log);
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
+}
+
+/// Reads what the program was given.
+#[cfg(feature = "config")]
+fn read(occasion: Occasion) -> Result<Command, Usage> {
+    let files = |path: &Path| configuration::read(path, occasion);
+    Command::read(env::args_os().skip(1), &|name| env::var_os(name), &files)
+}
+
+/// Reads it again while peers are served: the file may have changed.
+#[cfg(feature = "config")]
+fn read_again() -> Result<Box<serve::ServeSettings>, String> {
+    match read(Occasion::Serving) {
+        Ok(Command::Serve(settings)) => Ok(settings),
+        Ok(_) => Err("it is no configuration to serve with".to_string()),
+        Err(Usage(sentence)) => Err(sentence),
+    }
+}
+
+/// Says what is wrong with the settings, or what they come to.
+#[cfg(feature = "config")]
+fn check(checked: &Checked) -> Result<bool, String> {
+    checked.wrong.iter().for_each(say);
+    let obstacles = checked.settings.as_ref().map(|settings| serve::obstacles(settings)).unwrap_or_default();
+    obstacles.iter().for_each(say);
+    match &checked.settings {
+        Some(settings) if obstacles.is_empty() => observe::stdout::tell(&serve::in_words(settings)).map(|()| true),
+        _ => Ok(false),
+    }
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

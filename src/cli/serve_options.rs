@@ -46,6 +46,12 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "admin-token-file", value: "FILE", help: "who is there, metrics; or unix:PATH" },
     #[cfg(feature = "events")]
     Opt { group: LISTENING, name: "events", value: "TO", help: "JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "config", value: "FILE", help: "lines of `option value`; SIGHUP reads it again" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "check", value: "", help: "say what is wrong in all that is given; start nothing" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
     Opt { group: RUNNING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: RUNNING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
@@ -150,6 +156,10 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         admin: admin(given)?,
         #[cfg(feature = "events")]
         events: events(given)?,
+        #[cfg(feature = "config")]
+        configuration: None,
+        #[cfg(feature = "config")]
+        profile: None,
     })
 }
 

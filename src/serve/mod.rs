@@ -22,13 +22,26 @@ use crate::{malloc, sysctl};
 #[cfg(feature = "admin")]
 pub use self::admin::AdminSettings;
 
+#[cfg(feature = "config")]
+pub use self::configuration::Configuration;
+#[cfg(feature = "config")]
+pub use self::in_words::{in_words, obstacles};
+#[cfg(feature = "config")]
+pub use self::reload::ReadAgain;
+
 #[cfg(feature = "admin")]
 mod admin;
 #[cfg(any(feature = "config", feature = "upgrade"))]
 mod asked;
+#[cfg(feature = "config")]
+pub mod configuration;
+#[cfg(feature = "config")]
+mod in_words;
 mod listening;
 #[cfg(any(feature = "admin", feature = "events"))]
 mod observers;
+#[cfg(feature = "config")]
+mod reload;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -75,6 +88,12 @@ pub struct ServeSettings {
     /// Where the events go, if anywhere.
     #[cfg(feature = "events")]
     pub events: Option<EventsTo>,
+    /// The configuration file, if there is one.
+    #[cfg(feature = "config")]
+    pub configuration: Option<Configuration>,
+    /// What a profile has set, in words.
+    #[cfg(feature = "config")]
+    pub profile: Option<String>,
 }
 
 /// The services that are built in.
@@ -135,6 +154,10 @@ impl Default for ServeSettings {
             admin: AdminSettings::default(),
             #[cfg(feature = "events")]
             events: None,
+            #[cfg(feature = "config")]
+            configuration: None,
+            #[cfg(feature = "config")]
+            profile: None,
         }
     }
 }
@@ -143,7 +166,11 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
+pub fn run(
+    settings: &ServeSettings,
+    log: &Logger,
+    #[cfg(feature = "config")] again: &ReadAgain<'_>,
+) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
@@ -164,7 +191,13 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     announce(settings, &bound, reactor.within_reach());
     let ending = reactor.run();
     #[cfg(any(feature = "config", feature = "upgrade"))]
-    let ending = asked::run_on(ending, &mut reactor);
+    let ending = {
+        #[cfg(feature = "config")]
+        let reload = reload::Reload::new(settings, &bound, log, again);
+        #[cfg(not(feature = "config"))]
+        let reload = std::marker::PhantomData;
+        asked::Program { reload }.run_on(ending, &mut reactor)
+    };
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         #[cfg(any(feature = "config", feature = "upgrade"))]
@@ -179,6 +212,10 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.
 fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
+    #[cfg(feature = "config")]
+    if let Some(profile) = &settings.profile {
+        info!("{profile}");
+    }
     let service = settings.service.name();
     for Listening { address, .. } in bound {
         info!("{service} listens on {address}, for {} (pid {})", Limit(limit), std::process::id());

@@ -50,7 +50,12 @@ pub(in crate::cli) fn of_serve(parser: &mut Parser) -> Result<String, Usage> {
 fn running() -> String {
     let mut text = String::from("stillthere serve [options]      more of them; `serve --help` has the others\n");
     list(&mut text, OPTIONS.iter().filter(|option| option.group == RUNNING), preset);
-    text += "Signals: TERM and INT stop in order, and at once the second time; HUP opens the\n";
-    text += "file of --events anew; USR1 logs the figures.";
+    if cfg!(feature = "config") {
+        text += "FILE has one option a line, without dashes (`deadline 30s`), and where to listen\n";
+        text += "(`listen [::]:7007`); # begins a comment. The command line comes before the\n";
+        text += "environment, and that before FILE, and that before the profile.\n";
+    }
+    text += "Signals: TERM and INT stop in order, and at once the second time; HUP reads FILE\n";
+    text += "again, and opens the file of --events anew; USR1 logs the figures.";
     text
 }
