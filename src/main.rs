@@ -21,6 +21,8 @@ use stillthere::plan;
 use stillthere::reactor::Ending;
 #[cfg(feature = "config")]
 use stillthere::serve::configuration::{self, Occasion};
+#[cfg(feature = "upgrade")]
+use stillthere::upgrade;
 use stillthere::{observe, serve};
 
 /// Could not run, or was told to stop at once.
@@ -29,6 +31,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // Before anything else opens descriptors.
+    #[cfg(feature = "upgrade")]
+    let handed_over = upgrade::handed_over();
     #[cfg(feature = "config")]
     let read = read(Occasion::Start);
     #[cfg(not(feature = "config"))]
@@ -36,6 +41,10 @@ fn main() -> ExitCode {
     let command = match read {
         Ok(command) => command,
         Err(usage) => {
+            #[cfg(feature = "upgrade")]
+            if upgrade::is_rehearsal() {
+                let _ = observe::stdout::tell(&upgrade::answer(Err(&usage.to_string())));
+            }
             say(usage);
             return ExitCode::from(USAGE);
         }
@@ -46,7 +55,12 @@ fn main() -> ExitCode {
     }
     code(match command {
         Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
-        Command::Serve(settings) => Ok(serve(&settings, &misspelt)),
+        #[cfg(feature = "upgrade")]
+        Command::Serve(settings) if upgrade::is_rehearsal() => rehearse(&settings, handed_over),
+        #[cfg(feature = "upgrade")]
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, handed_over)),
+        #[cfg(not(feature = "upgrade"))]
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, Ok(()))),
         #[cfg(feature = "config")]
         Command::Check(checked) => check(&checked),
         #[cfg(feature = "admin")]
@@ -65,15 +79,38 @@ fn main() -> ExitCode {
 }
 
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
-fn serve(settings: &serve::ServeSettings, misspelt: &[String]) -> bool {
+fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
     let log = observe::log::start(&settings.log);
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-    #[cfg(feature = "config")]
-    let ending = serve::run(settings, log, &read_again);
-    #[cfg(not(feature = "config"))]
-    let ending = serve::run(settings, log);
+    let ending = run(settings, log, handed_over);
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
+}
+
+/// Runs the server with what it may use.
+fn run(
+    settings: &serve::ServeSettings,
+    log: &'static observe::log::Logger,
+    handed_over: Result<serve::HandedOver, String>,
+) -> Result<Ending, String> {
+    let start = serve::Start {
+        log,
+        #[cfg(feature = "config")]
+        again: &read_again,
+        handed_over: handed_over?,
+    };
+    serve::run(settings, start)
+}
+
+/// Says whether this program could go on with what was handed over, and serves nobody.
+#[cfg(feature = "upgrade")]
+fn rehearse(settings: &serve::ServeSettings, handed_over: Result<serve::HandedOver, String>) -> Result<bool, String> {
+    let log = observe::log::start(&settings.log);
+    log::set_max_level(log::LevelFilter::Off);
+    let ending = run(settings, log, handed_over);
+    let result = ending.as_ref().map(|_| ()).map_err(String::as_str);
+    observe::stdout::tell(&upgrade::answer(result))?;
+    Ok(ending.is_ok())
 }
 
 /// Reads what the program was given.

@@ -106,6 +106,21 @@ pub trait Source {
         false
     }
 
+    /// What the same source of another program needs to know to go on: the name under which it finds that, and the bytes
+    /// ([`Reactor::inherited_source`](crate::reactor::Reactor::inherited_source)). Asked when the loop is written down; nothing may
+    /// change by it, because the loop may go on.
+    #[cfg(feature = "upgrade")]
+    fn save(&self) -> Option<(&'static str, Vec<u8>)> {
+        None
+    }
+
+    /// It only holds a number.
+    #[cfg(feature = "upgrade")]
+    #[doc(hidden)]
+    fn is_vacant(&self) -> bool {
+        false
+    }
+
     /// The loop has ended, and nobody is served any more: the last words. It may wait, for a second at most.
     #[cfg(feature = "events")]
     fn ends(&mut self, _ending: Ending, _turn: &mut Turn<'_>) {}

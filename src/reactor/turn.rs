@@ -8,6 +8,8 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
+#[cfg(feature = "upgrade")]
+use crate::reactor::Ask;
 use crate::reactor::carry_out::carry_out;
 use crate::reactor::observing::news::Incident;
 use crate::reactor::observing::turn_times::TurnTimes;
@@ -84,6 +86,10 @@ impl Reactor {
         if see_to_memory(&mut self.sources, &mut self.capacity, now) {
             self.awake.wake_all();
         }
+        #[cfg(feature = "upgrade")]
+        if self.orders.take_ask() {
+            self.requests.push(Request::Program(Ask::Upgrade));
+        }
         self.obey(now);
         if self.orders.audience.has_news() {
             self.with_turn(tell);
@@ -112,7 +118,7 @@ impl Reactor {
     }
 
     /// The sources, and what they may use.
-    fn with_turn<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
+    pub(super) fn with_turn<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
         (self.orders.now, self.orders.clock) = (self.hearing.now, self.hearing.clock);
         let mut turn = Turn {
             now: self.hearing.now,

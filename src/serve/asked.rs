@@ -11,6 +11,8 @@ use log::info;
 use crate::reactor::{Ask, Ending, Reactor, Signals};
 #[cfg(feature = "config")]
 use crate::serve::reload::Reload;
+#[cfg(feature = "upgrade")]
+use crate::{serve::upgrading::upgrade, upgrade::Upgrading};
 
 /// What the program can do when it is asked.
 pub(super) struct Program<'a> {
@@ -18,6 +20,9 @@ pub(super) struct Program<'a> {
     pub reload: Reload<'a>,
     #[cfg(not(feature = "config"))]
     pub reload: std::marker::PhantomData<&'a ()>,
+    /// `None`: its own program was not found.
+    #[cfg(feature = "upgrade")]
+    pub upgrading: Option<Upgrading>,
 }
 
 /// Signals, of which SIGHUP asks for the program.
@@ -40,6 +45,8 @@ impl Program<'_> {
                         );
                     }
                 }
+                #[cfg(feature = "upgrade")]
+                Ask::Upgrade => upgrade(self.upgrading.as_mut(), reactor),
             }
             ending = reactor.run();
         }

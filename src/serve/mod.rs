@@ -42,6 +42,8 @@ mod listening;
 mod observers;
 #[cfg(feature = "config")]
 mod reload;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -58,6 +60,23 @@ macro_rules! info {
 
 macro_rules! warn {
     ($($words:tt)+) => { tell(Level::Warn, format_args!($($words)+)) };
+}
+
+/// What another program has handed over to this one, if one has.
+#[cfg(feature = "upgrade")]
+pub type HandedOver = Option<crate::reactor::State>;
+/// Nothing can be handed over.
+#[cfg(not(feature = "upgrade"))]
+pub type HandedOver = ();
+
+/// What a server starts with, beside its settings.
+#[allow(missing_debug_implementations)]
+pub struct Start<'a> {
+    pub log: &'a Logger,
+    /// Reads the settings again.
+    #[cfg(feature = "config")]
+    pub again: &'a ReadAgain<'a>,
+    pub handed_over: HandedOver,
 }
 
 /// The checked settings of `serve`.
@@ -166,19 +185,20 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(
-    settings: &ServeSettings,
-    log: &Logger,
-    #[cfg(feature = "config")] again: &ReadAgain<'_>,
-) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String> {
+    let Start { log, handed_over, .. } = start;
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
+    #[cfg(feature = "upgrade")]
+    let upgrading = upgrading::begin(&mut reactor, handed_over)?;
+    #[cfg(not(feature = "upgrade"))]
+    let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]
     let obeyed = asked::obey_signals(&mut reactor, settings.grace);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
     let obeyed = reactor.obey_signals(settings.grace);
-    obeyed.map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    obeyed.map_err(|error| format!("cannot obey signals: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
@@ -189,15 +209,23 @@ pub fn run(
     #[cfg(not(feature = "admin"))]
     let _ = log;
     announce(settings, &bound, reactor.within_reach());
+    #[cfg(feature = "upgrade")]
+    if reactor.is_rehearsal() {
+        return Ok(Ending::Orderly);
+    } else {
+        upgrading::take_over(&mut reactor);
+    }
     let ending = reactor.run();
     #[cfg(any(feature = "config", feature = "upgrade"))]
-    let ending = {
+    let ending = asked::Program {
         #[cfg(feature = "config")]
-        let reload = reload::Reload::new(settings, &bound, log, again);
+        reload: reload::Reload::new(settings, &bound, log, start.again),
         #[cfg(not(feature = "config"))]
-        let reload = std::marker::PhantomData;
-        asked::Program { reload }.run_on(ending, &mut reactor)
-    };
+        reload: std::marker::PhantomData,
+        #[cfg(feature = "upgrade")]
+        upgrading,
+    }
+    .run_on(ending, &mut reactor);
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         #[cfg(any(feature = "config", feature = "upgrade"))]

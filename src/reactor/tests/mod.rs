@@ -20,6 +20,8 @@ mod limiting;
 mod observing;
 mod orders;
 mod outside;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();
