@@ -23,7 +23,7 @@ use stillthere::reactor::Ending;
 use stillthere::serve::configuration::{self, Occasion};
 use stillthere::{observe, serve};
 #[cfg(feature = "upgrade")]
-use stillthere::{serve::upgrading::note::CONFIGURATION, upgrade};
+use stillthere::{serve::upgrading::note, upgrade};
 
 /// Could not run, or was told to stop at once.
 const FAILED: u8 = 1;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     #[cfg(feature = "config")]
     let read = {
         #[cfg(feature = "upgrade")]
-        let rehearsed = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(CONFIGURATION));
+        let rehearsed = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::CONFIGURATION));
         #[cfg(not(feature = "upgrade"))]
         let rehearsed = None;
         read(Occasion::Start, rehearsed)
@@ -87,6 +87,10 @@ fn main() -> ExitCode {
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
 fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
     let log = observe::log::start(&settings.log);
+    #[cfg(feature = "upgrade")]
+    if let Some(saved) = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::LOG)) {
+        log.go_on(saved);
+    }
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
     let ending = run(settings, log, handed_over);
     log.end(ending.as_ref().err().map(String::as_str));

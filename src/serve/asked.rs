@@ -21,7 +21,7 @@ pub(super) struct Program<'a> {
     #[cfg(not(feature = "config"))]
     pub reload: std::marker::PhantomData<&'a ()>,
     #[cfg(feature = "upgrade")]
-    pub upgrade: Upgrade,
+    pub upgrade: Upgrade<'a>,
 }
 
 /// Signals, of which SIGHUP asks for the program.

@@ -191,7 +191,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     #[cfg(feature = "upgrade")]
-    let upgrade = upgrading::begin(&mut reactor, settings, handed_over)?;
+    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
     #[cfg(not(feature = "upgrade"))]
     let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]

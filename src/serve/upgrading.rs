@@ -8,6 +8,7 @@ use std::{fs, path::PathBuf};
 use log::{error, info};
 
 use crate::count::so_many;
+use crate::observe::log::Logger;
 use crate::reactor::{Reactor, State, Unclaimed};
 use crate::serve::ServeSettings;
 #[cfg(feature = "config")]
@@ -22,12 +23,15 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub mod note {
     /// The text of the configuration file, which was rehearsed.
     pub const CONFIGURATION: u16 = 1;
+    /// What the log had left out, and the rest of a line ([`Logger::save`](crate::observe::log::Logger::save)).
+    pub const LOG: u16 = 3;
     /// Nothing can be opened any more but what `--sandbox` allows; and the user of `--user` is in force.
     pub const CONFINED: u16 = 2;
 }
 
 /// How this server is upgraded.
-pub(super) struct Upgrade {
+pub(super) struct Upgrade<'a> {
+    log: &'a Logger,
     /// `None`: its own program was not found.
     upgrading: Option<Upgrading>,
     /// Where the configuration is, and what it said when it was read last. Both programs of an upgrade read the same text, also if somebody
@@ -38,11 +42,12 @@ pub(super) struct Upgrade {
 
 /// The loop goes on with what was handed over, if anything was, and is prepared to be handed over itself. A server that cannot find
 /// its own program serves all the same.
-pub(super) fn begin(
+pub(super) fn begin<'a>(
     reactor: &mut Reactor,
     settings: &ServeSettings,
     handed_over: Option<State>,
-) -> Result<Upgrade, String> {
+    log: &'a Logger,
+) -> Result<Upgrade<'a>, String> {
     if let Some(state) = handed_over {
         reactor.inherit(state).map_err(|because| because.to_string())?;
     }
@@ -50,13 +55,14 @@ pub(super) fn begin(
     #[cfg(not(feature = "config"))]
     let _ = settings;
     Ok(Upgrade {
+        log,
         upgrading: prepared.inspect_err(|error| error!("no upgrade will be possible: {error}")).ok(),
         #[cfg(feature = "config")]
         configuration: settings.configuration.as_ref().map(|now| (now.path.clone(), now.text.clone().into())),
     })
 }
 
-impl Upgrade {
+impl Upgrade<'_> {
     /// The upgrade is asked for, or its rehearsal is over.
     pub(super) fn asked(&mut self, reactor: &mut Reactor) {
         let Some(upgrading) = &mut self.upgrading else {
@@ -77,8 +83,7 @@ impl Upgrade {
             if let Some((_, text)) = &self.configuration {
                 state.note(note::CONFIGURATION, text)?;
             }
-            let _ = state;
-            Ok(())
+            state.note(note::LOG, &self.log.save())
         });
     }
 }
