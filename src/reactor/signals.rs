@@ -20,6 +20,8 @@ use nix::sys::signal::Signal::{self, *};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+#[cfg(any(feature = "config", feature = "upgrade"))]
+use crate::reactor::Ask;
 use crate::reactor::source::{Names, Request, Source, Turn};
 use crate::seconds::InWords;
 
@@ -42,6 +44,9 @@ pub struct Signals {
     is_announced: bool,
     grace: Duration,
     stopping: bool,
+    /// SIGHUP is for the program.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    asks: bool,
 }
 
 impl Signals {
@@ -89,7 +94,23 @@ impl Signals {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?;
         let pending = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         registry.register(&mut SourceFd(&pending.as_raw_fd()), names.token(0), Interest::READABLE)?;
-        Ok(Self { pending, is_announced: false, grace, stopping: false })
+        Ok(Self {
+            pending,
+            is_announced: false,
+            grace,
+            stopping: false,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            asks: false,
+        })
+    }
+
+    /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`): [`Reactor::run`](crate::reactor::Reactor::run) returns
+    /// [`Ending::Asked`](crate::reactor::Ending::Asked), and is called again by a program that wants to go on.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    #[must_use]
+    pub fn that_ask(mut self) -> Self {
+        self.asks = true;
+        self
     }
 }
 
@@ -130,10 +151,12 @@ impl Signals {
         let name = signal.as_str();
         let request = match signal {
             SIGUSR1 => Request::Figures,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            SIGHUP if self.asks => Request::Program(Ask::Reload),
+            #[cfg(feature = "upgrade")]
+            SIGUSR2 if self.asks => Request::Program(Ask::Upgrade),
             #[cfg(feature = "events")]
             SIGHUP => Request::Reopen,
-            #[cfg(feature = "upgrade")]
-            SIGUSR2 => Request::Upgrade,
             _ if UNHEEDED.contains(&signal) => {
                 return info!("{name} is ignored; SIGTERM stops the server, SIGUSR1 logs the figures");
             }
