@@ -104,8 +104,9 @@ impl Signals {
         })
     }
 
-    /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`): [`Reactor::run`](crate::reactor::Reactor::run) returns
-    /// [`Ending::Asked`](crate::reactor::Ending::Asked), and is called again by a program that wants to go on.
+    /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`):
+    /// [`Reactor::run`](crate::reactor::Reactor::run) returns [`Ending::Asked`](crate::reactor::Ending::Asked), and is called again by a
+    /// program that wants to go on.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     #[must_use]
     pub fn that_ask(mut self) -> Self {

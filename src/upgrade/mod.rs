@@ -9,7 +9,7 @@
 //!   asked (SIGUSR2) ── writes the state into a memfd ──▶ as a child: reads it, restores all peers on paper
 //!   serves on                                        ◀── "yes 1.2.0", or why not
 //!   a turn ends ── writes the state anew
-//!               ── blocks signals, hands on the sockets
+//!               ── hands on the sockets
 //!               ── execve ─────────────────────────────▶ in the same process: opens its ports, finds listeners and
 //!                                                        peers again, registers them with epoll, serves
 //! ```
@@ -18,7 +18,7 @@
 //! - A program that goes on says so to itself by [`State`] alone: what it finds in the environment ([`STATE`], [`REHEARSAL`]).
 //! - Moments stay valid: CLOCK_MONOTONIC goes on. What the kernel knows of a connection stays in the kernel. A new epoll instance announces
 //!   what is true when a socket is added, so no edge is lost.
-//! - Signals that come meanwhile wait, because they are blocked: the loop reads them from a descriptor (`reactor/signals.rs`).
+//! - Signals that come meanwhile wait: the loop reads them from a descriptor, so they are blocked all the time.
 
 use std::env;
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! This process becomes the next program.
 //!
-//! Owns what is handed on, and that a failure changes nothing.
+//! Owns what is handed on, and that a failure changes nothing. Signals that the loop obeys are blocked all the time
+//! ([`Signals`](crate::reactor::Signals)), so one that comes now waits until the next program reads it.
 
 use std::convert::Infallible;
 use std::env;
@@ -21,8 +22,6 @@ pub(super) fn replace(program: &Program, state: &State) -> io::Result<Infallible
     let file = in_memory(state)?;
     let (path, arguments) = program.to_exec()?;
     let environment = environment(file.as_raw_fd())?;
-    // Signals that the loop obeys are blocked (`Signals`): one that comes now waits until the next program reads it. Blocking all
-    // others would leave them blocked there: nobody could tell any more which ones were not before.
     let mut handed_on = 0;
     let sockets = || state.sockets().iter().copied().chain([file.as_raw_fd()]);
     let mut result = sockets().try_for_each(|number| {

@@ -113,9 +113,10 @@ fn what_was_begun_is_brought_to_its_end() {
     old.turn_within(Duration::from_millis(50)).unwrap();
     come_to_rest(&mut old);
     old.turn_within(Duration::from_millis(20)).unwrap();
-    assert_eq!(old.tally().connected, 3);
+    let left = old.tally().connected;
+    assert!(left >= 2, "the one that is being closed may have gone already");
     let (mut new, resumed) = go_on(old, |new| new.listen(any().limits(limits), Obeys).unwrap());
-    assert_eq!((resumed.peers, new.ending()), (3, None));
+    assert_eq!((resumed.peers, new.ending()), (left, None));
     read(&mut new, &mut peers[2], b"late");
     let mut much = peers.remove(0);
     let reader = std::thread::spawn(move || {
