@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
+.PHONY: help run install uninstall test manual fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -26,6 +26,7 @@ help:
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
 	@echo 'make fuzz       try the command line and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
+	@echo 'make manual     make the man page and the completions anew, after a change to an option: dist/manual/'
 	@echo 'make format     format the source'
 
 run:
@@ -39,15 +40,26 @@ install:
 		dist/needs.sh cargo cc && $(CARGO) build --release --locked; \
 	fi
 	install -D -m 755 $(BINARY) '$(DESTDIR)$(PREFIX)/bin/stillthere'
+	install -D -m 644 dist/manual/stillthere.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stillthere.1'
+	install -D -m 644 dist/manual/stillthere.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/stillthere'
+	install -D -m 644 dist/manual/_stillthere '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_stillthere'
+	install -D -m 644 dist/manual/stillthere.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 	@case ":$$PATH:" in *':$(PREFIX)/bin:'*) ;; *) [ -n '$(DESTDIR)' ] || \
 		echo 'not on your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
 
 uninstall:
-	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere' '$(DESTDIR)$(PREFIX)/share/man/man1/stillthere.1' \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/stillthere' '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_stillthere' \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm promtool
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm promtool mandoc bash zsh fish
 	$(CARGO) test --locked
+
+# The man page and the completions, from the tables of options. They are part of the repository; a test fails if they are out of date.
+manual:
+	@dist/needs.sh cargo cc
+	STILLTHERE_MANUAL=write $(CARGO) test --locked --lib -- cli::manual::the_manual_says_what_the_tables_say
 
 # Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
 fresh:

@@ -74,6 +74,8 @@ package() { # program, package manager
         cargo:apt-get) cargo_of_apt ;;
         cargo:pacman) echo rust ;;
         certificates:*) echo ca-certificates ;;
+        dh:*) echo debhelper ;;
+        dpkg-buildpackage:* | dpkg-shlibdeps:*) echo dpkg-dev ;;
         kill:apt-get) echo procps ;;
         kill:*) echo util-linux ;;
         ip:dnf | ss:dnf | tc:dnf) echo iproute ;;
