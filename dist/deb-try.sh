@@ -129,6 +129,8 @@ file_of() { inside readlink "/proc/$(main_pid)/exe"; }
 listens() { inside ss -Hltn 'sport = :7007' | grep -q 7007; }
 installed() { inside dpkg-query -W -f '${Version}' stillthere; }
 
+inside dpkg -P stillthere >/dev/null 2>&1 || true # from a run with KEEP
+
 say "install"
 inside dpkg -i "$first" >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >&2; fail "it cannot be installed"; }
 is_active || fail "an installation starts the service"

@@ -37,8 +37,8 @@ _stillthere() {
     local takes=''
     ((${#words[@]} > 1)) && case $command in
         serve)
-            offered='--service --backlog --max-connections --reuse-port --grace --log --admin --admin-token-file --events --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
-            takes=' --service --backlog --max-connections --grace --log --admin --admin-token-file --events --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
+            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
+            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
             ;;
         who)
             offered='--admin --admin-token-file --patience --sort --from --json --help --version'
@@ -81,11 +81,14 @@ _stillthere() {
 
     case $command:$option in
         serve:--service) choices='echo discard heartbeat' kind=words ;;
-        serve:--reuse-port) choices='yes no' kind=words ;;
         serve:--log) choices='off error warn info debug trace' kind=words ;;
         serve:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
         serve:--admin-token-file) kind=files ;;
         serve:--events) offered='- tcp: unix:' kind=places several=yes ;;
+        serve:--config) kind=files ;;
+        serve:--check) choices='yes no' kind=words ;;
+        serve:--profile) choices='tiny' kind=words ;;
+        serve:--reuse-port) choices='yes no' kind=words ;;
         serve:--user-timeout) choices='auto sliding off' kind=words ;;
         serve:--when-full) choices='wait refuse evict-oldest-idle' kind=words ;;
         who:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;

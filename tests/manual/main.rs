@@ -65,7 +65,8 @@ fn lint() {
 fn told() -> Vec<(&'static str, Vec<String>)> {
     let commands = ["serve", "who", "drop", "top", "load", "lab", "plan"];
     let options = |command: &&'static str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_stillthere")).args([command, "--help"]).output().unwrap();
+        let page: &[&str] = if *command == "serve" { &["--help", "all"] } else { &["--help"] };
+        let output = Command::new(env!("CARGO_BIN_EXE_stillthere")).arg(command).args(page).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         // In the lines that begin with an option, not in the prose below.
         let lines = text.lines().filter(|line| line.starts_with("  --"));

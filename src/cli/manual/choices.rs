@@ -3,6 +3,8 @@
 //! Owns how that is found: in the help, whose lists are all of the form `wait (default), refuse or evict-oldest-idle`; in the
 //! placeholder, such as FILE; else in the lists that the program itself checks against.
 
+use std::path::Path;
+
 use super::commands::Described;
 use crate::ask::Sort;
 use crate::cli::arguments::Opt;
@@ -44,6 +46,7 @@ pub(super) fn choices(command: &Described, option: &Opt) -> Choices {
         ("admin", _) => Choices::Places { words: vec!["127.0.0.1:7070".into(), "unix:".into()], files: false },
         ("events", _) => Choices::Places { words: vec!["-".into(), "tcp:".into(), "unix:".into()], files: true },
         ("user", _) => Choices::Users,
+        ("profile", _) => Choices::OneOf(crate::cli::profile::names().map(str::to_string).collect()),
         (_, "FILE") => Choices::Files,
         (_, "COMMAND") => Choices::Commands,
         (_, "PID") => Choices::Processes,
@@ -93,7 +96,9 @@ fn every_choice_is_accepted() {
                 // What the lab is to speak is said of a server that it does not know.
                 let more = if option.name == "speak" && command.name == "lab" { " --server x" } else { "" };
                 let line = format!("{} --{} {name}{more}", command.example, option.name);
-                let read = super::super::Command::read(line.split_whitespace().map(Into::into), &|_: &str| None);
+                let words = line.split_whitespace().map(Into::into);
+                let read =
+                    crate::cli::Command::read(words, &|_: &str| None, &|_: &Path| Err("there is none".to_string()));
                 let said = read.err().map(|usage| usage.to_string()).unwrap_or_default();
                 assert!(!said.contains(&format!("--{} {name}", option.name)), "{line}: {said}");
                 count += 1;

@@ -37,6 +37,19 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
          `discard` reads and forgets. \
          `heartbeat` sends a silent peer the line PING and a number, and takes whatever comes back for a sign of life.",
     ),
+    (
+        "serve",
+        "config",
+        "One option a line, without dashes: `deadline 30s`; and where to listen: `listen [::]:7007`. \
+         `#` begins a comment. \
+         The environment and the command line take precedence over the file.",
+    ),
+    ("serve", "check", "The exit code is 0 if nothing is wrong; else each mistake is told with its file and line."),
+    (
+        "serve",
+        "profile",
+        "One word for several options, each of which may be given besides, and then holds instead; the log says which.",
+    ),
     ("serve", "backlog", "`net.core.somaxconn` cuts it; the log says so."),
     (
         "serve",
