@@ -86,7 +86,7 @@ check:
 	for feature in admin events; do $(CARGO) clippy --locked --no-default-features --features $$feature -- -D warnings || exit 1; done
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	dist/library-alone.sh
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features observe,signals
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features observe,signals,upgrade
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 
 format:
