@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test manual deb deb-try fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
+.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make static     build the server as one static file: target/static/stillthere'
 	@echo 'make deb        make a Debian package: target/deb/'
 	@echo 'make deb-try    install, upgrade and purge it in a Debian of its own, where no peer may be lost; needs root'
+	@echo 'make publish-try  everything that cargo publish does, but the upload; no warning is allowed'
 	@echo 'make footprint  measure the server alone: file size, time to start, memory of an idle peer'
 	@echo 'make bench      compare with a server in C, redis, nginx and others: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make broadcast  send 64 bytes to 19 000 peers, compared with a loop of send(2) in C: docs/broadcast.md'
@@ -73,6 +74,11 @@ deb:
 deb-try:
 	@dist/needs.sh cargo cc dh dpkg-buildpackage
 	dist/deb-try.sh $(ARGS)
+
+# Arguments of cargo: ARGS=--allow-dirty tries what is not committed yet.
+publish-try:
+	@dist/needs.sh cargo cc
+	dist/publish-try.sh $(ARGS)
 
 # Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
 fresh:
