@@ -15,7 +15,7 @@ struct Profile {
 const PROFILES: [Profile; 1] = [Profile {
     name: "tiny",
     sets: &[
-        ("backlog", "64"),
+        ("backlog", "128"),
         ("max-connections", "512"),
         ("max-memory", "1M"),
         ("max-output", "16K"),
