@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tries the Debian package: `dist/deb-try.sh [RELEASE]`, by default bookworm. debootstrap makes a root; a systemd of its own runs in
 # it as PID 1 of its own namespaces, and there the package is installed, upgraded under load, removed and purged. All mounts, all
-# processes and the network are those of the namespaces, and end with them. target/deb/root is removed, unless KEEP is set.
+# processes and the network are those of the namespaces, and end with them. target/deb/root.RELEASE is removed, unless KEEP is set.
 #
 # The load is `stillthere load`, which verifies each byte of each peer, and says how many peers were lost.
 set -eu
@@ -14,7 +14,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 dist/needs.sh debootstrap unshare nsenter pivot_root timeout lintian
 
-root=$PWD/target/deb/root
+root=$PWD/target/deb/root.$release
 pid=
 group=
 finish() {
