@@ -20,6 +20,12 @@
 //! The deadline holds in every state of TCP, also with data unacknowledged or the window shut, where keepalive sends no
 //! probes: the loop sees to that.
 //!
+//! Here an answer is in flight when the cable is cut (`stillthere lab run in-flight/black-hole`, with a deadline of 5 s):
+//!
+//! <div>
+#![doc = include_str!("../docs/in-flight.svg")]
+//! </div>
+//!
 //! # A service of your own
 //!
 //! What is done with the bytes is a [`Service`](reactor::Service). One value serves all peers of a port on one thread, so it
