@@ -40,9 +40,15 @@ fn main() {
     assemble_page();
     let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let reads_no_script = ["gold", "mold", "wild"].iter().any(|linker| flags.contains(linker));
-    let script = concat!("-Wl,-T,", env!("CARGO_MANIFEST_DIR"), "/dist/no-unwinding.ld");
-    if is("PROFILE", "release") && is("DEBUG", "false") && !reads_no_script && linker_accepts(script) {
-        println!("cargo:rustc-link-arg-bins={script}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/dist/no-unwinding.ld");
+    if is("PROFILE", "release") && is("DEBUG", "false") && !reads_no_script {
+        let for_cc = format!("-Wl,-T,{script}");
+        // dist/static-all.sh calls lld itself, without a C compiler in between.
+        if flags.contains("linker-flavor=ld.lld") {
+            println!("cargo:rustc-link-arg-bins=--script={script}");
+        } else if linker_accepts(&for_cc) {
+            println!("cargo:rustc-link-arg-bins={for_cc}");
+        }
     }
     let is_glibc = is("CARGO_CFG_TARGET_ENV", "gnu") && var("TARGET").ok() == var("HOST").ok();
     if is_glibc && glibc_version().is_some_and(|version| version >= (2, 36)) {
