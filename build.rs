@@ -12,6 +12,10 @@
 //! take 1 kB of the file instead of 19. glibc can since 2.36; an older one refuses to start such a program, and prints the
 //! version that it needs. The static binary has no relocations.
 //!
+//! On 32-bit ARM, MIPS and PowerPC with musl, rustix 1.1 takes it that time_t has 64 bits, as in musl 1.2, but libc 0.2 names the
+//! functions of musl 1.1, whose time_t has 32: the clock is read wrong, and nobody is ever let go. libc names the new ones if a
+//! cfg says so; without it, the build is refused.
+//!
 //! The page of the admin port (feature `admin`) is made one compressed document here: OUT_DIR/page.html.gz, and page.csp.
 
 use std::env::var;
@@ -30,6 +34,16 @@ fn main() {
             "cargo::error=stillthere is for Linux: it relies on epoll(7), on TCP_INFO, and on how Linux keeps the deadline \
              (TCP_USER_TIMEOUT, TCP_RTO_MAX_MS). On another system, run it in a virtual machine or a container with a \
              Linux kernel."
+        );
+        return;
+    }
+    let short_time = ["arm", "mips", "powerpc"].iter().any(|arch| is("CARGO_CFG_TARGET_ARCH", arch));
+    if short_time && is("CARGO_CFG_TARGET_ENV", "musl") && var("CARGO_CFG_LIBC_UNSTABLE_MUSL_V1_2").is_err() {
+        println!(
+            "cargo:error=With musl on 32-bit {}, the crates rustix and libc disagree about how long a moment is, and no \
+             deadline would be kept. RUSTFLAGS='--cfg=libc_unstable_musl_v1_2' makes them agree; std must be built for that, \
+             too. dist/static-all.sh shows how.",
+            var("CARGO_CFG_TARGET_ARCH").unwrap_or_default()
         );
         return;
     }

@@ -101,18 +101,21 @@ unwinder='_Unwind_Backtrace _Unwind_GetIP'
 unwinder_of_arm='_Unwind_VRS_Get __aeabi_unwind_cpp_pr0 __aeabi_unwind_cpp_pr1'
 
 build() { # architecture, features
-    local target flags name library names=$unwinder
+    local target flags name library names=$unwinder features_of_target=+crt-static
     target=$(triple "$1") library=$root/musl-$1/$(libraries "$1")
     mkdir -p "$root/unwind" && printf '!<arch>\n' >"$root/unwind/libunwind.a"
-    [[ $1 != armv7 ]] || names+=" $unwinder_of_arm"
-    flags="-C target-feature=+crt-static -C relocation-model=static -C link-self-contained=no -C relro-level=off"
+    [[ $1 != armv7 ]] || { names+=" $unwinder_of_arm" features_of_target=+crt-static,+thumb-mode; }
+    flags="-C target-feature=$features_of_target -C relocation-model=static -C link-self-contained=no -C relro-level=off"
     flags+=" -C linker=$root/ld.lld -C linker-flavor=ld.lld -L native=$root/unwind -L native=$library"
     # One segment for code and constants; functions that are equal are there once.
     flags+=" -C link-arg=--no-rosegment -C link-arg=--icf=all -C link-arg=-O2 -C link-arg=--build-id=none"
     for name in $names; do flags+=" -C link-arg=--defsym=$name=abort"; done
     for name in crt1.o crti.o crtn.o; do flags+=" -C link-arg=$library/$name"; done
     say "$1 with $2"
-    env RUSTC="$root/rustc" RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} $flags" CARGO_TARGET_DIR="$root/build" \
+    # Both names of one thing, for the libc of std and that of our dependencies: time_t has 64 bits on armv7, too, as musl 1.2 has
+    # it. build.rs says what happens otherwise.
+    flags+=" --cfg=libc_unstable_musl_v1_2"
+    env RUST_LIBC_UNSTABLE_MUSL_V1_2_3=1 RUSTC="$root/rustc" RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} $flags" CARGO_TARGET_DIR="$root/build" \
         cargo build --quiet --release --locked --no-default-features --features "$2" --target "$target" \
         -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size >&2
     built=$root/build/$target/release/stillthere
