@@ -25,7 +25,7 @@ help:
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
-	@echo 'make fuzz       try the command line and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
+	@echo 'make fuzz       try the command line, the configuration and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
 	@echo 'make format     format the source'
 
 run:
