@@ -37,8 +37,8 @@ _stillthere() {
     local takes=''
     ((${#words[@]} > 1)) && case $command in
         serve)
-            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
-            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
+            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --drain --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
+            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --drain --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
             ;;
         who)
             offered='--admin --admin-token-file --patience --sort --from --json --help --version'

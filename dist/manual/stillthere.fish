@@ -60,6 +60,7 @@ complete -c stillthere -n '__stillthere_in serve' -l events -r -F -a '- tcp: uni
 complete -c stillthere -n '__stillthere_in serve' -l config -r -F -d 'lines of `option value`; SIGHUP reads it again'
 complete -c stillthere -n '__stillthere_in serve' -l check -d 'say what is wrong in all that is given; start nothing'
 complete -c stillthere -n '__stillthere_in serve' -l profile -x -a 'tiny' -d 'tiny: the bounds for a board with 16 MiB'
+complete -c stillthere -n '__stillthere_in serve' -l drain -x -d 'spread the closes of a stop over this long (off)'
 complete -c stillthere -n '__stillthere_in serve' -l backlog -x -d 'peers that may wait to be accepted (default 4096)'
 complete -c stillthere -n '__stillthere_in serve' -l reuse-port -d 'let several processes listen on the port'
 complete -c stillthere -n '__stillthere_in serve' -l deadline -x -d 'sets the next three together (default 35s)'
