@@ -41,7 +41,7 @@ _stillthere() {
             takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --drain --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
             ;;
         who)
-            offered='--admin --admin-token-file --patience --sort --from --json --help --version'
+            offered='--admin --admin-token-file --patience --sort --from --json --quiet --help --version'
             takes=' --admin --admin-token-file --patience --sort --from '
             ;;
         drop)
@@ -95,6 +95,7 @@ _stillthere() {
         who:--admin-token-file) kind=files ;;
         who:--sort) choices='silence age bytes' kind=words ;;
         who:--json) choices='yes no' kind=words ;;
+        who:--quiet) choices='yes no' kind=words ;;
         who:words) kind=ids ;;
         drop:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
         drop:--admin-token-file) kind=files ;;

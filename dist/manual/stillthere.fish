@@ -83,6 +83,7 @@ complete -c stillthere -n '__stillthere_in who' -l patience -x -d 'time for it t
 complete -c stillthere -n '__stillthere_in who' -l sort -x -a 'silence age bytes' -d 'silence, age or bytes, the most first'
 complete -c stillthere -n '__stillthere_in who' -l from -x -d 'only those from this address or network'
 complete -c stillthere -n '__stillthere_in who' -l json -d 'a line of JSON for each, and nothing else'
+complete -c stillthere -n '__stillthere_in who' -l quiet -d 'none: exit code 0 if the server is ready, else 1'
 complete -c stillthere -n '__stillthere_in who' -a '(__stillthere_ids)' -d peer
 
 complete -c stillthere -n '__stillthere_in drop' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'
