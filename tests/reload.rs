@@ -238,6 +238,28 @@ fn without_a_file_there_is_nothing_to_read() {
     exchange(&mut server.connect());
 }
 
+/// Peers that take every descriptor they can get do not keep the file from being opened.
+#[test]
+fn the_file_is_read_when_descriptors_are_short() {
+    let file = std::env::temp_dir().join(format!("stillthere-reload-short-{}.conf", std::process::id()));
+    fs::write(&file, "log info\n").expect("a file can be written");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40 && exec \"$0\" serve 127.0.0.1:0 --config \"$1\""]);
+    command.arg(env!("CARGO_BIN_EXE_stillthere")).arg(&file);
+    let mut configured = Configured { server: Server::start_with(command), file };
+    let peers: Vec<_> = (0..40).map(|_| configured.server.connect()).collect();
+    configured.server.wait_for("the limit of 20 connections is reached");
+    assert_eq!(configured.reload("log debug\n"), configured.reloaded("log info → debug"));
+    // One connection less, or as many as there are descriptors: both can be had later.
+    assert_eq!(
+        configured.reload("log debug\nmax-connections 19\n"),
+        configured.reloaded("max-connections default → 19")
+    );
+    configured.reload("log debug\n");
+    drop(peers);
+    exchange(&mut configured.server.connect());
+}
+
 /// Many signals at once, while the server is busy: it goes on.
 #[test]
 fn a_storm_of_signals_is_survived() {
