@@ -12,7 +12,7 @@ use crate::reactor::{Ask, Ending, Reactor, Signals};
 #[cfg(feature = "config")]
 use crate::serve::reload::Reload;
 #[cfg(feature = "upgrade")]
-use crate::{serve::upgrading::upgrade, upgrade::Upgrading};
+use crate::serve::upgrading::Upgrade;
 
 /// What the program can do when it is asked.
 pub(super) struct Program<'a> {
@@ -20,9 +20,8 @@ pub(super) struct Program<'a> {
     pub reload: Reload<'a>,
     #[cfg(not(feature = "config"))]
     pub reload: std::marker::PhantomData<&'a ()>,
-    /// `None`: its own program was not found.
     #[cfg(feature = "upgrade")]
-    pub upgrading: Option<Upgrading>,
+    pub upgrade: Upgrade<'a>,
 }
 
 /// Signals, of which SIGHUP asks for the program.
@@ -46,7 +45,7 @@ impl Program<'_> {
                     }
                 }
                 #[cfg(feature = "upgrade")]
-                Ask::Upgrade => upgrade(self.upgrading.as_mut(), reactor),
+                Ask::Upgrade => self.upgrade.asked(reactor),
             }
             ending = reactor.run();
         }

@@ -43,7 +43,7 @@ mod observers;
 #[cfg(feature = "config")]
 mod reload;
 #[cfg(feature = "upgrade")]
-mod upgrading;
+pub mod upgrading;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -191,7 +191,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     #[cfg(feature = "upgrade")]
-    let upgrading = upgrading::begin(&mut reactor, handed_over)?;
+    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
     #[cfg(not(feature = "upgrade"))]
     let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]
@@ -223,7 +223,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(not(feature = "config"))]
         reload: std::marker::PhantomData,
         #[cfg(feature = "upgrade")]
-        upgrading,
+        upgrade,
     }
     .run_on(ending, &mut reactor);
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;

@@ -62,11 +62,15 @@ impl Upgrading {
             Some(Verdict::Yes(version)) => self.go_over(reactor, note, &version),
         };
         if let Err(because) = result {
-            let path = self.program.path().display();
-            warn!("the upgrade is refused: {path}: {because}; nobody leaves");
-            self.refusal.set(&because);
-            reactor.upgrade_is_refused();
+            self.refuse(reactor, &format!("{}: {because}", self.program.path().display()));
         }
+    }
+
+    /// The upgrade is refused for this reason, which is logged.
+    pub fn refuse(&self, reactor: &mut Reactor, because: &str) {
+        warn!("the upgrade is refused: {because}; nobody leaves");
+        self.refusal.set(because);
+        reactor.upgrade_is_refused();
     }
 
     fn written(&self, reactor: &mut Reactor, note: impl Fn(&mut State) -> io::Result<()>) -> Result<State, String> {

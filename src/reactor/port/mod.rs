@@ -56,6 +56,9 @@ pub(super) struct Port {
     limits: Limits,
     /// It accepts nobody and connects to nobody any more.
     is_stopping: bool,
+    /// If only the peers are left that came before.
+    #[cfg(feature = "upgrade")]
+    was_open_on: Option<SocketAddr>,
 }
 
 impl Port {
@@ -80,13 +83,33 @@ impl Port {
             peers.set_apart(most);
         }
         let keepalive = acceptor.keepalive().clone();
-        Ok(Self { acceptor: Some(acceptor), dialer: None, keepalive, peers, names, limits, is_stopping: false })
+        Ok(Self::with(Some(acceptor), keepalive, peers, names, limits))
     }
 
     /// A port that does not listen: all its peers are connected to by us, on these terms.
     pub(super) fn dial(keepalive: Keepalive, limits: Limits, service: Box<dyn Hosted>, names: Names) -> Self {
         let peers = Peers::new(service, &keepalive, limits, names);
-        Self { acceptor: None, dialer: None, keepalive, peers, names, limits, is_stopping: false }
+        Self::with(None, keepalive, peers, names, limits)
+    }
+
+    fn with(
+        acceptor: Option<Acceptor>,
+        keepalive: Keepalive,
+        peers: Peers<TcpStream>,
+        names: Names,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            acceptor,
+            dialer: None,
+            keepalive,
+            peers,
+            names,
+            limits,
+            is_stopping: false,
+            #[cfg(feature = "upgrade")]
+            was_open_on: None,
+        }
     }
 
     /// Where it listens, and with which deadline.
