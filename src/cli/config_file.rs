@@ -155,7 +155,7 @@ fn known(name: &str, value: Option<&str>) -> Result<&'static Opt, String> {
         None if place(name).is_ok() => Err(meant(name, LISTEN, name)),
         None => {
             let nearest = nearest(&plain, "", OPTIONS.iter().map(|option| option.name).chain([LISTEN]));
-            Err(format!("there is no option {}{nearest}; `stillthere serve --help all` lists the options", short(name)))
+            Err(format!("there is no option {}{nearest}; `stillthere serve --help all` lists the options", short(left)))
         }
     }
 }
