@@ -121,7 +121,7 @@
 //! | observing a loop that costs nothing while nobody looks | `reactor/observing/`, `reactor/awake.rs` |
 //! | a service with heartbeats | [`service`] |
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
-#![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs, inherited.rs and the lab's packet_socket.rs
+#![deny(unsafe_code)] // allowed in confine/landlock.rs, sockopt.rs, malloc.rs, inherited.rs and the lab's packet_socket.rs
 
 pub use self::reactor::testing;
 // Types of these crates are in the interface: a source registers with mio's `Registry`, and `Keepalive::apply` takes a
@@ -135,6 +135,8 @@ pub mod tcp_info;
 #[cfg(feature = "upgrade")]
 pub mod upgrade;
 
+#[cfg(feature = "sandbox")]
+mod confine;
 mod count;
 mod descriptors;
 #[cfg(any(feature = "notify", feature = "upgrade"))]

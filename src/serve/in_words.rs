@@ -36,10 +36,13 @@ pub fn in_words(settings: &ServeSettings) -> String {
 
 /// What would stop the server at its start although the settings make sense: files that it cannot read.
 pub fn obstacles(settings: &ServeSettings) -> Vec<String> {
+    let mut obstacles = Vec::new();
     #[cfg(feature = "admin")]
     if let (Some(_), Some(file)) = (&settings.admin.place, &settings.admin.token_file) {
-        return crate::observe::admin::Token::read(file).err().into_iter().collect();
+        obstacles.extend(crate::observe::admin::Token::read(file).err());
     }
-    let _ = settings;
-    Vec::new()
+    #[cfg(feature = "sandbox")]
+    obstacles.extend(crate::serve::confining::obstacle(settings));
+    let _ = (settings, &mut obstacles);
+    obstacles
 }
