@@ -11,7 +11,9 @@ use log::{info, warn};
 
 #[cfg(feature = "admin")]
 use crate::admin_place::AdminPlace;
-use crate::confine::allowed::{Allowed, EXECUTE, LIST, MAKE, READ, REMOVE, WRITE};
+#[cfg(feature = "upgrade")]
+use crate::confine::allowed::EXECUTE;
+use crate::confine::allowed::{Allowed, LIST, MAKE, READ, REMOVE, WRITE};
 use crate::confine::gifts::{give, may_change_folder_of, may_read};
 use crate::confine::user::User;
 #[cfg(feature = "events")]
@@ -85,7 +87,7 @@ pub(super) fn obstacle(settings: &ServeSettings) -> Option<String> {
 
 fn become_user(name: &str, settings: &ServeSettings) -> Result<(), String> {
     let user = User::find(name)?;
-    for path in made(settings) {
+    for path in [admin_socket(settings), events_file(settings)].into_iter().flatten() {
         // What cannot be given stays root's, which is said below.
         let _ = give(path, &user);
     }
@@ -95,53 +97,62 @@ fn become_user(name: &str, settings: &ServeSettings) -> Result<(), String> {
     for path in read_again(settings).filter(|path| path.exists() && !may_read(path)) {
         warn!("{user} may not read {}: no upgrade will be possible, and no reload", path.display());
     }
-    #[cfg(feature = "events")]
-    if let Some(EventsTo::File(path)) = &settings.events
-        && !may_change_folder_of(path)
-    {
+    if let Some(path) = events_file(settings).filter(|path| !may_change_folder_of(path)) {
         warn!("{user} may not make files in the folder of {}: SIGHUP will not open it anew", path.display());
     }
-    #[cfg(feature = "admin")]
-    if let Some(AdminPlace::Unix(path)) = &settings.admin.place
-        && !may_change_folder_of(path)
-    {
+    if let Some(path) = admin_socket(settings).filter(|path| !may_change_folder_of(path)) {
         info!("{user} may not remove {}: it stays behind, and the next start replaces it", path.display());
     }
     Ok(())
 }
 
-/// Files that this start may have made.
-fn made(settings: &ServeSettings) -> impl Iterator<Item = &Path> {
+/// The socket in the file system that this start may have made.
+fn admin_socket(settings: &ServeSettings) -> Option<&Path> {
     #[cfg(feature = "admin")]
-    let socket = match &settings.admin.place {
-        Some(AdminPlace::Unix(path)) => Some(path.as_path()),
-        _ => None,
-    };
-    #[cfg(not(feature = "admin"))]
-    let socket = None;
-    #[cfg(feature = "events")]
-    let events = match &settings.events {
-        Some(EventsTo::File(path)) => Some(path.as_path()),
-        _ => None,
-    };
-    #[cfg(not(feature = "events"))]
-    let events: Option<&Path> = None;
+    if let Some(AdminPlace::Unix(path)) = &settings.admin.place {
+        return Some(path);
+    }
     let _ = settings;
-    [socket, events].into_iter().flatten()
+    None
+}
+
+/// The file that this start may have made.
+fn events_file(settings: &ServeSettings) -> Option<&Path> {
+    #[cfg(feature = "events")]
+    if let Some(EventsTo::File(path)) = &settings.events {
+        return Some(path);
+    }
+    let _ = settings;
+    None
+}
+
+/// What a place needs.
+type Need = fn(&mut Allowed, u16);
+
+/// Where TCP is listened or connected to, beside the peers' addresses.
+fn others(settings: &ServeSettings) -> impl Iterator<Item = (&Place, Need)> {
+    let mut all: Vec<(&Place, Need)> = Vec::new();
+    #[cfg(feature = "admin")]
+    if let Some(AdminPlace::Tcp(place)) = &settings.admin.place {
+        all.push((place, Allowed::bind));
+    }
+    #[cfg(feature = "events")]
+    if let Some(EventsTo::Tcp(place)) = &settings.events {
+        all.push((place, Allowed::connect));
+    }
+    let _ = (settings, &mut all);
+    all.into_iter()
 }
 
 /// Files that are read again, by a reload or by the next program.
 fn read_again(settings: &ServeSettings) -> impl Iterator<Item = &Path> {
+    let mut all: Vec<&Path> = Vec::new();
     #[cfg(feature = "config")]
-    let configuration = settings.configuration.as_ref().map(|file| file.path.as_path());
-    #[cfg(not(feature = "config"))]
-    let configuration: Option<&Path> = None;
+    all.extend(settings.configuration.as_ref().map(|file| file.path.as_path()));
     #[cfg(feature = "admin")]
-    let token = settings.admin.token_file.as_deref();
-    #[cfg(not(feature = "admin"))]
-    let token = None;
-    let _ = settings;
-    [configuration, token].into_iter().flatten()
+    all.extend(settings.admin.token_file.as_deref());
+    let _ = (settings, &mut all);
+    all.into_iter()
 }
 
 /// What must stay possible: a reload, a file that is opened anew, the figures of /metrics, and the next program's start.
@@ -162,24 +173,16 @@ fn allowed(settings: &ServeSettings, bound: &[Listening]) -> Allowed {
         allowed.beside(path, READ);
     }
     bound.iter().for_each(|listening| allowed.bind(listening.address.port()));
-    let mut names = settings.places.iter().any(Place::is_name);
-    #[cfg(feature = "admin")]
-    match &settings.admin.place {
-        Some(AdminPlace::Unix(path)) => allowed.beside(path, REMOVE),
-        Some(AdminPlace::Tcp(place)) => {
-            names |= place.is_name();
-            allowed.bind(place.port());
-        }
-        None => {}
+    if let Some(path) = admin_socket(settings) {
+        allowed.beside(path, REMOVE);
     }
-    #[cfg(feature = "events")]
-    match &settings.events {
-        Some(EventsTo::File(path)) => allowed.beside(path, MAKE | WRITE | READ),
-        Some(EventsTo::Tcp(place)) => {
-            names |= place.is_name();
-            allowed.connect(place.port());
-        }
-        _ => {}
+    if let Some(path) = events_file(settings) {
+        allowed.beside(path, MAKE | WRITE | READ);
+    }
+    let mut names = settings.places.iter().any(Place::is_name);
+    for (place, need) in others(settings) {
+        names |= place.is_name();
+        need(&mut allowed, place.port());
     }
     if names {
         for file in ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"] {
