@@ -36,6 +36,8 @@ use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
 use self::observing::figures::Counted;
+#[cfg(feature = "upgrade")]
+pub use self::observing::figures::Upgrades;
 pub use self::observing::figures::{Detection, Figures, Turns};
 pub use self::observing::histogram::Histogram;
 pub use self::observing::news::{Departed, Happening, News};

@@ -31,6 +31,22 @@ pub struct Figures {
     pub accept_pauses: u64,
     /// The loop was asked to stop.
     pub is_stopping: bool,
+    /// What became of the upgrades that were asked for.
+    #[cfg(feature = "upgrade")]
+    pub upgrade: Upgrades,
+}
+
+/// Upgrades: how many there were, and whether one is under way.
+#[cfg(feature = "upgrade")]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Upgrades {
+    /// How many have succeeded.
+    pub generation: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// One is under way.
+    pub is_under_way: bool,
 }
 
 /// What is counted of the turns.
@@ -149,6 +165,8 @@ impl Counted {
             detection: self.detection,
             accept_pauses: self.accept_pauses,
             is_stopping: self.is_stopping,
+            #[cfg(feature = "upgrade")]
+            upgrade: Upgrades::default(),
         }
     }
 }

@@ -140,6 +140,10 @@ impl Orders {
         self.give(Recipients::None, OrderKind::Connect(self.giver, Box::new(to)))
     }
 
+    /// STUB
+    #[cfg(feature = "upgrade")]
+    pub fn upgrade(&mut self) {}
+
     /// When this turn woke: for calls that have no peer ([`Peer::now`](crate::reactor::Peer::now)).
     pub fn now(&self) -> Moment {
         self.now
