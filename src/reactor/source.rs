@@ -108,6 +108,12 @@ pub trait Source {
     #[cfg(feature = "events")]
     fn ends(&mut self, _ending: Ending, _turn: &mut Turn<'_>) {}
 
+    /// STUB
+    #[cfg(feature = "upgrade")]
+    fn save(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Peers are left: a loop that is stopping must go on.
     fn is_busy(&self) -> bool {
         false

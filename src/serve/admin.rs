@@ -175,5 +175,7 @@ fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> Ab
         interval: keepalive.interval(),
         listen: bound.iter().map(|listening| listening.address).collect(),
         left_out,
+        #[cfg(feature = "upgrade")]
+        refusal: Default::default(), // STUB
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 #[cfg(feature = "events")]
 use crate::observe::event::Chronicle;
 #[cfg(feature = "events")]
-use crate::observe::events::{Events, EventsTo};
+use crate::observe::events::{Begin, Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
 use crate::serve::ServeSettings;
@@ -49,9 +49,9 @@ fn tell_events(reactor: &mut Reactor, settings: &ServeSettings, bound: &[Listeni
     let mut left_out = Count::default();
     let Some(to) = &settings.events else { return Ok(left_out) };
     let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
-    let start = Chronicle::start(&listen, settings.keepalive.deadline());
+    let begin = Begin::Start(Chronicle::start(&listen, settings.keepalive.deadline()));
     let open = |registry: &_, names| {
-        let events = Events::open(EventsTo::clone(to), &settings.keepalive, start, registry, names)?;
+        let events = Events::open(EventsTo::clone(to), &settings.keepalive, begin, registry, names)?;
         left_out = events.left_out();
         Ok(events)
     };
