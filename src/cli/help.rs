@@ -88,8 +88,7 @@ pub(super) fn of_drop() -> String {
 /// What `upgrade` does, and its options.
 #[cfg(feature = "admin")]
 pub(super) fn of_upgrade() -> String {
-    let mut text =
-        String::from("stillthere upgrade [options]      a server runs its new program, and keeps peers\n");
+    let mut text = String::from("stillthere upgrade [options]      a server runs its new program, and keeps peers\n");
     list(&mut text, crate::cli::ask_options::UPGRADE, crate::cli::ask_options::preset);
     text += "The new program is the file that now is where the server was started from. It\n";
     text += "takes over all peers, or it is refused and nobody leaves. `kill -USR2` does the\n";
