@@ -86,7 +86,11 @@ impl Crowd {
         let crowd = Self { stops, thread: Some(thread), staying, worst };
         let until = Instant::now() + 2 * PATIENCE;
         while crowd.staying.lock().unwrap().len() < stay {
-            assert!(Instant::now() < until, "{} of {stay} peers are connected", crowd.staying.lock().unwrap().len());
+            let is_over = crowd.thread.as_ref().is_none_or(JoinHandle::is_finished);
+            if is_over || Instant::now() > until {
+                let connected = crowd.staying.lock().unwrap().len();
+                panic!("{connected} of {stay} peers are connected: {:?}", crowd.end());
+            }
             thread::sleep(Duration::from_millis(10));
         }
         crowd

@@ -1,7 +1,7 @@
 //! Peers who send without a pause, while the server executes its program again and again.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -59,18 +59,23 @@ pub fn faults() {
     }
 }
 
-/// An echo that goes wrong after some thousand bytes.
+/// An echo that goes wrong after some ten thousand bytes.
 fn echo(mut stream: TcpStream, fault: &str) {
     let (mut buffer, mut total) = ([0; 1000], 0);
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
         total += count;
         let mut bytes = buffer[..count].to_vec();
-        if total > 3000 {
+        if total > 30_000 {
             match fault {
                 "lose" => drop(bytes.pop()),
                 "repeat" => bytes.insert(0, bytes[0] ^ 1),
                 "change" => bytes[0] ^= 16,
-                "close" => return,
+                "close" => {
+                    // One that is closed with something unread is reset.
+                    let _ = stream.shutdown(Shutdown::Write);
+                    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                    return;
+                }
                 _ => return drop(socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
             }
         }
