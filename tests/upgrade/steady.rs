@@ -5,9 +5,12 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use crate::common::{Server, descriptors, http, raise_descriptor_limit};
+use crate::common::{Server, descriptors, exchange, http, raise_descriptor_limit};
 use crate::crowd::{Crowd, Kind};
 use crate::look;
+use crate::program::{Program, upgrade};
+use crate::refused::close_on_exec;
+use crate::story::Story;
 
 /// All kinds of peers.
 pub const CROWD: [(Kind, usize); 6] = [
@@ -82,5 +85,59 @@ fn echo(mut stream: TcpStream, fault: &str) {
         if stream.write_all(&bytes).is_err() {
             return;
         }
+    }
+}
+
+/// Twenty in a row, under load.
+pub fn twenty() {
+    raise_descriptor_limit(2000);
+    let program = Program::new();
+    let events = program.directory.path("events");
+    let mut server = program.start(&["--log", "info", "--admin", "127.0.0.1:0", "--events", &events]);
+    let admin = http::admin(&mut server);
+    let mut never_spoke: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    let crowd = Crowd::start(server.address(), &CROWD);
+    let (before, started) = (look::peers(admin), Instant::now());
+    let open = descriptors(server.pid()) as i64;
+    let counted = look::metric(admin, "stillthere_arrivals_total");
+    for nth in 1..=20 {
+        if nth % 3 == 0 {
+            program.put_original();
+        }
+        let line = upgrade(&mut server);
+        assert!(line.ends_with(&format!("(generation {nth})")), "{line}");
+        println!("{line}");
+    }
+    let (after, passed) = (look::peers(admin), started.elapsed().as_millis() as u64);
+    for address in crowd.staying().into_iter().chain(never_spoke.iter().map(|peer| peer.local_addr().unwrap())) {
+        let (then, now) = (&before[&address], &after[&address]);
+        assert_eq!(then.id, now.id, "{address}");
+        assert!(now.bytes_in >= then.bytes_in, "{address}: {then:?} {now:?}");
+        let grown = now.connected.saturating_sub(then.connected);
+        assert!(grown.abs_diff(passed) < 1000, "{address} is {grown} ms older after {passed} ms");
+    }
+    let told = look::upgrade(admin);
+    assert_eq!((&told["generation"], &told["refused"], &told["state"]), (&20.into(), &0.into(), &"none".into()), "{told}");
+    assert_eq!(look::metric(admin, "stillthere_upgrades_total"), 20.0);
+    assert!(look::metric(admin, "stillthere_arrivals_total") > counted, "counters go on");
+    close_on_exec(&server);
+    let left = descriptors(server.pid()) as i64;
+    // Those who come and go, or are half-closed, are not always as many.
+    assert!((left - open).abs() <= 20, "{open} descriptors before, {left} after");
+    never_spoke.iter_mut().for_each(exchange);
+    crowd.end().check();
+    drop(never_spoke);
+    sleep(Duration::from_millis(500));
+    assert_eq!(look::metric(admin, "stillthere_peers"), 0.0);
+    server.signal("TERM");
+    server.wait();
+    let story = Story::whole(&std::fs::read_to_string(&events).unwrap());
+    assert_eq!((story.count("start"), story.count("upgrade"), story.count("stop")), (1, 20, 1));
+    assert_eq!(story.count("arrival"), story.count("departure"), "each has one departure");
+    let unknown: Vec<_> = story.all("departure").filter(|event| event["reason"] != "closed").collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    for (nth, event) in story.all("upgrade").enumerate() {
+        assert_eq!(event["generation"].as_u64(), Some(nth as u64 + 1));
+        assert!(event["peers"].as_u64() > Some(300), "{event}");
     }
 }
