@@ -3,11 +3,15 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
+#[cfg(feature = "config")]
+use std::path::Path;
 use std::process::ExitCode;
 
 #[cfg(feature = "admin")]
 use stillthere::ask;
 use stillthere::cli::Command;
+#[cfg(feature = "config")]
+use stillthere::cli::{Checked, Usage};
 #[cfg(feature = "lab")]
 use stillthere::lab;
 #[cfg(feature = "load")]
@@ -15,7 +19,11 @@ use stillthere::load;
 #[cfg(feature = "plan")]
 use stillthere::plan;
 use stillthere::reactor::Ending;
+#[cfg(feature = "config")]
+use stillthere::serve::configuration::{self, Occasion};
 use stillthere::{observe, serve};
+#[cfg(feature = "upgrade")]
+use stillthere::{serve::upgrading::note, upgrade};
 
 /// Could not run, or was told to stop at once.
 const FAILED: u8 = 1;
@@ -23,9 +31,26 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match Command::read(env::args_os().skip(1), &|name| env::var_os(name)) {
+    // Before anything else opens descriptors.
+    #[cfg(feature = "upgrade")]
+    let handed_over = upgrade::handed_over();
+    #[cfg(feature = "config")]
+    let read = {
+        #[cfg(feature = "upgrade")]
+        let rehearsed = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::CONFIGURATION));
+        #[cfg(not(feature = "upgrade"))]
+        let rehearsed = None;
+        read(Occasion::Start, rehearsed)
+    };
+    #[cfg(not(feature = "config"))]
+    let read = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
+    let command = match read {
         Ok(command) => command,
         Err(usage) => {
+            #[cfg(feature = "upgrade")]
+            if upgrade::is_rehearsal() {
+                let _ = observe::stdout::tell(&upgrade::answer(Err(&usage.to_string())));
+            }
             say(usage);
             return ExitCode::from(USAGE);
         }
@@ -36,7 +61,14 @@ fn main() -> ExitCode {
     }
     code(match command {
         Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
-        Command::Serve(settings) => Ok(serve(&settings, &misspelt)),
+        #[cfg(feature = "upgrade")]
+        Command::Serve(settings) if upgrade::is_rehearsal() => rehearse(&settings, handed_over),
+        #[cfg(feature = "upgrade")]
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, handed_over)),
+        #[cfg(not(feature = "upgrade"))]
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, Ok(()))),
+        #[cfg(feature = "config")]
+        Command::Check(checked) => check(&checked),
         #[cfg(feature = "admin")]
         Command::Who(settings) => ask::tell(&settings),
         #[cfg(feature = "admin")]
@@ -55,12 +87,72 @@ fn main() -> ExitCode {
 }
 
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
-fn serve(settings: &serve::ServeSettings, misspelt: &[String]) -> bool {
+fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
     let log = observe::log::start(&settings.log);
+    #[cfg(feature = "upgrade")]
+    if let Some(saved) = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::LOG)) {
+        log.go_on(saved);
+    }
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-    let ending = serve::run(settings, log);
+    let ending = run(settings, log, handed_over);
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
+}
+
+/// Runs the server with what it may use.
+fn run(
+    settings: &serve::ServeSettings,
+    log: &'static observe::log::Logger,
+    handed_over: Result<serve::HandedOver, String>,
+) -> Result<Ending, String> {
+    let start = serve::Start {
+        log,
+        #[cfg(feature = "config")]
+        again: &read_again,
+        handed_over: handed_over?,
+    };
+    serve::run(settings, start)
+}
+
+/// Says whether this program could go on with what was handed over, and serves nobody.
+#[cfg(feature = "upgrade")]
+fn rehearse(settings: &serve::ServeSettings, handed_over: Result<serve::HandedOver, String>) -> Result<bool, String> {
+    let log = observe::log::start(&settings.log);
+    log::set_max_level(log::LevelFilter::Off);
+    let ending = run(settings, log, handed_over);
+    let result = ending.as_ref().map(|_| ()).map_err(String::as_str);
+    observe::stdout::tell(&upgrade::answer(result))?;
+    Ok(ending.is_ok())
+}
+
+/// Reads what the program was given.
+#[cfg(feature = "config")]
+fn read(occasion: Occasion, rehearsed: Option<&[u8]>) -> Result<Command, Usage> {
+    // The program before has read the file, and its rehearsal has found it right.
+    let files = |path: &Path| rehearsed.map_or_else(|| configuration::read(path, occasion), |text| Ok(text.to_vec()));
+    Command::read(env::args_os().skip(1), &|name| env::var_os(name), &files)
+}
+
+/// Reads it again while peers are served: the file may have changed.
+#[cfg(feature = "config")]
+fn read_again() -> Result<Box<serve::ServeSettings>, String> {
+    match read(Occasion::Serving, None) {
+        Ok(Command::Serve(settings)) => Ok(settings),
+        Ok(_) => Err("it is no configuration to serve with".to_string()),
+        Err(Usage(sentence)) => Err(sentence),
+    }
+}
+
+/// Says what is wrong with the settings, or what they come to.
+#[cfg(feature = "config")]
+fn check(checked: &Checked) -> Result<bool, String> {
+    checked.wrong.iter().for_each(say);
+    let obstacles = checked.settings.as_ref().map(|settings| serve::obstacles(settings)).unwrap_or_default();
+    obstacles.iter().for_each(say);
+    match &checked.settings {
+        Some(settings) if obstacles.is_empty() => observe::stdout::tell(&serve::in_words(settings)).map(|()| true),
+        _ => Ok(false),
+    }
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

@@ -9,6 +9,9 @@ use crate::cli::arguments::Opt;
 use crate::cli::{Command, Usage, serve_options};
 use crate::keepalive::{Keepalive, State};
 
+#[cfg(feature = "config")]
+pub mod configuration;
+
 /// The arguments and the environment that a file of the corpus stands for: a line is an argument, or, if it begins with `$`, a variable.
 struct Lines {
     arguments: Vec<OsString>,
@@ -36,6 +39,9 @@ impl Lines {
     fn read(&self, arguments: &[OsString]) -> Result<Command, Usage> {
         let variable =
             |name: &str| self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        #[cfg(feature = "config")]
+        return Command::read(arguments.iter().cloned(), &variable, &|_| Err("no file is read here".to_string()));
+        #[cfg(not(feature = "config"))]
         Command::read(arguments.iter().cloned(), &variable)
     }
 
@@ -108,6 +114,11 @@ fn look_into(command: &Command) {
         Command::Serve(settings) => {
             assert!(!settings.places.is_empty(), "there is nowhere to listen");
             predict(&settings.keepalive);
+        }
+        #[cfg(feature = "config")]
+        Command::Check(checked) => {
+            assert_eq!(checked.wrong.is_empty(), checked.settings.is_some());
+            assert!(checked.wrong.iter().all(|sentence| !sentence.trim().is_empty()));
         }
         #[cfg(feature = "admin")]
         Command::Who(settings) => assert!(!settings.server.patience.is_zero(), "no server is that quick"),

@@ -16,8 +16,15 @@ use crate::reactor::{Limits, WhenFull, waiting_time as checked};
 use crate::serve::AdminSettings;
 use crate::serve::{Beats, ServeSettings, ServiceName};
 
+/// The options do not fit one screen: the help has a page of its own for those of [`RUNNING`].
+pub(super) const IS_PAGED: bool =
+    cfg!(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"));
+
 /// The help needs the line of the heading.
 const LISTENING: &str = if cfg!(feature = "admin") { "" } else { "Listening, and running" };
+/// How the server is run and looked after. An option that is not needed every day belongs here: this page has room. Those of
+/// this group stand together in the table.
+pub(super) const RUNNING: &str = if IS_PAGED { "Running it, and looking after it" } else { LISTENING };
 #[cfg(not(feature = "events"))]
 const DEADLINE: &str = "Deadline of a silent peer";
 #[cfg(not(feature = "events"))]
@@ -30,9 +37,7 @@ const HEARTBEATS: &str = DEADLINE;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
-    Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "default: what the descriptor limit allows" },
-    Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
     #[cfg(feature = "admin")]
@@ -41,6 +46,16 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "admin-token-file", value: "FILE", help: "who is there, metrics; or unix:PATH" },
     #[cfg(feature = "events")]
     Opt { group: LISTENING, name: "events", value: "TO", help: "JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "config", value: "FILE", help: "lines of `option value`; SIGHUP reads it again" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "check", value: "", help: "say what is wrong in all that is given; start nothing" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
+    #[cfg(feature = "upgrade")]
+    Opt { group: RUNNING, name: "drain", value: "DURATION", help: "spread the closes of a stop over this long (off)" },
+    Opt { group: RUNNING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
+    Opt { group: RUNNING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default {})" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default {})" },
@@ -138,11 +153,20 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         max_per_address: given.number("max-per-address", 1, MOST_PEERS)?,
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
+        #[cfg(feature = "upgrade")]
+        drain: match given.text("drain") {
+            Some("off") => Duration::ZERO,
+            _ => given.duration("drain")?.unwrap_or(default.drain),
+        },
         log,
         #[cfg(feature = "admin")]
         admin: admin(given)?,
         #[cfg(feature = "events")]
         events: events(given)?,
+        #[cfg(feature = "config")]
+        configuration: None,
+        #[cfg(feature = "config")]
+        profile: None,
     })
 }
 

@@ -110,7 +110,7 @@ impl Chronicle {
                 begin("limit", seq, at).text("limit", "accept_paused").plain("detail", errno::Name(*errno))
             }
             #[cfg(feature = "upgrade")]
-            Happening::Upgraded { from, generation, peers } => begin("upgrade", seq, at)
+            Happening::Upgraded { version: from, generation, peers } => begin("upgrade", seq, at)
                 .text("from", from)
                 .text("version", env!("CARGO_PKG_VERSION"))
                 .number("generation", *generation)
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(chronicle.stop(Ending::Aborted { cut_off: 4 }).seq, 10);
         #[cfg(feature = "upgrade")]
         {
-            let (_, event) = told(4, Happening::Upgraded { from: "0.0.9".into(), generation: 3, peers: 19_000 });
+            let (_, event) = told(4, Happening::Upgraded { version: "0.0.9".into(), generation: 3, peers: 19_000 });
             assert_eq!((event["event"].as_str(), event["seq"].as_u64()), (Some("upgrade"), Some(5)));
             assert_eq!(
                 (event["from"].as_str(), event["generation"].as_u64(), event["peers"].as_u64()),

@@ -44,11 +44,23 @@ impl std::str::FromStr for Levels {
 
 /// The log of this process.
 pub struct Logger {
+    #[cfg(not(feature = "config"))]
     filter: SimpleLogger,
+    /// It may change: see [`Logger::set_levels`].
+    #[cfg(feature = "config")]
+    filter: std::sync::RwLock<SimpleLogger>,
     stderr: Mutex<Stderr>,
 }
 
 impl Logger {
+    /// Logs at these levels from now on.
+    #[cfg(feature = "config")]
+    pub fn set_levels(&self, levels: &Levels) {
+        let filter = filter(levels);
+        log::set_max_level(filter.max_level());
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+    }
+
     fn tell(&self, line: impl FnOnce(&str) -> String) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
@@ -68,6 +80,18 @@ impl Logger {
         self.stderr.lock().unwrap_or_else(PoisonError::into_inner).left_out_so_far()
     }
 
+    /// What another program has to know to write on: see [`Stderr::save`].
+    #[cfg(feature = "upgrade")]
+    pub fn save(&self) -> Vec<u8> {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).save()
+    }
+
+    /// Writes on where another program has stopped. Before the first line.
+    #[cfg(feature = "upgrade")]
+    pub fn go_on(&self, saved: &[u8]) {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).go_on(saved);
+    }
+
     /// Writes the last lines: a sentence without a time, if there is one, and how many lines were left out. No peer is served
     /// any more, so it waits up to a second for a slow reader.
     pub fn end(&self, sentence: Option<&str>) {
@@ -80,6 +104,9 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        #[cfg(feature = "config")]
+        return self.filter.read().unwrap_or_else(PoisonError::into_inner).enabled(metadata);
+        #[cfg(not(feature = "config"))]
         self.filter.enabled(metadata)
     }
 
@@ -94,16 +121,22 @@ impl Log for Logger {
 
 /// Starts the log. Once in a process; a second call changes nothing.
 pub fn start(levels: &Levels) -> &'static Logger {
-    let filter = levels.modules.iter().fold(
-        SimpleLogger::new().with_level(levels.default).with_module_level("mio", LevelFilter::Warn),
-        |filter, (module, level)| filter.with_module_level(module, *level),
-    );
+    let filter = filter(levels);
     let most = filter.max_level();
+    #[cfg(feature = "config")]
+    let filter = filter.into();
     let logger = Box::leak(Box::new(Logger { filter, stderr: Mutex::new(Stderr::open()) }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(most);
     }
     logger
+}
+
+fn filter(levels: &Levels) -> SimpleLogger {
+    levels.modules.iter().fold(
+        SimpleLogger::new().with_level(levels.default).with_module_level("mio", LevelFilter::Warn),
+        |filter, (module, level)| filter.with_module_level(module, *level),
+    )
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+#[cfg(any(feature = "config", feature = "upgrade"))]
+use crate::reactor::Ask;
 #[cfg(feature = "events")]
 use crate::reactor::Ending;
 use crate::reactor::awake::Awake;
@@ -97,22 +99,37 @@ pub trait Source {
     /// Accepts no new peers from now on, and ends all that it has by `by` at the latest.
     fn stop(&mut self, _by: Moment) {}
 
+    /// The same, but what it has is ended piece by piece, evenly over this time, and each has `grace` from then on.
+    #[cfg(feature = "upgrade")]
+    fn stop_evenly(&mut self, now: Moment, over: Duration, grace: Duration) {
+        self.stop(now + over + grace);
+    }
+
     /// Opens anew what it writes to, because somebody has renamed it (SIGHUP). Whether there is anything to open; the source
     /// logs what.
-    #[cfg(feature = "events")]
+    #[cfg(any(feature = "config", feature = "events", feature = "upgrade"))]
     fn reopen(&mut self) -> bool {
+        false
+    }
+
+    /// What the same source of another program needs to know to go on: the name under which it finds that, and the bytes
+    /// ([`Reactor::inherited_source`](crate::reactor::Reactor::inherited_source)). Asked when the loop is written down; nothing may
+    /// change by it, because the loop may go on.
+    #[cfg(feature = "upgrade")]
+    fn save(&self) -> Option<(&'static str, Vec<u8>)> {
+        None
+    }
+
+    /// It only holds a number.
+    #[cfg(feature = "upgrade")]
+    #[doc(hidden)]
+    fn is_vacant(&self) -> bool {
         false
     }
 
     /// The loop has ended, and nobody is served any more: the last words. It may wait, for a second at most.
     #[cfg(feature = "events")]
     fn ends(&mut self, _ending: Ending, _turn: &mut Turn<'_>) {}
-
-    /// STUB
-    #[cfg(feature = "upgrade")]
-    fn save(&self) -> Option<Vec<u8>> {
-        None
-    }
 
     /// Peers are left: a loop that is stopping must go on.
     fn is_busy(&self) -> bool {
@@ -221,6 +238,14 @@ pub enum Request {
         /// How long peers have to take what waits for them.
         grace: Duration,
     },
+    /// The same, but the peers are closed one by one, evenly over this time.
+    #[cfg(feature = "upgrade")]
+    StopEvenly {
+        /// From the first to the last.
+        over: Duration,
+        /// How long each has to take what waits for it, from its own turn on.
+        grace: Duration,
+    },
     /// End now.
     Abort,
     /// Log one line of figures.
@@ -228,6 +253,10 @@ pub enum Request {
     /// Open anew what is written to.
     #[cfg(feature = "events")]
     Reopen,
+    /// Let the program act before the next turn: [`Reactor::run`](crate::reactor::Reactor::run) returns. The same one is told
+    /// once, however often it was asked in a turn; a loop that has ended tells it no more.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    Program(Ask),
 }
 
 /// What an order takes from the budget of a turn at least for each peer, however few bytes it sends: 128 sends in a turn.

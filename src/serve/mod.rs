@@ -22,11 +22,28 @@ use crate::{malloc, sysctl};
 #[cfg(feature = "admin")]
 pub use self::admin::AdminSettings;
 
+#[cfg(feature = "config")]
+pub use self::configuration::Configuration;
+#[cfg(feature = "config")]
+pub use self::in_words::{in_words, obstacles};
+#[cfg(feature = "config")]
+pub use self::reload::ReadAgain;
+
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(any(feature = "config", feature = "upgrade"))]
+mod asked;
+#[cfg(feature = "config")]
+pub mod configuration;
+#[cfg(feature = "config")]
+mod in_words;
 mod listening;
 #[cfg(any(feature = "admin", feature = "events"))]
 mod observers;
+#[cfg(feature = "config")]
+mod reload;
+#[cfg(feature = "upgrade")]
+pub mod upgrading;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -43,6 +60,23 @@ macro_rules! info {
 
 macro_rules! warn {
     ($($words:tt)+) => { tell(Level::Warn, format_args!($($words)+)) };
+}
+
+/// What another program has handed over to this one, if one has.
+#[cfg(feature = "upgrade")]
+pub type HandedOver = Option<crate::reactor::State>;
+/// Nothing can be handed over.
+#[cfg(not(feature = "upgrade"))]
+pub type HandedOver = ();
+
+/// What a server starts with, beside its settings.
+#[allow(missing_debug_implementations)]
+pub struct Start<'a> {
+    pub log: &'a Logger,
+    /// Reads the settings again.
+    #[cfg(feature = "config")]
+    pub again: &'a ReadAgain<'a>,
+    pub handed_over: HandedOver,
 }
 
 /// The checked settings of `serve`.
@@ -66,6 +100,9 @@ pub struct ServeSettings {
     /// How much memory waiting output may take, for all peers together; `None`: a quarter of the memory that there is.
     pub max_memory: Option<usize>,
     pub grace: Duration,
+    /// Over how long the closes of a stop are spread.
+    #[cfg(feature = "upgrade")]
+    pub drain: Duration,
     pub log: Levels,
     /// The admin port, if there is to be one.
     #[cfg(feature = "admin")]
@@ -73,6 +110,12 @@ pub struct ServeSettings {
     /// Where the events go, if anywhere.
     #[cfg(feature = "events")]
     pub events: Option<EventsTo>,
+    /// The configuration file, if there is one.
+    #[cfg(feature = "config")]
+    pub configuration: Option<Configuration>,
+    /// What a profile has set, in words.
+    #[cfg(feature = "config")]
+    pub profile: Option<String>,
 }
 
 /// The services that are built in.
@@ -128,11 +171,17 @@ impl Default for ServeSettings {
             max_per_address: None,
             max_memory: None,
             grace: Self::GRACE,
+            #[cfg(feature = "upgrade")]
+            drain: Duration::ZERO,
             log: Levels::default(),
             #[cfg(feature = "admin")]
             admin: AdminSettings::default(),
             #[cfg(feature = "events")]
             events: None,
+            #[cfg(feature = "config")]
+            configuration: None,
+            #[cfg(feature = "config")]
+            profile: None,
         }
     }
 }
@@ -141,23 +190,58 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String> {
+    let Start { log, handed_over, .. } = start;
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
-    reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    #[cfg(feature = "upgrade")]
+    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
+    #[cfg(not(feature = "upgrade"))]
+    let () = handed_over;
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let obeyed = asked::obey_signals(&mut reactor, settings);
+    #[cfg(not(any(feature = "config", feature = "upgrade")))]
+    let obeyed = reactor.obey_signals(settings.grace);
+    obeyed.map_err(|error| format!("cannot obey signals: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
     #[cfg(any(feature = "admin", feature = "events"))]
-    let _observers = observers::open(&mut reactor, settings, &bound, log)?;
+    let _observers = observers::open(
+        &mut reactor,
+        settings,
+        &bound,
+        log,
+        #[cfg(feature = "upgrade")]
+        &upgrade,
+    )?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    #[cfg(feature = "upgrade")]
+    if reactor.is_rehearsal() {
+        return Ok(Ending::Orderly);
+    } else {
+        upgrading::take_over(&mut reactor);
+    }
+    let ending = reactor.run();
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let ending = asked::Program {
+        #[cfg(feature = "config")]
+        reload: reload::Reload::new(settings, &bound, log, start.again),
+        #[cfg(not(feature = "config"))]
+        reload: std::marker::PhantomData,
+        #[cfg(feature = "upgrade")]
+        upgrade,
+    }
+    .run_on(ending, &mut reactor);
+    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
+        #[cfg(any(feature = "config", feature = "upgrade"))]
+        Ending::Asked(_) => {} // run_on has seen to it
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {
             warn!("stopped at once, {} cut off: {}", so_many(cut_off, "peer"), reactor.tally())
@@ -168,6 +252,10 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.
 fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
+    #[cfg(feature = "config")]
+    if let Some(profile) = &settings.profile {
+        info!("{profile}");
+    }
     let service = settings.service.name();
     for Listening { address, .. } in bound {
         info!("{service} listens on {address}, for {} (pid {})", Limit(limit), std::process::id());

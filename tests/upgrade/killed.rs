@@ -68,7 +68,10 @@ pub fn killed() {
         generations += usize::from(server.wait_for_within(UPGRADED, Duration::from_millis(50)).is_some());
     }
     println!("{generations} of {ROUNDS} had been upgraded before they were killed");
-    assert!((3..ROUNDS as usize - 3).contains(&generations), "{generations}: the moments are not spread over an upgrade");
+    assert!(
+        (3..ROUNDS as usize - 3).contains(&generations),
+        "{generations}: the moments are not spread over an upgrade"
+    );
 }
 
 /// A process that runs this file.

@@ -9,7 +9,7 @@ use crate::common::{Server, descriptors, exchange, http, raise_descriptor_limit}
 use crate::crowd::{Crowd, Kind};
 use crate::look;
 use crate::program::{Program, upgrade};
-use crate::refused::close_on_exec;
+use crate::refused::left_to_children;
 use crate::story::Story;
 
 /// All kinds of peers.
@@ -98,7 +98,7 @@ pub fn twenty() {
     let mut never_spoke: Vec<_> = (0..20).map(|_| server.connect()).collect();
     let crowd = Crowd::start(server.address(), &CROWD);
     let (before, started) = (look::peers(admin), Instant::now());
-    let open = descriptors(server.pid()) as i64;
+    let (open, given) = (descriptors(server.pid()) as i64, left_to_children(&server));
     let counted = look::metric(admin, "stillthere_arrivals_total");
     for nth in 1..=20 {
         if nth % 3 == 0 {
@@ -117,10 +117,14 @@ pub fn twenty() {
         assert!(grown.abs_diff(passed) < 1000, "{address} is {grown} ms older after {passed} ms");
     }
     let told = look::upgrade(admin);
-    assert_eq!((&told["generation"], &told["refused"], &told["state"]), (&20.into(), &0.into(), &"none".into()), "{told}");
+    assert_eq!(
+        (&told["generation"], &told["refused"], &told["state"]),
+        (&20.into(), &0.into(), &"none".into()),
+        "{told}"
+    );
     assert_eq!(look::metric(admin, "stillthere_upgrades_total"), 20.0);
     assert!(look::metric(admin, "stillthere_arrivals_total") > counted, "counters go on");
-    close_on_exec(&server);
+    assert_eq!(left_to_children(&server), given, "what is handed on is handed on once");
     let left = descriptors(server.pid()) as i64;
     // Those who come and go, or are half-closed, are not always as many.
     assert!((left - open).abs() <= 20, "{open} descriptors before, {left} after");

@@ -4,7 +4,6 @@
 //! figures how far it is.
 
 use std::process;
-use std::sync::PoisonError;
 
 use crate::markup::json::Object;
 use crate::observe::admin::about::About;
@@ -37,8 +36,7 @@ pub(super) fn answer(step: Step, figures: &Figures, about: &About, orders: &mut 
 /// Who asks again and again learns from `generation` that it has succeeded, from `refused` that it has not, and from `pid` that
 /// another process answers, which is none of these.
 fn told(status: u16, upgrade: Upgrades, figures: &Figures, about: &About) -> Answer {
-    // Whoever held the lock and panicked has written a sentence, or not.
-    let because = about.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+    let because = about.refusal.in_words();
     let state = match (upgrade.is_under_way, because.is_empty()) {
         (true, _) => "rehearsing",
         (false, false) => "refused",

@@ -92,6 +92,10 @@ pub enum Begin {
 }
 
 impl Events {
+    /// Under which name the next program finds what this one has left.
+    #[cfg(feature = "upgrade")]
+    pub const NAME: &'static str = "events";
+
     /// Opens it if it is a file, and begins with what it is to begin with. A socket is connected from the first turn on.
     ///
     /// # Errors
@@ -301,8 +305,8 @@ impl Source for Events {
     }
 
     #[cfg(feature = "upgrade")]
-    fn save(&self) -> Option<Vec<u8>> {
-        Some(self.written_down())
+    fn save(&self) -> Option<(&'static str, Vec<u8>)> {
+        Some((Self::NAME, self.written_down()))
     }
 
     fn reopen(&mut self) -> bool {

@@ -41,6 +41,8 @@ pub(in crate::reactor) mod queue;
 pub(in crate::reactor) mod readiness;
 pub(in crate::reactor) mod stream;
 mod writing;
+#[cfg(feature = "upgrade")]
+pub(in crate::reactor) mod written;
 
 #[cfg(test)]
 mod tests;
@@ -272,6 +274,12 @@ impl<S: Stream> Connection<S> {
     /// the table asks [`Connection::has_delivered`] from time to time.
     pub(super) fn lingers(&self) -> bool {
         matches!(self.phase, Phase::Lingering(_))
+    }
+
+    /// The same, because it was closed for this reason.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn lingers_for(&self, reason: Departure) -> bool {
+        self.phase == Phase::Lingering(reason)
     }
 
     /// Whether nothing waits, and the kernel has nothing more to deliver. We do not wait for a peer that has everything

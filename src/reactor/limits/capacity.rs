@@ -25,6 +25,10 @@ impl Room {
         self.limit
     }
 
+    pub(in crate::reactor) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     pub(in crate::reactor) fn connected(&self) -> usize {
         self.connected
     }
@@ -107,6 +111,18 @@ impl Capacity {
     pub(in crate::reactor) fn stamp(&mut self, now: Moment, port: usize) -> Stamp {
         self.last = Stamp::after(self.last, now, port);
         self.last
+    }
+
+    /// That of the peer that arrived last.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn last_stamp(&self) -> Stamp {
+        self.last
+    }
+
+    /// Another program has given the stamps up to this one.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn resume(&mut self, last: Stamp) {
+        self.last = last;
     }
 
     /// Counts a connection from or to this address.

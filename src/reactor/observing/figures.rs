@@ -7,6 +7,8 @@ use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::observing::IS_THERE;
 use crate::reactor::observing::histogram::Histogram;
+#[cfg(feature = "upgrade")]
+use crate::reactor::state::fields::{Reader, Torn, Writer};
 use crate::reactor::time::moment::Moment;
 
 /// The figures of a loop at one moment, since its start.
@@ -31,21 +33,19 @@ pub struct Figures {
     pub accept_pauses: u64,
     /// The loop was asked to stop.
     pub is_stopping: bool,
-    /// What became of the upgrades that were asked for.
-    #[cfg(feature = "upgrade")]
+    /// How often it was handed over to another program.
     pub upgrade: Upgrades,
 }
 
-/// Upgrades: how many there were, and whether one is under way.
-#[cfg(feature = "upgrade")]
-#[derive(Clone, Copy, Debug, Default)]
+/// How often the loop was handed over to another program (feature `upgrade`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Upgrades {
-    /// How many have succeeded.
+    /// How often, in the chain of programs that have gone on with it.
     pub generation: u64,
-    /// How many were refused.
+    /// How often that was refused.
     pub refused: u64,
-    /// One is under way.
+    /// A new program is being tried.
     pub is_under_way: bool,
 }
 
@@ -150,6 +150,47 @@ pub(in crate::reactor) struct Counted {
     pub detection: Detection,
     pub accept_pauses: u64,
     pub is_stopping: bool,
+    pub upgrade: Upgrades,
+}
+
+#[cfg(feature = "upgrade")]
+impl Counted {
+    pub(in crate::reactor) fn write_down(&self, to: &mut Writer) {
+        let turns = &self.turns;
+        to.numbers(&[
+            self.accept_pauses,
+            turns.count,
+            self.detection.milliseconds,
+            self.detection.late,
+            self.upgrade.refused,
+        ]);
+        for histogram in [&turns.events, &turns.work, &turns.lateness] {
+            to.u64(histogram.sum());
+            to.numbers(histogram.counts());
+        }
+        to.numbers(&self.detection.counts);
+    }
+
+    pub(in crate::reactor) fn read(from: &mut Reader<'_>) -> Result<Self, Torn> {
+        let mut counted = Self::default();
+        let mut numbers = [0; 5];
+        from.numbers(&mut numbers)?;
+        [
+            counted.accept_pauses,
+            counted.turns.count,
+            counted.detection.milliseconds,
+            counted.detection.late,
+            counted.upgrade.refused,
+        ] = numbers;
+        let turns = &mut counted.turns;
+        for histogram in [&mut turns.events, &mut turns.work, &mut turns.lateness] {
+            let (sum, mut counts) = (from.u64()?, [0; Histogram::BUCKETS]);
+            from.numbers(&mut counts)?;
+            *histogram = Histogram::of(counts, sum);
+        }
+        from.numbers(&mut counted.detection.counts)?;
+        Ok(counted)
+    }
 }
 
 #[cfg(feature = "observe")]
@@ -165,8 +206,7 @@ impl Counted {
             detection: self.detection,
             accept_pauses: self.accept_pauses,
             is_stopping: self.is_stopping,
-            #[cfg(feature = "upgrade")]
-            upgrade: Upgrades::default(),
+            upgrade: self.upgrade,
         }
     }
 }

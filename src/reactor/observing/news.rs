@@ -56,18 +56,18 @@ pub enum Happening {
         /// Why, as in errno(3): EMFILE, ENFILE, ENOBUFS or ENOMEM.
         errno: i32,
     },
-    /// This program has taken over from another one, with all of its peers.
-    #[cfg(feature = "upgrade")]
-    Upgraded {
-        /// The version of that one.
-        from: Box<str>,
-        /// How many upgrades there were in a row.
-        generation: u64,
-        /// How many peers there were then.
-        peers: usize,
-    },
     /// The loop was asked to stop: it accepts nobody any more, and its peers are being shut down.
     Stopping,
+    /// This program goes on with a loop that another one has written down.
+    #[cfg(feature = "upgrade")]
+    Upgraded {
+        /// The version of that program.
+        version: String,
+        /// How often the loop was handed over.
+        generation: u64,
+        /// How many peers stay.
+        peers: usize,
+    },
     /// There was no memory to note as many happenings as this, which came before the next one.
     LeftOut {
         /// How many.
@@ -98,29 +98,11 @@ pub struct Departed {
 /// Something that has happened, where it happens: the kernel has not been asked about it yet.
 #[derive(Clone, Copy)]
 pub(in crate::reactor) enum Incident<'a> {
-    Arrived {
-        id: PeerId,
-        peer: SocketAddr,
-        line: &'a dyn Link,
-    },
+    Arrived { id: PeerId, peer: SocketAddr, line: &'a dyn Link },
     Departed(&'a Farewell<'a>),
-    Refused {
-        peer: SocketAddr,
-        departure: Departure,
-    },
-    LimitReached {
-        limit: usize,
-    },
-    AcceptPaused {
-        errno: i32,
-    },
-    #[cfg(feature = "upgrade")]
-    #[allow(dead_code)] // STUB
-    Upgraded {
-        from: &'a str,
-        generation: u64,
-        peers: usize,
-    },
+    Refused { peer: SocketAddr, departure: Departure },
+    LimitReached { limit: usize },
+    AcceptPaused { errno: i32 },
     Stopping,
 }
 
@@ -138,8 +120,6 @@ impl From<Incident<'_>> for Happening {
             Incident::Refused { peer, departure } => Self::Refused { peer, departure },
             Incident::LimitReached { limit } => Self::LimitReached { limit },
             Incident::AcceptPaused { errno } => Self::AcceptPaused { errno },
-            #[cfg(feature = "upgrade")]
-            Incident::Upgraded { from, generation, peers } => Self::Upgraded { from: from.into(), generation, peers },
             Incident::Stopping => Self::Stopping,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use log::warn;
 
 pub(super) use self::arrivals::{Arrival, NotArrived};
+pub(super) use self::relimit::Relimit;
 use crate::keepalive::Keepalive;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
@@ -35,7 +36,14 @@ mod deadlines;
 mod departures;
 mod due;
 mod idle;
+#[cfg(feature = "upgrade")]
+mod one_by_one;
+#[cfg(feature = "upgrade")]
+mod refit;
+mod relimit;
 mod table;
+#[cfg(feature = "upgrade")]
+mod written;
 
 /// How many peers that may have ended are driven in a turn, after the others; one, if more events wait.
 const LEAVING_BUDGET: usize = 64;
@@ -70,10 +78,16 @@ pub(super) struct Peers<S> {
     /// The service wants to be called again ([`Service::called`](crate::reactor::Service::called)).
     has_more_to_do: bool,
     is_stopping: bool,
+    /// They are closed one by one.
+    #[cfg(feature = "upgrade")]
+    one_by_one: Option<Box<one_by_one::OneByOne>>,
     /// Their room, if they are apart from the other peers of the loop.
     apart: Option<Room>,
     /// When the latest of them should be found that is dead.
     latest: Duration,
+    /// Those that came when other options applied; `None`: there are none.
+    #[cfg(feature = "upgrade")]
+    refit: Option<refit::Refit>,
 }
 
 impl<S: Stream> Peers<S> {
@@ -99,7 +113,11 @@ impl<S: Stream> Peers<S> {
             summary: Summary::default(),
             has_more_to_do: false,
             is_stopping: false,
+            #[cfg(feature = "upgrade")]
+            one_by_one: None,
             apart: None,
+            #[cfg(feature = "upgrade")]
+            refit: None,
             latest: if IS_THERE { keepalive.latest().unwrap_or(Duration::MAX) } else { Duration::MAX },
         }
     }
@@ -107,6 +125,11 @@ impl<S: Stream> Peers<S> {
     /// They do not count among the peers of the loop, and there may be this many.
     pub(super) fn set_apart(&mut self, most: usize) {
         self.apart = Some(Room::of(most));
+    }
+
+    /// How many there may be, if they are apart.
+    pub(super) fn room_apart(&self) -> usize {
+        self.apart.as_ref().map_or(0, Room::limit)
     }
 
     pub(super) fn is_apart(&self) -> bool {
@@ -297,12 +320,20 @@ impl<S: Stream> Peers<S> {
 
     /// There is work that no event will announce.
     pub(super) fn has_work(&self) -> bool {
+        #[cfg(feature = "upgrade")]
+        if self.refits() {
+            return true;
+        }
         self.table.has_work() || self.has_more_to_do
     }
 
     /// When the loop must wake for the next deadline.
     pub(super) fn deadline(&self) -> Moment {
         let service = self.service.deadline().unwrap_or(Moment::NEVER);
+        #[cfg(feature = "upgrade")]
+        let service = self.one_by_one.as_ref().map_or(service, |all| service.min(all.deadline()));
+        #[cfg(feature = "upgrade")]
+        let service = service.min(self.refit_deadline());
         self.deadlines.next().min(self.summary.deadline()).min(service)
     }
 

@@ -4,8 +4,11 @@
 //! of them is the [`Peers`]' own business.
 
 use std::any::Any;
+use std::collections::TryReserveError;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "upgrade")]
+use std::time::Duration;
 
 use mio::Registry;
 use mio::event::Event;
@@ -27,13 +30,16 @@ use crate::reactor::observing::figures::Figures;
 use crate::reactor::observing::news::{Incident, News};
 use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::{PeerId, PortId};
-use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
+use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET, Relimit};
 use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::order::{Look, Order, Seen};
 use crate::reactor::serving::saved::{CannotSave, Carried};
 use crate::reactor::serving::service::Hosted;
 use crate::reactor::source::{Names, Source, Turn};
 use crate::reactor::time::moment::Moment;
+
+#[cfg(feature = "upgrade")]
+mod written;
 
 /// How many peers are accepted in a turn.
 const ACCEPT_BUDGET: usize = 64;
@@ -52,6 +58,9 @@ pub(super) struct Port {
     limits: Limits,
     /// It accepts nobody and connects to nobody any more.
     is_stopping: bool,
+    /// If only the peers are left that came before.
+    #[cfg(feature = "upgrade")]
+    was_open_on: Option<SocketAddr>,
 }
 
 impl Port {
@@ -76,13 +85,33 @@ impl Port {
             peers.set_apart(most);
         }
         let keepalive = acceptor.keepalive().clone();
-        Ok(Self { acceptor: Some(acceptor), dialer: None, keepalive, peers, names, limits, is_stopping: false })
+        Ok(Self::with(Some(acceptor), keepalive, peers, names, limits))
     }
 
     /// A port that does not listen: all its peers are connected to by us, on these terms.
     pub(super) fn dial(keepalive: Keepalive, limits: Limits, service: Box<dyn Hosted>, names: Names) -> Self {
         let peers = Peers::new(service, &keepalive, limits, names);
-        Self { acceptor: None, dialer: None, keepalive, peers, names, limits, is_stopping: false }
+        Self::with(None, keepalive, peers, names, limits)
+    }
+
+    fn with(
+        acceptor: Option<Acceptor>,
+        keepalive: Keepalive,
+        peers: Peers<TcpStream>,
+        names: Names,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            acceptor,
+            dialer: None,
+            keepalive,
+            peers,
+            names,
+            limits,
+            is_stopping: false,
+            #[cfg(feature = "upgrade")]
+            was_open_on: None,
+        }
     }
 
     /// Where it listens, and with which deadline.
@@ -102,6 +131,28 @@ impl Port {
 
     pub(super) fn id(&self) -> PortId {
         PortId::of(self.names.source())
+    }
+
+    /// Makes what these limits need.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn prepare(&self, limits: Limits) -> Result<Relimit, TryReserveError> {
+        self.peers.prepare(limits)
+    }
+
+    /// These limits hold from now on.
+    pub(super) fn limit(&mut self, limits: Limits, relimit: Relimit, now: Moment) {
+        self.limits = limits;
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.limit(limits);
+        }
+        self.peers.limit(relimit, now);
+    }
+
+    /// How many peers it may have, if they are apart from those of the other ports.
+    pub(super) fn room_apart(&self) -> usize {
+        self.peers.room_apart()
     }
 
     fn accept_peers(&mut self, turn: &mut Turn<'_>) {
@@ -162,6 +213,20 @@ impl Port {
         }
     }
 
+    /// False if its peers stay: they may watch how the others go.
+    fn accept_no_more(&mut self) -> bool {
+        if self.peers.is_apart() {
+            return false;
+        }
+        self.is_stopping = true;
+        // What waits in the backlog is reset by the kernel.
+        self.acceptor = None;
+        if let Some(dialer) = &mut self.dialer {
+            dialer.stop();
+        }
+        true
+    }
+
     /// Frees the slots of peers that have departed.
     #[inline(never)]
     fn let_leave(&mut self, turn: &mut Turn<'_>) {
@@ -174,12 +239,25 @@ impl Port {
         }
     }
 
+    /// Its peers' keepalive, as far as this kernel supports it.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn keepalive(&self) -> &Keepalive {
+        &self.keepalive
+    }
+
+    /// Frees the slots of all peers that have departed.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn reap_all(&mut self, turn: &mut Turn<'_>) {
+        while self.peers.reap(turn).is_some() {}
+    }
+
     /// Takes a peer out, so that it can be served elsewhere. Between two turns only.
     ///
     /// # Errors
     /// The peer cannot be taken out: it stays.
     pub(super) fn release(&mut self, peer: PeerId, turn: &mut Turn<'_>) -> Result<Carried, CannotSave> {
         let (mut stream, saved, unsent) = self.peers.release(peer, turn.capacity)?;
+        let saved = saved.saved_by(turn.clock);
         // The socket stays open elsewhere: without this, its events would go on coming here.
         let _ = turn.registry.deregister(&mut stream);
         if let Some(dialer) = &mut self.dialer {
@@ -194,6 +272,7 @@ impl Port {
     /// It cannot: the connection is closed.
     pub(super) fn adopt(&mut self, carried: Carried, turn: &mut Turn<'_>) -> io::Result<PeerId> {
         let Carried { stream, saved, unsent } = carried;
+        let saved = saved.by_clock(turn.clock);
         let address = stream.peer_addr()?;
         stream.set_nonblocking(true)?;
         if !self.peers.reserve(turn) {
@@ -242,6 +321,8 @@ impl Source for Port {
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
         self.peers.drive(turn);
+        #[cfg(feature = "upgrade")]
+        self.peers.refit_some(turn.now);
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {
@@ -314,16 +395,16 @@ impl Source for Port {
     }
 
     fn stop(&mut self, by: Moment) {
-        if self.peers.is_apart() {
-            return; // its peers may watch how the others go
+        if self.accept_no_more() {
+            self.peers.stop(by);
         }
-        self.is_stopping = true;
-        // What waits in the backlog is reset by the kernel.
-        self.acceptor = None;
-        if let Some(dialer) = &mut self.dialer {
-            dialer.stop();
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn stop_evenly(&mut self, now: Moment, over: Duration, grace: Duration) {
+        if self.accept_no_more() {
+            self.peers.stop_evenly(now, over, grace);
         }
-        self.peers.stop(by);
     }
 
     fn is_busy(&self) -> bool {
