@@ -16,7 +16,7 @@ use crate::steady::CROWD;
 pub fn flood() {
     raise_descriptor_limit(2000);
     let program = Program::new();
-    let mut server = program.start(&["--admin", "127.0.0.1:0", "--log", "info"]);
+    let mut server = program.start(&["--admin", "localhost:0", "--log", "info"]);
     let admin = http::admin(&mut server);
     let crowd = Crowd::start(server.address(), &CROWD);
     let before = (look::peers(admin), descriptors(server.pid()));
@@ -49,8 +49,8 @@ pub fn killed() {
         let mut peers: Vec<_> = (0..20).map(|_| server.connect()).collect();
         peers.iter_mut().for_each(exchange);
         signal(&server);
-        // An upgrade takes some tens of milliseconds in a debug build.
-        sleep(Duration::from_micros(u64::from(round) * 1_700 + u64::from(round * 7919 % 997)));
+        // An upgrade with so few peers takes about ten milliseconds.
+        sleep(Duration::from_micros(u64::from(round) * 300 + u64::from(round * 7919 % 997)));
         kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).expect("it runs");
         let killed = Instant::now();
         server.wait();

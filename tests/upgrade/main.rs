@@ -13,10 +13,11 @@ mod refused;
 mod steady;
 #[path = "../events/story.rs"]
 mod story;
+mod told;
 
 use libtest_mimic::{Arguments, Trial};
 
-const TRIALS: [(&str, fn()); 11] = [
+const TRIALS: [(&str, fn()); 21] = [
     ("a_crowd_finds_nothing_wrong_with_a_server_that_stays_as_it_is", steady::plain),
     ("a_crowd_finds_what_is_lost_repeated_changed_or_cut_off", steady::faults),
     ("twenty_in_a_row_lose_no_byte_and_no_peer", steady::twenty),
@@ -28,6 +29,16 @@ const TRIALS: [(&str, fn()); 11] = [
     ("an_execution_that_fails_changes_nothing", refused::exec_fails),
     ("a_program_that_a_package_manager_has_replaced_is_found", refused::package),
     ("a_program_that_was_named_relatively_is_found", refused::named),
+    ("standard_output_has_each_event_once", told::stdout),
+    ("a_fifo_has_each_event_once", told::fifo),
+    ("a_unix_collector_misses_nothing", told::unix),
+    ("a_tcp_collector_misses_nothing", told::tcp),
+    ("a_line_that_a_full_disk_has_torn_is_completed", told::torn),
+    ("a_file_that_was_renamed_loses_nothing", told::renamed),
+    ("a_file_that_cannot_be_opened_is_tried_again", told::gone),
+    ("who_follows_comes_back_and_misses_nothing_silently", told::followed),
+    ("it_can_be_asked_for_by_who_may", told::asked),
+    ("an_admin_port_that_answers_strangely_is_understood", told::scripted),
 ];
 
 fn main() {

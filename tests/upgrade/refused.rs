@@ -50,13 +50,13 @@ const REPLACEMENTS: &[Replacement] = &[
 const CHANGED: &str = "
 cat /proc/self/fd/$STILLTHERE_STATE > $0.state
 printf '\\377\\377' | dd of=$0.state bs=1 seek=8 conv=notrunc 2>/dev/null
-eval \"exec $STILLTHERE_STATE<$0.state\"
-exec $PROGRAM \"$@\"";
+exec 9<$0.state
+STILLTHERE_STATE=9 exec $PROGRAM \"$@\"";
 
 const CUT: &str = "
 head -c 60 /proc/self/fd/$STILLTHERE_STATE > $0.state
-eval \"exec $STILLTHERE_STATE<$0.state\"
-exec $PROGRAM \"$@\"";
+exec 9<$0.state
+STILLTHERE_STATE=9 exec $PROGRAM \"$@\"";
 
 /// Our own program, as if it were for a machine that nobody has: EM_BPF in the header of the ELF file.
 fn of_another_machine() -> Vec<u8> {
@@ -67,7 +67,7 @@ fn of_another_machine() -> Vec<u8> {
 
 pub fn replaced() {
     let program = Program::new();
-    let mut server = program.start(&["--admin", "127.0.0.1:0", "--log", "info"]);
+    let mut server = program.start(&["--admin", "localhost:0", "--log", "info"]);
     let admin = http::admin(&mut server);
     let crowd = Crowd::start(server.address(), &FEW);
     let before = look::peers(admin);
@@ -103,7 +103,7 @@ pub fn replaced() {
 /// A program that never answers is waited for ten seconds, in which everybody is served.
 pub fn hangs() {
     let program = Program::new();
-    let mut server = program.start(&["--admin", "127.0.0.1:0", "--log", "info"]);
+    let mut server = program.start(&["--admin", "localhost:0", "--log", "info"]);
     let admin = http::admin(&mut server);
     let crowd = Crowd::start(server.address(), &FEW);
     program.put_script("exec sleep 61");
@@ -135,7 +135,7 @@ pub fn hangs() {
 /// The rehearsal is a success, and then the program is not there any more: the old loop goes on.
 pub fn exec_fails() {
     let program = Program::new();
-    let mut server = program.start(&["--admin", "127.0.0.1:0", "--log", "info"]);
+    let mut server = program.start(&["--admin", "localhost:0", "--log", "info"]);
     let admin = http::admin(&mut server);
     let crowd = Crowd::start(server.address(), &FEW);
     let (open, given) = (descriptors(server.pid()), left_to_children(&server));

@@ -24,7 +24,7 @@ pub const CROWD: [(Kind, usize); 6] = [
 
 pub fn plain() {
     raise_descriptor_limit(2000);
-    let mut server = Server::start(&["--log", "info", "--admin", "127.0.0.1:0"]);
+    let mut server = Server::start(&["--log", "info", "--admin", "localhost:0"]);
     let admin = http::admin(&mut server);
     let crowd = Crowd::start(server.address(), &CROWD);
     let before = (look::peers(admin), descriptors(server.pid()));
@@ -93,7 +93,7 @@ pub fn twenty() {
     raise_descriptor_limit(2000);
     let program = Program::new();
     let events = program.directory.path("events");
-    let mut server = program.start(&["--log", "info", "--admin", "127.0.0.1:0", "--events", &events]);
+    let mut server = program.start(&["--log", "info", "--admin", "localhost:0", "--events", &events]);
     let admin = http::admin(&mut server);
     let mut never_spoke: Vec<_> = (0..20).map(|_| server.connect()).collect();
     let crowd = Crowd::start(server.address(), &CROWD);
