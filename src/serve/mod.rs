@@ -25,7 +25,7 @@ pub use self::admin::AdminSettings;
 #[cfg(feature = "config")]
 pub use self::configuration::Configuration;
 #[cfg(feature = "config")]
-pub use self::in_words::{in_words, obstacles};
+pub use self::in_words::{in_words, try_out};
 #[cfg(feature = "config")]
 pub use self::reload::ReadAgain;
 
