@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
+#[cfg(feature = "sandbox")]
+use crate::confine::user::User;
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 #[cfg(feature = "events")]
 use crate::observe::events::EventsTo;
@@ -164,7 +166,7 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         },
         log,
         #[cfg(feature = "sandbox")]
-        user: given.text("user").map(str::to_string),
+        user: user(given)?,
         #[cfg(feature = "sandbox")]
         sandbox: given.switch("sandbox")?,
         #[cfg(feature = "admin")]
@@ -176,6 +178,14 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         #[cfg(feature = "config")]
         profile: None,
     })
+}
+
+/// Who the server becomes.
+#[cfg(feature = "sandbox")]
+fn user(given: &Given) -> Result<Option<String>, Usage> {
+    let Some(text) = given.text("user") else { return Ok(None) };
+    User::check(text).map_err(|because| given.complaint("user", because))?;
+    Ok(Some(text.to_string()))
 }
 
 /// The admin port. In the environment a token may be set for the whole machine.
