@@ -61,6 +61,8 @@ complete -c stillthere -n '__stillthere_in serve' -l config -r -F -d 'lines of `
 complete -c stillthere -n '__stillthere_in serve' -l check -d 'say what is wrong in all that is given; start nothing'
 complete -c stillthere -n '__stillthere_in serve' -l profile -x -a 'tiny' -d 'tiny: the bounds for a board with 16 MiB'
 complete -c stillthere -n '__stillthere_in serve' -l drain -x -d 'spread the closes of a stop over this long (off)'
+complete -c stillthere -n '__stillthere_in serve' -l user -x -a '(__fish_complete_users)' -d 'become this user when all is open (root only)'
+complete -c stillthere -n '__stillthere_in serve' -l sandbox -d 'then forbid files and ports that were not configured'
 complete -c stillthere -n '__stillthere_in serve' -l backlog -x -d 'peers that may wait to be accepted (default 4096)'
 complete -c stillthere -n '__stillthere_in serve' -l reuse-port -d 'let several processes listen on the port'
 complete -c stillthere -n '__stillthere_in serve' -l deadline -x -d 'sets the next three together (default 35s)'

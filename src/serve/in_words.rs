@@ -43,6 +43,10 @@ pub fn try_out(settings: &ServeSettings) -> Result<Vec<String>, String> {
         let (_, warning) = crate::observe::admin::Token::read(file)?;
         warnings.extend(warning);
     }
+    #[cfg(feature = "sandbox")]
+    if let Some(sentence) = crate::serve::confining::obstacle(settings) {
+        return Err(sentence);
+    }
     if let Some(most) = sysctl::number("net/core/somaxconn").filter(|most| *most < settings.backlog.into()) {
         warnings.push(format!("--backlog {}: the kernel cuts it to {most}", settings.backlog));
     }
