@@ -3,12 +3,12 @@
 //! Owns which signals ask, and that the loop runs on.
 
 use std::io;
-use std::time::Duration;
 
 #[cfg(not(feature = "config"))]
 use log::info;
 
 use crate::reactor::{Ask, Ending, Reactor, Signals};
+use crate::serve::ServeSettings;
 #[cfg(feature = "config")]
 use crate::serve::reload::Reload;
 #[cfg(feature = "upgrade")]
@@ -25,8 +25,13 @@ pub(super) struct Program<'a> {
 }
 
 /// Signals, of which SIGHUP asks for the program.
-pub(super) fn obey_signals(reactor: &mut Reactor, grace: Duration) -> io::Result<()> {
-    reactor.add(|registry, names| Ok(Signals::open_and_outlive_the_others(grace, registry, names)?.that_ask()))
+pub(super) fn obey_signals(reactor: &mut Reactor, settings: &ServeSettings) -> io::Result<()> {
+    reactor.add(|registry, names| {
+        let signals = Signals::open_and_outlive_the_others(settings.grace, registry, names)?.that_ask();
+        #[cfg(feature = "upgrade")]
+        let signals = signals.that_stop_evenly(settings.drain);
+        Ok(signals)
+    })
 }
 
 impl Program<'_> {

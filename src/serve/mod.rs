@@ -100,6 +100,9 @@ pub struct ServeSettings {
     /// How much memory waiting output may take, for all peers together; `None`: a quarter of the memory that there is.
     pub max_memory: Option<usize>,
     pub grace: Duration,
+    /// Over how long the closes of a stop are spread.
+    #[cfg(feature = "upgrade")]
+    pub drain: Duration,
     pub log: Levels,
     /// The admin port, if there is to be one.
     #[cfg(feature = "admin")]
@@ -168,6 +171,8 @@ impl Default for ServeSettings {
             max_per_address: None,
             max_memory: None,
             grace: Self::GRACE,
+            #[cfg(feature = "upgrade")]
+            drain: Duration::ZERO,
             log: Levels::default(),
             #[cfg(feature = "admin")]
             admin: AdminSettings::default(),
@@ -195,7 +200,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     #[cfg(not(feature = "upgrade"))]
     let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]
-    let obeyed = asked::obey_signals(&mut reactor, settings.grace);
+    let obeyed = asked::obey_signals(&mut reactor, settings);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
     let obeyed = reactor.obey_signals(settings.grace);
     obeyed.map_err(|error| format!("cannot obey signals: {error}"))?;
