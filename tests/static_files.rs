@@ -1,7 +1,7 @@
 //! The static files of `make static-all`, each run by qemu-user (the one of this machine without it): it serves, lets go of a peer
 //! that says nothing, and goes on in another program with all of its peers.
 //!
-//! A file that is not there, or whose qemu is not, is reported as ignored, and stderr says why.
+//! A file that is not there, that is older than the source, or whose qemu is not there, is reported as ignored, and stderr says why.
 //!
 //! qemu-user passes execve(2) on to the kernel, which refuses a program of another architecture unless binfmt_misc knows an
 //! interpreter for it. So the server is started by a script that calls qemu, as `argv[0]` says; the server finds itself by that,
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Server, ask, exchange};
+use common::{Server, ask, exchange, made};
 use libtest_mimic::{Arguments, Trial};
 
 /// An architecture, as the file is called and as qemu calls it.
@@ -56,9 +56,8 @@ fn is_of_this_machine(architecture: &str) -> bool {
 }
 
 fn missing(architecture: &str, qemu: &str) -> Option<String> {
-    let file = file(architecture);
-    if !file.exists() {
-        return Some(format!("{} is not there: `make static-all` builds it", file.display()));
+    if let Some(because) = made::unusable(&file(architecture), "make static-all") {
+        return Some(because);
     }
     if is_of_this_machine(architecture) {
         return None;
