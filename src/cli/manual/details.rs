@@ -126,11 +126,7 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
          takes the place of the peer that has been idle longest.",
     ),
     ("lab", "server", "A command line that runs in the foreground, without a shell."),
-    (
-        "plan",
-        "behind",
-        "`--behind ?` lists the middleboxes that are known, and how soon each forgets a silent connection.",
-    ),
+    ("plan", "behind", "`--behind ?` says how soon each forgets a silent connection."),
     ("plan", "battery", "Chooses settings with few wake-ups."),
     ("load", "fail-if", "Given again, conditions add up."),
 ];

@@ -2,6 +2,7 @@
 //!
 //! Owns the sections that are about the program as a whole. Of commands and options it knows what `commands.rs` and the tables say.
 
+use super::choices::{Choices, choices};
 use super::commands::Described;
 use super::details::details;
 use super::mdoc::{argument, text};
@@ -55,7 +56,7 @@ const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 const FILES: &[(&str, &str)] = &[
-    ("/etc/stillthere/stillthere.conf", "The configuration of the packaged service, for `--config`."),
+    ("/etc/stillthere.conf", "The configuration of the packaged service, for `--config`."),
     ("/etc/default/stillthere", "Its environment, such as `STILLTHERE_LISTEN=[::]:7007`."),
     ("/proc/sys/net/core/somaxconn", "The most that `--backlog` can be."),
     ("/proc/sys/fs/nr_open", "The most that the descriptor limit can be raised to."),
@@ -159,6 +160,9 @@ fn options(command: &Described) -> String {
         words.push('.');
         if let Some(more) = details(command.name, option.name) {
             words += &format!(" {more}");
+        }
+        if let Choices::SomeOf(names) = choices(command, option) {
+            words += &format!(" There are `{}`.", names.join("`, `"));
         }
         page += &text(&words);
     }
