@@ -1,9 +1,9 @@
-//! What the options of `who`, `drop` and `top` mean.
+//! What the options of `who`, `drop`, `upgrade` and `top` mean.
 
 use std::time::Duration;
 
 use crate::admin_place::AdminPlace;
-use crate::ask::{DropSettings, Server, Sort, WhoSettings, Whom, is_id};
+use crate::ask::{DropSettings, Server, Sort, UpgradeSettings, WhoSettings, Whom, is_id};
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
 use crate::place::Place;
@@ -25,9 +25,12 @@ pub(super) const WHO: &[Opt] = &[
     Opt { group: PEERS, name: "sort", value: "BY", help: "silence, age or bytes, the most first" },
     Opt { group: PEERS, name: "from", value: "ADDR[/BITS]", help: "only those from this address or network" },
     Opt { group: PEERS, name: "json", value: "", help: "a line of JSON for each, and nothing else" },
+    Opt { group: PEERS, name: "quiet", value: "", help: "none: exit code 0 if the server is ready, else 1" },
 ];
 
 pub(super) const DROP: &[Opt] = &[ADMIN, TOKEN, PATIENCE];
+
+pub(super) const UPGRADE: &[Opt] = DROP;
 
 #[cfg(feature = "top")]
 pub(super) const TOP: &[Opt] = DROP;
@@ -55,7 +58,17 @@ pub(super) fn who(given: &Given) -> Result<WhoSettings, Usage> {
     };
     let from = given.text("from").map(str::parse).transpose();
     let from = from.map_err(|because: String| given.complaint("from", because))?;
+    let is_quiet = given.switch("quiet")?;
     let whom = match given.words.as_slice() {
+        [] if is_quiet => {
+            if let Some(name) = given.on_command_line(&["sort", "from", "json"]) {
+                return Err(given.complaint(name, "with --quiet nothing is listed"));
+            }
+            Whom::Nobody
+        }
+        [word, ..] if is_quiet && given.on_command_line(&["quiet"]).is_some() => {
+            return Err(Usage(format!("{word:?}: with --quiet nothing is told of any peer")));
+        }
         [] => Whom::All { sort, from },
         [word] => {
             // In the environment they may be set for all questions.
@@ -76,6 +89,17 @@ pub(super) fn let_go(given: &Given) -> Result<DropSettings, Usage> {
     }
     let ids = given.words.iter().map(|word| id(word)).collect::<Result<_, _>>()?;
     Ok(DropSettings { server: server(given)?, ids })
+}
+
+/// Checks what was given to `upgrade`.
+pub(super) fn upgrade(given: &Given) -> Result<UpgradeSettings, Usage> {
+    if let Some(word) = given.words.first() {
+        return Err(Usage(format!(
+            "{word:?}: `stillthere upgrade` takes options only; the program that takes over is the one that now is where the \
+             server was started from"
+        )));
+    }
+    Ok(UpgradeSettings { server: server(given)? })
 }
 
 /// Checks what was given to `top`.
