@@ -52,7 +52,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("A cable is cut while an answer is on its way:", "stillthere lab run in-flight/black-hole"),
     ("Ten thousand connections to any server:", "stillthere load 192.0.2.1:6379 --speak redis --connections 10000"),
-    ("A new version, without losing a peer:", "systemctl reload stillthere"),
+    ("A new version, without losing a peer:", "stillthere upgrade"),
 ];
 
 const FILES: &[(&str, &str)] = &[
@@ -111,6 +111,7 @@ pub(super) fn page(commands: &[Described]) -> String {
                 "It could not. \
                  `serve`: could not run, or was told to stop at once. \
                  `who` and `drop`: no such peer, or no answer. \
+                 `upgrade`: it is refused, or no answer. \
                  `load`: a failure, a request that was left unanswered, or a condition of `--fail-if` that was true. \
                  `lab`: a promise that was broken, or a scene that was not played.",
             ),
