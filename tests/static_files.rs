@@ -23,9 +23,9 @@ const ARCHITECTURES: [(&str, &str); 4] =
     [("x86_64", "x86_64"), ("aarch64", "aarch64"), ("armv7", "arm"), ("riscv64", "riscv64")];
 
 /// What is tried on a machine.
-type Trial = fn(&Machine);
+type Act = fn(&Machine);
 
-const TRIALS: [(&str, Trial); 4] = [
+const TRIALS: [(&str, Act); 4] = [
     ("serves_and_echoes", serves),
     ("lets_go_of_a_peer_that_says_nothing", expects),
     ("goes_on_in_another_program_with_all_its_peers", upgrades),
