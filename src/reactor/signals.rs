@@ -47,6 +47,9 @@ pub struct Signals {
     /// SIGHUP is for the program.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     asks: bool,
+    /// SIGTERM is for the program.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    hands_over: bool,
 }
 
 impl Signals {
@@ -101,6 +104,8 @@ impl Signals {
             stopping: false,
             #[cfg(any(feature = "config", feature = "upgrade"))]
             asks: false,
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            hands_over: false,
         })
     }
 
@@ -111,6 +116,15 @@ impl Signals {
     #[must_use]
     pub fn that_ask(mut self) -> Self {
         self.asks = true;
+        self
+    }
+
+    /// The first SIGTERM asks the program to leave its peers with a supervisor, and does not stop the loop. If that fails, the program stops
+    /// it ([`Reactor::stop`](crate::reactor::Reactor::stop)).
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    #[must_use]
+    pub fn that_hand_over(mut self) -> Self {
+        self.hands_over = true;
         self
     }
 }
@@ -164,6 +178,11 @@ impl Signals {
             _ if self.stopping => {
                 warn!("{name} while stopping: ends at once");
                 Request::Abort
+            }
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            SIGTERM if self.hands_over => {
+                self.stopping = true;
+                Request::Program(Ask::HandOver)
             }
             _ => {
                 info!("{name}: stops; peers have {} to read their output", InWords(self.grace));

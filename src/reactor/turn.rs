@@ -265,6 +265,13 @@ impl Reactor {
         }
     }
 
+    /// Stops in an orderly way within this time, as when a source asks for it. Between two turns; the loop is to be run on.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub fn stop(&mut self, grace: Duration) {
+        self.requests.push(Request::Stop { grace });
+        self.obey(self.hearing.now);
+    }
+
     /// Has every source open anew what it writes to. Whether there is anything to open; the sources log what.
     #[cfg(any(feature = "config", feature = "events", feature = "upgrade"))]
     pub fn reopen(&mut self) -> bool {

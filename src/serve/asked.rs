@@ -3,14 +3,18 @@
 //! Owns which signals ask, and that the loop runs on.
 
 use std::io;
-use std::time::Duration;
 
 #[cfg(not(feature = "config"))]
 use log::info;
+#[cfg(all(feature = "notify", feature = "upgrade"))]
+use log::warn;
 
 use crate::reactor::{Ask, Ending, Reactor, Signals};
+use crate::serve::ServeSettings;
 #[cfg(feature = "config")]
 use crate::serve::reload::Reload;
+#[cfg(feature = "notify")]
+use crate::serve::supervised::Supervised;
 #[cfg(feature = "upgrade")]
 use crate::serve::upgrading::Upgrade;
 
@@ -22,11 +26,20 @@ pub(super) struct Program<'a> {
     pub reload: std::marker::PhantomData<&'a ()>,
     #[cfg(feature = "upgrade")]
     pub upgrade: Upgrade<'a>,
+    #[cfg(feature = "notify")]
+    pub supervised: &'a Supervised,
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub grace: std::time::Duration,
 }
 
 /// Signals, of which SIGHUP asks for the program.
-pub(super) fn obey_signals(reactor: &mut Reactor, grace: Duration) -> io::Result<()> {
-    reactor.add(|registry, names| Ok(Signals::open_and_outlive_the_others(grace, registry, names)?.that_ask()))
+pub(super) fn obey_signals(reactor: &mut Reactor, settings: &ServeSettings) -> io::Result<()> {
+    reactor.add(|registry, names| {
+        let signals = Signals::open_and_outlive_the_others(settings.grace, registry, names)?.that_ask();
+        #[cfg(all(feature = "notify", feature = "upgrade"))]
+        let signals = if settings.keeps_peers { signals.that_hand_over() } else { signals };
+        Ok(signals)
+    })
 }
 
 impl Program<'_> {
@@ -35,7 +48,13 @@ impl Program<'_> {
         while let Ok(Ending::Asked(ask)) = ending {
             match ask {
                 #[cfg(feature = "config")]
-                Ask::Reload => self.reload.reload(reactor),
+                Ask::Reload => {
+                    #[cfg(feature = "notify")]
+                    self.supervised.reloads("reads its configuration again");
+                    self.reload.reload(reactor);
+                    #[cfg(feature = "notify")]
+                    self.supervised.serves_on(reactor);
+                }
                 #[cfg(not(feature = "config"))]
                 Ask::Reload => {
                     if !reactor.reopen() {
@@ -44,8 +63,31 @@ impl Program<'_> {
                         );
                     }
                 }
+                #[cfg(all(feature = "notify", feature = "upgrade"))]
+                Ask::HandOver => {}
                 #[cfg(feature = "upgrade")]
-                Ask::Upgrade => self.upgrade.asked(reactor),
+                Ask::Upgrade => {
+                    #[cfg(feature = "notify")]
+                    if !reactor.upgrade_is_under_way() {
+                        self.supervised.reloads("tries the program that is to go on");
+                    }
+                    self.upgrade.asked(reactor);
+                    // It was refused.
+                    #[cfg(feature = "notify")]
+                    if !reactor.upgrade_is_under_way() {
+                        self.supervised.serves_on(reactor);
+                    }
+                }
+            }
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            if ask == Ask::HandOver {
+                match self.supervised.keep(reactor) {
+                    Ok(()) => return ending,
+                    Err(because) => {
+                        warn!("the peers are not kept: {because}; stops in order");
+                        reactor.stop(self.grace);
+                    }
+                }
             }
             ending = reactor.run();
         }

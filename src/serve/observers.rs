@@ -11,9 +11,9 @@ use crate::observe::event::Chronicle;
 use crate::observe::events::{Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
-use crate::serve::ServeSettings;
 #[cfg(feature = "upgrade")]
 use crate::serve::upgrading::goes_on;
+use crate::serve::{Passed, ServeSettings};
 #[cfg(feature = "admin")]
 use crate::{observe::admin::LeftOut, serve::admin};
 
@@ -21,7 +21,17 @@ use crate::{observe::admin::LeftOut, serve::admin};
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     #[cfg(feature = "admin")]
-    _admin: Option<admin::Opened>,
+    admin: Option<admin::Opened>,
+}
+
+impl Observers {
+    /// What they have opened stays for the next program.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub(super) fn outlive(mut self) {
+        #[cfg(feature = "admin")]
+        self.admin.iter_mut().for_each(admin::Opened::outlive);
+        let _ = &mut self;
+    }
 }
 
 /// How many events were not taken by their reader.
@@ -32,18 +42,19 @@ pub(super) fn open(
     settings: &ServeSettings,
     bound: &[Listening],
     log: &Logger,
+    passed: &mut Passed,
 ) -> Result<Observers, String> {
     let left_out = tell_events(reactor, settings, bound)?;
     #[cfg(feature = "admin")]
     {
-        let opened = admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out });
+        let opened = admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out }, passed);
         #[cfg(feature = "upgrade")]
         let opened = opened.or_else(|sentence| goes_on(reactor, sentence).map(|()| None));
-        Ok(Observers { _admin: opened? })
+        Ok(Observers { admin: opened? })
     }
     #[cfg(not(feature = "admin"))]
     {
-        let _ = (left_out, log);
+        let _ = (left_out, log, passed);
         Ok(Observers {})
     }
 }
