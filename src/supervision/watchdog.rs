@@ -21,7 +21,7 @@ pub struct Watchdog {
     notifier: Notifier,
     every: Option<Duration>,
     next: Moment,
-    /// What the supervisor was told last.
+    /// How many peers there were when the supervisor was told last.
     told: Option<usize>,
     grace: Duration,
     stops: bool,
@@ -55,7 +55,7 @@ impl Source for Watchdog {
         let Some(every) = self.every.filter(|_| self.next <= turn.now) else { return };
         self.next = turn.now + every;
         let connected = turn.capacity.connected();
-        let status = (self.told != Some(connected)).then(|| {
+        let status = self.told.is_some_and(|told| told != connected).then(|| {
             let peers = so_many(connected, "peer");
             if self.stops { format!("stops; {peers} left") } else { format!("serves {peers}") }
         });
