@@ -24,6 +24,12 @@ const PROFILES: [Profile; 1] = [Profile {
     purpose: "for a board with 16 MiB: the program takes 2 MiB at most, and the kernel about 4 KiB for each idle peer",
 }];
 
+/// The names of the profiles.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|profile| profile.name)
+}
+
 /// Adds what the profile sets to what was given; in words, if there is a profile.
 ///
 /// # Errors

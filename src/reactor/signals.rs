@@ -44,6 +44,9 @@ pub struct Signals {
     is_announced: bool,
     grace: Duration,
     stopping: bool,
+    /// A stop closes the peers one by one, over this time.
+    #[cfg(feature = "upgrade")]
+    over: Duration,
     /// SIGHUP is for the program.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     asks: bool,
@@ -102,11 +105,22 @@ impl Signals {
             is_announced: false,
             grace,
             stopping: false,
+            #[cfg(feature = "upgrade")]
+            over: Duration::ZERO,
             #[cfg(any(feature = "config", feature = "upgrade"))]
             asks: false,
             #[cfg(all(feature = "notify", feature = "upgrade"))]
             hands_over: false,
         })
+    }
+
+    /// The first SIGTERM or SIGINT has the peers closed one by one, evenly over this time, so that not all of them come to the next
+    /// server at once. Each has the grace from then on.
+    #[cfg(feature = "upgrade")]
+    #[must_use]
+    pub fn that_stop_evenly(mut self, over: Duration) -> Self {
+        self.over = over;
+        self
     }
 
     /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`):
@@ -120,7 +134,7 @@ impl Signals {
     }
 
     /// The first SIGTERM asks the program to leave its peers with a supervisor, and does not stop the loop. If that fails, the program stops
-    /// it ([`Reactor::stop`](crate::reactor::Reactor::stop)).
+    /// it ([`Reactor::stop_within`](crate::reactor::Reactor::stop_within)).
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     #[must_use]
     pub fn that_hand_over(mut self) -> Self {
@@ -183,6 +197,17 @@ impl Signals {
             SIGTERM if self.hands_over => {
                 self.stopping = true;
                 Request::Program(Ask::HandOver)
+            }
+            #[cfg(feature = "upgrade")]
+            _ if !self.over.is_zero() => {
+                let (over, grace) = (self.over, self.grace);
+                info!(
+                    "{name}: drains; the peers are closed one by one over {}, and each then has {} to read its output",
+                    InWords(over),
+                    InWords(grace)
+                );
+                self.stopping = true;
+                Request::StopEvenly { over, grace }
             }
             _ => {
                 info!("{name}: stops; peers have {} to read their output", InWords(self.grace));

@@ -161,6 +161,9 @@ fn listen_at(
         return Ok(Opened { file: None });
     }
     let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
+    // A rehearsal ends, and the socket is that of the server that goes on.
+    #[cfg(feature = "upgrade")]
+    let inode = inode.filter(|_| !reactor.is_rehearsal());
     Ok(Opened { file: inode.map(|inode| (path.to_path_buf(), inode)) })
 }
 

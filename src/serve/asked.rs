@@ -36,6 +36,8 @@ pub(super) struct Program<'a> {
 pub(super) fn obey_signals(reactor: &mut Reactor, settings: &ServeSettings) -> io::Result<()> {
     reactor.add(|registry, names| {
         let signals = Signals::open_and_outlive_the_others(settings.grace, registry, names)?.that_ask();
+        #[cfg(feature = "upgrade")]
+        let signals = signals.that_stop_evenly(settings.drain);
         #[cfg(all(feature = "notify", feature = "upgrade"))]
         let signals = if settings.keeps_peers { signals.that_hand_over() } else { signals };
         Ok(signals)
@@ -85,7 +87,7 @@ impl Program<'_> {
                     Ok(()) => return ending,
                     Err(because) => {
                         warn!("the peers are not kept: {because}; stops in order");
-                        reactor.stop(self.grace);
+                        reactor.stop_within(self.grace);
                     }
                 }
             }

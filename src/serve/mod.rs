@@ -27,7 +27,7 @@ pub use self::admin::AdminSettings;
 #[cfg(feature = "config")]
 pub use self::configuration::Configuration;
 #[cfg(feature = "config")]
-pub use self::in_words::{in_words, obstacles};
+pub use self::in_words::{in_words, try_out};
 #[cfg(feature = "config")]
 pub use self::reload::ReadAgain;
 
@@ -37,6 +37,8 @@ mod admin;
 mod asked;
 #[cfg(feature = "config")]
 pub mod configuration;
+#[cfg(feature = "sandbox")]
+mod confining;
 #[cfg(feature = "config")]
 mod in_words;
 mod listening;
@@ -118,9 +120,18 @@ pub struct ServeSettings {
     /// SIGTERM leaves the peers with the supervisor, for the next start.
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     pub keeps_peers: bool,
-    pub log: Levels,
     #[cfg(feature = "notify")]
     pub log_format: LogFormat,
+    /// Over how long the closes of a stop are spread.
+    #[cfg(feature = "upgrade")]
+    pub drain: Duration,
+    pub log: Levels,
+    /// Who the server becomes when all is open: `NAME` or `NAME:GROUP`.
+    #[cfg(feature = "sandbox")]
+    pub user: Option<String>,
+    /// It gives up what it does not need any more.
+    #[cfg(feature = "sandbox")]
+    pub sandbox: bool,
     /// The admin port, if there is to be one.
     #[cfg(feature = "admin")]
     pub admin: AdminSettings,
@@ -192,9 +203,15 @@ impl Default for ServeSettings {
             grace: Self::GRACE,
             #[cfg(all(feature = "notify", feature = "upgrade"))]
             keeps_peers: false,
-            log: Levels::default(),
             #[cfg(feature = "notify")]
             log_format: LogFormat::default(),
+            #[cfg(feature = "upgrade")]
+            drain: Duration::ZERO,
+            log: Levels::default(),
+            #[cfg(feature = "sandbox")]
+            user: None,
+            #[cfg(feature = "sandbox")]
+            sandbox: false,
             #[cfg(feature = "admin")]
             admin: AdminSettings::default(),
             #[cfg(feature = "events")]
@@ -230,6 +247,8 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let settings = &settings;
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     let upgrade = upgrade.with_passed(passed.save());
+    #[cfg(all(feature = "sandbox", feature = "upgrade"))]
+    let mut upgrade = upgrade;
     #[cfg(any(feature = "config", feature = "upgrade"))]
     let obeyed = asked::obey_signals(&mut reactor, settings);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
@@ -244,6 +263,13 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let observers = observers::open(&mut reactor, settings, &bound, log, &mut passed)?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
+    #[cfg(feature = "sandbox")]
+    {
+        #[cfg(feature = "upgrade")]
+        upgrade.confine(&reactor, settings, &bound)?;
+        #[cfg(not(feature = "upgrade"))]
+        confining::InForce::default().put_in_force(settings, &bound)?;
+    }
     announce(settings, &bound, reactor.within_reach());
     #[cfg(feature = "upgrade")]
     if reactor.is_rehearsal() {

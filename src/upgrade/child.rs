@@ -11,7 +11,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, kill_process_group, set_parent_process_death_signal,
+    setpgid, waitpid,
 };
 
 use crate::inherited::hand_on;
@@ -51,6 +52,7 @@ impl Child {
             0 => {
                 let error = become_program(&execution.path, &arguments, &environment, || {
                     set_parent_process_death_signal(Some(Signal::KILL))?;
+                    setpgid(None, None)?; // so that what it starts is ended with it
                     if getppid() != Some(parent) {
                         return Err(io::ErrorKind::NotFound.into()); // the parent has ended meanwhile
                     }
@@ -89,7 +91,8 @@ impl Drop for Child {
 }
 
 fn end(pid: Pid) -> io::Result<ExitStatus> {
-    let _ = kill_process(pid, Signal::KILL);
+    // Both: it may not have come to have a group of its own yet.
+    let _ = (kill_process(pid, Signal::KILL), kill_process_group(pid, Signal::KILL));
     loop {
         match waitpid(Some(pid), WaitOptions::empty()) {
             Ok(Some((_, status))) => return Ok(ExitStatus::from_raw(status.as_raw())),

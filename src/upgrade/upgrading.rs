@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use log::{info, warn};
 
+use crate::count::so_many;
 use crate::reactor::{Reactor, State};
 use crate::upgrade::program::Program;
 use crate::upgrade::rehearsal::{Rehearsals, Verdict};
@@ -96,9 +97,9 @@ impl Upgrading {
     ) -> Result<(), String> {
         let state = self.written(reactor, note)?;
         info!(
-            "upgrades to version {version}: {} sockets, {} bytes of state",
-            state.sockets().len(),
-            state.bytes().len()
+            "upgrades to version {version}: {}, {} of state",
+            so_many(state.sockets().len(), "socket"),
+            so_many(state.bytes().len(), "byte")
         );
         match replace(&self.program, &state) {
             Ok(never) => match never {},

@@ -7,6 +7,8 @@ use std::any::Any;
 use std::collections::TryReserveError;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "upgrade")]
+use std::time::Duration;
 
 use mio::Registry;
 use mio::event::Event;
@@ -211,6 +213,20 @@ impl Port {
         }
     }
 
+    /// False if its peers stay: they may watch how the others go.
+    fn accept_no_more(&mut self) -> bool {
+        if self.peers.is_apart() {
+            return false;
+        }
+        self.is_stopping = true;
+        // What waits in the backlog is reset by the kernel.
+        self.acceptor = None;
+        if let Some(dialer) = &mut self.dialer {
+            dialer.stop();
+        }
+        true
+    }
+
     /// Frees the slots of peers that have departed.
     #[inline(never)]
     fn let_leave(&mut self, turn: &mut Turn<'_>) {
@@ -379,16 +395,16 @@ impl Source for Port {
     }
 
     fn stop(&mut self, by: Moment) {
-        if self.peers.is_apart() {
-            return; // its peers may watch how the others go
+        if self.accept_no_more() {
+            self.peers.stop(by);
         }
-        self.is_stopping = true;
-        // What waits in the backlog is reset by the kernel.
-        self.acceptor = None;
-        if let Some(dialer) = &mut self.dialer {
-            dialer.stop();
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn stop_evenly(&mut self, now: Moment, over: Duration, grace: Duration) {
+        if self.accept_no_more() {
+            self.peers.stop_evenly(now, over, grace);
         }
-        self.peers.stop(by);
     }
 
     fn is_busy(&self) -> bool {
