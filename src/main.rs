@@ -100,7 +100,9 @@ fn passed() -> serve::Passed {
 }
 
 #[cfg(not(feature = "notify"))]
-fn passed() -> serve::Passed {}
+fn passed() -> serve::Passed {
+    serve::Passed
+}
 
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
 fn serve(

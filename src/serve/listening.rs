@@ -105,7 +105,7 @@ fn listen(
         None => listen,
     };
     #[cfg(not(feature = "notify"))]
-    let () = passed;
+    let Passed = passed;
     serve_at(reactor, settings, listen)
 }
 

@@ -21,6 +21,7 @@ use crate::{observe::admin::LeftOut, serve::admin};
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     #[cfg(feature = "admin")]
+    #[cfg_attr(not(all(feature = "notify", feature = "upgrade")), allow(dead_code))] // it is there to be dropped
     admin: Option<admin::Opened>,
 }
 
