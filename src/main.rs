@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     // Before anything else opens descriptors.
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
+    #[cfg_attr(not(feature = "notify"), allow(clippy::let_unit_value))]
     let passed = passed();
     #[cfg(feature = "config")]
     let read = {
@@ -76,6 +77,8 @@ fn main() -> ExitCode {
         Command::Who(settings) => ask::tell(&settings),
         #[cfg(feature = "admin")]
         Command::Drop(settings) => ask::let_go(&settings),
+        #[cfg(feature = "admin")]
+        Command::Upgrade(settings) => ask::upgrade(&settings),
         #[cfg(feature = "top")]
         Command::Top(settings) => ask::show(&settings),
         #[cfg(feature = "lab")]

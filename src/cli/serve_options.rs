@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
+#[cfg(feature = "sandbox")]
+use crate::confine::user::User;
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 #[cfg(feature = "events")]
 use crate::observe::events::EventsTo;
@@ -176,7 +178,7 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         },
         log,
         #[cfg(feature = "sandbox")]
-        user: given.text("user").map(str::to_string),
+        user: user(given)?,
         #[cfg(feature = "sandbox")]
         sandbox: given.switch("sandbox")?,
         #[cfg(feature = "admin")]
@@ -198,6 +200,14 @@ fn log_format(given: &Given) -> Result<LogFormat, Usage> {
         Some("json") => Ok(LogFormat::Json),
         Some(_) => Err(given.complaint("log-format", "it must be text or json")),
     }
+}
+
+/// Who the server becomes.
+#[cfg(feature = "sandbox")]
+fn user(given: &Given) -> Result<Option<String>, Usage> {
+    let Some(text) = given.text("user") else { return Ok(None) };
+    User::check(text).map_err(|because| given.complaint("user", because))?;
+    Ok(Some(text.to_string()))
 }
 
 /// The admin port. In the environment a token may be set for the whole machine.

@@ -20,6 +20,8 @@ use crate::reactor::{Listen, Listening, Reactor};
 use crate::serve::{Passed, ServeSettings};
 #[cfg(feature = "notify")]
 use crate::supervision::activation::At;
+#[cfg(feature = "upgrade")]
+use crate::upgrade::Refusal;
 
 /// Who may use a unix socket: its owner and its group.
 const MODE: u32 = 0o660;
@@ -87,6 +89,7 @@ pub(super) fn open(
     bound: &[Listening],
     left_out: LeftOut,
     passed: &mut Passed,
+    #[cfg(feature = "upgrade")] refusal: Refusal,
 ) -> Result<Option<Opened>, String> {
     let admin = &settings.admin;
     let Some(place) = &admin.place else { return Ok(None) };
@@ -97,7 +100,13 @@ pub(super) fn open(
     if let Some(warning) = warning {
         warn!("{warning}");
     }
-    let about = about(settings, bound, left_out);
+    let about = about(
+        settings,
+        bound,
+        left_out,
+        #[cfg(feature = "upgrade")]
+        refusal,
+    );
     let opened = match place {
         AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about, passed)?,
         AdminPlace::Unix(path) => listen_at(reactor, path, token, about, passed)?,
@@ -222,7 +231,12 @@ fn keepalive() -> Keepalive {
     Keepalive::with_deadline(Duration::from_secs(30)).unwrap_or_default()
 }
 
-fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> About {
+fn about(
+    settings: &ServeSettings,
+    bound: &[Listening],
+    left_out: LeftOut,
+    #[cfg(feature = "upgrade")] refusal: Refusal,
+) -> About {
     let keepalive = bound.first().map_or(&settings.keepalive, |listening| &listening.keepalive);
     About {
         deadline: settings.keepalive.deadline(),
@@ -231,5 +245,7 @@ fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> Ab
         interval: keepalive.interval(),
         listen: bound.iter().map(|listening| listening.address).collect(),
         left_out,
+        #[cfg(feature = "upgrade")]
+        refusal,
     }
 }

@@ -260,7 +260,16 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     }
     let bound = listen_everywhere(&mut reactor, settings, &mut passed)?;
     #[cfg(any(feature = "admin", feature = "events"))]
-    let observers = observers::open(&mut reactor, settings, &bound, log, &mut passed)?;
+    #[cfg_attr(not(all(feature = "notify", feature = "upgrade")), allow(unused_variables))]
+    let observers = observers::open(
+        &mut reactor,
+        settings,
+        &bound,
+        log,
+        &mut passed,
+        #[cfg(feature = "upgrade")]
+        &upgrade,
+    )?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
     #[cfg(feature = "sandbox")]

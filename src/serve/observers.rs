@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicU64;
 #[cfg(feature = "events")]
 use crate::observe::event::Chronicle;
 #[cfg(feature = "events")]
-use crate::observe::events::{Events, EventsTo};
+use crate::observe::events::{Begin, Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
 #[cfg(feature = "upgrade")]
-use crate::serve::upgrading::goes_on;
+use crate::serve::upgrading::{Upgrade, goes_on};
 use crate::serve::{Passed, ServeSettings};
 #[cfg(feature = "admin")]
 use crate::{observe::admin::LeftOut, serve::admin};
@@ -21,7 +21,7 @@ use crate::{observe::admin::LeftOut, serve::admin};
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     #[cfg(feature = "admin")]
-    admin: Option<admin::Opened>,
+    _admin: Option<admin::Opened>,
 }
 
 impl Observers {
@@ -29,7 +29,7 @@ impl Observers {
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     pub(super) fn outlive(mut self) {
         #[cfg(feature = "admin")]
-        self.admin.iter_mut().for_each(admin::Opened::outlive);
+        self._admin.iter_mut().for_each(admin::Opened::outlive);
         let _ = &mut self;
     }
 }
@@ -43,14 +43,25 @@ pub(super) fn open(
     bound: &[Listening],
     log: &Logger,
     passed: &mut Passed,
+    #[cfg(feature = "upgrade")] upgrade: &Upgrade<'_>,
 ) -> Result<Observers, String> {
+    #[cfg(all(feature = "upgrade", not(feature = "admin")))]
+    let _ = upgrade;
     let left_out = tell_events(reactor, settings, bound)?;
     #[cfg(feature = "admin")]
     {
-        let opened = admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out }, passed);
+        let opened = admin::open(
+            reactor,
+            settings,
+            bound,
+            LeftOut { log: log.left_out(), events: left_out },
+            passed,
+            #[cfg(feature = "upgrade")]
+            upgrade.refusal(),
+        );
         #[cfg(feature = "upgrade")]
         let opened = opened.or_else(|sentence| goes_on(reactor, sentence).map(|()| None));
-        Ok(Observers { admin: opened? })
+        Ok(Observers { _admin: opened? })
     }
     #[cfg(not(feature = "admin"))]
     {
@@ -69,9 +80,13 @@ fn tell_events(reactor: &mut Reactor, settings: &ServeSettings, bound: &[Listeni
         return Ok(left_out); // who reads the events is not to see two of us
     }
     let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
-    let start = Chronicle::start(&listen, settings.keepalive.deadline());
+    let start = || Begin::Start(Chronicle::start(&listen, settings.keepalive.deadline()));
+    #[cfg(feature = "upgrade")]
+    let begin = if reactor.goes_on() { Begin::TakeOver(reactor.inherited_source(Events::NAME)) } else { start() };
+    #[cfg(not(feature = "upgrade"))]
+    let begin = start();
     let open = |registry: &_, names| {
-        let events = Events::open(EventsTo::clone(to), &settings.keepalive, start, registry, names)?;
+        let events = Events::open(EventsTo::clone(to), &settings.keepalive, begin, registry, names)?;
         left_out = events.left_out();
         Ok(events)
     };
