@@ -192,6 +192,14 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
     })
 }
 
+/// Who the server becomes.
+#[cfg(feature = "sandbox")]
+fn user(given: &Given) -> Result<Option<String>, Usage> {
+    let Some(text) = given.text("user") else { return Ok(None) };
+    User::check(text).map_err(|because| given.complaint("user", because))?;
+    Ok(Some(text.to_string()))
+}
+
 /// How a line of the log looks.
 #[cfg(feature = "notify")]
 fn log_format(given: &Given) -> Result<LogFormat, Usage> {
@@ -200,14 +208,6 @@ fn log_format(given: &Given) -> Result<LogFormat, Usage> {
         Some("json") => Ok(LogFormat::Json),
         Some(_) => Err(given.complaint("log-format", "it must be text or json")),
     }
-}
-
-/// Who the server becomes.
-#[cfg(feature = "sandbox")]
-fn user(given: &Given) -> Result<Option<String>, Usage> {
-    let Some(text) = given.text("user") else { return Ok(None) };
-    User::check(text).map_err(|because| given.complaint("user", because))?;
-    Ok(Some(text.to_string()))
 }
 
 /// The admin port. In the environment a token may be set for the whole machine.
