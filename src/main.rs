@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     // Before anything else opens descriptors.
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
+    #[cfg_attr(not(feature = "notify"), allow(clippy::let_unit_value))]
     let passed = passed();
     #[cfg(feature = "config")]
     let read = {
