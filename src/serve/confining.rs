@@ -11,9 +11,7 @@ use log::{info, warn};
 
 #[cfg(feature = "admin")]
 use crate::admin_place::AdminPlace;
-#[cfg(feature = "upgrade")]
-use crate::confine::allowed::EXECUTE;
-use crate::confine::allowed::{Allowed, LIST, MAKE, READ, REMOVE, WRITE};
+use crate::confine::allowed::{Allowed, EXECUTE, LIST, MAKE, READ, REMOVE, WRITE};
 use crate::confine::gifts::{give, may_change_folder_of, may_read};
 use crate::confine::user::User;
 #[cfg(feature = "events")]
@@ -47,11 +45,16 @@ impl InForce {
         Self { user, sandbox: *sandbox == 1 }
     }
 
-    /// Becomes the user and forbids the rest, unless that is in force already.
+    /// Becomes the user and forbids the rest, unless that is in force already. `next` is where the next program will be.
     ///
     /// # Errors
     /// A sentence: it cannot be done, so nobody is to be served.
-    pub(super) fn put_in_force(&mut self, settings: &ServeSettings, bound: &[Listening]) -> Result<(), String> {
+    pub(super) fn put_in_force(
+        &mut self,
+        settings: &ServeSettings,
+        bound: &[Listening],
+        next: Option<&Path>,
+    ) -> Result<(), String> {
         match (&settings.user, &self.user) {
             (wanted, has) if wanted == has => {}
             (Some(name), None) => {
@@ -64,7 +67,7 @@ impl InForce {
             (None, None) => {}
         }
         if settings.sandbox && !self.sandbox {
-            let allowed = allowed(settings, bound);
+            let allowed = allowed(settings, bound, next);
             let lacking = allowed.and_nothing_else().map_err(|because| format!("cannot keep --sandbox: {because}"))?;
             info!("{allowed}");
             for what in lacking {
@@ -159,7 +162,7 @@ fn read_again(settings: &ServeSettings) -> impl Iterator<Item = &Path> {
 }
 
 /// What must stay possible: a reload, a file that is opened anew, the figures of /metrics, and the next program's start.
-fn allowed(settings: &ServeSettings, bound: &[Listening]) -> Allowed {
+fn allowed(settings: &ServeSettings, bound: &[Listening], next: Option<&Path>) -> Allowed {
     let mut allowed = Allowed::default();
     // The whole of it: a rule for /proc/self would be one for an inode that the kernel may forget. What other processes keep to themselves
     // there is forbidden by Landlock all the same (ptrace(2)).
@@ -195,16 +198,15 @@ fn allowed(settings: &ServeSettings, bound: &[Listening]) -> Allowed {
     }
     allowed.abstract_sockets =
         env::var_os("NOTIFY_SOCKET").is_some_and(|path| path.as_encoded_bytes().starts_with(b"@"));
-    #[cfg(feature = "upgrade")]
-    next_program(&mut allowed);
+    if let Some(path) = next {
+        allow_to_become(path, &mut allowed);
+    }
     allowed
 }
 
 /// The next program, where this one was found, and what the loader loads.
-#[cfg(feature = "upgrade")]
-fn next_program(allowed: &mut Allowed) {
-    let Ok(program) = crate::upgrade::Program::of_this_process() else { return };
-    allowed.beside(program.path(), EXECUTE | READ);
+fn allow_to_become(program: &Path, allowed: &mut Allowed) {
+    allowed.beside(program, EXECUTE | READ);
     for file in ["/etc/ld.so.cache", "/etc/ld.so.preload"] {
         allowed.at(file, READ);
     }
