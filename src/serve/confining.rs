@@ -7,7 +7,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use log::{info, warn};
+use log::Level;
 
 #[cfg(feature = "admin")]
 use crate::admin_place::AdminPlace;
@@ -18,7 +18,7 @@ use crate::confine::user::User;
 use crate::observe::events::EventsTo;
 use crate::place::Place;
 use crate::reactor::Listening;
-use crate::serve::ServeSettings;
+use crate::serve::{ServeSettings, tell};
 
 /// What is in force in this process, for good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,21 +61,25 @@ impl InForce {
                 become_user(name, settings).map_err(|because| format!("cannot run as --user {name}: {because}"))?;
                 self.user = settings.user.clone();
             }
-            (_, Some(has)) => {
-                warn!("the server stays user {has}, which it has become: another --user wants a new start")
-            }
+            (_, Some(has)) => tell(
+                Level::Warn,
+                format_args!("the server stays user {has}, which it has become: another --user wants a new start"),
+            ),
             (None, None) => {}
         }
         if settings.sandbox && !self.sandbox {
             let allowed = allowed(settings, bound, next);
             let lacking = allowed.and_nothing_else().map_err(|because| format!("cannot keep --sandbox: {because}"))?;
-            info!("{allowed}");
+            tell(Level::Info, format_args!("{allowed}"));
             for what in lacking {
-                warn!("--sandbox: this kernel cannot forbid {what}");
+                tell(Level::Warn, format_args!("--sandbox: this kernel cannot forbid {what}"));
             }
             self.sandbox = true;
         } else if self.sandbox && !settings.sandbox {
-            warn!("what --sandbox has forbidden stays forbidden until the server is started anew");
+            tell(
+                Level::Warn,
+                format_args!("what --sandbox has forbidden stays forbidden until the server is started anew"),
+            );
         }
         Ok(())
     }
@@ -98,16 +102,25 @@ fn become_user(name: &str, settings: &ServeSettings) -> Result<(), String> {
         let _ = give(path, &user);
     }
     if user.become_for_good()? {
-        info!("runs as {user} from now on");
+        tell(Level::Info, format_args!("runs as {user} from now on"));
     }
     for path in read_again(settings).filter(|path| path.exists() && !may_read(path)) {
-        warn!("{user} may not read {}: no upgrade will be possible, and no reload", path.display());
+        tell(
+            Level::Warn,
+            format_args!("{user} may not read {}: no upgrade will be possible, and no reload", path.display()),
+        );
     }
     if let Some(path) = events_file(settings).filter(|path| !may_change_folder_of(path)) {
-        warn!("{user} may not make files in the folder of {}: SIGHUP will not open it anew", path.display());
+        tell(
+            Level::Warn,
+            format_args!("{user} may not make files in the folder of {}: SIGHUP will not open it anew", path.display()),
+        );
     }
     if let Some(path) = admin_socket(settings).filter(|path| !may_change_folder_of(path)) {
-        info!("{user} may not remove {}: it stays behind, and the next start replaces it", path.display());
+        tell(
+            Level::Info,
+            format_args!("{user} may not remove {}: it stays behind, and the next start replaces it", path.display()),
+        );
     }
     Ok(())
 }
