@@ -37,12 +37,25 @@ impl InForce {
         note
     }
 
-    /// What the program before has noted.
+    /// What the program before has noted, as far as it holds for this process.
     #[cfg(feature = "upgrade")]
     pub(super) fn of_note(note: Option<&[u8]>) -> Self {
+        Self::read(note).that_holds()
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn read(note: Option<&[u8]>) -> Self {
         let Some([sandbox, user, name @ ..]) = note else { return Self::default() };
         let user = (*user == 1).then(|| String::from_utf8_lossy(name).into_owned());
         Self { user, sandbox: *sandbox == 1 }
+    }
+
+    /// A note may come from another process (a service manager kept it over a restart): whoever is root has not become the user, and whoever
+    /// may list the root folder is in no sandbox of ours.
+    #[cfg(feature = "upgrade")]
+    fn that_holds(self) -> Self {
+        let user = self.user.filter(|_| !rustix::process::geteuid().is_root());
+        Self { user, sandbox: self.sandbox && fs::read_dir("/").is_err() }
     }
 
     /// Becomes the user and forbids the rest, unless that is in force already. `next` is where the next program will be.
@@ -241,11 +254,20 @@ mod tests {
         for user in [None, Some("server:log".to_string())] {
             for sandbox in [false, true] {
                 let in_force = InForce { user: user.clone(), sandbox };
-                assert_eq!(InForce::of_note(Some(&in_force.to_note())), in_force);
+                assert_eq!(InForce::read(Some(&in_force.to_note())), in_force);
             }
         }
         for nothing in [None, Some(&b""[..]), Some(&b"\x01"[..])] {
-            assert_eq!(InForce::of_note(nothing), InForce::default());
+            assert_eq!(InForce::read(nothing), InForce::default());
         }
+    }
+
+    /// This test is in no sandbox, and root is root.
+    #[test]
+    fn a_note_of_another_process_proves_nothing() {
+        let noted = InForce { user: Some("server".to_string()), sandbox: true }.to_note();
+        let is_root = rustix::process::geteuid().is_root();
+        let user = Some("server".to_string()).filter(|_| !is_root);
+        assert_eq!(InForce::of_note(Some(&noted)), InForce { user, sandbox: false });
     }
 }
