@@ -170,6 +170,11 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
              `setcap cap_net_bind_service=+ep` the program"
                 .to_string()
         }
+        #[cfg(feature = "sandbox")]
+        io::ErrorKind::PermissionDenied => {
+            "; only a sandbox forbids such a port: --sandbox since the start (start the server anew), or the system's"
+                .to_string()
+        }
         _ if address.is_ipv6() && is_absent(error) && !has_ipv6(error) => {
             format!("; this machine has no IPv6: {any_v4} means all of its addresses")
         }

@@ -278,7 +278,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(feature = "upgrade")]
         upgrade.confine(&reactor, settings, &bound)?;
         #[cfg(not(feature = "upgrade"))]
-        confining::InForce::default().put_in_force(settings, &bound)?;
+        confining::InForce::default().put_in_force(settings, &bound, None)?;
     }
     announce(settings, &bound, reactor.within_reach());
     #[cfg(feature = "upgrade")]
