@@ -15,6 +15,7 @@ mod program;
 mod refused;
 #[path = "../common/scene.rs"]
 mod scene;
+mod services;
 mod steady;
 #[path = "../events/story.rs"]
 mod story;
@@ -22,7 +23,7 @@ mod told;
 
 use libtest_mimic::{Arguments, Trial};
 
-const TRIALS: [(&str, fn()); 21] = [
+const TRIALS: [(&str, fn()); 25] = [
     ("a_crowd_finds_nothing_wrong_with_a_server_that_stays_as_it_is", steady::plain),
     ("a_crowd_finds_what_is_lost_repeated_changed_or_cut_off", steady::faults),
     ("twenty_in_a_row_lose_no_byte_and_no_peer", steady::twenty),
@@ -44,12 +45,19 @@ const TRIALS: [(&str, fn()); 21] = [
     ("who_follows_comes_back_and_misses_nothing_silently", told::followed),
     ("it_can_be_asked_for_by_who_may", told::asked),
     ("an_admin_port_that_answers_strangely_is_understood", told::scripted),
+    ("pings_are_answered_and_who_does_not_answer_is_let_go", services::heartbeat),
+    ("who_must_speak_must_do_so_in_the_same_time", services::expect),
+    ("a_configuration_that_is_broken_is_refused_and_one_that_changed_holds", services::configuration),
+    ("the_timers_of_old_sockets_are_set_anew", services::timers),
 ];
+
+/// It needs networks, too.
+const LAB: &str = "the_lab_finds_nothing_changed";
 
 fn main() {
     let mut arguments = Arguments::from_args();
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
-    let any = !arguments.list && cut::TRIALS.iter().any(|(name, _)| wanted(name));
+    let any = !arguments.list && (cut::TRIALS.iter().any(|(name, _)| wanted(name)) || wanted(LAB));
     // It may start this program anew, as root of a namespace.
     let missing = if any { netns::prepare().err() } else { None };
     if let Some(missing) = &missing {
@@ -65,6 +73,12 @@ fn main() {
         Trial::test(name, run).with_ignored_flag(is_ignored)
     };
     let cut = cut::TRIALS.map(|each| trial(each, missing.is_some()));
+    let lab = trial((LAB, services::lab), missing.is_some());
+    let no_namespace = services::first_missing();
+    if let Some(missing) = &no_namespace {
+        eprintln!("\n*** NOT RUN: no upgrade as PID 1: {missing} ***\n");
+    }
+    let first = trial(("as_the_first_process_of_a_container", services::first), no_namespace.is_some());
     let others = TRIALS.map(|each| trial(each, false));
-    libtest_mimic::run(&arguments, cut.into_iter().chain(others).collect()).exit();
+    libtest_mimic::run(&arguments, cut.into_iter().chain([lab, first]).chain(others).collect()).exit();
 }
