@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+#[cfg(feature = "admin")]
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -90,6 +92,14 @@ fn a_check_starts_nothing() {
     {
         assert!(line.starts_with(&format!("stillthere: {bad}:{begins}")), "{line}");
     }
+    // Not even a file that it would write to.
+    #[cfg(feature = "events")]
+    {
+        let events = directory.0.join("events");
+        let good = directory.file("events.conf", format!("events {}\n", events.display()));
+        assert_eq!(outcome(&mut serve(&["--config", &good, "--check"])).0, Some(0));
+        assert!(!events.exists());
+    }
     let (code, _, at_start) = outcome(&mut serve(&["--config", &bad]));
     assert_eq!(code, Some(2), "a start with it is refused");
     assert_eq!(at_start, errors.replace("\nstillthere: ", "\n"), "for the same reasons");
@@ -105,6 +115,11 @@ fn a_check_looks_for_the_files_that_are_named() {
     let (code, told, errors) = outcome(&mut serve(&["--config", &file, "--check"]));
     assert_eq!((code, told.as_str()), (Some(1), ""), "{errors}");
     assert!(errors.contains(&missing) && errors.contains("No such file"), "{errors}");
+    fs::write(&missing, "a".repeat(64)).unwrap();
+    fs::set_permissions(&missing, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, _, errors) = outcome(&mut serve(&["--config", &file, "--check"]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.starts_with("stillthere: a warning: ") && errors.contains("others may read it"), "{errors}");
 }
 
 #[test]
@@ -157,7 +172,8 @@ fn a_pipe_is_read_to_its_end() {
 fn the_example_is_good_and_changes_nothing() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/dist/stillthere.conf");
     let (code, told, errors) = outcome(&mut serve(&["--config", example, "--check"]));
-    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    // A machine may cut the backlog.
+    assert!(code == Some(0) && errors.lines().all(|line| line.starts_with("stillthere: a warning: ")), "{errors}");
     let (_, without, _) = outcome(&mut serve(&["--check"]));
     assert_eq!(told.split_once(": ").unwrap().1, without.split_once(": ").unwrap().1);
     // And each line that is commented out is right as well, on its own.
@@ -182,7 +198,11 @@ fn the_example_is_good_and_changes_nothing() {
 fn the_tiny_profile_stays_small_with_many_greedy_peers() {
     const PEERS: usize = 512;
     common::raise_descriptor_limit(1200);
-    let mut server = Server::start_with(serve(&["127.0.0.1:0", "--profile", "tiny"]));
+    // Not one byte of address space more, and an allocation fails.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 16384 && exec \"$0\" serve 127.0.0.1:0 --profile tiny"]);
+    command.arg(env!("CARGO_BIN_EXE_stillthere"));
+    let mut server = Server::start_with(command);
     let told = server.told();
     assert!(told.contains("profile tiny sets backlog 128, max-connections 512, max-memory 1M"), "{told}");
     let before = common::memory(server.pid(), "Anonymous");
@@ -191,6 +211,7 @@ fn the_tiny_profile_stays_small_with_many_greedy_peers() {
     let extra = TcpStream::connect(server.address()).expect("the backlog takes it");
     server.wait_for("the limit of 512 connections is reached");
     drop(extra);
+    let idle = common::memory(server.pid(), "Anonymous");
     let (text, mut most, mut idle_since) = (vec![b'x'; 64 * 1024], 0, Instant::now());
     while idle_since.elapsed() < Duration::from_secs(2) {
         for peer in &mut peers {
@@ -200,8 +221,11 @@ fn the_tiny_profile_stays_small_with_many_greedy_peers() {
         }
         most = most.max(common::memory(server.pid(), "Anonymous"));
     }
+    let space = common::status(server.pid(), "VmPeak");
+    let kibibytes = [before, idle, most].map(|bytes| bytes >> 10);
+    println!("memory of its own at the start, with {PEERS} idle peers, and when none of them reads: {kibibytes:?} KiB");
+    println!("address space: {space} KiB");
     let most = most - before;
-    println!("{PEERS} peers that never read: {} KiB of user-space memory", most >> 10);
     assert!(most > 300 << 10, "their output must wait, or this shows nothing: {most} bytes");
     assert!(most <= 2 << 20, "their output takes {most} bytes");
 }

@@ -44,6 +44,7 @@ complete -c stillthere -s V -l version -d 'print the version'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a serve -d 'run the server'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a who -d 'list the peers of a server, or one in full'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a drop -d 'have a server let peers go'
+complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a upgrade -d 'have a server run its new program, and keep its peers'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a top -d 'watch the peers of a server in a terminal'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a load -d 'open very many connections to any TCP server'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a lab -d 'cut the cable, see what happens'
@@ -61,6 +62,8 @@ complete -c stillthere -n '__stillthere_in serve' -l config -r -F -d 'lines of `
 complete -c stillthere -n '__stillthere_in serve' -l check -d 'say what is wrong in all that is given; start nothing'
 complete -c stillthere -n '__stillthere_in serve' -l profile -x -a 'tiny' -d 'tiny: the bounds for a board with 16 MiB'
 complete -c stillthere -n '__stillthere_in serve' -l drain -x -d 'spread the closes of a stop over this long (off)'
+complete -c stillthere -n '__stillthere_in serve' -l user -x -a '(__fish_complete_users)' -d 'become this user when all is open (root only)'
+complete -c stillthere -n '__stillthere_in serve' -l sandbox -d 'then forbid files and ports that were not configured'
 complete -c stillthere -n '__stillthere_in serve' -l backlog -x -d 'peers that may wait to be accepted (default 4096)'
 complete -c stillthere -n '__stillthere_in serve' -l reuse-port -d 'let several processes listen on the port'
 complete -c stillthere -n '__stillthere_in serve' -l deadline -x -d 'sets the next three together (default 35s)'
@@ -83,12 +86,17 @@ complete -c stillthere -n '__stillthere_in who' -l patience -x -d 'time for it t
 complete -c stillthere -n '__stillthere_in who' -l sort -x -a 'silence age bytes' -d 'silence, age or bytes, the most first'
 complete -c stillthere -n '__stillthere_in who' -l from -x -d 'only those from this address or network'
 complete -c stillthere -n '__stillthere_in who' -l json -d 'a line of JSON for each, and nothing else'
+complete -c stillthere -n '__stillthere_in who' -l quiet -d 'none: exit code 0 if the server is ready, else 1'
 complete -c stillthere -n '__stillthere_in who' -a '(__stillthere_ids)' -d peer
 
 complete -c stillthere -n '__stillthere_in drop' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'
 complete -c stillthere -n '__stillthere_in drop' -l admin-token-file -r -F -d 'the token that it wants, if any'
 complete -c stillthere -n '__stillthere_in drop' -l patience -x -d 'time for it to answer (default 10s)'
 complete -c stillthere -n '__stillthere_in drop' -a '(__stillthere_ids)' -d peer
+
+complete -c stillthere -n '__stillthere_in upgrade' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'
+complete -c stillthere -n '__stillthere_in upgrade' -l admin-token-file -r -F -d 'the token that it wants, if any'
+complete -c stillthere -n '__stillthere_in upgrade' -l patience -x -d 'time for it to answer (default 10s)'
 
 complete -c stillthere -n '__stillthere_in top' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'
 complete -c stillthere -n '__stillthere_in top' -l admin-token-file -r -F -d 'the token that it wants, if any'

@@ -207,7 +207,9 @@ impl Command {
             #[cfg(feature = "config")]
             Self::Check(_) => true,
             #[cfg(feature = "admin")]
-            Self::Who(_) | Self::Drop(_) | Self::Upgrade(_) => true,
+            Self::Who(settings) => settings.whom != crate::ask::Whom::Nobody,
+            #[cfg(feature = "admin")]
+            Self::Drop(_) | Self::Upgrade(_) => true,
             #[cfg(feature = "top")]
             Self::Top(_) => true,
             #[cfg(feature = "lab")]

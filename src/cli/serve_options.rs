@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
+#[cfg(feature = "sandbox")]
+use crate::confine::user::User;
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 #[cfg(feature = "events")]
 use crate::observe::events::EventsTo;
@@ -54,6 +56,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
     #[cfg(feature = "upgrade")]
     Opt { group: RUNNING, name: "drain", value: "DURATION", help: "spread the closes of a stop over this long (off)" },
+    #[cfg(feature = "sandbox")]
+    Opt { group: RUNNING, name: "user", value: "NAME[:GROUP]", help: "become this user when all is open (root only)" },
+    #[cfg(feature = "sandbox")]
+    Opt { group: RUNNING, name: "sandbox", value: "", help: "then forbid files and ports that were not configured" },
     Opt { group: RUNNING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: RUNNING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
@@ -159,6 +165,10 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
             _ => given.duration("drain")?.unwrap_or(default.drain),
         },
         log,
+        #[cfg(feature = "sandbox")]
+        user: user(given)?,
+        #[cfg(feature = "sandbox")]
+        sandbox: given.switch("sandbox")?,
         #[cfg(feature = "admin")]
         admin: admin(given)?,
         #[cfg(feature = "events")]
@@ -168,6 +178,14 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         #[cfg(feature = "config")]
         profile: None,
     })
+}
+
+/// Who the server becomes.
+#[cfg(feature = "sandbox")]
+fn user(given: &Given) -> Result<Option<String>, Usage> {
+    let Some(text) = given.text("user") else { return Ok(None) };
+    User::check(text).map_err(|because| given.complaint("user", because))?;
+    Ok(Some(text.to_string()))
 }
 
 /// The admin port. In the environment a token may be set for the whole machine.

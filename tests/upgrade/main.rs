@@ -13,11 +13,13 @@ mod look;
 mod netns;
 mod program;
 mod refused;
+#[allow(dead_code)]
 #[path = "../common/scene.rs"]
 mod scene;
 mod services;
 mod steady;
 #[path = "../events/story.rs"]
+#[allow(dead_code)]
 mod story;
 mod told;
 

@@ -252,6 +252,9 @@ pub fn asked() {
     server.wait_for(crate::program::UPGRADED);
 }
 
+/// What a scripted admin port answers to the nth request.
+type Answer = fn(usize, &dyn Fn(u64, u64, u64) -> String) -> Option<String>;
+
 /// The same, of ports that answer strangely.
 pub fn scripted() {
     let told = |generation: u64, refused: u64, pid: u64| {
@@ -260,7 +263,7 @@ pub fn scripted() {
         );
         json(200, &text)
     };
-    let check = |answer: fn(usize, &dyn Fn(u64, u64, u64) -> String) -> Option<String>, code: i32, part: &str| {
+    let check = |answer: Answer, code: i32, part: &str| {
         let admin = Admin::start(move |question, stream| match answer(question.nth, &told) {
             Some(text) => crate::common::admin::say(stream, &text),
             None => false, // it closes without an answer
