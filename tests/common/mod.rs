@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 pub mod admin;
 pub mod greedy;
 pub mod http;
+pub mod made;
 
 /// Longer than anything takes on the slowest machine. Only a failing test waits for so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
