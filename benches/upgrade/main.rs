@@ -8,6 +8,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 #[path = "../../tests/upgrade/crowd.rs"]
+#[allow(dead_code)] // the tests use the rest
 mod crowd;
 
 use std::error::Error;
