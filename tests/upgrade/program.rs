@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -97,6 +97,12 @@ pub fn is_refused(server: &mut Server) -> String {
     let (_, line) = server.wait_for(REFUSED);
     let (_, sentence) = line.split_once(REFUSED).expect("it was found");
     sentence.to_string()
+}
+
+/// A line with this, which may have come before.
+pub fn find(server: &mut Server, part: &str) -> (Instant, String) {
+    let found = server.log.iter().find(|(_, line)| line.contains(part)).cloned();
+    found.unwrap_or_else(|| server.wait_for(part))
 }
 
 /// How often a line with this part comes within a moment from now, or came before.

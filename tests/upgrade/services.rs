@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::{PATIENCE, Server, ask, exchange, http};
 use crate::look;
-use crate::program::{REFUSED, UPGRADED, count, is_refused, upgrade};
+use crate::program::{REFUSED, UPGRADED, count, find, is_refused, upgrade};
 use crate::story::Directory;
 
 /// Peers answer pings that come in pieces around upgrades, and ask for themselves; none is let go but one that says nothing.
@@ -47,7 +47,7 @@ pub fn heartbeat() {
         upgrade(&mut server);
     }
     let port = format!(":{} departed: ", silent.local_addr().unwrap().port());
-    let (told, line) = server.wait_for(&port);
+    let (told, line) = find(&mut server, &port);
     let took = (told - since).as_secs_f64();
     println!("{line}");
     assert!((1.8..2.9).contains(&took), "{took} s: {line}");
@@ -87,7 +87,7 @@ pub fn expect() {
         exchange(&mut speaks);
         upgrade(&mut server);
     }
-    let (told, line) = server.wait_for(&format!(":{} departed: ", silent.local_addr().unwrap().port()));
+    let (told, line) = find(&mut server, &format!(":{} departed: ", silent.local_addr().unwrap().port()));
     let took = (told - since).as_secs_f64();
     println!("{line}");
     assert!((1.95..2.6).contains(&took), "{took} s: {line}");
