@@ -91,7 +91,7 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features --features serve -- -D warnings
-	for feature in admin events; do $(CARGO) clippy --locked --no-default-features --features $$feature -- -D warnings || exit 1; done
+	for feature in admin config events notify sandbox serve,upgrade upgrade; do $(CARGO) clippy --locked --no-default-features --features $$feature -- -D warnings || exit 1; done
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	dist/library-alone.sh
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features observe,signals,upgrade

@@ -73,8 +73,11 @@ impl Drop for Board {
 
 const SHELLS: [&[&str]; 2] = [&["busybox", "ash"], &["dash"]];
 
+/// What is tried on a board.
+type Act = fn(&Board);
+
 fn main() {
-    let trials: [(&str, fn(&Board)); 5] = [
+    let trials: [(&str, Act); 5] = [
         ("starts_what_is_shipped", shipped),
         ("writes_each_option_of_the_program", each_option),
         ("says_what_is_wrong_and_goes_on_with_what_was_right", wrong),

@@ -22,7 +22,10 @@ use libtest_mimic::{Arguments, Trial};
 const ARCHITECTURES: [(&str, &str); 4] =
     [("x86_64", "x86_64"), ("aarch64", "aarch64"), ("armv7", "arm"), ("riscv64", "riscv64")];
 
-const TRIALS: [(&str, fn(&Machine)); 4] = [
+/// What is tried on a machine.
+type Act = fn(&Machine);
+
+const TRIALS: [(&str, Act); 4] = [
     ("serves_and_echoes", serves),
     ("lets_go_of_a_peer_that_says_nothing", expects),
     ("goes_on_in_another_program_with_all_its_peers", upgrades),
