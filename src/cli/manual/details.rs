@@ -80,6 +80,19 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
     ("serve", "drain", "So the next server is not flooded by all of them at once. `/readyz` says no meanwhile."),
     (
         "serve",
+        "user",
+        "Root becomes this user for good when its ports and files are open. \
+         With a group, it has that one alone; without, all groups of the user. \
+         They are looked up in /etc/passwd and /etc/group, or given by numbers.",
+    ),
+    (
+        "serve",
+        "sandbox",
+        "Landlock forbids every file, program and TCP port that the settings do not name, for good and over every upgrade. \
+         Give the configuration, the events and the admin socket folders of their own.",
+    ),
+    (
+        "serve",
         "log",
         "`debug` logs each arrival and departure, `trace` each step of the loop. \
          `info,stillthere::reactor=trace` sets another level for one module. \
