@@ -146,8 +146,7 @@ inside dpkg -i "$first" >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >
 is_active || fail "an installation starts the service"
 [ "$(inside systemctl is-enabled stillthere.service)" = enabled ] || fail "an installation enables the service"
 # The socket is for who wants it.
-[ ! -e "$root/lib/systemd/system/stillthere.socket" ] || [ "$(inside systemctl is-enabled stillthere.socket)" = disabled ] ||
-    fail "an installation enables the socket"
+[ "$(inside systemctl is-enabled stillthere.socket)" = disabled ] || fail "an installation enables the socket"
 for _ in $(seq 50); do listens && break; sleep 0.1; done
 listens || fail "nothing listens on port 7007"
 inside stillthere --version
