@@ -1,0 +1,60 @@
+//! What a cut cable shows, played by the lab with the servers of the course.
+//!
+//! The lab is used as a student uses it: as a program.
+
+use std::process::{Command, Stdio};
+
+use crate::servers::{A_SLAB, STILL_THERE, path_of};
+
+/// Plays a scene, and returns what the lab has printed and whether the server kept its promise: a peer that is silent for 5 s is
+/// gone, and a living one is kept.
+fn keeps(scene: &str, example: &str, argument: &str) -> (bool, String) {
+    let server = format!("{} {{addr}}:{{port}} {argument}", path_of(example).display());
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_stillthere"));
+    lab.args(["lab", "run", scene, "--server", &server, "--cap", "9s", "--keep", "15s"]).stdin(Stdio::null());
+    let output = lab.output().expect("the lab starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let trouble = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(0) => (true, said),
+        Some(1) if said.contains("BROKE ITS PROMISE") => (false, said),
+        _ => panic!("{scene} was not played: {said}{trouble}"),
+    }
+}
+
+fn is_kept(scene: &str, example: &str, argument: &str) -> bool {
+    keeps(scene, example, argument).0
+}
+
+/// What the lab lacks on this machine, in its own words.
+pub fn missing() -> Option<String> {
+    let mut lab = Command::new(env!("CARGO_BIN_EXE_stillthere"));
+    let output = lab.args(["lab", "run", "idle/closed"]).stdin(Stdio::null()).output().expect("the lab starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    said.contains("the lab makes").then(|| said.trim().to_string())
+}
+
+/// 6: nobody tells a server that a cable was cut.
+pub fn a_dead_peer_stays_for_ever() {
+    let (kept, said) = keeps("idle/black-hole", A_SLAB, "");
+    assert!(!kept && said.contains("still there after 9.0 s"), "{said}");
+    assert!(is_kept("idle/black-hole", STILL_THERE, ""));
+}
+
+/// 7, in two halves: keepalive alone is blind while an ACK is owed.
+pub fn keepalive_is_blind_while_data_are_in_flight() {
+    assert!(is_kept("idle/black-hole", STILL_THERE, "keepalive-only"));
+    let (kept, said) = keeps("in-flight/black-hole", STILL_THERE, "keepalive-only");
+    assert!(!kept && said.contains("still there after 9.0 s") && !said.contains("keepalive probe"), "{said}");
+    assert!(is_kept("in-flight/black-hole", STILL_THERE, ""));
+}
+
+/// 7: a window that stays shut. The house makes the kernel ask more often, and takes nobody for dead who answers.
+pub fn a_living_peer_that_does_not_read_is_taken_for_dead() {
+    let (kept, said) = keeps("window-shut/none", STILL_THERE, "");
+    assert!(!kept && said.contains("a living peer"), "{said}");
+    let mut house = Command::new(env!("CARGO_BIN_EXE_stillthere"));
+    let output = house.args(["lab", "run", "window-shut/none", "--keep", "15s"]).stdin(Stdio::null()).output();
+    let output = output.expect("the lab starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
