@@ -6,6 +6,7 @@
 mod cables;
 mod flaws;
 mod servers;
+mod text;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -34,13 +35,20 @@ const CABLES: [Named; 3] = [
     ),
 ];
 
+const TEXT: [Named; 4] = [
+    ("text_code_is_that_of_its_file", text::code_is_that_of_its_file),
+    ("text_what_commands_print_is_what_they_print", text::what_commands_print_is_what_they_print),
+    ("text_links_lead_somewhere", text::links_lead_somewhere),
+    ("text_tests_that_are_named_exist", text::tests_that_are_named_exist),
+];
+
 fn main() {
     let arguments = Arguments::from_args();
     let missing = (!arguments.list).then(cables::missing).flatten();
     if let Some(missing) = &missing {
         eprintln!("\n*** NOT RUN: the course's cut cables. {missing} ***\n");
     }
-    let mut trials: Vec<Trial> = FLAWS.into_iter().map(|(name, run)| trial(name, run)).collect();
+    let mut trials: Vec<Trial> = FLAWS.into_iter().chain(TEXT).map(|(name, run)| trial(name, run)).collect();
     trials.extend(CABLES.map(|(name, run)| trial(name, run).with_ignored_flag(missing.is_some())));
     libtest_mimic::run(&arguments, trials).exit();
 }
