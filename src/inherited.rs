@@ -24,6 +24,27 @@ pub(crate) fn take(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Has the programs that this one becomes, or starts, get this descriptor, or not any more. It must be open.
+///
+/// # Errors
+/// `EBADF`: it is not open.
+pub(crate) fn hand_on(number: RawFd, is_handed_on: bool) -> io::Result<()> {
+    if number < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = if is_handed_on { FdFlags::empty() } else { FdFlags::CLOEXEC };
+    // SAFETY: the number is not -1, and the descriptor is borrowed for this one call, which fails if it is not open.
+    Ok(fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, flags)?)
+}
+
+/// A duplicate of a descriptor that somebody else owns and keeps, as another process would get it.
+#[cfg(all(test, feature = "upgrade"))]
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    assert!(number >= 0);
+    // SAFETY: the number is not -1, and the descriptor is borrowed for this one call, which fails if it is not open.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::IntoRawFd;

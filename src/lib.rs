@@ -132,6 +132,8 @@ pub mod keepalive;
 pub mod reactor;
 pub mod service;
 pub mod tcp_info;
+#[cfg(feature = "upgrade")]
+pub mod upgrade;
 
 mod count;
 mod descriptors;

@@ -15,6 +15,8 @@ use stillthere::load;
 #[cfg(feature = "plan")]
 use stillthere::plan;
 use stillthere::reactor::Ending;
+#[cfg(feature = "upgrade")]
+use stillthere::upgrade;
 use stillthere::{observe, serve};
 
 /// Could not run, or was told to stop at once.
@@ -23,9 +25,16 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // Before anything else opens descriptors.
+    #[cfg(feature = "upgrade")]
+    let handed_over = upgrade::handed_over();
     let command = match Command::read(env::args_os().skip(1), &|name| env::var_os(name)) {
         Ok(command) => command,
         Err(usage) => {
+            #[cfg(feature = "upgrade")]
+            if upgrade::is_rehearsal() {
+                let _ = observe::stdout::tell(&upgrade::answer(Err(&usage.to_string())));
+            }
             say(usage);
             return ExitCode::from(USAGE);
         }
@@ -36,7 +45,12 @@ fn main() -> ExitCode {
     }
     code(match command {
         Command::Tell(text) => observe::stdout::tell(&(text + "\n")).map(|()| true),
-        Command::Serve(settings) => Ok(serve(&settings, &misspelt)),
+        #[cfg(feature = "upgrade")]
+        Command::Serve(settings) if upgrade::is_rehearsal() => rehearse(&settings, handed_over),
+        #[cfg(feature = "upgrade")]
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, handed_over)),
+        #[cfg(not(feature = "upgrade"))]
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, Ok(()))),
         #[cfg(feature = "admin")]
         Command::Who(settings) => ask::tell(&settings),
         #[cfg(feature = "admin")]
@@ -53,12 +67,23 @@ fn main() -> ExitCode {
 }
 
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
-fn serve(settings: &serve::ServeSettings, misspelt: &[String]) -> bool {
+fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
     let log = observe::log::start(&settings.log);
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-    let ending = serve::run(settings, log);
+    let ending = handed_over.and_then(|handed_over| serve::run(settings, log, handed_over));
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
+}
+
+/// Says whether this program could go on with what was handed over, and serves nobody.
+#[cfg(feature = "upgrade")]
+fn rehearse(settings: &serve::ServeSettings, handed_over: Result<serve::HandedOver, String>) -> Result<bool, String> {
+    let log = observe::log::start(&settings.log);
+    log::set_max_level(log::LevelFilter::Off);
+    let ending = handed_over.and_then(|handed_over| serve::run(settings, log, handed_over));
+    let result = ending.as_ref().map(|_| ()).map_err(String::as_str);
+    observe::stdout::tell(&upgrade::answer(result))?;
+    Ok(ending.is_ok())
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

@@ -7,8 +7,9 @@ use crate::cli::nearest::nearest;
 
 /// The commands, built in or not: a variable with another command's name is not for this one.
 pub(super) const COMMANDS: [&str; 7] = ["SERVE", "WHO", "DROP", "TOP", "LOAD", "LAB", "PLAN"];
-/// Variables that are no options: the lab sets one when it starts itself again, the benchmarks read the other.
-const OTHERS: [&str; 2] = ["LAB_INSIDE", "BINARY"];
+/// Variables that are no options: the lab sets one when it starts itself again, the benchmarks read another, and a server that is
+/// upgraded sets the rest for the program that comes next.
+const OTHERS: [&str; 4] = ["LAB_INSIDE", "BINARY", "STATE", "REHEARSAL"];
 /// Not an option: its variable has the addresses that `serve` takes as words.
 pub(super) const LISTEN: &str = "listen";
 

@@ -294,6 +294,22 @@ impl Keepalive {
         Some(Asking { deadline: self.deadline() + self.wheel.tick, pace: self.pace(), rto_max })
     }
 
+    /// Sets the options on a connection that has others so far. The idle time comes last: once it is set, the kernel counts the
+    /// silence up to now against it (`tcp_set_keepalive` in Linux's `net/ipv4/tcp.c`), and goes by the other two.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn apply_again(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        if let Guard::Loop { rto_max: Some(rto_max) } = self.guard {
+            sockopt::set_rto_max(&**socket, rto_max)?;
+        }
+        socket.set_tcp_user_timeout(self.user_timeout())?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_retries(self.count))?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_interval(self.interval))?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(self.idle))
+    }
+
     fn user_timeout(&self) -> Option<Duration> {
         if let Guard::UserTimeout(timeout) = self.guard { Some(timeout) } else { None }
     }

@@ -142,7 +142,7 @@ fn measure(settings: &LoadSettings, target: SocketAddr, family: Option<ProcessFa
     // SIGHUP keeps its default action: a terminal that goes away ends this client, as it does any other.
     reactor
         .add(|registry, names| Signals::open(grace, registry, names))
-        .map_err(|error| format!("cannot install signal handlers: {error}"))?;
+        .map_err(|error| format!("cannot obey signals: {error}"))?;
     let (sender, reports) = channel();
     reactor
         .add(|registry, names| Crowd::open(settings.clone(), target, family, registry, names, sender))

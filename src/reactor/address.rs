@@ -26,6 +26,22 @@ impl PeerAddress {
         }
         AddressBlock(ip)
     }
+
+    /// As it is kept: the address in its 16 bytes, and the port.
+    #[cfg(feature = "upgrade")]
+    pub fn to_bytes(self) -> [u8; 18] {
+        let mut bytes = [0; 18];
+        bytes[..16].copy_from_slice(&self.ip);
+        bytes[16..].copy_from_slice(&self.port.to_be_bytes());
+        bytes
+    }
+
+    #[cfg(feature = "upgrade")]
+    pub fn of_bytes(bytes: [u8; 18]) -> Self {
+        let (mut ip, [.., high, low]) = ([0; 16], bytes);
+        ip.copy_from_slice(&bytes[..16]);
+        Self { ip, port: u16::from_be_bytes([high, low]) }
+    }
 }
 
 const SCOPE: std::ops::Range<usize> = 4..8;

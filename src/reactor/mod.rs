@@ -36,7 +36,7 @@ use self::limits::memory::Memory;
 pub use self::limits::memory::{Relief, Sizes};
 pub use self::limits::{Limits, WhenFull};
 use self::observing::figures::Counted;
-pub use self::observing::figures::{Detection, Figures, Turns};
+pub use self::observing::figures::{Detection, Figures, Turns, Upgrades};
 pub use self::observing::histogram::Histogram;
 pub use self::observing::news::{Departed, Happening, News};
 use self::observing::turn_times::Stopwatch;
@@ -58,13 +58,15 @@ use self::serving::service::Hosted;
 pub use self::serving::service::{Attempt, Service};
 #[cfg(feature = "signals")]
 pub use self::signals::Signals;
-#[cfg(feature = "lab")]
-pub(crate) use self::signals::unblock;
 use self::source::total;
 pub use self::source::{Names, Request, Source, Turn};
+#[cfg(feature = "upgrade")]
+pub use self::state::{CannotGoOn, CannotWriteDown, State};
 pub(crate) use self::time::agenda::waiting_time;
 use self::time::hearing::Hearing;
 pub use self::time::moment::{Clock, Moment};
+#[cfg(feature = "upgrade")]
+pub use self::upgrading::Resumed;
 use crate::keepalive::unfit;
 use crate::machine::Machine;
 
@@ -89,9 +91,13 @@ mod serving;
 #[cfg(feature = "signals")]
 mod signals;
 mod source;
+#[cfg(feature = "upgrade")]
+pub(crate) mod state;
 pub mod testing;
 mod time;
 mod turn;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 #[cfg(test)]
 mod tests;
@@ -101,7 +107,7 @@ const BATCH: usize = 1024;
 /// A slot's number has 32 bits, and a few peers may be connected beyond the limit.
 const MOST_CONNECTIONS: usize = i32::MAX as usize;
 
-/// How a loop ended.
+/// How a loop ended, or why [`Reactor::run`] returned before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
@@ -112,6 +118,21 @@ pub enum Ending {
         /// How many.
         cut_off: usize,
     },
+    /// It has not ended: the program is asked for, may do what it likes between two turns, and runs the loop on.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    Asked(Ask),
+}
+
+/// What the program is asked for by a source of its loop ([`Request::Program`]).
+#[cfg(any(feature = "config", feature = "upgrade"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// To read its configuration again: SIGHUP, with [`Signals::that_ask`].
+    Reload,
+    /// To have another program go on with this loop: SIGUSR2, with [`Signals::that_ask`], or [`Orders::upgrade`].
+    #[cfg(feature = "upgrade")]
+    Upgrade,
 }
 
 /// The reactor: sources, and one [`Reactor::turn`].
@@ -140,6 +161,12 @@ pub struct Reactor {
     /// The last peer has gone.
     is_last_turn: bool,
     ending: Option<Ending>,
+    /// What the program is asked for and has not been told: each once, in the order in which it was asked.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    asked: std::collections::VecDeque<Ask>,
+    /// What it goes on with, until its ports are open.
+    #[cfg(feature = "upgrade")]
+    heritage: Option<Box<upgrading::Heritage>>,
 }
 
 impl Reactor {
@@ -183,6 +210,10 @@ impl Reactor {
             stopping: false,
             is_last_turn: false,
             ending: None,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            asked: std::collections::VecDeque::new(),
+            #[cfg(feature = "upgrade")]
+            heritage: None,
         })
     }
 
@@ -199,6 +230,11 @@ impl Reactor {
             self.capacity.keep_back(most, self.within_reach);
             self.within_reach = self.within_reach.saturating_sub(most).max(1);
         }
+        #[cfg(feature = "upgrade")]
+        let service = match self.claim(&listen, service) {
+            Ok(claimed) => return claimed,
+            Err(service) => service,
+        };
         let mut listening = None;
         self.add(|registry, names| {
             let port = Port::listen(listen, service, registry, names)?;
@@ -240,8 +276,12 @@ impl Reactor {
     /// the process and are sent by habit, such as SIGHUP, are logged and otherwise ignored: see
     /// [`Signals::open_and_outlive_the_others`].
     ///
+    /// They are blocked, and read by the loop: call this before any other thread is started. Programs that are started by
+    /// `Command` inherit the mask ([`Signals`]). A program that cannot do so sees to its signals itself, and calls
+    /// [`Handle::stop`].
+    ///
     /// # Errors
-    /// The signal handlers cannot be installed.
+    /// Another thread runs already, or the signals cannot be blocked or read.
     #[cfg(feature = "signals")]
     pub fn obey_signals(&mut self, grace: std::time::Duration) -> io::Result<()> {
         self.add(|registry, names| Signals::open_and_outlive_the_others(grace, registry, names))
@@ -255,10 +295,19 @@ impl Reactor {
         if self.sources.len() == Names::SOURCES {
             return Err(io::Error::new(io::ErrorKind::OutOfMemory, "a loop has at most 256 sources"));
         }
+        #[cfg(feature = "upgrade")]
+        let number = self.next_number();
+        #[cfg(not(feature = "upgrade"))]
         let number = self.sources.len();
         let source = open(self.poll.registry(), Names::of_source(number))?;
         if cfg!(feature = "observe") && source.observes() {
             self.orders.audience.observe(number, true);
+        }
+        #[cfg(feature = "upgrade")]
+        if let Some(vacant) = self.sources.get_mut(number) {
+            *vacant = Box::new(source);
+            self.awake.wake(number);
+            return Ok(());
         }
         self.sources.push(Box::new(source));
         self.awake.add();
@@ -317,9 +366,35 @@ impl Reactor {
         })
     }
 
+    /// The first source of this type, if there is one and it may be asked for more ([`Source::as_any`]). Between two turns only.
+    #[cfg(feature = "upgrade")]
+    pub fn source<S: Source + 'static>(&mut self) -> Option<&mut S> {
+        self.awake.wake_all();
+        self.sources.iter_mut().find_map(|source| source.as_any()?.downcast_mut())
+    }
+
+    /// The same with what it may need.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn with_source<S: Source + 'static, R>(
+        &mut self,
+        act: impl FnOnce(&mut S, &Registry, Moment) -> R,
+    ) -> Option<R> {
+        self.between_turns(|sources, turn| {
+            let source = sources.iter_mut().find_map(|source| source.as_any()?.downcast_mut())?;
+            Some(act(source, turn.registry, turn.now))
+        })
+    }
+
     /// How the loop has ended, once it has.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
+    }
+
+    /// What the program is asked for, if anything; [`Reactor::run`] returns it as [`Ending::Asked`]. For those who drive the loop
+    /// themselves.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    pub fn asked(&mut self) -> Option<Ask> {
+        if self.ending.is_some() { None } else { self.asked.pop_front() }
     }
 
     /// The figures of the loop: what its ports count, and what is counted of its turns.

@@ -40,6 +40,17 @@ impl Stamp {
         Self(units << Self::PORT_BITS | port as u64)
     }
 
+    /// As a number, and back.
+    #[cfg(feature = "upgrade")]
+    pub(crate) const fn raw(self) -> u64 {
+        self.0
+    }
+
+    #[cfg(feature = "upgrade")]
+    pub(crate) const fn of_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
     /// When the peer arrived.
     pub(crate) fn moment(self) -> Moment {
         Moment::of_units(self.0 >> Self::PORT_BITS, Self::UNIT_BITS)

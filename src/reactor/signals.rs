@@ -1,121 +1,197 @@
-//! Signals as a source of the loop. The signal handlers write to a pipe that the loop reads; no thread is started.
+//! Signals as a source of the loop: they are blocked, and read from a descriptor (signalfd(2)). No handler runs, and no thread.
 //!
-//! Owns the pipe, and decides what each signal means. Knows nothing of ports and peers: it only makes requests of the loop.
+//! Owns that descriptor, and decides what each signal means. Knows nothing of ports and peers: it only makes requests of the loop.
+//!
+//! A blocked signal that nobody has read stays pending, also across execve(2), so that none can hit a program between two of its
+//! versions. The price: every thread must block them, because the kernel gives a signal to any thread that does not.
 
 use std::fmt;
+use std::fs;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use libc::c_int;
 use log::{info, trace, warn};
 use mio::event::Event;
+use mio::unix::SourceFd;
 use mio::{Interest, Registry};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use signal_hook::consts::{
-    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
-};
+use nix::sys::signal::Signal::{self, *};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+#[cfg(any(feature = "config", feature = "upgrade"))]
+use crate::reactor::Ask;
 use crate::reactor::source::{Names, Request, Source, Turn};
 use crate::seconds::InWords;
 
 /// Signals that end a process by default (signal(7)) and are often sent without that intention: when a terminal
 /// hangs up, when a log is rotated, to reload a configuration, by an inherited timer. They are logged and otherwise ignored.
-const UNHEEDED: [i32; 7] = [SIGHUP, SIGQUIT, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
+const UNHEEDED: [Signal; 7] = [SIGHUP, SIGQUIT, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO];
 
-const OBEYED: [c_int; 3] = [SIGTERM, SIGINT, SIGUSR1];
+/// How often reading a signal may fail in a turn. The kernel announces it once, so giving up means that it is not obeyed until the
+/// next one comes.
+const READ_TRIES: usize = 16;
 
-/// Unblocks these signals in this thread. A program inherits the signal mask of its parent, which may have
-/// blocked some (sigprocmask(2), execve(2)), and a blocked signal is not delivered.
-///
-/// # Errors
-/// Those of sigprocmask(2).
-pub(crate) fn unblock(signals: &[c_int]) -> io::Result<()> {
-    let signals: SigSet = signals.iter().filter_map(|&signal| Signal::try_from(signal).ok()).collect();
-    Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&signals), None)?)
-}
+const OBEYED: [Signal; 3] = [SIGTERM, SIGINT, SIGUSR1];
 
 /// SIGTERM and SIGINT stop the loop: the first in an orderly way, the second at once. SIGUSR1 makes it log its figures.
+///
+/// They stay blocked when this is dropped, and in all threads and programs that this thread starts from now on. A program
+/// that should be ended by SIGTERM is started with an empty mask: `pre_exec` of its `Command` unblocks them.
 pub struct Signals {
-    pipe: signal_hook_mio::v1_0::Signals,
-    pending: bool,
+    pending: SignalFd,
+    is_announced: bool,
     grace: Duration,
     stopping: bool,
+    /// SIGHUP is for the program.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    asks: bool,
 }
 
 impl Signals {
-    /// Installs the handlers, and registers their pipe under `names`. When the loop is stopped, peers have `grace` to
+    /// Blocks the signals, and registers the descriptor under `names`. When the loop is stopped, peers have `grace` to
     /// receive their output.
     ///
+    /// Call it before any other thread is started.
+    ///
     /// # Errors
-    /// The handlers cannot be installed, or the pipe cannot be made or registered.
+    /// Another thread runs already: it may not block the signals, and one that it receives ends the program at once. Or the
+    /// errors of sigprocmask(2), signalfd(2) and epoll_ctl(2).
     pub fn open(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
-        let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED)?;
-        Self::join(pipe, grace, registry, names)
+        Self::read(&OBEYED, &[], grace, registry, names)
     }
 
     /// The same for a server, which must end only on request. Signals that would end it and are often sent without
     /// that intention (SIGHUP and others) are ignored; all of them but SIGXFSZ are logged.
     ///
     /// # Errors
-    /// The handlers cannot be installed, or the pipe cannot be made or registered.
+    /// As of [`Signals::open`].
     pub fn open_and_outlive_the_others(grace: Duration, registry: &Registry, names: Names) -> io::Result<Self> {
-        let pipe = signal_hook_mio::v1_0::Signals::new(OBEYED.iter().chain(&UNHEEDED))?;
-        // SIGXFSZ: the log has reached RLIMIT_FSIZE. The write fails in any case, and logging the signal would be one more write.
-        signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-        Self::join(pipe, grace, registry, names)
+        Self::read(&OBEYED, &UNHEEDED, grace, registry, names)
     }
 
-    fn join(
-        mut pipe: signal_hook_mio::v1_0::Signals,
+    fn read(
+        obeyed: &[Signal],
+        unheeded: &[Signal],
         grace: Duration,
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
-        unblock(&OBEYED)?; // after the handlers are installed: a pending signal is obeyed, and does not kill the process
-        registry.register(&mut pipe, names.token(0), Interest::READABLE)?;
-        Ok(Self { pipe, pending: false, grace, stopping: false })
+        if other_threads() > 0 {
+            return Err(io::Error::other(
+                "the program has other threads already; one that receives such a signal is ended by it, with the whole program: \
+                 let the loop obey signals before other threads are started",
+            ));
+        }
+        let signals: SigSet = obeyed.iter().chain(unheeded).copied().collect();
+        let mut blocked = signals;
+        if !unheeded.is_empty() {
+            // The log has reached RLIMIT_FSIZE. The write fails in any case, and logging the signal would be one more write: it
+            // is blocked and never read.
+            blocked.add(SIGXFSZ);
+        }
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?;
+        let pending = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        registry.register(&mut SourceFd(&pending.as_raw_fd()), names.token(0), Interest::READABLE)?;
+        Ok(Self {
+            pending,
+            is_announced: false,
+            grace,
+            stopping: false,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            asks: false,
+        })
     }
+
+    /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`):
+    /// [`Reactor::run`](crate::reactor::Reactor::run) returns [`Ending::Asked`](crate::reactor::Ending::Asked), and is called again by a
+    /// program that wants to go on.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    #[must_use]
+    pub fn that_ask(mut self) -> Self {
+        self.asks = true;
+        self
+    }
+}
+
+/// How many threads this process has besides this one: each has a directory in this one, which has two names of its own
+/// (`proc_task_getattr`, fs/proc/base.c). Without /proc it cannot be known, and is 0.
+fn other_threads() -> u64 {
+    fs::metadata("/proc/self/task").map_or(0, |tasks| tasks.nlink().saturating_sub(3))
 }
 
 impl Source for Signals {
     fn latch(&mut self, _key: usize, _event: &Event) {
         trace!("a signal is pending");
-        self.pending = true;
+        self.is_announced = true;
     }
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
-        if !std::mem::take(&mut self.pending) {
+        if !std::mem::take(&mut self.is_announced) {
             return;
         }
-        for signal in self.pipe.pending() {
-            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
-            let request = match signal {
-                SIGUSR1 => Request::Figures,
-                #[cfg(feature = "events")]
-                SIGHUP => Request::Reopen,
-                _ if UNHEEDED.contains(&signal) => {
-                    info!("{name} is ignored; SIGTERM stops the server, SIGUSR1 logs the figures");
-                    continue;
+        let mut failures = 0;
+        loop {
+            match self.pending.read_signal() {
+                Ok(Some(caught)) => self.obey(caught.ssi_signo, turn),
+                Ok(None) => return,
+                Err(_) if failures < READ_TRIES => failures += 1,
+                // nix has words of its own for each errno: 12 kB.
+                Err(errno) => {
+                    return warn!("a signal cannot be read, and waits for the next one: {}", io::Error::from(errno));
                 }
-                _ if self.stopping => {
-                    warn!("{name} while stopping: ends at once");
-                    Request::Abort
-                }
-                _ => {
-                    info!("{name}: stops; peers have {} to read their output", InWords(self.grace));
-                    self.stopping = true;
-                    Request::Stop { grace: self.grace }
-                }
-            };
-            turn.requests.push(request);
+            }
         }
+    }
+}
+
+impl Signals {
+    fn obey(&mut self, number: u32, turn: &mut Turn<'_>) {
+        let Ok(signal) = Signal::try_from(number as i32) else { return };
+        let name = signal.as_str();
+        let request = match signal {
+            SIGUSR1 => Request::Figures,
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            SIGHUP if self.asks => Request::Program(Ask::Reload),
+            #[cfg(feature = "upgrade")]
+            SIGUSR2 if self.asks => Request::Program(Ask::Upgrade),
+            #[cfg(feature = "events")]
+            SIGHUP => Request::Reopen,
+            _ if UNHEEDED.contains(&signal) => {
+                return info!("{name} is ignored; SIGTERM stops the server, SIGUSR1 logs the figures");
+            }
+            _ if self.stopping => {
+                warn!("{name} while stopping: ends at once");
+                Request::Abort
+            }
+            _ => {
+                info!("{name}: stops; peers have {} to read their output", InWords(self.grace));
+                self.stopping = true;
+                Request::Stop { grace: self.grace }
+            }
+        };
+        turn.requests.push(request);
     }
 }
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signals").field("grace", &self.grace).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The test harness has a thread for each test, and its own.
+    #[test]
+    fn a_thread_that_could_take_the_signals_is_told_of_and_nothing_is_blocked() {
+        let poll = mio::Poll::new().unwrap();
+        let before = SigSet::thread_get_mask().unwrap();
+        let error = Signals::open(Duration::ZERO, poll.registry(), Names::of_source(0)).unwrap_err();
+        assert!(error.to_string().contains("before other threads are started"), "{error}");
+        assert_eq!(SigSet::thread_get_mask().unwrap(), before);
     }
 }

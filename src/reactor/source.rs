@@ -8,6 +8,8 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+#[cfg(any(feature = "config", feature = "upgrade"))]
+use crate::reactor::Ask;
 #[cfg(feature = "events")]
 use crate::reactor::Ending;
 use crate::reactor::awake::Awake;
@@ -99,8 +101,23 @@ pub trait Source {
 
     /// Opens anew what it writes to, because somebody has renamed it (SIGHUP). Whether there is anything to open; the source
     /// logs what.
-    #[cfg(feature = "events")]
+    #[cfg(any(feature = "config", feature = "events", feature = "upgrade"))]
     fn reopen(&mut self) -> bool {
+        false
+    }
+
+    /// What the same source of another program needs to know to go on: the name under which it finds that, and the bytes
+    /// ([`Reactor::inherited_source`](crate::reactor::Reactor::inherited_source)). Asked when the loop is written down; nothing may
+    /// change by it, because the loop may go on.
+    #[cfg(feature = "upgrade")]
+    fn save(&self) -> Option<(&'static str, Vec<u8>)> {
+        None
+    }
+
+    /// It only holds a number.
+    #[cfg(feature = "upgrade")]
+    #[doc(hidden)]
+    fn is_vacant(&self) -> bool {
         false
     }
 
@@ -222,6 +239,10 @@ pub enum Request {
     /// Open anew what is written to.
     #[cfg(feature = "events")]
     Reopen,
+    /// Let the program act before the next turn: [`Reactor::run`](crate::reactor::Reactor::run) returns. The same one is told
+    /// once, however often it was asked in a turn; a loop that has ended tells it no more.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    Program(Ask),
 }
 
 /// What an order takes from the budget of a turn at least for each peer, however few bytes it sends: 128 sends in a turn.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use log::{debug, info, trace, warn};
 
 use crate::count::so_many;
+#[cfg(feature = "upgrade")]
+use crate::reactor::Ask;
 use crate::reactor::carry_out::carry_out;
 use crate::reactor::observing::news::Incident;
 use crate::reactor::observing::turn_times::TurnTimes;
@@ -19,12 +21,17 @@ use crate::reactor::{BATCH, Ending, Reactor};
 const POLL_TRIES: u32 = 16;
 
 impl Reactor {
-    /// Turns until it is asked to stop and every peer is gone.
+    /// Turns until it is asked to stop and every peer is gone, or until a source asks for the program ([`Request::Program`]):
+    /// then the program may act between two turns, and run it again.
     ///
     /// # Errors
     /// `poll` keeps failing. No error of a connection or a listener ends the loop.
     pub fn run(&mut self) -> io::Result<Ending> {
         loop {
+            #[cfg(any(feature = "config", feature = "upgrade"))]
+            if let Some(ask) = self.asked() {
+                return Ok(Ending::Asked(ask));
+            }
             self.turn()?;
             if let Some(ending) = self.ending {
                 return Ok(ending);
@@ -79,6 +86,10 @@ impl Reactor {
         if see_to_memory(&mut self.sources, &mut self.capacity, now) {
             self.awake.wake_all();
         }
+        #[cfg(feature = "upgrade")]
+        if self.orders.take_ask() {
+            self.requests.push(Request::Program(Ask::Upgrade));
+        }
         self.obey(now);
         if self.orders.audience.has_news() {
             self.with_turn(tell);
@@ -107,7 +118,7 @@ impl Reactor {
     }
 
     /// The sources, and what they may use.
-    fn with_turn<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
+    pub(super) fn with_turn<R>(&mut self, act: impl FnOnce(&mut [Box<dyn Source>], &mut Turn<'_>) -> R) -> R {
         (self.orders.now, self.orders.clock) = (self.hearing.now, self.hearing.clock);
         let mut turn = Turn {
             now: self.hearing.now,
@@ -231,7 +242,17 @@ impl Reactor {
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
                 Request::Figures => info!("{}", self.tally()),
                 #[cfg(feature = "events")]
-                Request::Reopen => self.reopen(),
+                Request::Reopen => {
+                    if !self.reopen() {
+                        info!(
+                            "SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures"
+                        );
+                    }
+                }
+                #[cfg(any(feature = "config", feature = "upgrade"))]
+                Request::Program(ask) if self.asked.contains(&ask) => {}
+                #[cfg(any(feature = "config", feature = "upgrade"))]
+                Request::Program(ask) => self.asked.push_back(ask),
             }
         }
         self.requests = requests;
@@ -244,14 +265,14 @@ impl Reactor {
         }
     }
 
-    #[cfg(feature = "events")]
-    fn reopen(&mut self) {
+    /// Has every source open anew what it writes to. Whether there is anything to open; the sources log what.
+    #[cfg(any(feature = "config", feature = "events", feature = "upgrade"))]
+    pub fn reopen(&mut self) -> bool {
+        self.awake.wake_all();
         // Every one is asked, not only the first that has something to open.
         let mut opens = false;
         self.sources.iter_mut().for_each(|source| opens |= source.reopen());
-        if !opens {
-            info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
-        }
+        opens
     }
 }
 

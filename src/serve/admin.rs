@@ -127,8 +127,14 @@ fn listen_on(
 
 fn listen_at(reactor: &mut Reactor, path: &Path, token: Option<Token>, about: About) -> Result<Opened, String> {
     let told = path.display();
-    remove_stale(path).map_err(|because| format!("--admin unix:{told}: {because}"))?;
     let listen = Listen::at_path(path, MODE);
+    #[cfg(feature = "upgrade")]
+    let is_ours = reactor.inherits(&listen.clone().apart(1));
+    #[cfg(not(feature = "upgrade"))]
+    let is_ours = false;
+    if !is_ours {
+        remove_stale(path).map_err(|because| format!("--admin unix:{told}: {because}"))?;
+    }
     listen_apart(reactor, listen, Hosts::Any, token, about)
         .map_err(|error| format!("the admin port cannot listen on unix:{told}: {error}"))?;
     info!("admin port on unix:{told}");

@@ -9,6 +9,8 @@ use log::warn;
 
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor, Service};
+#[cfg(feature = "upgrade")]
+use crate::serve::upgrading::{goes_on, keep_the_others};
 use crate::serve::{Beats, ServeSettings, ServiceName};
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 use crate::sysctl;
@@ -17,8 +19,16 @@ use crate::sysctl;
 /// addresses that this machine cannot listen on, such as the IPv6 one of `localhost`: one that works is enough.
 pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings) -> Result<Vec<Listening>, String> {
     let mut places = Vec::new();
+    #[cfg_attr(not(feature = "upgrade"), allow(unused_mut))]
+    let mut all_found = true;
     for place in &settings.places {
-        places.push((place, place.addresses()?));
+        let addresses = place.addresses();
+        #[cfg(feature = "upgrade")]
+        let addresses = addresses.or_else(|sentence| {
+            all_found = false;
+            goes_on(reactor, sentence).map(|()| Vec::new())
+        });
+        places.push((place, addresses?));
     }
     let (mut bound, mut taken) = (Vec::new(), Vec::new());
     for (place, addresses) in &places {
@@ -42,17 +52,39 @@ pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings)
                 Err(error) => {
                     let sentence = cannot_listen(place, address, &error, &bound);
                     if !place.is_name() || !is_absent(&error) {
+                        #[cfg(feature = "upgrade")]
+                        goes_on(reactor, sentence)?;
+                        #[cfg(not(feature = "upgrade"))]
                         return Err(sentence);
+                    } else {
+                        warn!("{sentence}");
                     }
-                    warn!("{sentence}");
                 }
             }
         }
-        if !is_served {
-            return Err(format!("cannot listen on {place}: none of its addresses is this machine's"));
+        if !is_served && all_found {
+            let sentence = format!("cannot listen on {place}: none of its addresses is this machine's");
+            #[cfg(feature = "upgrade")]
+            goes_on(reactor, sentence)?;
+            #[cfg(not(feature = "upgrade"))]
+            return Err(sentence);
         }
     }
+    #[cfg(feature = "upgrade")]
+    keep_the_others(reactor, settings, all_found)?;
     Ok(bound)
+}
+
+/// Goes on with an address that the program before has listened on; nobody more is accepted if `is_closed`.
+#[cfg(feature = "upgrade")]
+pub(super) fn retain(
+    reactor: &mut Reactor,
+    settings: &ServeSettings,
+    address: SocketAddr,
+    is_closed: bool,
+) -> io::Result<Listening> {
+    let listen = listen_on(settings, address, false)?;
+    serve_at(reactor, settings, if is_closed { listen.closed() } else { listen })
 }
 
 fn listen(
@@ -61,12 +93,19 @@ fn listen(
     address: SocketAddr,
     only_v6: bool,
 ) -> io::Result<Listening> {
-    let listen = Listen::on(address)
+    serve_at(reactor, settings, listen_on(settings, address, only_v6)?)
+}
+
+fn listen_on(settings: &ServeSettings, address: SocketAddr, only_v6: bool) -> io::Result<Listen> {
+    Ok(Listen::on(address)
         .backlog(settings.backlog)?
         .reuse_port(settings.reuse_port)
         .only_v6(only_v6)
         .keepalive(settings.keepalive.clone())
-        .limits(settings.limits);
+        .limits(settings.limits))
+}
+
+fn serve_at(reactor: &mut Reactor, settings: &ServeSettings, listen: Listen) -> io::Result<Listening> {
     match settings.service {
         ServiceName::Echo => listen_with(reactor, settings, listen, Echo),
         ServiceName::Discard => listen_with(reactor, settings, listen, Discard),

@@ -24,9 +24,13 @@ pub use self::admin::AdminSettings;
 
 #[cfg(feature = "admin")]
 mod admin;
+#[cfg(any(feature = "config", feature = "upgrade"))]
+mod asked;
 mod listening;
 #[cfg(any(feature = "admin", feature = "events"))]
 mod observers;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -44,6 +48,13 @@ macro_rules! info {
 macro_rules! warn {
     ($($words:tt)+) => { tell(Level::Warn, format_args!($($words)+)) };
 }
+
+/// What another program has handed over to this one, if one has.
+#[cfg(feature = "upgrade")]
+pub type HandedOver = Option<crate::reactor::State>;
+/// Nothing can be handed over.
+#[cfg(not(feature = "upgrade"))]
+pub type HandedOver = ();
 
 /// The checked settings of `serve`.
 #[derive(Clone, Debug)]
@@ -141,11 +152,19 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings, log: &Logger, handed_over: HandedOver) -> Result<Ending, String> {
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
-    reactor.obey_signals(settings.grace).map_err(|error| format!("cannot install signal handlers: {error}"))?;
+    #[cfg(feature = "upgrade")]
+    let mut upgrading = upgrading::begin(&mut reactor, handed_over)?;
+    #[cfg(not(feature = "upgrade"))]
+    let () = handed_over;
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let obeyed = asked::obey_signals(&mut reactor, settings.grace);
+    #[cfg(not(any(feature = "config", feature = "upgrade")))]
+    let obeyed = reactor.obey_signals(settings.grace);
+    obeyed.map_err(|error| format!("cannot obey signals: {error}"))?;
     reactor.limit_per_address(settings.max_per_address).map_err(|unfit| unfit.to_string())?;
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
@@ -156,8 +175,24 @@ pub fn run(settings: &ServeSettings, log: &Logger) -> Result<Ending, String> {
     #[cfg(not(feature = "admin"))]
     let _ = log;
     announce(settings, &bound, reactor.within_reach());
-    let ending = reactor.run().map_err(|error| format!("the loop cannot go on: {error}"))?;
+    #[cfg(feature = "upgrade")]
+    if reactor.is_rehearsal() {
+        return Ok(Ending::Orderly);
+    } else {
+        upgrading::take_over(&mut reactor);
+    }
+    let ending = reactor.run();
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let ending = asked::run_on(
+        ending,
+        &mut reactor,
+        #[cfg(feature = "upgrade")]
+        upgrading.as_mut(),
+    );
+    let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
+        #[cfg(any(feature = "config", feature = "upgrade"))]
+        Ending::Asked(_) => {} // run_on has seen to it
         Ending::Orderly => info!("stopped: {}", reactor.tally()),
         Ending::Aborted { cut_off } => {
             warn!("stopped at once, {} cut off: {}", so_many(cut_off, "peer"), reactor.tally())

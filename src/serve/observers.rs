@@ -12,6 +12,8 @@ use crate::observe::events::{Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
 use crate::serve::ServeSettings;
+#[cfg(feature = "upgrade")]
+use crate::serve::upgrading::goes_on;
 #[cfg(feature = "admin")]
 use crate::{observe::admin::LeftOut, serve::admin};
 
@@ -33,9 +35,12 @@ pub(super) fn open(
 ) -> Result<Observers, String> {
     let left_out = tell_events(reactor, settings, bound)?;
     #[cfg(feature = "admin")]
-    return Ok(Observers {
-        _admin: admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out })?,
-    });
+    {
+        let opened = admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out });
+        #[cfg(feature = "upgrade")]
+        let opened = opened.or_else(|sentence| goes_on(reactor, sentence).map(|()| None));
+        Ok(Observers { _admin: opened? })
+    }
     #[cfg(not(feature = "admin"))]
     {
         let _ = (left_out, log);
@@ -48,6 +53,10 @@ pub(super) fn open(
 fn tell_events(reactor: &mut Reactor, settings: &ServeSettings, bound: &[Listening]) -> Result<Count, String> {
     let mut left_out = Count::default();
     let Some(to) = &settings.events else { return Ok(left_out) };
+    #[cfg(feature = "upgrade")]
+    if reactor.is_rehearsal() {
+        return Ok(left_out); // who reads the events is not to see two of us
+    }
     let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
     let start = Chronicle::start(&listen, settings.keepalive.deadline());
     let open = |registry: &_, names| {
@@ -55,7 +64,10 @@ fn tell_events(reactor: &mut Reactor, settings: &ServeSettings, bound: &[Listeni
         left_out = events.left_out();
         Ok(events)
     };
-    reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"))?;
+    let added = reactor.add(open).map_err(|error| format!("events cannot be written to {to}: {error}"));
+    #[cfg(feature = "upgrade")]
+    let added = added.or_else(|sentence| goes_on(reactor, sentence));
+    added?;
     Ok(left_out)
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Alarm, Farewell, Moment, Orders, Peer, Service, waiting_time};
+use crate::reactor::{Alarm, CannotRestore, CannotSave, Farewell, Moment, Orders, Peer, Saved, Service, waiting_time};
 
 /// Wraps any service.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,10 @@ pub struct Heard<T> {
     inner_due: Moment,
     inner: T,
 }
+
+/// Under which keys its moments are written down.
+const HEARD: u16 = 1;
+const INNER_DUE: u16 = 2;
 
 impl<S: Service> Expect<S> {
     /// Lets a peer go that sends nothing for the time `within`.
@@ -104,6 +108,27 @@ impl<S: Service> Service for Expect<S> {
                 inner.woken(peer);
             }
         });
+    }
+
+    fn save(&self, state: &Self::State) -> Result<Saved, CannotSave> {
+        Ok(self.inner.save(&state.inner)?.with_moment(HEARD, state.at).with_moment(INNER_DUE, state.inner_due))
+    }
+
+    /// A peer of which it is not known when it was heard last, because nothing was expected of it, is heard now.
+    fn restore(&mut self, peer: &mut Peer<'_, ()>, saved: &Saved) -> Result<Self::State, CannotRestore> {
+        let Some(at) = saved.moment(HEARD) else {
+            let inner = self.inner.restore(peer, saved)?;
+            return Ok(self.begin(peer, inner));
+        };
+        // The alarm was ours. The wrapped service has its own before it, as it would without us.
+        match saved.moment(INNER_DUE).unwrap_or(Moment::NEVER) {
+            Moment::NEVER => drop(peer.take_alarm()),
+            due => peer.wake_at(due),
+        }
+        let inner = self.inner.restore(peer, saved)?;
+        let inner_due = if let Alarm::At(due) = peer.take_alarm() { due } else { Moment::NEVER };
+        peer.wake_at(inner_due.min(at + self.within));
+        Ok(Heard { at, inner_due, inner })
     }
 
     fn departed(&mut self, state: Self::State, farewell: &Farewell<'_>, orders: &mut Orders) {

@@ -48,6 +48,14 @@ macro_rules! passed_on {
             self.inner.called(orders)
         }
 
+        fn save_service(&self) -> Result<$crate::reactor::Saved, $crate::reactor::CannotSave> {
+            self.inner.save_service()
+        }
+
+        fn restore_service(&mut self, saved: &$crate::reactor::Saved) -> Result<(), $crate::reactor::CannotRestore> {
+            self.inner.restore_service(saved)
+        }
+
         fn reason(&self, reason: $crate::reactor::Reason) -> &'static str {
             self.inner.reason(reason)
         }

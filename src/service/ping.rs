@@ -10,7 +10,7 @@
 
 use std::io::Write;
 
-use crate::reactor::{Peer, Service};
+use crate::reactor::{CannotRestore, CannotSave, Peer, Saved, Service};
 use crate::service::Ask;
 
 /// Answers pings, and sends its own when it is asked to ([`Ask`]).
@@ -44,7 +44,35 @@ enum Progress {
 const WORD: &[u8] = b"PING ";
 const MOST_DIGITS: u8 = 9;
 
+/// How a part of a line is written down.
+const VERSION: u16 = 1;
+
 impl PartialPing {
+    fn to_bytes(self) -> [u8; 6] {
+        let (place, count) = match self.place {
+            Progress::Start => (0, 0),
+            Progress::Word(count) => (1, count),
+            Progress::Number(count) => (2, count),
+            Progress::Return => (3, 0),
+            Progress::Other => (4, 0),
+        };
+        let [one, two, three, four] = self.number.to_le_bytes();
+        [place, count, one, two, three, four]
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let &[place, count, one, two, three, four] = bytes else { return None };
+        let place = match place {
+            0 => Progress::Start,
+            1 if usize::from(count) < WORD.len() => Progress::Word(count),
+            2 if count <= MOST_DIGITS => Progress::Number(count),
+            3 => Progress::Return,
+            4 => Progress::Other,
+            _ => return None,
+        };
+        Some(Self { number: u32::from_le_bytes([one, two, three, four]), place })
+    }
+
     /// Takes one byte. Returns the number of the ping that it completes, if it does.
     fn take(&mut self, byte: u8) -> Option<u32> {
         let asked = matches!(self.place, Progress::Number(1..) | Progress::Return).then_some(self.number);
@@ -123,6 +151,30 @@ impl Service for Ping {
             peer.send(answers.bytes());
         }
     }
+
+    fn save(&self, state: &PartialPing) -> Result<Saved, CannotSave> {
+        Saved::new(VERSION, state.to_bytes().to_vec())
+    }
+
+    /// A peer that another service has served is at the start of a line.
+    fn restore(&mut self, _peer: &mut Peer<'_, ()>, saved: &Saved) -> Result<PartialPing, CannotRestore> {
+        match (saved.version(), saved.bytes()) {
+            (_, []) => Ok(PartialPing::default()),
+            (VERSION, bytes) => PartialPing::of_bytes(bytes).ok_or(CannotRestore::Unreadable),
+            (other, _) => Err(CannotRestore::Version(other)),
+        }
+    }
+
+    fn save_service(&self) -> Result<Saved, CannotSave> {
+        Saved::new(VERSION, self.number.to_le_bytes().to_vec())
+    }
+
+    fn restore_service(&mut self, saved: &Saved) -> Result<(), CannotRestore> {
+        if let Ok(number) = saved.bytes().try_into() {
+            self.number = u32::from_le_bytes(number);
+        }
+        Ok(())
+    }
 }
 
 impl Ask for Ping {
@@ -157,5 +209,20 @@ mod tests {
         }
         assert_eq!(pings(&["PING 1234567890\nPONG 3\nPPING 1\n", &"x".repeat(10_000), "\nPING 4\n"]), [4]);
         assert_eq!(size_of::<PartialPing>(), 8);
+    }
+
+    #[test]
+    fn a_line_that_was_half_read_goes_on_where_it_was_written_down() {
+        let line = b"PING 123456789\r\nPING 7\n";
+        for cut in 0..line.len() {
+            let mut before = PartialPing::default();
+            let mut asked: Vec<_> = line[..cut].iter().filter_map(|byte| before.take(*byte)).collect();
+            let mut after = PartialPing::of_bytes(&before.to_bytes()).unwrap();
+            asked.extend(line[cut..].iter().filter_map(|byte| after.take(*byte)));
+            assert_eq!(asked, [123_456_789, 7], "cut after {cut} bytes");
+        }
+        for wrong in [&[1, 5, 0, 0, 0, 0][..], &[2, 10, 0, 0, 0, 0], &[5, 0, 0, 0, 0, 0], &[0; 5], &[0; 7]] {
+            assert!(PartialPing::of_bytes(wrong).is_none());
+        }
     }
 }

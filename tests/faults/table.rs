@@ -114,7 +114,7 @@ pub fn is_beyond_trial(row: &Row, errno: &str, scene: Option<Scene>) -> Option<&
         ("fcntl", "EBADF", _) => Some("not tried: a debug assertion of Rust's library ends it"),
         // The kernel promises an edge after this errno, once there is room or more to read; after an injected one there
         // is none.
-        ("sendto", "EAGAIN", Some(Drinks)) | ("recvfrom", "EAGAIN", Some(Closes)) => {
+        ("sendto", "EAGAIN", Some(Drinks)) | ("recvfrom", "EAGAIN", Some(Closes)) | ("read", "EAGAIN", Some(_)) => {
             Some("not tried: after a false \"would block\" no edge comes")
         }
         _ => None,
@@ -219,22 +219,15 @@ pub static ROWS: &[Row] = &[
     Row::of(&["shutdown"], &["EBADF", "EINVAL", "ENOTCONN", "ENOTSOCK"], Absent, &[Stops]),
     Row::of(&["close"], &["EBADF", "EINTR", "EIO", "ENOSPC", "EDQUOT"], Goes, &[Closes, Stops]),
     // Signals.
-    Row::of(
-        &["socketpair"],
-        &["EAFNOSUPPORT", "EFAULT", "EMFILE", "ENFILE", "EOPNOTSUPP", "EPROTONOSUPPORT"],
-        Refuses,
-        &[],
-    ),
-    Row::of(&["rt_sigaction"], &["EFAULT", "EINVAL"], Refuses, &[]),
+    Row::of(&["signalfd4"], &["EBADF", "EINVAL", "EMFILE", "ENFILE", "ENODEV", "ENOMEM"], Refuses, &[]),
     Row::of(&["rt_sigprocmask"], &["EFAULT", "EINVAL"], Refuses, &[]),
-    Row::of(&["rt_sigreturn"], &[], Absent, &[]), // never fails, says sigreturn(2)
     // The log, and what is printed at the start.
     Row::of(&["write"], WRITE, Goes, &[Comes, Closes, Asks, Stops]),
     Row::of(&["getpid"], &[], Absent, &[]), // always succeeds, says getpid(2)
     Row::of(&["openat", "open"], OPEN, Goes, &[]),
     Row::of(&["dup2", "dup3"], &["EBADF", "EBUSY", "EINTR", "EINVAL", "EMFILE"], Goes, &[]),
     Row::of(&["statx", "newfstatat", "fstatat64", "fstat"], FILE, Goes, &[]),
-    Row::of(&["read"], READ, Goes, &[]),
+    Row::of(&["read"], READ, Goes, &[Asks, Stops]), // files at the start, and then signals
     Row::of(&["pread64"], READ, Goes, &[]),
     Row::of(&["prlimit64"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"], Assumed, &[]),
     Row::of(
@@ -260,6 +253,7 @@ pub static ROWS: &[Row] = &[
     Row::before_main(&["gettid"], &[]),
     Row::before_main(&["mprotect"], &["EACCES", "EFAULT", "EINVAL", "ENOMEM"]),
     Row::before_main(&["poll", "ppoll", "ppoll_time64"], &["EFAULT", "EINTR", "EINVAL", "ENOMEM"]),
+    Row::before_main(&["rt_sigaction"], &["EFAULT", "EINVAL"]),
     Row::before_main(&["rseq"], &["EBUSY", "EFAULT", "EINVAL", "ENOSYS", "EPERM"]),
     Row::before_main(&["sched_getaffinity"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"]),
     Row::before_main(&["set_robust_list"], &["EFAULT", "EINVAL", "EPERM", "ESRCH"]),

@@ -43,6 +43,9 @@ use std::time::Duration;
 use crate::keepalive::RTO_MIN;
 use crate::tcp_info::TcpInfo;
 
+#[cfg(feature = "upgrade")]
+mod written;
+
 /// How long after a write a peer is first checked. On nearly every path a living peer has acknowledged by then and is
 /// not checked again, so the loop is quiet half a second after the last exchange. If the peer has not acknowledged, the
 /// kernel has tried no more than twice yet.

@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-use crate::reactor::unblock;
+use nix::sys::signal::{SigSet, Signal};
 
 /// How often something is polled that announces nothing by itself.
 pub const GLANCE: Duration = Duration::from_millis(20);
@@ -27,11 +25,12 @@ impl Interrupt {
     /// The handlers cannot be installed.
     pub fn listen() -> io::Result<Self> {
         let interrupt = Self::default();
-        let signals = [SIGINT, SIGTERM, SIGHUP];
+        let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
         for signal in signals {
-            signal_hook::flag::register(signal, Arc::clone(&interrupt.0))?;
+            signal_hook::flag::register(signal as i32, Arc::clone(&interrupt.0))?;
         }
-        unblock(&signals)?;
+        // The lab may have been started with a mask that blocks them (execve(2) keeps it).
+        SigSet::from_iter(signals).thread_unblock()?;
         Ok(interrupt)
     }
 

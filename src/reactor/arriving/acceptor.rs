@@ -4,6 +4,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "upgrade")]
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use log::{debug, info, trace, warn};
@@ -101,12 +103,43 @@ impl Acceptor {
     /// # Errors
     /// The listener cannot be made or registered.
     pub(crate) fn open(mut listen: Listen, registry: &Registry, token: Token) -> io::Result<Self> {
-        let mut listener = listen.open()?;
+        let listener = listen.open()?;
+        Self::join(listen, listener, registry, token)
+    }
+
+    fn join(listen: Listen, mut listener: TcpListener, registry: &Registry, token: Token) -> io::Result<Self> {
         registry.register(&mut listener, token, Interest::READABLE)?;
         let spread = Spread::new(&listen.keepalive);
         // A socket of the file system has none of these options.
         let inherits = (!listen.is_tcp()).then_some(true);
         Ok(Self { listener, listen, latched: false, paused: None, inherits, spread, told_full: None })
+    }
+
+    /// Goes on with a listener that another program has opened, and that may have other options so far.
+    ///
+    /// # Errors
+    /// It takes no options, or cannot be registered.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn inherit(
+        mut listen: Listen,
+        listener: OwnedFd,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Self> {
+        let listener = listen.inherit(listener)?;
+        Self::join(listen, listener, registry, token)
+    }
+
+    /// Where it was to listen: port 0 is any.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn asked(&self) -> SocketAddr {
+        self.listen.address
+    }
+
+    /// The listener and its path, if it is a socket of the file system.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn socket(&self) -> (RawFd, Option<&str>) {
+        (self.listener.as_raw_fd(), self.listen.path())
     }
 
     /// The address that it listens on, with the port that the kernel chose.

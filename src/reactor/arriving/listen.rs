@@ -5,7 +5,7 @@ use std::io;
 #[cfg(feature = "observe")]
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-#[cfg(feature = "observe")]
+#[cfg(any(feature = "observe", feature = "upgrade"))]
 use std::os::fd::OwnedFd;
 #[cfg(feature = "observe")]
 use std::os::unix::fs::PermissionsExt;
@@ -46,6 +46,9 @@ pub struct Listen {
     pub(in crate::reactor) limits: Limits,
     /// How many peers it may have, if they do not count among those of the loop.
     pub(in crate::reactor) apart: Option<usize>,
+    /// It accepts nobody: for the peers that a program before has accepted.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) is_closed: bool,
     /// If it is a socket of the file system: where, in words, too, and with which mode.
     #[cfg(feature = "observe")]
     path: Option<(PathBuf, String, u32)>,
@@ -63,6 +66,8 @@ impl Listen {
             keepalive,
             limits,
             apart: None,
+            #[cfg(feature = "upgrade")]
+            is_closed: false,
             #[cfg(feature = "observe")]
             path: None,
         }
@@ -88,6 +93,50 @@ impl Listen {
     /// [`Orders::look_onwards`]: crate::reactor::Orders::look_onwards
     pub fn apart(self, most: usize) -> Self {
         Self { apart: Some(most.max(1)), ..self }
+    }
+
+    /// Nobody is accepted: for an address that the program before has listened on, and this one does not any more. The peers that came
+    /// there stay, on these terms.
+    #[cfg(feature = "upgrade")]
+    pub fn closed(self) -> Self {
+        Self { is_closed: true, ..self }
+    }
+
+    /// Its path, if it is a socket of the file system.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn path(&self) -> Option<&str> {
+        #[cfg(feature = "observe")]
+        return self.path.as_ref().map(|(_, in_words, _)| in_words.as_str());
+        #[cfg(not(feature = "observe"))]
+        None
+    }
+
+    /// Goes on with a listener that is open already: its options become these.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2) and listen(2).
+    #[cfg(feature = "upgrade")]
+    pub(super) fn inherit(&mut self, listener: OwnedFd) -> io::Result<TcpListener> {
+        let socket = Socket::from(listener);
+        socket.set_nonblocking(true)?;
+        if self.is_tcp() {
+            self.apply(&SockRef::from(&socket))?;
+        }
+        socket.listen(self.backlog as i32)?;
+        Ok(TcpListener::from_std(socket.into()))
+    }
+
+    /// The keepalive that its peers get, as far as this kernel supports it; no socket stays open.
+    ///
+    /// # Errors
+    /// Those of socket(2) and setsockopt(2).
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn supported(&mut self) -> io::Result<Keepalive> {
+        if self.is_tcp() {
+            let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+            self.apply(&SockRef::from(&socket))?;
+        }
+        Ok(self.keepalive.clone())
     }
 
     pub(super) fn is_tcp(&self) -> bool {

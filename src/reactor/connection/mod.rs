@@ -41,6 +41,8 @@ pub(in crate::reactor) mod queue;
 pub(in crate::reactor) mod readiness;
 pub(in crate::reactor) mod stream;
 mod writing;
+#[cfg(feature = "upgrade")]
+pub(in crate::reactor) mod written;
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,21 @@ pub(crate) trait Stream: Read + Write {
     /// Those of getsockopt(2).
     fn take_error(&mut self) -> io::Result<Option<io::Error>>;
 
+    /// The number of its socket; -1 if it has none.
+    #[cfg(feature = "upgrade")]
+    fn descriptor(&self) -> std::os::fd::RawFd {
+        -1
+    }
+
+    /// Sets other keepalive options on a connection that is established.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    #[cfg(feature = "upgrade")]
+    fn apply(&mut self, _keepalive: &crate::keepalive::Keepalive) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The kernel's figures; `None` where it has none.
     fn info(&self) -> Option<TcpInfo>;
 
@@ -67,6 +82,16 @@ impl Stream for mio::net::TcpStream {
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
         mio::net::TcpStream::take_error(self)
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn descriptor(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(self)
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn apply(&mut self, keepalive: &crate::keepalive::Keepalive) -> io::Result<()> {
+        keepalive.apply_again(&SockRef::from(&*self))
     }
 
     fn info(&self) -> Option<TcpInfo> {

@@ -179,6 +179,42 @@ impl Departure {
         }
     }
 
+    /// As two numbers: its index, and its errno or the service's reason.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn to_code(self) -> (u8, u16) {
+        let detail = match self {
+            Self::Reset(cause) | Self::Unreachable(cause) | Self::Failed(cause) => u16::from_ne_bytes(cause.0),
+            Self::ByService(Reason(number)) => number.into(),
+            _ => 0,
+        };
+        (self.index() as u8, detail)
+    }
+
+    /// What [`Departure::to_code`] has made. A reason that this release does not know counts as our own doing.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn of_code(index: u8, detail: u16) -> Self {
+        let cause = Cause(detail.to_ne_bytes());
+        match index {
+            0 => Self::Closed,
+            1 => Self::Reset(cause),
+            2 => Self::ProbesUnanswered,
+            3 => Self::DataUnacknowledged,
+            4 => Self::WindowShut,
+            5 => Self::Unreachable(cause),
+            6 => Self::Unresponsive,
+            7 => Self::Stalled,
+            8 => Self::Evicted,
+            9 => Self::Full,
+            10 => Self::TooManyFromAddress,
+            12 => Self::OutboxFull,
+            13 => Self::MemoryLimit,
+            14 => Self::OutOfMemory,
+            15 => Self::ByService(Reason(detail as u8)),
+            16 => Self::Failed(cause),
+            _ => Self::ShutDown,
+        }
+    }
+
     /// The peer was silent until it was found out: how long that took is the detection latency.
     pub fn is_found_dead(self) -> bool {
         matches!(
@@ -240,6 +276,20 @@ mod tests {
         assert_eq!(read(Errno::TIMEDOUT, TcpInfo { not_sent: 1, ..info }), Departure::WindowShut);
         assert_eq!(read(Errno::TIMEDOUT, TcpInfo { retransmits: 1, ..info }), Departure::DataUnacknowledged);
         assert_eq!(Departure::of(&Errno::TIMEDOUT.into(), || None), Departure::ProbesUnanswered);
+    }
+
+    #[test]
+    #[cfg(feature = "upgrade")]
+    fn a_reason_goes_through_two_numbers() {
+        let cause = Cause::of(Errno::HOSTUNREACH);
+        let index = |departure: Departure| departure.to_code().0;
+        let all = (0..Departure::REASONS as u8).map(|index| Departure::of_code(index, 113));
+        assert!(all.clone().enumerate().all(|(nth, departure)| usize::from(index(departure)) == nth));
+        for departure in all.chain([Departure::Reset(cause), Departure::ByService(Reason::OPERATOR)]) {
+            let (index, detail) = departure.to_code();
+            assert_eq!(Departure::of_code(index, detail), departure);
+        }
+        assert_eq!(Departure::of_code(200, 1), Departure::ShutDown);
     }
 
     #[test]

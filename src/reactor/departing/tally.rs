@@ -36,6 +36,13 @@ impl Departures {
     }
 }
 
+#[cfg(feature = "upgrade")]
+impl From<[u64; Departure::REASONS]> for Departures {
+    fn from(counts: [u64; Departure::REASONS]) -> Self {
+        Self(counts)
+    }
+}
+
 impl fmt::Display for Departures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} departed", self.total())?;

@@ -109,6 +109,18 @@ impl Capacity {
         self.last
     }
 
+    /// That of the peer that arrived last.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn last_stamp(&self) -> Stamp {
+        self.last
+    }
+
+    /// Another program has given the stamps up to this one.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn resume(&mut self, last: Stamp) {
+        self.last = last;
+    }
+
     /// Counts a connection from or to this address.
     pub fn arrive(&mut self, address: SocketAddr) {
         self.room.arrive();

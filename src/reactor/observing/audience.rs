@@ -67,6 +67,21 @@ impl Audience {
         }
     }
 
+    /// Something has happened that is no incident of a peer or a port.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn note_whole(&mut self, at: Moment, what: Happening) {
+        self.happened += 1;
+        if self.note.is_some() && malloc::reserve(&mut self.news, 1).is_ok() {
+            self.news.push(News { number: self.happened, at, what });
+        }
+    }
+
+    /// Goes on counting where another program has stopped.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn resume(&mut self, happened: u64) {
+        self.happened = happened;
+    }
+
     /// The number of what has happened last.
     pub(in crate::reactor) fn happened(&self) -> u64 {
         self.happened

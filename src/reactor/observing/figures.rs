@@ -7,6 +7,8 @@ use crate::reactor::departing::tally::Tally;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::observing::IS_THERE;
 use crate::reactor::observing::histogram::Histogram;
+#[cfg(feature = "upgrade")]
+use crate::reactor::state::fields::{Reader, Torn, Writer};
 use crate::reactor::time::moment::Moment;
 
 /// The figures of a loop at one moment, since its start.
@@ -31,6 +33,20 @@ pub struct Figures {
     pub accept_pauses: u64,
     /// The loop was asked to stop.
     pub is_stopping: bool,
+    /// How often it was handed over to another program.
+    pub upgrade: Upgrades,
+}
+
+/// How often the loop was handed over to another program (feature `upgrade`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Upgrades {
+    /// How often, in the chain of programs that have gone on with it.
+    pub generation: u64,
+    /// How often that was refused.
+    pub refused: u64,
+    /// A new program is being tried.
+    pub is_under_way: bool,
 }
 
 /// What is counted of the turns.
@@ -134,6 +150,47 @@ pub(in crate::reactor) struct Counted {
     pub detection: Detection,
     pub accept_pauses: u64,
     pub is_stopping: bool,
+    pub upgrade: Upgrades,
+}
+
+#[cfg(feature = "upgrade")]
+impl Counted {
+    pub(in crate::reactor) fn write_down(&self, to: &mut Writer) {
+        let turns = &self.turns;
+        to.numbers(&[
+            self.accept_pauses,
+            turns.count,
+            self.detection.milliseconds,
+            self.detection.late,
+            self.upgrade.refused,
+        ]);
+        for histogram in [&turns.events, &turns.work, &turns.lateness] {
+            to.u64(histogram.sum());
+            to.numbers(histogram.counts());
+        }
+        to.numbers(&self.detection.counts);
+    }
+
+    pub(in crate::reactor) fn read(from: &mut Reader<'_>) -> Result<Self, Torn> {
+        let mut counted = Self::default();
+        let mut numbers = [0; 5];
+        from.numbers(&mut numbers)?;
+        [
+            counted.accept_pauses,
+            counted.turns.count,
+            counted.detection.milliseconds,
+            counted.detection.late,
+            counted.upgrade.refused,
+        ] = numbers;
+        let turns = &mut counted.turns;
+        for histogram in [&mut turns.events, &mut turns.work, &mut turns.lateness] {
+            let (sum, mut counts) = (from.u64()?, [0; Histogram::BUCKETS]);
+            from.numbers(&mut counts)?;
+            *histogram = Histogram::of(counts, sum);
+        }
+        from.numbers(&mut counted.detection.counts)?;
+        Ok(counted)
+    }
 }
 
 #[cfg(feature = "observe")]
@@ -149,6 +206,7 @@ impl Counted {
             detection: self.detection,
             accept_pauses: self.accept_pauses,
             is_stopping: self.is_stopping,
+            upgrade: self.upgrade,
         }
     }
 }

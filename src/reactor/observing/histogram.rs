@@ -11,6 +11,12 @@ impl Histogram {
     /// How many buckets there are. The last one has no upper bound.
     pub const BUCKETS: usize = 24;
 
+    /// One that another program has kept.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn of(counts: [u64; Self::BUCKETS], sum: u64) -> Self {
+        Self { counts, sum }
+    }
+
     /// Counts a value; `sum` is what it adds to the sum, which may be in a finer unit.
     pub(in crate::reactor) fn record(&mut self, value: u64, sum: u64) {
         let bucket = (u64::BITS - value.leading_zeros()) as usize;

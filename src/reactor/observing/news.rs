@@ -58,6 +58,16 @@ pub enum Happening {
     },
     /// The loop was asked to stop: it accepts nobody any more, and its peers are being shut down.
     Stopping,
+    /// This program goes on with a loop that another one has written down.
+    #[cfg(feature = "upgrade")]
+    Upgraded {
+        /// The version of that program.
+        version: String,
+        /// How often the loop was handed over.
+        generation: u64,
+        /// How many peers stay.
+        peers: usize,
+    },
     /// There was no memory to note as many happenings as this, which came before the next one.
     LeftOut {
         /// How many.

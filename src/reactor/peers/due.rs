@@ -106,6 +106,8 @@ impl<S: Stream> Peers<S> {
         if !connection.take_wish_to_be_watched() || self.deadlines.watch.is_none() {
             return;
         }
+        #[cfg(feature = "upgrade")]
+        self.refit_now(slot);
         if preceded == Preceded::Nothing {
             return self.look(slot, None, turn.clock.now());
         }

@@ -35,7 +35,11 @@ mod deadlines;
 mod departures;
 mod due;
 mod idle;
+#[cfg(feature = "upgrade")]
+mod refit;
 mod table;
+#[cfg(feature = "upgrade")]
+mod written;
 
 /// How many peers that may have ended are driven in a turn, after the others; one, if more events wait.
 const LEAVING_BUDGET: usize = 64;
@@ -74,6 +78,9 @@ pub(super) struct Peers<S> {
     apart: Option<Room>,
     /// When the latest of them should be found that is dead.
     latest: Duration,
+    /// Those that came when other options applied; `None`: there are none.
+    #[cfg(feature = "upgrade")]
+    refit: Option<refit::Refit>,
 }
 
 impl<S: Stream> Peers<S> {
@@ -100,6 +107,8 @@ impl<S: Stream> Peers<S> {
             has_more_to_do: false,
             is_stopping: false,
             apart: None,
+            #[cfg(feature = "upgrade")]
+            refit: None,
             latest: if IS_THERE { keepalive.latest().unwrap_or(Duration::MAX) } else { Duration::MAX },
         }
     }
@@ -297,12 +306,18 @@ impl<S: Stream> Peers<S> {
 
     /// There is work that no event will announce.
     pub(super) fn has_work(&self) -> bool {
+        #[cfg(feature = "upgrade")]
+        if self.refits() {
+            return true;
+        }
         self.table.has_work() || self.has_more_to_do
     }
 
     /// When the loop must wake for the next deadline.
     pub(super) fn deadline(&self) -> Moment {
         let service = self.service.deadline().unwrap_or(Moment::NEVER);
+        #[cfg(feature = "upgrade")]
+        let service = service.min(self.refit_deadline());
         self.deadlines.next().min(self.summary.deadline()).min(service)
     }
 

@@ -79,6 +79,13 @@ impl<S: Stream> Table<S> {
         self.slots.insert(connection) as u32
     }
 
+    /// Fills an empty table with connections that are in no queue, each in the slot that it had.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn fill(&mut self, connections: impl Iterator<Item = (u32, Connection<S>)>) {
+        debug_assert!(self.slots.is_empty(), "nobody may have arrived before");
+        self.slots = connections.map(|(slot, connection)| (slot as usize, connection)).collect();
+    }
+
     /// Remembers what the kernel announced for the peer in this slot.
     pub(super) fn latch(&mut self, slot: u32, news: Readiness) {
         let Some(connection) = self.get_mut(slot) else { return };

@@ -35,6 +35,9 @@ use crate::reactor::serving::service::Hosted;
 use crate::reactor::source::{Names, Source, Turn};
 use crate::reactor::time::moment::Moment;
 
+#[cfg(feature = "upgrade")]
+mod written;
+
 /// How many peers are accepted in a turn.
 const ACCEPT_BUDGET: usize = 64;
 /// How many are refused in a turn: closing is expensive.
@@ -174,12 +177,25 @@ impl Port {
         }
     }
 
+    /// Its peers' keepalive, as far as this kernel supports it.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn keepalive(&self) -> &Keepalive {
+        &self.keepalive
+    }
+
+    /// Frees the slots of all peers that have departed.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn reap_all(&mut self, turn: &mut Turn<'_>) {
+        while self.peers.reap(turn).is_some() {}
+    }
+
     /// Takes a peer out, so that it can be served elsewhere. Between two turns only.
     ///
     /// # Errors
     /// The peer cannot be taken out: it stays.
     pub(super) fn release(&mut self, peer: PeerId, turn: &mut Turn<'_>) -> Result<Carried, CannotSave> {
         let (mut stream, saved, unsent) = self.peers.release(peer, turn.capacity)?;
+        let saved = saved.saved_by(turn.clock);
         // The socket stays open elsewhere: without this, its events would go on coming here.
         let _ = turn.registry.deregister(&mut stream);
         if let Some(dialer) = &mut self.dialer {
@@ -194,6 +210,7 @@ impl Port {
     /// It cannot: the connection is closed.
     pub(super) fn adopt(&mut self, carried: Carried, turn: &mut Turn<'_>) -> io::Result<PeerId> {
         let Carried { stream, saved, unsent } = carried;
+        let saved = saved.by_clock(turn.clock);
         let address = stream.peer_addr()?;
         stream.set_nonblocking(true)?;
         if !self.peers.reserve(turn) {
@@ -242,6 +259,8 @@ impl Source for Port {
 
     fn drive(&mut self, turn: &mut Turn<'_>) {
         self.peers.drive(turn);
+        #[cfg(feature = "upgrade")]
+        self.peers.refit_some(turn.now);
     }
 
     fn accept(&mut self, turn: &mut Turn<'_>) {

@@ -104,6 +104,16 @@ impl<V: Service> Service for Host<V> {
         self.service.reason(reason)
     }
 
+    #[cfg(feature = "upgrade")]
+    fn save_service(&self) -> Result<Saved, CannotSave> {
+        self.service.save_service()
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn restore_service(&mut self, saved: &Saved) -> Result<(), CannotRestore> {
+        self.service.restore_service(saved)
+    }
+
     fn restore(&mut self, peer: &mut Peer<'_, ()>, saved: &Saved) -> Result<(), CannotRestore> {
         let state = self.service.restore(peer, saved)?;
         self.states.put(peer.terms.slot, state);

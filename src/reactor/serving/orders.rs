@@ -38,6 +38,8 @@ pub struct Orders {
     pub(in crate::reactor) is_for_one: bool,
     /// Who observes the loop.
     pub(in crate::reactor) audience: Audience,
+    #[cfg(feature = "upgrade")]
+    asks_for_an_upgrade: bool,
 }
 
 /// An order was not taken: too many wait already, or there is no memory for it.
@@ -60,6 +62,8 @@ impl Orders {
             giver: 0,
             is_for_one: false,
             audience: Audience::default(),
+            #[cfg(feature = "upgrade")]
+            asks_for_an_upgrade: false,
         }
     }
 
@@ -138,6 +142,32 @@ impl Orders {
     /// Connects to somebody: see `arriving/dialer.rs`.
     pub(in crate::reactor) fn give_to_connect(&mut self, to: ToConnect) -> Result<(), NoRoom> {
         self.give(Recipients::None, OrderKind::Connect(self.giver, Box::new(to)))
+    }
+
+    /// Has another program go on with the loop, if this one does that when it is asked: `Reactor::run` returns
+    /// [`Ending::Asked`](crate::reactor::Ending::Asked), as with SIGUSR2.
+    #[cfg(feature = "upgrade")]
+    pub fn upgrade(&mut self) {
+        self.asks_for_an_upgrade = true;
+    }
+
+    /// Whether somebody has said so, once.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn take_ask(&mut self) -> bool {
+        std::mem::take(&mut self.asks_for_an_upgrade)
+    }
+
+    /// Questions are forgotten: those who ask come again.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn drop_inquiries(&mut self) {
+        let taken = &mut self.taken;
+        self.waiting.retain(|order| {
+            let is_left = !matches!(order.what, OrderKind::Inquire(_) | OrderKind::Look { .. });
+            if !is_left {
+                *taken -= order.takes();
+            }
+            is_left
+        });
     }
 
     /// When this turn woke: for calls that have no peer ([`Peer::now`](crate::reactor::Peer::now)).

@@ -1,10 +1,14 @@
 //! What a service remembers of a peer, written down.
 //!
-//! Owns the form: a version, which the service chooses, and a bounded number of bytes. Does not know what they mean.
+//! Owns the form: a version, which the service chooses, a bounded number of bytes, and moments. Does not know what they mean.
 
 use std::error::Error;
 use std::fmt;
 use std::net::TcpStream;
+
+#[cfg(feature = "upgrade")]
+use crate::reactor::state::fields::{Reader, Torn, Writer};
+use crate::reactor::time::moment::{Clock, Moment};
 
 /// What a service remembers of a peer, written down by [`Service::save`](crate::reactor::Service::save) and read by
 /// [`Service::restore`](crate::reactor::Service::restore), perhaps in a later version of the program.
@@ -12,6 +16,10 @@ use std::net::TcpStream;
 pub struct Saved {
     version: u16,
     bytes: Vec<u8>,
+    /// By the key that the service has chosen.
+    moments: Vec<(u16, Moment)>,
+    /// When the clock began by which these moments count.
+    epoch: u64,
 }
 
 impl Saved {
@@ -26,7 +34,59 @@ impl Saved {
         if bytes.len() > Self::LIMIT {
             return Err(CannotSave::TooLong(bytes.len()));
         }
-        Ok(Self { version, bytes })
+        Ok(Self { version, bytes, ..Self::default() })
+    }
+
+    /// With this moment, which is translated if another loop, with another clock, goes on with the peer. The key tells it from other
+    /// moments, also from those of a service that is wrapped; the built-in services have those below 16.
+    pub fn with_moment(mut self, key: u16, moment: Moment) -> Self {
+        self.moments.push((key, moment));
+        self
+    }
+
+    /// The moment of this key, if one was saved.
+    pub fn moment(&self, key: u16) -> Option<Moment> {
+        self.moments.iter().find(|(of, _)| *of == key).map(|(_, moment)| *moment)
+    }
+
+    /// It was saved by a loop with this clock.
+    pub(in crate::reactor) fn saved_by(mut self, clock: Clock) -> Self {
+        self.epoch = clock.epoch();
+        self
+    }
+
+    /// The same for a loop with this clock.
+    pub(in crate::reactor) fn by_clock(mut self, clock: Clock) -> Self {
+        let from = std::mem::replace(&mut self.epoch, clock.epoch());
+        self.moments.iter_mut().for_each(|(_, moment)| *moment = clock.translate(*moment, from));
+        self
+    }
+
+    /// How many bytes it takes at most when it is written down.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn size(&self) -> usize {
+        self.bytes.len() + 10 * self.moments.len() + 16
+    }
+
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn write_down(&self, to: &mut Writer) {
+        to.u16(self.version);
+        to.bytes(&self.bytes);
+        to.u8(self.moments.len() as u8);
+        for (key, moment) in &self.moments {
+            to.u16(*key);
+            to.moment(*moment);
+        }
+    }
+
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn read(from: &mut Reader<'_>) -> Result<Self, Torn> {
+        let (version, bytes) = (from.u16()?, from.bytes()?.to_vec());
+        let mut moments = Vec::new();
+        for _ in 0..from.u8()? {
+            moments.push((from.u16()?, from.moment()?));
+        }
+        Ok(Self { version, bytes, moments, epoch: 0 })
     }
 
     /// In which form the bytes are.

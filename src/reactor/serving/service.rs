@@ -106,6 +106,23 @@ pub trait Service {
         Err(CannotSave::NotSupported)
     }
 
+    /// Writes down what it remembers beside its peers, when a whole loop is written down
+    /// ([`Reactor::write_down`](crate::reactor::Reactor::write_down), feature `upgrade`). Ids of peers stay valid. By default, that is nothing.
+    ///
+    /// # Errors
+    /// It cannot: then the loop is not written down.
+    fn save_service(&self) -> Result<Saved, CannotSave> {
+        Ok(Saved::default())
+    }
+
+    /// Goes on with that, before any of its peers is restored.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn restore_service(&mut self, _saved: &Saved) -> Result<(), CannotRestore> {
+        Ok(())
+    }
+
     /// A peer that another program, or another loop, has served until now
     /// ([`Reactor::adopt`](crate::reactor::Reactor::adopt)).
     ///

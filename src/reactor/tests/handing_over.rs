@@ -106,7 +106,14 @@ fn what_was_not_sent_yet_is_sent_by_the_other_loop() {
 
 #[test]
 fn who_cannot_be_handed_over_stays_and_the_reason_is_a_sentence() {
-    let (mut reactor, address) = listening(Ping::default());
+    /// Writes nothing down.
+    struct Forgetful;
+    impl Service for Forgetful {
+        type State = ();
+        fn arrived(&mut self, _peer: &mut Peer<'_, ()>) {}
+        fn received(&mut self, _peer: &mut Peer<'_, ()>, _bytes: &[u8]) {}
+    }
+    let (mut reactor, address) = listening(Forgetful);
     let peer = connect(&mut reactor, address, 1);
     come_to_rest(&mut reactor);
     let id = only_peer(&mut reactor);

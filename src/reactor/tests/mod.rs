@@ -11,12 +11,16 @@ use crate::keepalive::Keepalive;
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 
 mod alarms;
+#[cfg(any(feature = "config", feature = "upgrade"))]
+mod asked;
 mod connecting;
 mod handing_over;
 #[cfg(feature = "observe")]
 mod observing;
 mod orders;
 mod outside;
+#[cfg(feature = "upgrade")]
+mod upgrading;
 
 fn reactor(limit: usize) -> (Reactor, SocketAddr) {
     let mut reactor = Reactor::new(limit).unwrap();

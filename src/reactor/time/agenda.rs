@@ -201,6 +201,19 @@ impl<T: Copy> Agenda<T> {
         }
     }
 
+    /// Goes through all entries, in no order, with the deadline of each.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn each(&self, tell: &mut dyn FnMut(Moment, T)) {
+        for head in self.heads {
+            let mut place = head;
+            while place != NOBODY {
+                let entry = &self.entries[place as usize];
+                tell(Moment::of_units(entry.due(), UNIT), entry.item);
+                place = entry.next;
+            }
+        }
+    }
+
     fn lowest(&self) -> Option<usize> {
         if self.is_empty() { None } else { self.heads.iter().position(|head| *head != NOBODY) }
     }
@@ -307,6 +320,18 @@ mod tests {
                 match (agenda.next().if_ever(), expected.values().map(|(due, _)| *due).min()) {
                     (Some(next), Some(soonest)) => prop_assert!(next < at(soonest + 2), "{next:?} for {soonest} ms"),
                     (next, soonest) => prop_assert_eq!(next.is_none(), soonest.is_none()),
+                }
+                #[cfg(feature = "upgrade")]
+                {
+                    // Written down and armed again, each is due in the same unit.
+                    let mut again = Agenda::new();
+                    agenda.each(&mut |due, key| assert!(again.arm(due, key).is_ok()));
+                    prop_assert_eq!(again.count, agenda.count);
+                    let mut dues = [Vec::new(), Vec::new()];
+                    agenda.each(&mut |due, key| dues[0].push((key, due)));
+                    again.each(&mut |due, key| dues[1].push((key, due)));
+                    dues.iter_mut().for_each(|dues| dues.sort());
+                    prop_assert_eq!(&dues[0], &dues[1]);
                 }
                 agenda.retain(|key| expected.contains_key(&key));
                 prop_assert_eq!(agenda.count, expected.len());

@@ -67,6 +67,12 @@ impl Alarms {
         self.places = Vec::new();
     }
 
+    /// Goes through all deadlines, in no order.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn each(&self, tell: &mut dyn FnMut(Moment, u32)) {
+        self.agenda.each(tell);
+    }
+
     /// When the loop must wake.
     pub(crate) fn next(&self) -> Moment {
         self.agenda.next()

@@ -47,6 +47,12 @@ impl Hearing {
         }
     }
 
+    /// With a clock that began long ago, in another program: this turn wakes now, and nobody was heard yet.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn with(clock: Clock) -> Self {
+        Self { clock, now: clock.now(), ..Self::start() }
+    }
+
     /// The loop will not wait: work is left.
     pub(crate) fn does_not_wait(&mut self) {
         (self.asked, self.until) = (self.now, self.now);

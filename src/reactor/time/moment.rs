@@ -92,6 +92,25 @@ impl Clock {
         Moment(monotonic() - self.start)
     }
 
+    /// The monotonic clock when this one was zero, in nanoseconds: the same for all programs until the machine starts anew.
+    pub(in crate::reactor) fn epoch(self) -> u64 {
+        self.start
+    }
+
+    /// The clock that was zero then; now at the latest, if that is still to come.
+    #[cfg(feature = "upgrade")]
+    pub(in crate::reactor) fn since(epoch: u64) -> Self {
+        Self { start: epoch.min(monotonic()), stands_at: Moment::NEVER }
+    }
+
+    /// This clock's time of a moment of the clock that was zero at `epoch`.
+    pub(in crate::reactor) fn translate(self, moment: Moment, epoch: u64) -> Moment {
+        if moment == Moment::NEVER {
+            return moment;
+        }
+        Moment(moment.0.saturating_add(epoch).saturating_sub(self.start))
+    }
+
     /// As if the process had been stopped for this long.
     #[cfg(test)]
     pub fn jump(&mut self, ahead: Duration) {

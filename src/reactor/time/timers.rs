@@ -46,6 +46,23 @@ impl Timers {
         Ok(())
     }
 
+    /// All of them, in the order in which they are due.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Timer> {
+        self.queue.iter()
+    }
+
+    /// Takes over timers in the order in which they are due.
+    ///
+    /// # Errors
+    /// There is no memory to remember them with.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn resume(&mut self, timer: Timer) -> Result<(), TryReserveError> {
+        self.queue.try_reserve(1)?;
+        self.queue.push_back(timer);
+        Ok(())
+    }
+
     /// When the loop must wake for these.
     pub(crate) fn next(&self) -> Moment {
         self.queue.front().map_or(Moment::NEVER, |timer| timer.due)

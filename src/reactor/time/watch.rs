@@ -86,6 +86,39 @@ impl<T: Copy> Watch<T> {
         self.suspects.arm(now + after, (id, remembered)).map(|_| ())
     }
 
+    /// The peers that were written to and not looked at yet, and when they are.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn batch(&self) -> (Moment, &[PeerId]) {
+        (self.batch_due, &self.batch)
+    }
+
+    /// Goes through the suspects, in no order.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn each_suspect(&self, tell: &mut dyn FnMut(Moment, PeerId, T)) {
+        self.suspects.each(&mut |due, (id, remembered)| tell(due, id, remembered));
+    }
+
+    /// Goes on with a peer of a batch that is due then.
+    ///
+    /// # Errors
+    /// There is no memory to remember it with.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn resume_batch(&mut self, due: Moment, id: PeerId) -> Result<(), TryReserveError> {
+        malloc::reserve(&mut self.batch, 1)?;
+        self.batch.push(id);
+        self.batch_due = self.batch_due.min(due);
+        Ok(())
+    }
+
+    /// Goes on with a suspect.
+    ///
+    /// # Errors
+    /// There is no memory to remember it with.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn resume_suspect(&mut self, due: Moment, id: PeerId, remembered: T) -> Result<(), TryReserveError> {
+        self.suspects.arm(due, (id, remembered)).map(|_| ())
+    }
+
     /// No peer is left: all memory is given up.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(self.first);

@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::keepalive::Unfit;
-use crate::reactor::{Farewell, Moment, Orders, Peer, Service, waiting_time};
+use crate::reactor::{Alarm, CannotRestore, CannotSave, Farewell, Moment, Orders, Peer, Saved, Service, waiting_time};
 use crate::scatter::scatter;
 
 /// A service whose peers can be asked for a sign of life, in the protocol that they speak.
@@ -48,6 +48,9 @@ pub struct Pulse<T> {
 
 /// Stands for "asked": no peer is heard at the very start of the clock.
 const ASKED: Moment = Moment::after(Duration::ZERO);
+
+/// Under which key it is written down when a peer was heard; [`Moment::NEVER`] if it was asked since.
+const HEARD: u16 = 3;
 
 impl<S: Ask> Heartbeat<S> {
     /// Asks after this much silence at the latest, and lets go when nothing comes back within
@@ -127,6 +130,28 @@ impl<S: Ask> Service for Heartbeat<S> {
             self.inner.ask(&mut peer.part(|state| &mut state.inner));
             peer.state.heard = ASKED;
             peer.wake_after(self.timeout);
+        }
+    }
+
+    fn save(&self, state: &Self::State) -> Result<Saved, CannotSave> {
+        let heard = if state.heard == ASKED { Moment::NEVER } else { state.heard };
+        Ok(self.inner.save(&state.inner)?.with_moment(HEARD, heard))
+    }
+
+    /// A peer of which it is not known when it was heard last, because it was never asked, is heard now; and so is one that was asked,
+    /// if it is not known until when it may answer.
+    fn restore(&mut self, peer: &mut Peer<'_, ()>, saved: &Saved) -> Result<Self::State, CannotRestore> {
+        let inner = self.inner.restore(peer, saved)?;
+        match (saved.moment(HEARD), peer.take_alarm()) {
+            (Some(Moment::NEVER), Alarm::At(due)) => {
+                peer.wake_at(due);
+                Ok(Pulse { heard: ASKED, inner })
+            }
+            (Some(heard), _) if heard != Moment::NEVER => {
+                peer.wake_at(heard + self.patience(peer.address(), heard));
+                Ok(Pulse { heard, inner })
+            }
+            _ => Ok(self.begin(peer, inner)),
         }
     }
 
