@@ -12,17 +12,27 @@ use log::{LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
 use crate::observe::stderr::Stderr;
+#[cfg(feature = "story")]
+use crate::observe::story::Story;
 
 /// What is logged: a level, and other levels for some modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
     default: LevelFilter,
     modules: Vec<(String, LevelFilter)>,
+    /// Turns are told as a story, for a reader who is new to the loop.
+    #[cfg(feature = "story")]
+    story: bool,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { default: LevelFilter::Info, modules: Vec::new() }
+        Self {
+            default: LevelFilter::Info,
+            modules: Vec::new(),
+            #[cfg(feature = "story")]
+            story: false,
+        }
     }
 }
 
@@ -35,6 +45,8 @@ impl std::str::FromStr for Levels {
         for part in text.split(',') {
             match part.split_once('=') {
                 Some((module, level)) => levels.modules.push((module.to_string(), level.parse()?)),
+                #[cfg(feature = "story")]
+                None if part == "story" => (levels.default, levels.story) = (LevelFilter::Trace, true),
                 None => levels.default = part.parse()?,
             }
         }
@@ -46,6 +58,8 @@ impl std::str::FromStr for Levels {
 pub struct Logger {
     filter: SimpleLogger,
     stderr: Mutex<Stderr>,
+    #[cfg(feature = "story")]
+    story: Option<Story>,
 }
 
 impl Logger {
@@ -85,6 +99,11 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
+            #[cfg(feature = "story")]
+            if let Some(story) = &self.story {
+                let line = story.tell(&record.args().to_string());
+                return self.tell(|now| format!("{} {line}\n", now.get(11..23).unwrap_or(now)));
+            }
             self.tell(|now| format!("{now} {:5} {}\n", record.level(), record.args()));
         }
     }
@@ -99,7 +118,12 @@ pub fn start(levels: &Levels) -> &'static Logger {
         |filter, (module, level)| filter.with_module_level(module, *level),
     );
     let most = filter.max_level();
-    let logger = Box::leak(Box::new(Logger { filter, stderr: Mutex::new(Stderr::open()) }));
+    let logger = Box::leak(Box::new(Logger {
+        filter,
+        stderr: Mutex::new(Stderr::open()),
+        #[cfg(feature = "story")]
+        story: levels.story.then(Story::default),
+    }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(most);
     }
