@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The turns that were told so far.
 #[derive(Debug, Default)]
-pub struct Story {
+pub(super) struct Story {
     turns: AtomicU64,
 }
 
@@ -18,7 +18,7 @@ type Told = (&'static str, String);
 
 impl Story {
     /// The line of the story for a line of the log.
-    pub fn tell(&self, line: &str) -> String {
+    pub(super) fn tell(&self, line: &str) -> String {
         if let Some(turn) = line.strip_prefix("turn: ") {
             return self.turn(turn);
         }
@@ -89,6 +89,8 @@ fn about_a_port(line: &str) -> Option<Told> {
         return Some(("drive", "a signal has come".to_string()));
     }
     let (who, why) = line.split_once(" departed: ")?;
+    // A summary says how many departed, and begins with that.
+    who.split_once(' ').filter(|(_, address)| address.contains(':') && !address.contains(' '))?;
     Some(("told", format!("{who} has departed, once, and for one reason: {why}")))
 }
 
