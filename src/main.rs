@@ -3,11 +3,15 @@
 use std::env;
 use std::fmt::Display;
 use std::io::{self, Write};
+#[cfg(feature = "config")]
+use std::path::Path;
 use std::process::ExitCode;
 
 #[cfg(feature = "admin")]
 use stillthere::ask;
 use stillthere::cli::Command;
+#[cfg(feature = "config")]
+use stillthere::cli::{Checked, Usage};
 #[cfg(feature = "lab")]
 use stillthere::lab;
 #[cfg(feature = "load")]
@@ -15,6 +19,8 @@ use stillthere::load;
 #[cfg(feature = "plan")]
 use stillthere::plan;
 use stillthere::reactor::Ending;
+#[cfg(feature = "config")]
+use stillthere::serve::configuration::{self, Occasion};
 #[cfg(feature = "upgrade")]
 use stillthere::upgrade;
 use stillthere::{observe, serve};
@@ -28,7 +34,11 @@ fn main() -> ExitCode {
     // Before anything else opens descriptors.
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
-    let command = match Command::read(env::args_os().skip(1), &|name| env::var_os(name)) {
+    #[cfg(feature = "config")]
+    let read = read(Occasion::Start);
+    #[cfg(not(feature = "config"))]
+    let read = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
+    let command = match read {
         Ok(command) => command,
         Err(usage) => {
             #[cfg(feature = "upgrade")]
@@ -51,6 +61,8 @@ fn main() -> ExitCode {
         Command::Serve(settings) => Ok(serve(&settings, &misspelt, handed_over)),
         #[cfg(not(feature = "upgrade"))]
         Command::Serve(settings) => Ok(serve(&settings, &misspelt, Ok(()))),
+        #[cfg(feature = "config")]
+        Command::Check(checked) => check(&checked),
         #[cfg(feature = "admin")]
         Command::Who(settings) => ask::tell(&settings),
         #[cfg(feature = "admin")]
@@ -70,9 +82,24 @@ fn main() -> ExitCode {
 fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
     let log = observe::log::start(&settings.log);
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-    let ending = handed_over.and_then(|handed_over| serve::run(settings, log, handed_over));
+    let ending = run(settings, log, handed_over);
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
+}
+
+/// Runs the server with what it may use.
+fn run(
+    settings: &serve::ServeSettings,
+    log: &'static observe::log::Logger,
+    handed_over: Result<serve::HandedOver, String>,
+) -> Result<Ending, String> {
+    let start = serve::Start {
+        log,
+        #[cfg(feature = "config")]
+        again: &read_again,
+        handed_over: handed_over?,
+    };
+    serve::run(settings, start)
 }
 
 /// Says whether this program could go on with what was handed over, and serves nobody.
@@ -80,10 +107,39 @@ fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Resu
 fn rehearse(settings: &serve::ServeSettings, handed_over: Result<serve::HandedOver, String>) -> Result<bool, String> {
     let log = observe::log::start(&settings.log);
     log::set_max_level(log::LevelFilter::Off);
-    let ending = handed_over.and_then(|handed_over| serve::run(settings, log, handed_over));
+    let ending = run(settings, log, handed_over);
     let result = ending.as_ref().map(|_| ()).map_err(String::as_str);
     observe::stdout::tell(&upgrade::answer(result))?;
     Ok(ending.is_ok())
+}
+
+/// Reads what the program was given.
+#[cfg(feature = "config")]
+fn read(occasion: Occasion) -> Result<Command, Usage> {
+    let files = |path: &Path| configuration::read(path, occasion);
+    Command::read(env::args_os().skip(1), &|name| env::var_os(name), &files)
+}
+
+/// Reads it again while peers are served: the file may have changed.
+#[cfg(feature = "config")]
+fn read_again() -> Result<Box<serve::ServeSettings>, String> {
+    match read(Occasion::Serving) {
+        Ok(Command::Serve(settings)) => Ok(settings),
+        Ok(_) => Err("it is no configuration to serve with".to_string()),
+        Err(Usage(sentence)) => Err(sentence),
+    }
+}
+
+/// Says what is wrong with the settings, or what they come to.
+#[cfg(feature = "config")]
+fn check(checked: &Checked) -> Result<bool, String> {
+    checked.wrong.iter().for_each(say);
+    let obstacles = checked.settings.as_ref().map(|settings| serve::obstacles(settings)).unwrap_or_default();
+    obstacles.iter().for_each(say);
+    match &checked.settings {
+        Some(settings) if obstacles.is_empty() => observe::stdout::tell(&serve::in_words(settings)).map(|()| true),
+        _ => Ok(false),
+    }
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
-#[cfg(any(feature = "admin", feature = "lab", feature = "load", feature = "plan"))]
+#[cfg(any(feature = "admin", feature = "config", feature = "lab", feature = "load", feature = "plan"))]
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -75,7 +75,13 @@ const REPEATED: &str = "file";
 
 /// Where an option was given. A later variant takes precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Origin {
+pub(super) enum Origin {
+    /// A profile, which is one word for several options.
+    #[cfg(feature = "config")]
+    Profile,
+    /// A line of the configuration file.
+    #[cfg(feature = "config")]
+    File,
     /// `STILLTHERE_OPTION`, for the whole machine.
     Machine,
     /// `STILLTHERE_COMMAND_OPTION`.
@@ -85,18 +91,24 @@ enum Origin {
 
 /// The value of an option, and where it was given.
 #[derive(Clone, Debug)]
-struct Value {
-    name: &'static str,
-    text: String,
-    origin: Origin,
-    /// How it was written: `--idle 0s` or `STILLTHERE_IDLE=0s`.
-    place: String,
+pub(super) struct Value {
+    pub name: &'static str,
+    pub text: String,
+    pub origin: Origin,
+    /// How it was written: `--idle 0s`, `STILLTHERE_IDLE=0s` or `/etc/stillthere.conf:7: idle 0s`.
+    pub place: String,
+    /// In a file; 0 elsewhere.
+    #[cfg(feature = "config")]
+    pub line: usize,
 }
 
 /// What was given.
 #[derive(Debug)]
 pub(super) enum Arguments {
     Help,
+    /// A page of the help.
+    #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+    Page(String),
     Version,
     Given(Given),
 }
@@ -104,7 +116,7 @@ pub(super) enum Arguments {
 /// The options that were given, each once, and the words that are not options.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    values: Vec<Value>,
+    pub values: Vec<Value>,
     pub words: Vec<String>,
 }
 
@@ -131,6 +143,14 @@ pub(super) fn shout(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
 }
 
+impl Value {
+    /// Whether this complaint is about it: see [`Given::complaint`].
+    #[cfg(feature = "config")]
+    pub(super) fn is_blamed_by(&self, complaint: &str) -> bool {
+        complaint.strip_prefix(self.place.as_str()).is_some_and(|rest| rest.starts_with(": "))
+    }
+}
+
 impl Options {
     /// Whether `STILLTHERE_OPTION` is meant for this command.
     fn is_for_all(&self, name: &str) -> bool {
@@ -151,7 +171,14 @@ impl Options {
             if let Some(value) = environment(&variable) {
                 let text = text(&variable, value)?;
                 if !text.trim().is_empty() {
-                    return Ok(Some(Value { name, place: format!("{variable}={text}"), text, origin }));
+                    return Ok(Some(Value {
+                        name,
+                        place: format!("{variable}={text}"),
+                        text,
+                        origin,
+                        #[cfg(feature = "config")]
+                        line: 0,
+                    }));
                 }
             }
             if origin == Origin::Machine || !for_all {
@@ -174,6 +201,10 @@ impl Arguments {
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next().map_err(|error| Usage(error.to_string()))? {
             match argument {
+                #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+                Arg::Short('h') | Arg::Long("help") if options.command == "serve" => {
+                    return crate::cli::help::pages::of_serve(&mut parser).map(Self::Page);
+                }
                 Arg::Short('h') | Arg::Long("help") => return Ok(Self::Help),
                 Arg::Short('V') | Arg::Long("version") => return Ok(Self::Version),
                 Arg::Value(word) => given.words.push(text("a word", word)?),
@@ -195,7 +226,14 @@ impl Arguments {
                     };
                     let text = text(&format!("--{}", option.name), value)?;
                     let place = format!("--{} {text}", option.name);
-                    given.put(Value { name: option.name, text, origin: Origin::CommandLine, place });
+                    given.put(Value {
+                        name: option.name,
+                        text,
+                        origin: Origin::CommandLine,
+                        place,
+                        #[cfg(feature = "config")]
+                        line: 0,
+                    });
                 }
             }
         }
@@ -257,9 +295,14 @@ impl Given {
         Self { values: values.filter(|value| Some(value.origin) == most).cloned().collect(), words: Vec::new() }
     }
 
-    /// The first of these options that is on the command line.
+    /// The first of these options that was given for this server, and not for the whole machine: on the command line, or in its
+    /// file.
     pub(super) fn on_command_line<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
-        let is_there = |name: &str| self.find(name).is_some_and(|value| value.origin == Origin::CommandLine);
+        #[cfg(feature = "config")]
+        let is_own = |origin| matches!(origin, Origin::CommandLine | Origin::File);
+        #[cfg(not(feature = "config"))]
+        let is_own = |origin| origin == Origin::CommandLine;
+        let is_there = |name: &str| self.find(name).is_some_and(|value| is_own(value.origin));
         names.iter().copied().find(|name| is_there(name))
     }
 
@@ -295,7 +338,7 @@ impl Given {
     }
 
     /// A file's name may begin and end with blanks.
-    #[cfg(any(feature = "admin", feature = "lab", feature = "load", feature = "plan"))]
+    #[cfg(any(feature = "admin", feature = "config", feature = "lab", feature = "load", feature = "plan"))]
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.find(name).map(|value| (&value.text).into())
     }

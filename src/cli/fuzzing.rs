@@ -36,6 +36,9 @@ impl Lines {
     fn read(&self, arguments: &[OsString]) -> Result<Command, Usage> {
         let variable =
             |name: &str| self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        #[cfg(feature = "config")]
+        return Command::read(arguments.iter().cloned(), &variable, &|_| Err("no file is read here".to_string()));
+        #[cfg(not(feature = "config"))]
         Command::read(arguments.iter().cloned(), &variable)
     }
 
@@ -108,6 +111,11 @@ fn look_into(command: &Command) {
         Command::Serve(settings) => {
             assert!(!settings.places.is_empty(), "there is nowhere to listen");
             predict(&settings.keepalive);
+        }
+        #[cfg(feature = "config")]
+        Command::Check(checked) => {
+            assert_eq!(checked.wrong.is_empty(), checked.settings.is_some());
+            assert!(checked.wrong.iter().all(|sentence| !sentence.trim().is_empty()));
         }
         #[cfg(feature = "admin")]
         Command::Who(settings) => assert!(!settings.server.patience.is_zero(), "no server is that quick"),

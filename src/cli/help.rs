@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use crate::cli::arguments::{Opt, Preset};
-use crate::cli::serve_options;
 use crate::place::Place;
+
+#[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+pub(super) mod pages;
 
 /// The commands, for "did you mean".
 pub(super) const COMMANDS: &[&str] = &[
@@ -51,10 +53,13 @@ pub(super) fn overview() -> String {
     text + "  stillthere --version"
 }
 
-/// The options of `serve`, in their groups. Fits a screen of 80 by 24.
+/// The usual options of `serve`, in their groups; all of them, if one page has room. Fits a screen of 80 by 24.
 pub(super) fn of_serve() -> String {
     let mut text = format!("stillthere serve [ADDR:PORT ...] [options]      by default {}\n", Place::DEFAULT);
-    list(&mut text, serve_options::OPTIONS, serve_options::preset);
+    #[cfg(not(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade")))]
+    list(&mut text, crate::cli::serve_options::OPTIONS.iter(), crate::cli::serve_options::preset);
+    #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+    pages::list_usual(&mut text);
     text += "Also -h, -V. Environment: STILLTHERE_GRACE=500ms STILLTHERE_LISTEN=\"[::]:7007\"";
     text
 }
@@ -63,7 +68,7 @@ pub(super) fn of_serve() -> String {
 #[cfg(feature = "admin")]
 pub(super) fn of_who() -> String {
     let mut text = String::from("stillthere who [ID] [options]      which peers a server has, or all about one\n");
-    list(&mut text, crate::cli::ask_options::WHO, crate::cli::ask_options::preset);
+    list(&mut text, crate::cli::ask_options::WHO.iter(), crate::cli::ask_options::preset);
     text += "SILENT is the time since the last sign of life, and the deadline; UNACKED are\n";
     text += "bytes that it has not acknowledged; - is where the kernel has no figure. How\n";
     text += "many peers there are goes to stderr. Exit code: 1 no such peer, or no answer; 2\n";
@@ -75,7 +80,7 @@ pub(super) fn of_who() -> String {
 #[cfg(feature = "admin")]
 pub(super) fn of_drop() -> String {
     let mut text = String::from("stillthere drop ID [ID ...] [options]      a server lets these peers go\n");
-    list(&mut text, crate::cli::ask_options::DROP, crate::cli::ask_options::preset);
+    list(&mut text, crate::cli::ask_options::DROP.iter(), crate::cli::ask_options::preset);
     text += "`stillthere who` prints the ids; none is ever used again. What a peer has not\n";
     text += "acknowledged is lost. Exit code: 1 one has gone already, or no answer; 2 usage.\n";
     text += "Environment: STILLTHERE_ADMIN=unix:/run/stillthere.sock";
@@ -86,7 +91,7 @@ pub(super) fn of_drop() -> String {
 #[cfg(feature = "top")]
 pub(super) fn of_top() -> String {
     let mut text = String::from("stillthere top [options]      the peers of a server, live in a terminal\n");
-    list(&mut text, crate::cli::ask_options::TOP, crate::cli::ask_options::preset);
+    list(&mut text, crate::cli::ask_options::TOP.iter(), crate::cli::ask_options::preset);
     text += "Keys: ? lists them, q quits. NO_COLOR=1 turns colours off. If the server goes,\n";
     text += "it is waited for. Exit code: 1 no terminal, or no answer to begin with; 2 usage.\n";
     text += "Environment: STILLTHERE_ADMIN=unix:/run/stillthere.sock";
@@ -101,7 +106,7 @@ pub(super) fn of_lab() -> String {
 stillthere lab matrix [STATE|FAULT|STATE/FAULT ...] [options]  all, or these
 stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n",
     );
-    list(&mut text, crate::cli::lab_options::OPTIONS, |_| Preset::None);
+    list(&mut text, crate::cli::lab_options::OPTIONS.iter(), |_| Preset::None);
     let names = crate::cli::lab_options::presets();
     text += &wrapped("Presets:", names.iter().map(|name| format!("{name},")).chain(["or all".to_string()]));
     text += "Exit code: 1 promise broken or not played; 2 usage. Or STILLTHERE_LAB_CAP=2m.";
@@ -112,7 +117,7 @@ stillthere lab list | lab compare DIRECTORY ... list scenes; compare matrices\n"
 #[cfg(feature = "plan")]
 pub(super) fn of_plan() -> String {
     let mut text = String::from("stillthere plan [options]      what a deadline costs, and how often it errs\n");
-    list(&mut text, crate::cli::plan_options::OPTIONS, crate::cli::plan_options::preset);
+    list(&mut text, crate::cli::plan_options::OPTIONS.iter(), crate::cli::plan_options::preset);
     text += "All are optional. Environment: STILLTHERE_PLAN_LOSS=2%. Formulas: docs/plan.md.";
     text
 }
@@ -121,7 +126,7 @@ pub(super) fn of_plan() -> String {
 #[cfg(feature = "load")]
 pub(super) fn of_load() -> String {
     let mut text = String::from("stillthere load ADDR:PORT [options]             a client for any TCP server\n");
-    list(&mut text, crate::cli::load_options::OPTIONS, crate::cli::load_options::preset);
+    list(&mut text, crate::cli::load_options::OPTIONS.iter(), crate::cli::load_options::preset);
     text += "Figures of --fail-if: pN, mean, max; connect-pN, lateness-pN and so on; errors,\n";
     text += "connected, held, lost, unanswered, exchanges, rate, connect-rate, bytes-a-peer,\n";
     text += "cpu. Ctrl-C prints the report so far. Exit code: 1 a failure, a request left\n";
@@ -151,7 +156,7 @@ pub(super) fn words(option: &Opt, preset: fn(&str) -> Preset) -> (&'static str, 
     }
 }
 
-fn list(text: &mut String, options: &[Opt], preset: fn(&str) -> Preset) {
+fn list<'a>(text: &mut String, options: impl Iterator<Item = &'a Opt>, preset: fn(&str) -> Preset) {
     let (mut group, mut joined) = ("", String::new());
     for option in options {
         if option.group != group {

@@ -11,9 +11,16 @@ use crate::cli::misspelt::{LISTEN, misspelt};
 use crate::cli::nearest::nearest;
 use crate::serve;
 
+#[cfg(feature = "config")]
+pub use self::configured::{Checked, Files};
+
 mod arguments;
 #[cfg(feature = "admin")]
 mod ask_options;
+#[cfg(feature = "config")]
+mod config_file;
+#[cfg(feature = "config")]
+mod configured;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod help;
@@ -25,6 +32,8 @@ mod misspelt;
 mod nearest;
 #[cfg(feature = "plan")]
 mod plan_options;
+#[cfg(feature = "config")]
+mod profile;
 mod serve_options;
 
 const fn options(command: &'static str, own: &'static [arguments::Opt]) -> Options {
@@ -52,6 +61,9 @@ pub enum Command {
     Tell(String),
     /// Run the server.
     Serve(Box<serve::ServeSettings>),
+    /// Say what is wrong with the settings of a server.
+    #[cfg(feature = "config")]
+    Check(Checked),
     /// List the peers of a server.
     #[cfg(feature = "admin")]
     Who(Box<crate::ask::WhoSettings>),
@@ -86,12 +98,17 @@ impl fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 impl Command {
-    /// Reads the arguments after the program's name, and the environment's `STILLTHERE_*`. Nothing is asked of
-    /// the machine, and no name is resolved.
+    /// Reads the arguments after the program's name, and the environment's `STILLTHERE_*`. Nothing is asked of the machine, and no
+    /// name is resolved; only the configuration file that is named is read, by `files`. With the same text for it, the same
+    /// arguments and the same environment, the same command comes of it.
     ///
     /// # Errors
-    /// See [`Usage`].
-    pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: &Environment<'_>) -> Result<Self, Usage> {
+    /// See [`Usage`]. If there is a configuration file, it has a line for each thing that is wrong.
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: &Environment<'_>,
+        #[cfg(feature = "config")] files: &Files<'_>,
+    ) -> Result<Self, Usage> {
         let mut arguments = arguments.into_iter();
         let Some(first) = arguments.next() else {
             return Err(Usage(format!("which command?\n\n{}", help::overview())));
@@ -99,6 +116,9 @@ impl Command {
         match first.to_str().unwrap_or_default() {
             "serve" => Self::of(arguments, environment, SERVE, help::of_serve, |mut given| {
                 given.words_from(LISTEN, SERVE, environment)?;
+                #[cfg(feature = "config")]
+                return configured::serve(given, files);
+                #[cfg(not(feature = "config"))]
                 Ok(Self::Serve(Box::new(serve_options::settings(&given)?)))
             }),
             #[cfg(feature = "admin")]
@@ -159,6 +179,8 @@ impl Command {
     pub fn warns_of_misspelling(&self) -> bool {
         match self {
             Self::Tell(_) | Self::Serve(_) => false,
+            #[cfg(feature = "config")]
+            Self::Check(_) => true,
             #[cfg(feature = "admin")]
             Self::Who(_) | Self::Drop(_) => true,
             #[cfg(feature = "top")]
@@ -186,6 +208,8 @@ impl Command {
     ) -> Result<Self, Usage> {
         match Arguments::read(arguments, environment, options)? {
             Arguments::Help => Ok(Self::Tell(help())),
+            #[cfg(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"))]
+            Arguments::Page(page) => Ok(Self::Tell(page)),
             Arguments::Version => Ok(Self::version()),
             Arguments::Given(given) => command(given),
         }

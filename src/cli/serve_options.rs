@@ -16,8 +16,15 @@ use crate::reactor::{Limits, WhenFull, waiting_time as checked};
 use crate::serve::AdminSettings;
 use crate::serve::{Beats, ServeSettings, ServiceName};
 
+/// The options do not fit one screen: the help has a page of its own for those of [`RUNNING`].
+pub(super) const IS_PAGED: bool =
+    cfg!(any(feature = "config", feature = "notify", feature = "sandbox", feature = "upgrade"));
+
 /// The help needs the line of the heading.
 const LISTENING: &str = if cfg!(feature = "admin") { "" } else { "Listening, and running" };
+/// How the server is run and looked after. An option that is not needed every day belongs here: this page has room. Those of
+/// this group stand together in the table.
+pub(super) const RUNNING: &str = if IS_PAGED { "Running it, and looking after it" } else { LISTENING };
 #[cfg(not(feature = "events"))]
 const DEADLINE: &str = "Deadline of a silent peer";
 #[cfg(not(feature = "events"))]
@@ -36,9 +43,7 @@ const LOG: &str = if cfg!(feature = "story") {
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
-    Opt { group: LISTENING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "default: what the descriptor limit allows" },
-    Opt { group: LISTENING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
     Opt { group: LISTENING, name: "log", value: "LEVEL", help: LOG },
     #[cfg(feature = "admin")]
@@ -47,6 +52,14 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "admin-token-file", value: "FILE", help: "who is there, metrics; or unix:PATH" },
     #[cfg(feature = "events")]
     Opt { group: LISTENING, name: "events", value: "TO", help: "JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "config", value: "FILE", help: "lines of `option value`; SIGHUP reads it again" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "check", value: "", help: "say what is wrong in all that is given; start nothing" },
+    #[cfg(feature = "config")]
+    Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
+    Opt { group: RUNNING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
+    Opt { group: RUNNING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
     Opt { group: DEADLINE, name: "idle", value: "DURATION", help: "silence before the first probe (default {})" },
     Opt { group: DEADLINE, name: "interval", value: "DURATION", help: "from one probe to the next (default {})" },
@@ -149,6 +162,10 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         admin: admin(given)?,
         #[cfg(feature = "events")]
         events: events(given)?,
+        #[cfg(feature = "config")]
+        configuration: None,
+        #[cfg(feature = "config")]
+        profile: None,
     })
 }
 

@@ -56,13 +56,27 @@ impl std::str::FromStr for Levels {
 
 /// The log of this process.
 pub struct Logger {
+    #[cfg(not(feature = "config"))]
     filter: SimpleLogger,
+    /// It may change: see [`Logger::set_levels`].
+    #[cfg(feature = "config")]
+    filter: std::sync::RwLock<SimpleLogger>,
     stderr: Mutex<Stderr>,
     #[cfg(feature = "story")]
-    story: Option<Story>,
+    story: Story,
 }
 
 impl Logger {
+    /// Logs at these levels from now on.
+    #[cfg(feature = "config")]
+    pub fn set_levels(&self, levels: &Levels) {
+        let filter = filter(levels);
+        log::set_max_level(filter.max_level());
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        #[cfg(feature = "story")]
+        self.story.set(levels.story);
+    }
+
     fn tell(&self, line: impl FnOnce(&str) -> String) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
@@ -94,14 +108,16 @@ impl Logger {
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        #[cfg(feature = "config")]
+        return self.filter.read().unwrap_or_else(PoisonError::into_inner).enabled(metadata);
+        #[cfg(not(feature = "config"))]
         self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             #[cfg(feature = "story")]
-            if let Some(story) = &self.story {
-                let line = story.tell(&record.args().to_string());
+            if let Some(line) = self.story.tell(record.args()) {
                 return self.tell(|now| format!("{} {line}\n", now.get(11..23).unwrap_or(now)));
             }
             self.tell(|now| format!("{now} {:5} {}\n", record.level(), record.args()));
@@ -113,21 +129,27 @@ impl Log for Logger {
 
 /// Starts the log. Once in a process; a second call changes nothing.
 pub fn start(levels: &Levels) -> &'static Logger {
-    let filter = levels.modules.iter().fold(
-        SimpleLogger::new().with_level(levels.default).with_module_level("mio", LevelFilter::Warn),
-        |filter, (module, level)| filter.with_module_level(module, *level),
-    );
+    let filter = filter(levels);
     let most = filter.max_level();
+    #[cfg(feature = "config")]
+    let filter = filter.into();
     let logger = Box::leak(Box::new(Logger {
         filter,
         stderr: Mutex::new(Stderr::open()),
         #[cfg(feature = "story")]
-        story: levels.story.then(Story::default),
+        story: Story::told_if(levels.story),
     }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(most);
     }
     logger
+}
+
+fn filter(levels: &Levels) -> SimpleLogger {
+    levels.modules.iter().fold(
+        SimpleLogger::new().with_level(levels.default).with_module_level("mio", LevelFilter::Warn),
+        |filter, (module, level)| filter.with_module_level(module, *level),
+    )
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! it, which system call, and what follows. Knows nothing of the loop but those lines; one that it does not know is told as it is, so nothing
 //! is left out when a line is new. (`tests/course/story.rs` asks whether a peer's whole life is told.)
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The turns that were told so far.
+/// Whether it is told, and how many turns were.
 #[derive(Debug, Default)]
 pub(super) struct Story {
+    is_told: AtomicBool,
     turns: AtomicU64,
 }
 
@@ -17,8 +18,22 @@ pub(super) struct Story {
 type Told = (&'static str, String);
 
 impl Story {
-    /// The line of the story for a line of the log.
-    pub(super) fn tell(&self, line: &str) -> String {
+    pub(super) fn told_if(is_told: bool) -> Self {
+        Self { is_told: is_told.into(), turns: AtomicU64::new(0) }
+    }
+
+    /// The settings may be read again: whether it is told from now on.
+    #[cfg(feature = "config")]
+    pub(super) fn set(&self, is_told: bool) {
+        self.is_told.store(is_told, Ordering::Relaxed);
+    }
+
+    /// The line of the story for a line of the log, if it is told.
+    pub(super) fn tell(&self, line: &fmt::Arguments<'_>) -> Option<String> {
+        self.is_told.load(Ordering::Relaxed).then(|| self.line(&line.to_string()))
+    }
+
+    fn line(&self, line: &str) -> String {
         if let Some(turn) = line.strip_prefix("turn: ") {
             return self.turn(turn);
         }
@@ -191,7 +206,7 @@ mod tests {
             ("slot 3 is reaped", "│ reap      close: slot 3 is free from here on, for the next newcomer"),
             ("what is new is told as it is", "│ log       what is new is told as it is"),
         ] {
-            assert_eq!(story.tell(line), told);
+            assert_eq!(story.line(line), told);
         }
         let figures = "Some(TcpInfo { state: 1, unacknowledged: 1, not_sent: 0, silent: 2.5s })";
         assert_eq!(

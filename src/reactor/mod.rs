@@ -67,7 +67,6 @@ use self::time::hearing::Hearing;
 pub use self::time::moment::{Clock, Moment};
 #[cfg(feature = "upgrade")]
 pub use self::upgrading::Resumed;
-use crate::keepalive::unfit;
 use crate::machine::Machine;
 
 mod address;
@@ -183,7 +182,7 @@ impl Reactor {
     /// `InvalidInput`: the limit is 0, so no peer could ever connect. Otherwise the error of epoll_create1(2).
     pub fn new(limit: usize) -> io::Result<Self> {
         if limit == 0 {
-            return Err(unfit("max-connections", "0".to_string(), "1 is the least".to_string()).into());
+            return Err(bounds::no_connections().into());
         }
         let within_reach = bounds::raise_descriptor_limit(limit);
         let limit = if limit == Self::NO_LIMIT { within_reach } else { limit };

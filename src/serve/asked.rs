@@ -5,36 +5,51 @@
 use std::io;
 use std::time::Duration;
 
+#[cfg(not(feature = "config"))]
 use log::info;
 
 use crate::reactor::{Ask, Ending, Reactor, Signals};
+#[cfg(feature = "config")]
+use crate::serve::reload::Reload;
 #[cfg(feature = "upgrade")]
 use crate::{serve::upgrading::upgrade, upgrade::Upgrading};
+
+/// What the program can do when it is asked.
+pub(super) struct Program<'a> {
+    #[cfg(feature = "config")]
+    pub reload: Reload<'a>,
+    #[cfg(not(feature = "config"))]
+    pub reload: std::marker::PhantomData<&'a ()>,
+    /// `None`: its own program was not found.
+    #[cfg(feature = "upgrade")]
+    pub upgrading: Option<Upgrading>,
+}
 
 /// Signals, of which SIGHUP asks for the program.
 pub(super) fn obey_signals(reactor: &mut Reactor, grace: Duration) -> io::Result<()> {
     reactor.add(|registry, names| Ok(Signals::open_and_outlive_the_others(grace, registry, names)?.that_ask()))
 }
 
-/// Does what the program is asked for, and runs the loop on, until it ends.
-pub(super) fn run_on(
-    mut ending: io::Result<Ending>,
-    reactor: &mut Reactor,
-    #[cfg(feature = "upgrade")] mut upgrading: Option<&mut Upgrading>,
-) -> io::Result<Ending> {
-    while let Ok(Ending::Asked(ask)) = ending {
-        match ask {
-            Ask::Reload => reload(reactor),
-            #[cfg(feature = "upgrade")]
-            Ask::Upgrade => upgrade(upgrading.as_deref_mut(), reactor),
+impl Program<'_> {
+    /// Does what is asked for, and runs the loop on, until it ends.
+    pub(super) fn run_on(&mut self, mut ending: io::Result<Ending>, reactor: &mut Reactor) -> io::Result<Ending> {
+        while let Ok(Ending::Asked(ask)) = ending {
+            match ask {
+                #[cfg(feature = "config")]
+                Ask::Reload => self.reload.reload(reactor),
+                #[cfg(not(feature = "config"))]
+                Ask::Reload => {
+                    if !reactor.reopen() {
+                        info!(
+                            "SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures"
+                        );
+                    }
+                }
+                #[cfg(feature = "upgrade")]
+                Ask::Upgrade => upgrade(self.upgrading.as_mut(), reactor),
+            }
+            ending = reactor.run();
         }
-        ending = reactor.run();
-    }
-    ending
-}
-
-fn reload(reactor: &mut Reactor) {
-    if !reactor.reopen() {
-        info!("SIGHUP is ignored: no file is written to; SIGTERM stops the server, SIGUSR1 logs the figures");
+        ending
     }
 }

@@ -22,13 +22,26 @@ use crate::{malloc, sysctl};
 #[cfg(feature = "admin")]
 pub use self::admin::AdminSettings;
 
+#[cfg(feature = "config")]
+pub use self::configuration::Configuration;
+#[cfg(feature = "config")]
+pub use self::in_words::{in_words, obstacles};
+#[cfg(feature = "config")]
+pub use self::reload::ReadAgain;
+
 #[cfg(feature = "admin")]
 mod admin;
 #[cfg(any(feature = "config", feature = "upgrade"))]
 mod asked;
+#[cfg(feature = "config")]
+pub mod configuration;
+#[cfg(feature = "config")]
+mod in_words;
 mod listening;
 #[cfg(any(feature = "admin", feature = "events"))]
 mod observers;
+#[cfg(feature = "config")]
+mod reload;
 #[cfg(feature = "upgrade")]
 mod upgrading;
 
@@ -55,6 +68,16 @@ pub type HandedOver = Option<crate::reactor::State>;
 /// Nothing can be handed over.
 #[cfg(not(feature = "upgrade"))]
 pub type HandedOver = ();
+
+/// What a server starts with, beside its settings.
+#[allow(missing_debug_implementations)]
+pub struct Start<'a> {
+    pub log: &'a Logger,
+    /// Reads the settings again.
+    #[cfg(feature = "config")]
+    pub again: &'a ReadAgain<'a>,
+    pub handed_over: HandedOver,
+}
 
 /// The checked settings of `serve`.
 #[derive(Clone, Debug)]
@@ -84,6 +107,12 @@ pub struct ServeSettings {
     /// Where the events go, if anywhere.
     #[cfg(feature = "events")]
     pub events: Option<EventsTo>,
+    /// The configuration file, if there is one.
+    #[cfg(feature = "config")]
+    pub configuration: Option<Configuration>,
+    /// What a profile has set, in words.
+    #[cfg(feature = "config")]
+    pub profile: Option<String>,
 }
 
 /// The services that are built in.
@@ -144,6 +173,10 @@ impl Default for ServeSettings {
             admin: AdminSettings::default(),
             #[cfg(feature = "events")]
             events: None,
+            #[cfg(feature = "config")]
+            configuration: None,
+            #[cfg(feature = "config")]
+            profile: None,
         }
     }
 }
@@ -152,12 +185,13 @@ impl Default for ServeSettings {
 ///
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
-pub fn run(settings: &ServeSettings, log: &Logger, handed_over: HandedOver) -> Result<Ending, String> {
+pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String> {
+    let Start { log, handed_over, .. } = start;
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     #[cfg(feature = "upgrade")]
-    let mut upgrading = upgrading::begin(&mut reactor, handed_over)?;
+    let upgrading = upgrading::begin(&mut reactor, handed_over)?;
     #[cfg(not(feature = "upgrade"))]
     let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]
@@ -183,12 +217,15 @@ pub fn run(settings: &ServeSettings, log: &Logger, handed_over: HandedOver) -> R
     }
     let ending = reactor.run();
     #[cfg(any(feature = "config", feature = "upgrade"))]
-    let ending = asked::run_on(
-        ending,
-        &mut reactor,
+    let ending = asked::Program {
+        #[cfg(feature = "config")]
+        reload: reload::Reload::new(settings, &bound, log, start.again),
+        #[cfg(not(feature = "config"))]
+        reload: std::marker::PhantomData,
         #[cfg(feature = "upgrade")]
-        upgrading.as_mut(),
-    );
+        upgrading,
+    }
+    .run_on(ending, &mut reactor);
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     match ending {
         #[cfg(any(feature = "config", feature = "upgrade"))]
@@ -203,6 +240,10 @@ pub fn run(settings: &ServeSettings, log: &Logger, handed_over: HandedOver) -> R
 
 /// Logs the addresses, the deadline in words, and which settings will not hold.
 fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
+    #[cfg(feature = "config")]
+    if let Some(profile) = &settings.profile {
+        info!("{profile}");
+    }
     let service = settings.service.name();
     for Listening { address, .. } in bound {
         info!("{service} listens on {address}, for {} (pid {})", Limit(limit), std::process::id());

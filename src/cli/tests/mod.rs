@@ -9,6 +9,8 @@ use crate::serve::{Beats, ServeSettings, ServiceName};
 
 #[cfg(feature = "admin")]
 mod ask;
+#[cfg(feature = "config")]
+mod configuration;
 mod environment;
 #[cfg(feature = "plan")]
 mod plan;
@@ -16,7 +18,14 @@ mod plan;
 fn read(line: &str, environment: &[(&str, &str)]) -> Result<Command, Usage> {
     let lookup =
         |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
-    Command::read(line.split_whitespace().map(OsString::from), &lookup)
+    read_words(line.split_whitespace().map(OsString::from), &lookup)
+}
+
+fn read_words(words: impl IntoIterator<Item = OsString>, environment: &Environment<'_>) -> Result<Command, Usage> {
+    #[cfg(feature = "config")]
+    return Command::read(words, environment, &|path| Err(format!("there is no {}", path.display())));
+    #[cfg(not(feature = "config"))]
+    Command::read(words, environment)
 }
 
 fn settings(line: &str, environment: &[(&str, &str)]) -> ServeSettings {
@@ -134,7 +143,9 @@ fn every_option_is_read_from_both_places() {
     assert_eq!((on_line.limits, on_line.max_per_address, on_line.max_memory), (limits, Some(3), Some(3 << 30)));
     assert_eq!(on_line.keepalive.predict(State::InFlight), None);
     assert!(on_line.reuse_port && on_line.places.len() == 2);
-    for option in serve_options::OPTIONS.iter().filter(|option| option.name != "deadline") {
+    // These stand for others, or for none: see configuration.rs.
+    let others = ["deadline", "config", "check", "profile"];
+    for option in serve_options::OPTIONS.iter().filter(|option| !others.contains(&option.name)) {
         let variable = format!("STILLTHERE_{}", option.name.to_uppercase().replace('-', "_"));
         assert!(environment.iter().any(|(name, _)| *name == variable), "{variable} is not tested");
     }
@@ -236,7 +247,7 @@ fn a_bad_value_says_which_what_and_what_instead() {
 
 #[test]
 fn help_fits_a_screen_and_names_every_option() {
-    for line in ["serve --help", "serve --idle 0s -h", "--help", "help"] {
+    for line in ["serve --help", "serve --idle 0s -h", "serve --help [::]:7007", "--help", "help"] {
         let Ok(Command::Tell(text)) = read(line, &[]) else { panic!("{line}") };
         assert!(text.lines().count() <= 24, "{line}: {} lines", text.lines().count());
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{line}: wider than 80 columns:\n{text}");
@@ -253,8 +264,30 @@ fn help_fits_a_screen_and_names_every_option() {
         assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(load_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
     }
-    let Ok(Command::Tell(text)) = read("serve --help", &[]) else { panic!() };
-    assert!(serve_options::OPTIONS.iter().all(|option| text.contains(&format!("--{} ", option.name))));
+    let page = |line: &str| match read(line, &[]) {
+        Ok(Command::Tell(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    };
+    let pages = ["serve --help", "serve --help running"];
+    let pages: Vec<_> = pages[..if serve_options::IS_PAGED { 2 } else { 1 }].iter().map(|line| page(line)).collect();
+    for text in &pages {
+        assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+    for option in serve_options::OPTIONS {
+        let is_listed = |text: &&String| {
+            let mut rows = text.lines().filter(|line| line.starts_with("  --"));
+            rows.any(|row| row.contains(&format!("--{} ", option.name)))
+        };
+        assert_eq!(pages.iter().filter(is_listed).count(), 1, "--{} is on one page", option.name);
+    }
+    if serve_options::IS_PAGED {
+        assert_eq!(page("serve --help all"), pages.join("\n\n"));
+        assert_eq!(
+            (page("serve --help=running"), page("serve --idle 1s -h running")),
+            (pages[1].clone(), pages[1].clone())
+        );
+        assert!(refused("serve --help runing").contains("no page \"runing\"; did you mean --help running?"));
+    }
     assert!(matches!(read("--version", &[]), Ok(Command::Tell(text)) if text.starts_with("stillthere 0.")));
 }
 
@@ -279,7 +312,7 @@ fn a_load_is_read_and_checked() {
     assert_eq!(plain.grace, Duration::from_secs(2));
     for text in ["", "\n", "12\n13", "12 13"] {
         let arguments = ["load", "127.0.0.1:1", "--pid", text].map(OsString::from);
-        let said = Command::read(arguments, &|_: &str| None).unwrap_err().0;
+        let said = read_words(arguments, &|_: &str| None).unwrap_err().0;
         let part =
             if text.trim().is_empty() { "did pgrep find none?" } else { "--pid takes one process, and 2 are named" };
         assert!(said.contains(part), "{text:?}: {said}");

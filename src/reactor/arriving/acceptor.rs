@@ -18,8 +18,8 @@ use crate::count::so_many;
 use crate::keepalive::Keepalive;
 use crate::reactor::arriving::listen::Listen;
 use crate::reactor::arriving::spread::Spread;
-use crate::reactor::limits::WhenFull;
 use crate::reactor::limits::capacity::Room;
+use crate::reactor::limits::{Limits, WhenFull};
 use crate::reactor::peers::REAP_BUDGET;
 use crate::reactor::time::moment::Moment;
 
@@ -150,6 +150,11 @@ impl Acceptor {
     /// The listener's keepalive, as far as this kernel supports it.
     pub(crate) fn keepalive(&self) -> &Keepalive {
         &self.listen.keepalive
+    }
+
+    /// These limits hold from now on.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        self.listen.limits = limits;
     }
 
     pub(crate) fn latch(&mut self) {

@@ -92,6 +92,14 @@ impl<S: Stream> Connection<S> {
         may
     }
 
+    /// What was found out about a stall is forgotten: it is as if something had just been written.
+    pub(crate) fn look_for_stalls_anew(&mut self) {
+        if self.readiness.has(Readiness::STALLS_ARE_LOOKED_FOR) {
+            self.readiness.clear(Readiness::STALLS_ARE_LOOKED_FOR);
+            self.readiness |= Readiness::MAY_STALL;
+        }
+    }
+
     /// None of its output has been sent for a while. To be asked only where output waits.
     pub(crate) fn is_stuck(&self) -> bool {
         self.stream.info().is_some_and(|info| info.sent >= STUCK)

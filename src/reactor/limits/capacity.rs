@@ -25,6 +25,10 @@ impl Room {
         self.limit
     }
 
+    pub(in crate::reactor) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     pub(in crate::reactor) fn connected(&self) -> usize {
         self.connected
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use log::warn;
 
 pub(super) use self::arrivals::{Arrival, NotArrived};
+pub(super) use self::relimit::Relimit;
 use crate::keepalive::Keepalive;
 use crate::reactor::connection::readiness::Readiness;
 use crate::reactor::connection::stream::Stream;
@@ -37,6 +38,7 @@ mod due;
 mod idle;
 #[cfg(feature = "upgrade")]
 mod refit;
+mod relimit;
 mod table;
 #[cfg(feature = "upgrade")]
 mod written;
@@ -116,6 +118,11 @@ impl<S: Stream> Peers<S> {
     /// They do not count among the peers of the loop, and there may be this many.
     pub(super) fn set_apart(&mut self, most: usize) {
         self.apart = Some(Room::of(most));
+    }
+
+    /// How many there may be, if they are apart.
+    pub(super) fn room_apart(&self) -> usize {
+        self.apart.as_ref().map_or(0, Room::limit)
     }
 
     pub(super) fn is_apart(&self) -> bool {

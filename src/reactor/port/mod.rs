@@ -4,6 +4,7 @@
 //! of them is the [`Peers`]' own business.
 
 use std::any::Any;
+use std::collections::TryReserveError;
 use std::io;
 use std::net::SocketAddr;
 
@@ -27,7 +28,7 @@ use crate::reactor::observing::figures::Figures;
 use crate::reactor::observing::news::{Incident, News};
 use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::{PeerId, PortId};
-use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET};
+use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET, Relimit};
 use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::order::{Look, Order, Seen};
 use crate::reactor::serving::saved::{CannotSave, Carried};
@@ -105,6 +106,28 @@ impl Port {
 
     pub(super) fn id(&self) -> PortId {
         PortId::of(self.names.source())
+    }
+
+    /// Makes what these limits need.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(super) fn prepare(&self, limits: Limits) -> Result<Relimit, TryReserveError> {
+        self.peers.prepare(limits)
+    }
+
+    /// These limits hold from now on.
+    pub(super) fn limit(&mut self, limits: Limits, relimit: Relimit, now: Moment) {
+        self.limits = limits;
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.limit(limits);
+        }
+        self.peers.limit(relimit, now);
+    }
+
+    /// How many peers it may have, if they are apart from those of the other ports.
+    pub(super) fn room_apart(&self) -> usize {
+        self.peers.room_apart()
     }
 
     fn accept_peers(&mut self, turn: &mut Turn<'_>) {

@@ -1,0 +1,133 @@
+//! `serve` with a configuration file: from what was given in all places to checked settings, or to all that is wrong.
+//!
+//! Owns the order of precedence (command line, environment, file, profile), and `--check`.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::arguments::Given;
+use crate::cli::misspelt::LISTEN;
+use crate::cli::serve_options::{place, settings};
+use crate::cli::{Command, Usage, config_file, profile};
+use crate::serve::{Configuration, ServeSettings};
+
+/// How a configuration file is read: what is in it, or a sentence that says why it cannot be read.
+pub type Files<'a> = dyn Fn(&Path) -> Result<Vec<u8>, String> + 'a;
+
+/// More complaints about one file than anybody reads: it is probably another file.
+const MOST_COMPLAINTS: usize = 20;
+
+/// Options that make sense only with another one: if that one is wrong, nothing is said of them.
+const DEPENDENT: [(&str, &[&str]); 2] =
+    [("service", &["heartbeat", "heartbeat-timeout"]), ("admin", &["admin-token-file"])];
+
+/// What `--check` has found.
+#[derive(Debug)]
+pub struct Checked {
+    /// A sentence for all that is wrong.
+    pub wrong: Vec<String>,
+    /// The settings, if nothing is.
+    pub settings: Option<Box<ServeSettings>>,
+}
+
+/// Reads the file, if there is one, and checks everything that was given.
+pub(super) fn serve(mut given: Given, files: &Files<'_>) -> Result<Command, Usage> {
+    let checks = given.switch("check")?;
+    let mut wrong = Wrong::default();
+    let file = given.path("config").and_then(|path| wrong.read(path, &mut given, files));
+    let profile = wrong.apply_profile(&mut given);
+    let settings = wrong.settle(&mut given);
+    let wrong = wrong.sentences();
+    let settings = settings.filter(|_| wrong.is_empty()).map(|settings| {
+        let given = given.told();
+        let configuration = file.map(|(path, text)| Configuration { path, text, given });
+        Box::new(ServeSettings { configuration, profile, ..settings })
+    });
+    match settings {
+        settings if checks => Ok(Command::Check(Checked { wrong, settings })),
+        Some(settings) => Ok(Command::Serve(settings)),
+        None => Err(Usage(wrong.join("\n"))),
+    }
+}
+
+/// All that is wrong, each with its line in the file, or 0.
+#[derive(Default)]
+struct Wrong(Vec<(usize, String)>);
+
+impl Wrong {
+    /// Adds what the file says to what was given.
+    fn read(&mut self, path: PathBuf, given: &mut Given, files: &Files<'_>) -> Option<(PathBuf, String)> {
+        let bytes = files(&path).map_err(|sentence| self.0.push((0, sentence))).ok()?;
+        let text = config_file::text(&path, bytes).map_err(|complaint| self.complain(complaint)).ok()?;
+        let file = config_file::read(&path, &text);
+        file.complaints.into_iter().for_each(|complaint| self.complain(complaint));
+        for value in file.values {
+            if !given.has(value.name) {
+                given.values.push(value);
+            }
+        }
+        if given.words.is_empty() {
+            given.words = file.listen;
+        }
+        Some((path, text))
+    }
+
+    /// Adds what the profile sets.
+    fn apply_profile(&mut self, given: &mut Given) -> Option<String> {
+        profile::apply(given).unwrap_or_else(|sentence| {
+            self.blame(sentence, given);
+            None
+        })
+    }
+
+    /// Leaves out the value that a complaint is about. False if it is not known which one that is.
+    fn blame(&mut self, sentence: String, given: &mut Given) -> bool {
+        let blamed = given.values.iter().position(|value| value.is_blamed_by(&sentence));
+        let Some(blamed) = blamed.map(|nth| given.values.remove(nth)) else {
+            self.0.push((0, sentence));
+            return false;
+        };
+        self.0.push((blamed.line, sentence));
+        let (_, dependent) = DEPENDENT.iter().find(|(name, _)| *name == blamed.name).unwrap_or(&("", &[]));
+        given.values.retain(|value| !dependent.contains(&value.name));
+        true
+    }
+
+    fn complain(&mut self, complaint: config_file::Complaint) {
+        self.0.push((complaint.line, complaint.sentence));
+    }
+
+    /// The settings, once everything is left out that is wrong; none if it is not known what that is.
+    fn settle(&mut self, given: &mut Given) -> Option<ServeSettings> {
+        given.words.retain(|word| place(word).map_err(|usage| self.0.push((0, usage.0))).is_ok());
+        loop {
+            match settings(given) {
+                Ok(settings) => return Some(settings),
+                Err(Usage(sentence)) if self.blame(sentence.clone(), given) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// In the order of the lines.
+    fn sentences(mut self) -> Vec<String> {
+        self.0.sort_by_key(|(line, _)| *line);
+        let more = self.0.len().saturating_sub(MOST_COMPLAINTS);
+        let mut sentences: Vec<_> = self.0.into_iter().take(MOST_COMPLAINTS).map(|(_, sentence)| sentence).collect();
+        if more > 0 {
+            sentences.push(format!("and {more} more like these: is it the right file?"));
+        }
+        sentences
+    }
+}
+
+impl Given {
+    /// Each option that was given, with its value, as a reload compares them.
+    fn told(&self) -> Vec<(&'static str, String)> {
+        let mut told: Vec<_> = self.values.iter().map(|value| (value.name, value.text.trim().to_string())).collect();
+        if !self.words.is_empty() {
+            told.push((LISTEN, self.words.join(" ")));
+        }
+        told.sort();
+        told
+    }
+}
