@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
+.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -16,6 +16,9 @@ help:
 	@echo 'make fresh      make run, install and test on a fresh Debian 12 and 13; needs root, takes an hour'
 	@echo 'make check      check format, clippy, documentation and dependencies: no warning is allowed'
 	@echo 'make static     build the server as one static file: target/static/stillthere'
+	@echo 'make deb        make a Debian package: target/deb/'
+	@echo 'make deb-try    install, upgrade and purge it in a Debian of its own, where no peer may be lost; needs root'
+	@echo 'make publish-try  everything that cargo publish does, but the upload; no warning is allowed'
 	@echo 'make footprint  measure the server alone: file size, time to start, memory of an idle peer'
 	@echo 'make bench      compare with a server in C, redis, nginx and others: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make broadcast  send 64 bytes to 19 000 peers, compared with a loop of send(2) in C: docs/broadcast.md'
@@ -25,7 +28,8 @@ help:
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
-	@echo 'make fuzz       try the command line and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
+	@echo 'make fuzz       try the command line, the configuration and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
+	@echo 'make manual     make the man page and the completions anew, after a change to an option: dist/manual/'
 	@echo 'make format     format the source'
 
 run:
@@ -39,15 +43,42 @@ install:
 		dist/needs.sh cargo cc && $(CARGO) build --release --locked; \
 	fi
 	install -D -m 755 $(BINARY) '$(DESTDIR)$(PREFIX)/bin/stillthere'
+	install -D -m 644 dist/manual/stillthere.1 '$(DESTDIR)$(PREFIX)/share/man/man1/stillthere.1'
+	install -D -m 644 dist/manual/stillthere.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/stillthere'
+	install -D -m 644 dist/manual/_stillthere '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_stillthere'
+	install -D -m 644 dist/manual/stillthere.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 	@case ":$$PATH:" in *':$(PREFIX)/bin:'*) ;; *) [ -n '$(DESTDIR)' ] || \
 		echo 'not on your PATH yet: export PATH="$(PREFIX)/bin:$$PATH"' ;; esac
 
 uninstall:
-	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/stillthere' '$(DESTDIR)$(PREFIX)/share/man/man1/stillthere.1' \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/stillthere' '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_stillthere' \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm promtool
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian
 	$(CARGO) test --locked
+
+# The man page and the completions, from the tables of options. They are part of the repository; a test fails if they are out of date.
+manual:
+	@dist/needs.sh cargo cc
+	STILLTHERE_MANUAL=write $(CARGO) test --locked --lib -- cli::manual::the_manual_says_what_the_tables_say
+
+# target/deb/stillthere_VERSION_ARCHITECTURE.deb
+deb:
+	@dist/needs.sh cargo cc dh dpkg-buildpackage -- lintian
+	dist/deb.sh
+	if command -v lintian >/dev/null; then lintian --fail-on error,warning --tag-display-limit 0 target/deb/*.changes; fi
+
+# Installs, upgrades under load, removes and purges it, under a systemd in a root of its own. It needs root, and takes five minutes.
+deb-try:
+	@dist/needs.sh cargo cc dh dpkg-buildpackage
+	dist/deb-try.sh $(ARGS)
+
+# Arguments of cargo: ARGS=--allow-dirty tries what is not committed yet.
+publish-try:
+	@dist/needs.sh cargo cc
+	dist/publish-try.sh $(ARGS)
 
 # Not part of `make test`: it downloads two systems. dist/fresh.sh says how to leave something out.
 fresh:
@@ -61,7 +92,7 @@ check:
 	for feature in admin events; do $(CARGO) clippy --locked --no-default-features --features $$feature -- -D warnings || exit 1; done
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	dist/library-alone.sh
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features observe,signals
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features observe,signals,upgrade
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 
 format:

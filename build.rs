@@ -12,6 +12,10 @@
 //! take 1 kB of the file instead of 19. glibc can since 2.36; an older one refuses to start such a program, and prints the
 //! version that it needs. The static binary has no relocations.
 //!
+//! On 32-bit ARM, MIPS and PowerPC with musl, rustix 1.1 takes it that time_t has 64 bits, as in musl 1.2, but libc 0.2 names the
+//! functions of musl 1.1, whose time_t has 32: the clock is read wrong, and nobody is ever let go. libc names the new ones if a
+//! cfg says so; without it, the build is refused.
+//!
 //! The page of the admin port (feature `admin`) is made one compressed document here: OUT_DIR/page.html.gz, and page.csp.
 
 use std::env::var;
@@ -33,6 +37,16 @@ fn main() {
         );
         return;
     }
+    let short_time = ["arm", "mips", "powerpc"].iter().any(|arch| is("CARGO_CFG_TARGET_ARCH", arch));
+    if short_time && is("CARGO_CFG_TARGET_ENV", "musl") && var("CARGO_CFG_LIBC_UNSTABLE_MUSL_V1_2").is_err() {
+        println!(
+            "cargo:error=With musl on 32-bit {}, the crates rustix and libc disagree about how long a moment is, and no \
+             deadline would be kept. RUSTFLAGS='--cfg=libc_unstable_musl_v1_2' makes them agree; std must be built for that, \
+             too. dist/static-all.sh shows how.",
+            var("CARGO_CFG_TARGET_ARCH").unwrap_or_default()
+        );
+        return;
+    }
     if var("CARGO_FEATURE_SERVE").is_err() {
         return; // the library alone: there is no program to link
     }
@@ -40,9 +54,15 @@ fn main() {
     assemble_page();
     let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let reads_no_script = ["gold", "mold", "wild"].iter().any(|linker| flags.contains(linker));
-    let script = concat!("-Wl,-T,", env!("CARGO_MANIFEST_DIR"), "/dist/no-unwinding.ld");
-    if is("PROFILE", "release") && is("DEBUG", "false") && !reads_no_script && linker_accepts(script) {
-        println!("cargo:rustc-link-arg-bins={script}");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/dist/no-unwinding.ld");
+    if is("PROFILE", "release") && is("DEBUG", "false") && !reads_no_script {
+        let for_cc = format!("-Wl,-T,{script}");
+        // dist/static-all.sh calls lld itself, without a C compiler in between.
+        if flags.contains("linker-flavor=ld.lld") {
+            println!("cargo:rustc-link-arg-bins=--script={script}");
+        } else if linker_accepts(&for_cc) {
+            println!("cargo:rustc-link-arg-bins={for_cc}");
+        }
     }
     let is_glibc = is("CARGO_CFG_TARGET_ENV", "gnu") && var("TARGET").ok() == var("HOST").ok();
     if is_glibc && glibc_version().is_some_and(|version| version >= (2, 36)) {

@@ -16,6 +16,7 @@ fi
 # Words that the fuzzer would hardly find by itself.
 words() {
     case $1 in
+        configuration) sed -n 's/.*name: "\([a-z-]*\)".*/"\1 "/p' src/cli/serve_options.rs | sort -u ;;
         command_line) sed -n 's/.*name: "\([a-z-]*\)".*/"--\1"/p' src/cli/*_options.rs | sort -u ;;
     esac
     cat "fuzz/$1.dict"

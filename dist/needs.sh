@@ -74,6 +74,11 @@ package() { # program, package manager
         cargo:apt-get) cargo_of_apt ;;
         cargo:pacman) echo rust ;;
         certificates:*) echo ca-certificates ;;
+        dh:apt-get) echo debhelper ;;
+        dpkg-buildpackage:apt-get) echo dpkg-dev ;;
+        lintian:apt-get) echo lintian ;;
+        # Other systems lack some of them, and no Debian package is made there.
+        dh:* | dpkg-buildpackage:* | lintian:*) ;;
         kill:apt-get) echo procps ;;
         kill:*) echo util-linux ;;
         ip:dnf | ss:dnf | tc:dnf) echo iproute ;;

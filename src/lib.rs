@@ -20,6 +20,12 @@
 //! The deadline holds in every state of TCP, also with data unacknowledged or the window shut, where keepalive sends no
 //! probes: the loop sees to that.
 //!
+//! Here an answer is in flight when the cable is cut (`stillthere lab run in-flight/black-hole`, with a deadline of 5 s):
+//!
+//! <div>
+#![doc = include_str!("../docs/in-flight.svg")]
+//! </div>
+//!
 //! # A service of your own
 //!
 //! What is done with the bytes is a [`Service`](reactor::Service). One value serves all peers of a port on one thread, so it
@@ -68,13 +74,14 @@
 //! | figures, histograms, the detection latency | [`Orders::count`](reactor::Orders::count), [`Reactor::figures`](reactor::Reactor::figures) | |
 //! | a port for operators, with its own room | [`Listen::apart`](reactor::Listen::apart), [`Listen::at_path`](reactor::Listen::at_path) | |
 //! | hand a peer over to another loop | [`Reactor::release`](reactor::Reactor::release), [`Service::save`](reactor::Service::save) | |
+//! | go on in another program, with all peers | [`upgrade`], [`Service::save`](reactor::Service::save), [`Service::restore`](reactor::Service::restore) | `upgraded.rs` |
 //! | test a service without a socket | [`testing::Stage`] | `tested.rs` |
 //!
 //! # Features
 //!
 //! Without any, the crate is the library alone. `observe`: services can be told of all peers, look at them, and ask for figures
 //! ([`Orders`](reactor::Orders), `Orders::observe`); without it, nothing is collected. `signals`: SIGTERM and SIGINT stop the loop ([`Signals`](reactor), on by
-//! `Reactor::obey_signals`). `serve`, `lab`, `load`, `plan` add the program `stillthere`, which is no part of the library's
+//! `Reactor::obey_signals`). `upgrade`: another program goes on with the loop and all of its peers. `serve`, `lab`, `load`, `plan` add the program `stillthere`, which is no part of the library's
 //! interface; they are on by default.
 //!
 //! # What to know about the loop
@@ -119,9 +126,10 @@
 //! | waking a loop from other threads, coalesced | `reactor/handle.rs` |
 //! | limits: peers, addresses, memory | `reactor/limits/` |
 //! | observing a loop that costs nothing while nobody looks | `reactor/observing/`, `reactor/awake.rs` |
+//! | a program that becomes the next one, and keeps its sockets | `upgrade/`, `reactor/upgrading.rs`, `reactor/state/` |
 //! | a service with heartbeats | [`service`] |
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
-#![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs, inherited.rs and the lab's packet_socket.rs
+#![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs, inherited.rs, upgrade/child.rs and the lab's packet_socket.rs
 
 pub use self::reactor::testing;
 // Types of these crates are in the interface: a source registers with mio's `Registry`, and `Keepalive::apply` takes a

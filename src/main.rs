@@ -21,9 +21,9 @@ use stillthere::plan;
 use stillthere::reactor::Ending;
 #[cfg(feature = "config")]
 use stillthere::serve::configuration::{self, Occasion};
-#[cfg(feature = "upgrade")]
-use stillthere::upgrade;
 use stillthere::{observe, serve};
+#[cfg(feature = "upgrade")]
+use stillthere::{serve::upgrading::note, upgrade};
 
 /// Could not run, or was told to stop at once.
 const FAILED: u8 = 1;
@@ -35,7 +35,13 @@ fn main() -> ExitCode {
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
     #[cfg(feature = "config")]
-    let read = read(Occasion::Start);
+    let read = {
+        #[cfg(feature = "upgrade")]
+        let rehearsed = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::CONFIGURATION));
+        #[cfg(not(feature = "upgrade"))]
+        let rehearsed = None;
+        read(Occasion::Start, rehearsed)
+    };
     #[cfg(not(feature = "config"))]
     let read = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
     let command = match read {
@@ -81,6 +87,10 @@ fn main() -> ExitCode {
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
 fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
     let log = observe::log::start(&settings.log);
+    #[cfg(feature = "upgrade")]
+    if let Some(saved) = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::LOG)) {
+        log.go_on(saved);
+    }
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
     let ending = run(settings, log, handed_over);
     log.end(ending.as_ref().err().map(String::as_str));
@@ -115,15 +125,16 @@ fn rehearse(settings: &serve::ServeSettings, handed_over: Result<serve::HandedOv
 
 /// Reads what the program was given.
 #[cfg(feature = "config")]
-fn read(occasion: Occasion) -> Result<Command, Usage> {
-    let files = |path: &Path| configuration::read(path, occasion);
+fn read(occasion: Occasion, rehearsed: Option<&[u8]>) -> Result<Command, Usage> {
+    // The program before has read the file, and its rehearsal has found it right.
+    let files = |path: &Path| rehearsed.map_or_else(|| configuration::read(path, occasion), |text| Ok(text.to_vec()));
     Command::read(env::args_os().skip(1), &|name| env::var_os(name), &files)
 }
 
 /// Reads it again while peers are served: the file may have changed.
 #[cfg(feature = "config")]
 fn read_again() -> Result<Box<serve::ServeSettings>, String> {
-    match read(Occasion::Serving) {
+    match read(Occasion::Serving, None) {
         Ok(Command::Serve(settings)) => Ok(settings),
         Ok(_) => Err("it is no configuration to serve with".to_string()),
         Err(Usage(sentence)) => Err(sentence),

@@ -184,3 +184,28 @@ fn tested() {
     hears(&mut first, "2");
     hears(&mut second, "2");
 }
+
+/// Another program goes on, twice, and the peers notice nothing.
+#[test]
+#[cfg(feature = "upgrade")]
+fn upgraded() {
+    let upgraded = Example::start("upgraded");
+    let [mut first, mut second] = [upgraded.connect(), upgraded.connect()];
+    let pid = upgraded.child.id().to_string();
+    let execution = || std::fs::read(format!("/proc/{pid}/auxv")).unwrap();
+    for round in 0..3 {
+        for nth in 1..=2 {
+            first.get_mut().write_all(b"x\n").unwrap();
+            hears(&mut first, &format!("{} of {}", 2 * round + nth, 3 * round + nth));
+        }
+        second.get_mut().write_all(b"x\n").unwrap();
+        hears(&mut second, &format!("{} of {}", round + 1, 3 * round + 3));
+        let before = execution();
+        assert!(Command::new("kill").args(["-s", "USR2", &pid]).status().unwrap().success());
+        let until = std::time::Instant::now() + PATIENCE;
+        while execution() == before {
+            assert!(std::time::Instant::now() < until, "no other program goes on");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}

@@ -147,6 +147,20 @@ fn a_shell_s_own_kill_does_not_count() {
     check(&machine.needs(1000, &["sh", "--", "kill"]), 0, &["kill is not installed; whatever needs it reports that"]);
 }
 
+/// What makes and tries the packages: most programs are in a package of their own name.
+#[test]
+fn the_programs_that_make_packages_are_found() {
+    let wanted = ["sh", "--", "dh", "dpkg-buildpackage", "lintian", "mandoc", "zsh", "fish"];
+    let machine = Machine::new("packages", None);
+    machine.debian("(none)", "(none)");
+    let installed = "recommends debhelper dpkg-dev lintian mandoc zsh fish\n";
+    check(&machine.needs(1000, &wanted), 0, &[installed, "lintian is not installed; whatever needs it reports that"]);
+    // A name that a package manager does not know would keep it from installing the others.
+    let machine = Machine::new("packages-elsewhere", None);
+    machine.program("pacman", "");
+    check(&machine.needs(1000, &wanted), 0, &["pacman -S --noconfirm mandoc zsh fish\n", "dh is not installed;"]);
+}
+
 /// promtool is in a package that starts a server. That one is stopped, unless somebody ran it before.
 #[test]
 fn the_server_that_comes_with_promtool_does_not_stay() {

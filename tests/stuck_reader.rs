@@ -150,6 +150,33 @@ fn a_full_pipe_keeps_nobody_waiting() {
     told.is_stuck_and_then_read();
 }
 
+/// What the pipe had not taken when another program went on is not lost, either.
+#[test]
+#[cfg(feature = "upgrade")]
+fn a_full_pipe_is_told_of_what_is_missing_after_an_upgrade_too() {
+    let (reader, writer) = pipe().unwrap();
+    let mut told = Told::start(reader, writer.into());
+    let mut stays = connect(told.address);
+    // Each execve(2) has another one (AT_RANDOM and the vDSO are elsewhere).
+    let path = format!("/proc/{}/auxv", told.child.id());
+    let execution = || std::fs::read(&path).unwrap();
+    for _ in 0..2 {
+        told.serve(700);
+        let before = execution();
+        told.signal("USR2");
+        let until = Instant::now() + PATIENCE;
+        while execution() == before {
+            assert!(Instant::now() < until, "no other program goes on");
+            sleep(Duration::from_millis(10));
+        }
+        stays.write_all(b"hello").unwrap();
+        stays.read_exact(&mut [0; 5]).expect("the peer stays");
+    }
+    told.is_stuck_and_then_read();
+    let (lines, left_out) = told.count();
+    assert!(lines + left_out >= 2 * (1400 + 1500), "{lines} lines, and {left_out} left out");
+}
+
 #[test]
 fn a_full_socket_keeps_nobody_waiting() {
     let (reader, writer) = UnixStream::pair().unwrap();

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::arguments::Given;
+use crate::cli::arguments::{Given, Value};
 use crate::cli::misspelt::LISTEN;
 use crate::cli::serve_options::{place, settings};
 use crate::cli::{Command, Usage, config_file, profile};
@@ -61,7 +61,9 @@ impl Wrong {
         let file = config_file::read(&path, &text);
         file.complaints.into_iter().for_each(|complaint| self.complain(complaint));
         for value in file.values {
-            if !given.has(value.name) {
+            if given.has(value.name) {
+                self.check_alone(value);
+            } else {
                 given.values.push(value);
             }
         }
@@ -69,6 +71,14 @@ impl Wrong {
             given.words = file.listen;
         }
         Some((path, text))
+    }
+
+    /// A value that does not count, because another one comes first, is checked all the same: one day it will count.
+    fn check_alone(&mut self, value: Value) {
+        // What goes with another option is not judged without it.
+        if !DEPENDENT.iter().any(|(_, dependent)| dependent.contains(&value.name)) {
+            self.settle(&mut Given { values: vec![value], words: Vec::new() });
+        }
     }
 
     /// Adds what the profile sets.

@@ -9,6 +9,9 @@ use crate::cli::arguments::Opt;
 use crate::cli::{Command, Usage, serve_options};
 use crate::keepalive::{Keepalive, State};
 
+#[cfg(feature = "config")]
+pub mod configuration;
+
 /// The arguments and the environment that a file of the corpus stands for: a line is an argument, or, if it begins with `$`, a variable.
 struct Lines {
     arguments: Vec<OsString>,

@@ -28,6 +28,20 @@ mod help;
 mod lab_options;
 #[cfg(feature = "load")]
 mod load_options;
+/// The man page and the completions. They are about the whole program, so they are made where all of it is built.
+#[cfg(all(
+    test,
+    feature = "config",
+    feature = "events",
+    feature = "lab",
+    feature = "load",
+    feature = "notify",
+    feature = "plan",
+    feature = "sandbox",
+    feature = "top",
+    feature = "upgrade"
+))]
+mod manual;
 mod misspelt;
 mod nearest;
 #[cfg(feature = "plan")]

@@ -15,7 +15,7 @@ struct Profile {
 const PROFILES: [Profile; 1] = [Profile {
     name: "tiny",
     sets: &[
-        ("backlog", "64"),
+        ("backlog", "128"),
         ("max-connections", "512"),
         ("max-memory", "1M"),
         ("max-output", "16K"),
@@ -23,6 +23,12 @@ const PROFILES: [Profile; 1] = [Profile {
     ],
     purpose: "for a board with 16 MiB: the program takes 2 MiB at most, and the kernel about 4 KiB for each idle peer",
 }];
+
+/// The names of the profiles.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PROFILES.iter().map(|profile| profile.name)
+}
 
 /// Adds what the profile sets to what was given; in words, if there is a profile.
 ///

@@ -58,6 +58,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: RUNNING, name: "check", value: "", help: "say what is wrong in all that is given; start nothing" },
     #[cfg(feature = "config")]
     Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
+    #[cfg(feature = "upgrade")]
+    Opt { group: RUNNING, name: "drain", value: "DURATION", help: "spread the closes of a stop over this long (off)" },
     Opt { group: RUNNING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: RUNNING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
@@ -157,6 +159,11 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         max_per_address: given.number("max-per-address", 1, MOST_PEERS)?,
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
+        #[cfg(feature = "upgrade")]
+        drain: match given.text("drain") {
+            Some("off") => Duration::ZERO,
+            _ => given.duration("drain")?.unwrap_or(default.drain),
+        },
         log,
         #[cfg(feature = "admin")]
         admin: admin(given)?,

@@ -30,7 +30,7 @@ impl TimerFd {
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Zero would disarm it.
         let time = time.max(Duration::from_nanos(1));
-        let value = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+        let value = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos() as _ };
         // It cannot fail with a valid time, and the loop wakes for samples in any case.
         let _ =
             timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value });

@@ -96,6 +96,18 @@ impl Logger {
         self.stderr.lock().unwrap_or_else(PoisonError::into_inner).left_out_so_far()
     }
 
+    /// What another program has to know to write on: see [`Stderr::save`].
+    #[cfg(feature = "upgrade")]
+    pub fn save(&self) -> Vec<u8> {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).save()
+    }
+
+    /// Writes on where another program has stopped. Before the first line.
+    #[cfg(feature = "upgrade")]
+    pub fn go_on(&self, saved: &[u8]) {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).go_on(saved);
+    }
+
     /// Writes the last lines: a sentence without a time, if there is one, and how many lines were left out. No peer is served
     /// any more, so it waits up to a second for a slow reader.
     pub fn end(&self, sentence: Option<&str>) {

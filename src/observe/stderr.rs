@@ -77,6 +77,26 @@ impl Stderr {
         waits
     }
 
+    /// What another program has to know to write on: how many lines were left out, reported or not, and the rest of one.
+    #[cfg(feature = "upgrade")]
+    pub fn save(&mut self) -> Vec<u8> {
+        self.finish();
+        let so_far = self.left_out_so_far.load(Ordering::Relaxed);
+        [&self.left_out.to_le_bytes()[..], &so_far.to_le_bytes(), &self.rest].concat()
+    }
+
+    /// Writes on where another program has stopped.
+    #[cfg(feature = "upgrade")]
+    pub fn go_on(&mut self, saved: &[u8]) {
+        let Some((left_out, rest)) = saved.split_first_chunk() else { return };
+        let Some((so_far, rest)) = rest.split_first_chunk() else { return };
+        self.left_out += u64::from_le_bytes(*left_out);
+        self.left_out_so_far.fetch_add(u64::from_le_bytes(*so_far), Ordering::Relaxed);
+        // Nothing was written before.
+        self.rest = rest.to_vec();
+        self.finish();
+    }
+
     /// Writes what is left of a line, as far as it is taken.
     fn finish(&mut self) {
         while !self.rest.is_empty() && (!self.asks || takes_more(&io::stderr(), Duration::ZERO)) {

@@ -35,6 +35,7 @@ pub(super) fn has_more(descriptor: &impl AsFd, within: Duration) -> bool {
 }
 
 fn becomes(descriptor: &impl AsFd, what: PollFlags, within: Duration) -> bool {
-    let within = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: within.subsec_nanos().into() };
+    // `as _`: the type of the nanoseconds depends on the architecture.
+    let within = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: within.subsec_nanos() as _ };
     poll(&mut [PollFd::new(descriptor, what)], Some(&within)).is_ok_and(|ready| ready > 0)
 }

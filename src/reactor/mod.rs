@@ -66,7 +66,7 @@ pub(crate) use self::time::agenda::waiting_time;
 use self::time::hearing::Hearing;
 pub use self::time::moment::{Clock, Moment};
 #[cfg(feature = "upgrade")]
-pub use self::upgrading::Resumed;
+pub use self::upgrading::{Resumed, Unclaimed};
 use crate::machine::Machine;
 
 mod address;

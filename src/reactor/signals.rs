@@ -44,6 +44,9 @@ pub struct Signals {
     is_announced: bool,
     grace: Duration,
     stopping: bool,
+    /// A stop closes the peers one by one, over this time.
+    #[cfg(feature = "upgrade")]
+    over: Duration,
     /// SIGHUP is for the program.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     asks: bool,
@@ -99,9 +102,20 @@ impl Signals {
             is_announced: false,
             grace,
             stopping: false,
+            #[cfg(feature = "upgrade")]
+            over: Duration::ZERO,
             #[cfg(any(feature = "config", feature = "upgrade"))]
             asks: false,
         })
+    }
+
+    /// The first SIGTERM or SIGINT has the peers closed one by one, evenly over this time, so that not all of them come to the next
+    /// server at once. Each has the grace from then on.
+    #[cfg(feature = "upgrade")]
+    #[must_use]
+    pub fn that_stop_evenly(mut self, over: Duration) -> Self {
+        self.over = over;
+        self
     }
 
     /// SIGHUP asks the program to read its configuration again, and SIGUSR2 to have another program go on (feature `upgrade`):
@@ -164,6 +178,17 @@ impl Signals {
             _ if self.stopping => {
                 warn!("{name} while stopping: ends at once");
                 Request::Abort
+            }
+            #[cfg(feature = "upgrade")]
+            _ if !self.over.is_zero() => {
+                let (over, grace) = (self.over, self.grace);
+                info!(
+                    "{name}: drains; the peers are closed one by one over {}, and each then has {} to read its output",
+                    InWords(over),
+                    InWords(grace)
+                );
+                self.stopping = true;
+                Request::StopEvenly { over, grace }
             }
             _ => {
                 info!("{name}: stops; peers have {} to read their output", InWords(self.grace));

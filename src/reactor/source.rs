@@ -99,6 +99,12 @@ pub trait Source {
     /// Accepts no new peers from now on, and ends all that it has by `by` at the latest.
     fn stop(&mut self, _by: Moment) {}
 
+    /// The same, but what it has is ended piece by piece, evenly over this time, and each has `grace` from then on.
+    #[cfg(feature = "upgrade")]
+    fn stop_evenly(&mut self, now: Moment, over: Duration, grace: Duration) {
+        self.stop(now + over + grace);
+    }
+
     /// Opens anew what it writes to, because somebody has renamed it (SIGHUP). Whether there is anything to open; the source
     /// logs what.
     #[cfg(any(feature = "config", feature = "events", feature = "upgrade"))]
@@ -230,6 +236,14 @@ pub enum Request {
     /// End in an orderly way within this time.
     Stop {
         /// How long peers have to take what waits for them.
+        grace: Duration,
+    },
+    /// The same, but the peers are closed one by one, evenly over this time.
+    #[cfg(feature = "upgrade")]
+    StopEvenly {
+        /// From the first to the last.
+        over: Duration,
+        /// How long each has to take what waits for it, from its own turn on.
         grace: Duration,
     },
     /// End now.

@@ -233,12 +233,9 @@ impl Reactor {
         let mut requests = std::mem::take(&mut self.requests);
         for request in requests.drain(..) {
             match request {
-                Request::Stop { grace } => {
-                    self.stopping = true;
-                    self.counted.is_stopping = true;
-                    self.orders.audience.note(now, Incident::Stopping);
-                    self.sources.iter_mut().for_each(|source| source.stop(now + grace));
-                }
+                Request::Stop { grace } => self.stop(now, |source| source.stop(now + grace)),
+                #[cfg(feature = "upgrade")]
+                Request::StopEvenly { over, grace } => self.stop(now, |source| source.stop_evenly(now, over, grace)),
                 Request::Abort => self.ending = Some(Ending::Aborted { cut_off: self.capacity.connected() }),
                 Request::Figures => info!("{}", self.tally()),
                 #[cfg(feature = "events")]
@@ -263,6 +260,13 @@ impl Reactor {
                 self.ending = Some(Ending::Orderly);
             }
         }
+    }
+
+    fn stop(&mut self, now: Moment, mut stop: impl FnMut(&mut dyn Source)) {
+        self.stopping = true;
+        self.counted.is_stopping = true;
+        self.orders.audience.note(now, Incident::Stopping);
+        self.sources.iter_mut().for_each(|source| stop(&mut **source));
     }
 
     /// Has every source open anew what it writes to. Whether there is anything to open; the sources log what.

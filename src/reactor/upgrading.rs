@@ -46,6 +46,16 @@ pub struct Resumed {
     pub generation: u64,
 }
 
+/// An address that the program before has listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unclaimed {
+    /// Where.
+    pub address: SocketAddr,
+    /// It has done so to the end; if not, the port has only peers that came before.
+    pub is_open: bool,
+}
+
 impl Reactor {
     /// Writes down the whole loop, so that another program can go on with it. Between two turns only. The loop is not changed: it
     /// may turn on. Peers of ports apart ([`Listen::apart`]) are left out. `version` is this program's.
@@ -145,10 +155,10 @@ impl Reactor {
 
     /// The addresses that the program before has listened on, and that no port of this one has claimed yet. Peers that came there stay if
     /// a port claims it that is [closed](Listen::closed).
-    pub fn unclaimed(&self) -> Vec<SocketAddr> {
+    pub fn unclaimed(&self) -> Vec<Unclaimed> {
         let ports = self.heritage.iter().flat_map(|heritage| &heritage.ports);
         let left = ports.filter(|(heading, is_claimed)| !is_claimed && !heading.is_apart);
-        left.map(|(heading, _)| heading.address).collect()
+        left.map(|(heading, _)| Unclaimed { address: heading.address, is_open: heading.listener >= 0 }).collect()
     }
 
     /// What a source of the program before has saved under this name ([`Source::save`]).
@@ -177,6 +187,12 @@ impl Reactor {
     /// A new program is tried.
     pub(crate) fn upgrade_begins(&mut self) {
         self.counted.upgrade.is_under_way = true;
+    }
+
+    /// One is tried.
+    #[cfg(feature = "config")]
+    pub(crate) fn upgrade_is_under_way(&self) -> bool {
+        self.counted.upgrade.is_under_way
     }
 
     /// It was refused.

@@ -3,16 +3,16 @@
 //! Owns which signals ask, and that the loop runs on.
 
 use std::io;
-use std::time::Duration;
 
 #[cfg(not(feature = "config"))]
 use log::info;
 
 use crate::reactor::{Ask, Ending, Reactor, Signals};
+use crate::serve::ServeSettings;
 #[cfg(feature = "config")]
 use crate::serve::reload::Reload;
 #[cfg(feature = "upgrade")]
-use crate::{serve::upgrading::upgrade, upgrade::Upgrading};
+use crate::serve::upgrading::Upgrade;
 
 /// What the program can do when it is asked.
 pub(super) struct Program<'a> {
@@ -20,14 +20,18 @@ pub(super) struct Program<'a> {
     pub reload: Reload<'a>,
     #[cfg(not(feature = "config"))]
     pub reload: std::marker::PhantomData<&'a ()>,
-    /// `None`: its own program was not found.
     #[cfg(feature = "upgrade")]
-    pub upgrading: Option<Upgrading>,
+    pub upgrade: Upgrade<'a>,
 }
 
 /// Signals, of which SIGHUP asks for the program.
-pub(super) fn obey_signals(reactor: &mut Reactor, grace: Duration) -> io::Result<()> {
-    reactor.add(|registry, names| Ok(Signals::open_and_outlive_the_others(grace, registry, names)?.that_ask()))
+pub(super) fn obey_signals(reactor: &mut Reactor, settings: &ServeSettings) -> io::Result<()> {
+    reactor.add(|registry, names| {
+        let signals = Signals::open_and_outlive_the_others(settings.grace, registry, names)?.that_ask();
+        #[cfg(feature = "upgrade")]
+        let signals = signals.that_stop_evenly(settings.drain);
+        Ok(signals)
+    })
 }
 
 impl Program<'_> {
@@ -46,7 +50,7 @@ impl Program<'_> {
                     }
                 }
                 #[cfg(feature = "upgrade")]
-                Ask::Upgrade => upgrade(self.upgrading.as_mut(), reactor),
+                Ask::Upgrade => self.upgrade.asked(reactor),
             }
             ending = reactor.run();
         }

@@ -43,7 +43,7 @@ mod observers;
 #[cfg(feature = "config")]
 mod reload;
 #[cfg(feature = "upgrade")]
-mod upgrading;
+pub mod upgrading;
 
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
@@ -100,6 +100,9 @@ pub struct ServeSettings {
     /// How much memory waiting output may take, for all peers together; `None`: a quarter of the memory that there is.
     pub max_memory: Option<usize>,
     pub grace: Duration,
+    /// Over how long the closes of a stop are spread.
+    #[cfg(feature = "upgrade")]
+    pub drain: Duration,
     pub log: Levels,
     /// The admin port, if there is to be one.
     #[cfg(feature = "admin")]
@@ -168,6 +171,8 @@ impl Default for ServeSettings {
             max_per_address: None,
             max_memory: None,
             grace: Self::GRACE,
+            #[cfg(feature = "upgrade")]
+            drain: Duration::ZERO,
             log: Levels::default(),
             #[cfg(feature = "admin")]
             admin: AdminSettings::default(),
@@ -191,11 +196,11 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     #[cfg(feature = "upgrade")]
-    let upgrading = upgrading::begin(&mut reactor, handed_over)?;
+    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
     #[cfg(not(feature = "upgrade"))]
     let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]
-    let obeyed = asked::obey_signals(&mut reactor, settings.grace);
+    let obeyed = asked::obey_signals(&mut reactor, settings);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
     let obeyed = reactor.obey_signals(settings.grace);
     obeyed.map_err(|error| format!("cannot obey signals: {error}"))?;
@@ -223,7 +228,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(not(feature = "config"))]
         reload: std::marker::PhantomData,
         #[cfg(feature = "upgrade")]
-        upgrading,
+        upgrade,
     }
     .run_on(ending, &mut reactor);
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;

@@ -2,42 +2,101 @@
 //!
 //! Owns that nothing ends a server that has peers already: what cannot be opened any more is an error line.
 
+#[cfg(feature = "config")]
+use std::{fs, path::PathBuf};
+
 use log::{error, info};
 
 use crate::count::so_many;
-use crate::reactor::{Reactor, State};
+use crate::observe::log::Logger;
+use crate::reactor::{Reactor, State, Unclaimed};
 use crate::serve::ServeSettings;
+#[cfg(feature = "config")]
+use crate::serve::configuration::{self, Occasion};
 use crate::serve::listening::retain;
 use crate::upgrade::{Program, Upgrading};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Under which tags the program notes what it has to know itself ([`State::note`]).
+pub mod note {
+    /// The text of the configuration file, which was rehearsed.
+    pub const CONFIGURATION: u16 = 1;
+    /// What the log had left out, and the rest of a line ([`Logger::save`](crate::observe::log::Logger::save)).
+    pub const LOG: u16 = 3;
+    /// Nothing can be opened any more but what `--sandbox` allows; and the user of `--user` is in force.
+    pub const CONFINED: u16 = 2;
+}
+
+/// How this server is upgraded.
+pub(super) struct Upgrade<'a> {
+    log: &'a Logger,
+    /// `None`: its own program was not found.
+    upgrading: Option<Upgrading>,
+    /// Where the configuration is, and what it said when it was read last. Both programs of an upgrade read the same text, also if somebody
+    /// writes the file meanwhile.
+    #[cfg(feature = "config")]
+    configuration: Option<(PathBuf, Vec<u8>)>,
+}
+
 /// The loop goes on with what was handed over, if anything was, and is prepared to be handed over itself. A server that cannot find
 /// its own program serves all the same.
-pub(super) fn begin(reactor: &mut Reactor, handed_over: Option<State>) -> Result<Option<Upgrading>, String> {
+pub(super) fn begin<'a>(
+    reactor: &mut Reactor,
+    settings: &ServeSettings,
+    handed_over: Option<State>,
+    log: &'a Logger,
+) -> Result<Upgrade<'a>, String> {
     if let Some(state) = handed_over {
         reactor.inherit(state).map_err(|because| because.to_string())?;
     }
     let prepared = Program::of_this_process().and_then(|program| Upgrading::prepare(reactor, program, VERSION));
-    Ok(prepared.inspect_err(|error| error!("no upgrade will be possible: {error}")).ok())
+    #[cfg(not(feature = "config"))]
+    let _ = settings;
+    Ok(Upgrade {
+        log,
+        upgrading: prepared.inspect_err(|error| error!("no upgrade will be possible: {error}")).ok(),
+        #[cfg(feature = "config")]
+        configuration: settings.configuration.as_ref().map(|now| (now.path.clone(), now.text.clone().into())),
+    })
 }
 
-/// The upgrade is asked for.
-pub(super) fn upgrade(upgrading: Option<&mut Upgrading>, reactor: &mut Reactor) {
-    match upgrading {
-        Some(upgrading) => upgrading.asked(reactor, |_| Ok(())),
-        None => error!("the upgrade is refused: this program was not found when it started; nobody leaves"),
+impl Upgrade<'_> {
+    /// The upgrade is asked for, or its rehearsal is over.
+    pub(super) fn asked(&mut self, reactor: &mut Reactor) {
+        let Some(upgrading) = &mut self.upgrading else {
+            return error!("the upgrade is refused: this program was not found when it started; nobody leaves");
+        };
+        #[cfg(feature = "config")]
+        if let Some((path, text)) = self.configuration.as_mut().filter(|_| !reactor.upgrade_is_under_way()) {
+            // What was read from a pipe cannot be read again.
+            if !fs::metadata(&path).is_ok_and(|file| !file.is_file()) {
+                match configuration::read(path, Occasion::Serving) {
+                    Ok(read) => *text = read,
+                    Err(sentence) => return upgrading.refuse(reactor, &sentence),
+                }
+            }
+        }
+        upgrading.asked(reactor, |state| {
+            #[cfg(feature = "config")]
+            if let Some((_, text)) = &self.configuration {
+                state.note(note::CONFIGURATION, text)?;
+            }
+            state.note(note::LOG, &self.log.save())
+        });
     }
 }
 
 /// All places of the settings are listened on. Peers that came to other addresses stay, too; if a name was not found, it is not known
 /// which of those are still wanted, and so all of them are listened on as before.
 pub(super) fn keep_the_others(reactor: &mut Reactor, settings: &ServeSettings, all_found: bool) -> Result<(), String> {
-    for address in reactor.unclaimed() {
-        let kept = retain(reactor, settings, address, all_found);
-        let what = if all_found { "nobody is accepted there any more" } else { "it is listened on as before" };
-        info!("{address} is not among the addresses to listen on: {what}, and the peers that came there stay");
+    for Unclaimed { address, is_open, .. } in reactor.unclaimed() {
+        let kept = retain(reactor, settings, address, all_found || !is_open);
+        if is_open {
+            let what = if all_found { "nobody is accepted there any more" } else { "it is listened on as before" };
+            info!("{address} is not among the addresses to listen on: {what}, and the peers that came there stay");
+        }
         if let Err(error) = kept {
             goes_on(reactor, format!("the peers that came to {address} cannot be taken over: {error}"))?;
         }

@@ -34,7 +34,7 @@ pub use self::upgrading::{Refusal, Upgrading};
 use crate::inherited;
 use crate::reactor::State;
 
-mod death;
+mod child;
 mod program;
 mod rehearsal;
 mod replace;

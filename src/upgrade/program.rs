@@ -3,8 +3,12 @@
 use std::env;
 use std::ffi::{CString, OsString};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+use crate::upgrade::child::Execution;
+use crate::upgrade::{REHEARSAL, STATE};
 
 /// The program that this process was started as, wherever it is found now, with the same arguments.
 #[derive(Clone, Debug)]
@@ -39,18 +43,25 @@ impl Program {
         &self.path
     }
 
-    /// Its arguments, without its name.
-    pub(super) fn arguments(&self) -> &[OsString] {
-        self.arguments.get(1..).unwrap_or_default()
-    }
-
-    /// The same for execve(2), with its name.
-    pub(super) fn to_exec(&self) -> io::Result<(CString, Vec<CString>)> {
-        let text = |text: OsString| CString::new(text.into_vec());
-        let path = text(self.path.clone().into())?;
-        let mut arguments = vec![self.arguments.first().cloned().unwrap_or(self.path.clone().into())];
-        arguments.extend_from_slice(self.arguments());
-        Ok((path, arguments.into_iter().map(text).collect::<Result<_, _>>()?))
+    /// With the same arguments, and our environment but for the number of the descriptor that has the state; `rehearses`: only to say
+    /// whether it could go on.
+    pub(super) fn execution(&self, state: RawFd, rehearses: bool) -> io::Result<Execution> {
+        let mut environment = vec![CString::new(format!("{STATE}={state}"))?];
+        if rehearses {
+            environment.push(CString::new(format!("{REHEARSAL}=1"))?);
+        }
+        for (name, value) in env::vars_os().filter(|(name, _)| name != STATE && name != REHEARSAL) {
+            let mut variable = name.into_vec();
+            variable.push(b'=');
+            variable.extend(value.into_vec());
+            environment.push(CString::new(variable)?);
+        }
+        let path = CString::new(self.path.as_os_str().as_encoded_bytes())?;
+        let mut arguments = Vec::new();
+        for argument in &self.arguments {
+            arguments.push(CString::new(argument.as_encoded_bytes())?);
+        }
+        Ok(Execution { path, arguments, environment })
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Owns the child, how long it may take, and what its answer means. The loop turns meanwhile: the answer is a source of it.
 
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use log::trace;
@@ -13,9 +14,9 @@ use mio::unix::pipe::{self, Receiver};
 use mio::{Interest, Registry};
 
 use crate::reactor::{Ask, Moment, Names, Request, Source, State, Turn};
-use crate::upgrade::death::dies_with_us;
+use crate::upgrade::child::{Child, failure};
+use crate::upgrade::in_memory;
 use crate::upgrade::program::Program;
-use crate::upgrade::{REHEARSAL, STATE, in_memory};
 
 /// How long a rehearsal may take. A million peers take a second.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,14 +62,11 @@ impl Rehearsals {
     /// The program cannot be started.
     pub fn begin(&mut self, program: &Program, state: &State, registry: &Registry, now: Moment) -> io::Result<()> {
         let file = in_memory(state)?;
+        let execution = program.execution(file.as_raw_fd(), true)?;
+        let nothing = File::open("/dev/null")?;
         let (writer, mut pipe) = pipe::new()?;
         registry.register(&mut pipe, self.names.token(0), Interest::READABLE)?;
-        let writer = OwnedFd::from(writer);
-        let mut command = Command::new(program.path());
-        command.args(program.arguments()).env(STATE, file.as_raw_fd().to_string()).env(REHEARSAL, "1");
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        dies_with_us(&mut command, file.as_raw_fd());
-        let child = command.spawn()?;
+        let child = Child::start(&execution, file.as_raw_fd(), nothing.as_fd(), writer.as_fd())?;
         self.verdict = None;
         self.running = Some(Running { child, pipe, said: Vec::new(), latched: false, by: now + PATIENCE });
         Ok(())
@@ -87,11 +85,11 @@ impl Rehearsals {
     fn ends(&mut self, verdict: impl FnOnce(ExitStatus, &str) -> Verdict, turn: &mut Turn<'_>) {
         let Some(mut running) = self.running.take() else { return };
         let _ = turn.registry.deregister(&mut running.pipe);
-        // Its end of the pipe is closed, or its time is over. If it is about to exit, this changes nothing.
-        let _ = running.child.kill();
-        self.verdict = Some(match running.child.wait() {
-            Ok(status) => verdict(status, &String::from_utf8_lossy(&running.said)),
-            Err(error) => Verdict::No(format!("nothing is known of how its rehearsal ended: {error}")),
+        // Its end of the pipe is closed, or its time is over. If it is ending already, this changes nothing.
+        self.verdict = Some(match (failure(&running.said), running.child.end()) {
+            (Some(error), _) => Verdict::No(format!("it cannot be executed: {error}")),
+            (None, Ok(status)) => verdict(status, &String::from_utf8_lossy(&running.said)),
+            (None, Err(error)) => Verdict::No(format!("nothing is known of how its rehearsal ended: {error}")),
         });
         turn.requests.push(Request::Program(Ask::Upgrade));
     }

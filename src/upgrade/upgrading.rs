@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use log::{info, warn};
 
+use crate::count::so_many;
 use crate::reactor::{Reactor, State};
 use crate::upgrade::program::Program;
 use crate::upgrade::rehearsal::{Rehearsals, Verdict};
@@ -62,11 +63,15 @@ impl Upgrading {
             Some(Verdict::Yes(version)) => self.go_over(reactor, note, &version),
         };
         if let Err(because) = result {
-            let path = self.program.path().display();
-            warn!("the upgrade is refused: {path}: {because}; nobody leaves");
-            self.refusal.set(&because);
-            reactor.upgrade_is_refused();
+            self.refuse(reactor, &format!("{}: {because}", self.program.path().display()));
         }
+    }
+
+    /// The upgrade is refused for this reason, which is logged.
+    pub fn refuse(&self, reactor: &mut Reactor, because: &str) {
+        warn!("the upgrade is refused: {because}; nobody leaves");
+        self.refusal.set(because);
+        reactor.upgrade_is_refused();
     }
 
     fn written(&self, reactor: &mut Reactor, note: impl Fn(&mut State) -> io::Result<()>) -> Result<State, String> {
@@ -92,9 +97,9 @@ impl Upgrading {
     ) -> Result<(), String> {
         let state = self.written(reactor, note)?;
         info!(
-            "upgrades to version {version}: {} sockets, {} bytes of state",
-            state.sockets().len(),
-            state.bytes().len()
+            "upgrades to version {version}: {}, {} of state",
+            so_many(state.sockets().len(), "socket"),
+            so_many(state.bytes().len(), "byte")
         );
         match replace(&self.program, &state) {
             Ok(never) => match never {},

@@ -168,7 +168,7 @@ impl Screen<'_> {
         let wanted = if self.terminal.has_drawn() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         let tty = self.terminal.as_fd();
         let mut fds = [PollFd::from_borrowed_fd(tty, wanted), PollFd::new(self.signals, PollFlags::IN)];
-        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos() as _ };
         match poll(&mut fds, Some(&time)) {
             Err(Errno::INTR) => Ok(PollFlags::empty()),
             Err(error) => Err(error.into()),

@@ -104,10 +104,10 @@ fn what_is_nearer_takes_precedence() {
     assert_eq!(grace("serve [::]:1 --grace 1s", &machine), (1, "[::]:1".to_string()));
     let Ok(Command::Serve(settings)) = with("serve --max-memory 2M", &machine[..1], text) else { panic!() };
     let limits = (settings.backlog, settings.max_memory, settings.limits.max_output(), settings.limits.stalled());
-    assert_eq!(limits, (64, Some(2 << 20), 32 << 10, Some(Duration::from_secs(60))));
+    assert_eq!(limits, (128, Some(2 << 20), 32 << 10, Some(Duration::from_secs(60))));
     let words = settings.profile.expect("there is a profile");
     assert!(
-        words.starts_with("profile tiny sets backlog 64, max-connections 512, stalled 60s (max-memory 2M, "),
+        words.starts_with("profile tiny sets backlog 128, max-connections 512, stalled 60s (max-memory 2M, "),
         "{words}"
     );
     assert!(words.contains("max-output 32K was given instead)"), "{words}");
@@ -143,6 +143,11 @@ fn all_that_is_wrong_is_told_with_its_line() {
         panic!()
     };
     assert!(both.wrong[0].starts_with("--grace x: ") && both.wrong[1].contains(":1: idle 0s"), "{:?}", both.wrong);
+    let Ok(Command::Check(hidden)) = with("serve --config /etc/a.conf --check --log info", &[], b"log loud\nidle 5s")
+    else {
+        panic!()
+    };
+    assert!(hidden.wrong.len() == 1 && hidden.wrong[0].starts_with("/etc/a.conf:1: log loud: "), "{:?}", hidden.wrong);
     let many = wrong("x\n".repeat(5000));
     assert!(many.len() == 21 && many[20] == "and 4980 more like these: is it the right file?", "{many:?}");
 }
@@ -204,7 +209,18 @@ fn a_check_needs_no_file() {
     assert!(good.wrong.is_empty());
     let words = serve::in_words(&good.settings.expect("they are good"));
     assert!(words.starts_with("the settings are good: echo on [::1]:1\n"), "{words}");
-    assert!(words.contains("512 connections at most; ") && words.contains("profile tiny sets backlog 64"), "{words}");
+    assert!(words.contains("512 connections at most; ") && words.contains("profile tiny sets backlog 128"), "{words}");
     assert_eq!(check("serve 7007 --check --idle 0s").wrong.len(), 2);
     assert!(matches!(read("serve --check=no", &[]), Ok(Command::Serve(_))));
+}
+
+/// Whoever adds an option adds it to the example as well: with its default, or with an example if it is off.
+#[test]
+fn every_option_is_in_the_example() {
+    let example = include_str!("../../../dist/stillthere.conf");
+    for option in OPTIONS.iter().filter(|option| !["config", "check"].contains(&option.name)) {
+        let is_there =
+            |line: &str| line.strip_prefix('#').is_some_and(|line| line.split(' ').next() == Some(option.name));
+        assert!(example.lines().any(is_there), "dist/stillthere.conf has no line #{} {}", option.name, option.value);
+    }
 }

@@ -106,6 +106,8 @@ fn every_option_is_read_from_both_places() {
     let line = &format!("{line} --admin [::]:7070 --admin-token-file /run/token");
     #[cfg(feature = "events")]
     let line = &format!("{line} --events /run/events");
+    #[cfg(feature = "upgrade")]
+    let line = &format!("{line} --drain 30s");
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -133,6 +135,8 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_ADMIN_TOKEN_FILE", "/run/token"),
         #[cfg(feature = "events")]
         ("STILLTHERE_EVENTS", "/run/events"),
+        #[cfg(feature = "upgrade")]
+        ("STILLTHERE_DRAIN", "30s"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));

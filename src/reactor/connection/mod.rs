@@ -276,6 +276,12 @@ impl<S: Stream> Connection<S> {
         matches!(self.phase, Phase::Lingering(_))
     }
 
+    /// The same, because it was closed for this reason.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn lingers_for(&self, reason: Departure) -> bool {
+        self.phase == Phase::Lingering(reason)
+    }
+
     /// Whether nothing waits, and the kernel has nothing more to deliver. We do not wait for a peer that has everything
     /// and does not close.
     pub(super) fn has_delivered(&self) -> bool {

@@ -81,6 +81,10 @@ impl<S: Stream> Peers<S> {
     /// Ends all of them in an orderly way, until `by` at the latest.
     pub(in crate::reactor) fn stop(&mut self, by: Moment) {
         (self.is_stopping, self.deadlines.stop_by) = (true, by);
+        #[cfg(feature = "upgrade")]
+        {
+            self.one_by_one = None;
+        }
         for slot in self.table.slots() {
             if let Some(connection) = self.table.get_mut(slot) {
                 connection.close(Departure::ShutDown);

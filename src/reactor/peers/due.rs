@@ -48,6 +48,8 @@ impl<S: Stream> Peers<S> {
         if self.service.deadline().is_some_and(|at| at <= now) && !turn.orders.are_many() {
             self.service.expired(now, turn.orders);
         }
+        #[cfg(feature = "upgrade")]
+        self.close_one_by_one(turn);
         if self.deadlines.stop_by <= now {
             self.deadlines.stop_by = Moment::NEVER;
             self.let_go_of_all();
@@ -92,6 +94,9 @@ impl<S: Stream> Peers<S> {
         let is_stopping = self.is_stopping;
         let Some(connection) = self.table.of(timer.id).filter(|connection| connection.lingers()) else { return };
         let too_long = !is_stopping && now.since(timer.since) >= LINGER;
+        // Whoever was closed in its turn has its own time.
+        #[cfg(feature = "upgrade")]
+        let too_long = too_long && !connection.lingers_for(Departure::ShutDown);
         if connection.has_delivered() || too_long {
             connection.stop_lingering();
             self.table.schedule(timer.id.slot());
@@ -221,9 +226,14 @@ impl<S: Stream> Peers<S> {
             lost += u64::from(connection.departure().is_none() && !connection.has_delivered());
             self.let_go(slot, Departure::ShutDown);
         }
-        if lost > 0 {
-            warn!("the grace time is over; some output was not acknowledged by {}", so_many(lost, "peer"));
-        }
+        tell_of_the_lost(lost);
+    }
+}
+
+/// Output of so many was not acknowledged when their time was over.
+pub(super) fn tell_of_the_lost(count: u64) {
+    if count > 0 {
+        warn!("the grace time is over; some output was not acknowledged by {}", so_many(count, "peer"));
     }
 }
 

@@ -37,6 +37,8 @@ mod departures;
 mod due;
 mod idle;
 #[cfg(feature = "upgrade")]
+mod one_by_one;
+#[cfg(feature = "upgrade")]
 mod refit;
 mod relimit;
 mod table;
@@ -76,6 +78,9 @@ pub(super) struct Peers<S> {
     /// The service wants to be called again ([`Service::called`](crate::reactor::Service::called)).
     has_more_to_do: bool,
     is_stopping: bool,
+    /// They are closed one by one.
+    #[cfg(feature = "upgrade")]
+    one_by_one: Option<Box<one_by_one::OneByOne>>,
     /// Their room, if they are apart from the other peers of the loop.
     apart: Option<Room>,
     /// When the latest of them should be found that is dead.
@@ -108,6 +113,8 @@ impl<S: Stream> Peers<S> {
             summary: Summary::default(),
             has_more_to_do: false,
             is_stopping: false,
+            #[cfg(feature = "upgrade")]
+            one_by_one: None,
             apart: None,
             #[cfg(feature = "upgrade")]
             refit: None,
@@ -323,6 +330,8 @@ impl<S: Stream> Peers<S> {
     /// When the loop must wake for the next deadline.
     pub(super) fn deadline(&self) -> Moment {
         let service = self.service.deadline().unwrap_or(Moment::NEVER);
+        #[cfg(feature = "upgrade")]
+        let service = self.one_by_one.as_ref().map_or(service, |all| service.min(all.deadline()));
         #[cfg(feature = "upgrade")]
         let service = service.min(self.refit_deadline());
         self.deadlines.next().min(self.summary.deadline()).min(service)

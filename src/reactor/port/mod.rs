@@ -7,6 +7,8 @@ use std::any::Any;
 use std::collections::TryReserveError;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "upgrade")]
+use std::time::Duration;
 
 use mio::Registry;
 use mio::event::Event;
@@ -56,6 +58,9 @@ pub(super) struct Port {
     limits: Limits,
     /// It accepts nobody and connects to nobody any more.
     is_stopping: bool,
+    /// If only the peers are left that came before.
+    #[cfg(feature = "upgrade")]
+    was_open_on: Option<SocketAddr>,
 }
 
 impl Port {
@@ -80,13 +85,33 @@ impl Port {
             peers.set_apart(most);
         }
         let keepalive = acceptor.keepalive().clone();
-        Ok(Self { acceptor: Some(acceptor), dialer: None, keepalive, peers, names, limits, is_stopping: false })
+        Ok(Self::with(Some(acceptor), keepalive, peers, names, limits))
     }
 
     /// A port that does not listen: all its peers are connected to by us, on these terms.
     pub(super) fn dial(keepalive: Keepalive, limits: Limits, service: Box<dyn Hosted>, names: Names) -> Self {
         let peers = Peers::new(service, &keepalive, limits, names);
-        Self { acceptor: None, dialer: None, keepalive, peers, names, limits, is_stopping: false }
+        Self::with(None, keepalive, peers, names, limits)
+    }
+
+    fn with(
+        acceptor: Option<Acceptor>,
+        keepalive: Keepalive,
+        peers: Peers<TcpStream>,
+        names: Names,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            acceptor,
+            dialer: None,
+            keepalive,
+            peers,
+            names,
+            limits,
+            is_stopping: false,
+            #[cfg(feature = "upgrade")]
+            was_open_on: None,
+        }
     }
 
     /// Where it listens, and with which deadline.
@@ -186,6 +211,20 @@ impl Port {
         if let Some(dialer) = &mut self.dialer {
             dialer.dial(&mut self.peers, turn, self.names);
         }
+    }
+
+    /// False if its peers stay: they may watch how the others go.
+    fn accept_no_more(&mut self) -> bool {
+        if self.peers.is_apart() {
+            return false;
+        }
+        self.is_stopping = true;
+        // What waits in the backlog is reset by the kernel.
+        self.acceptor = None;
+        if let Some(dialer) = &mut self.dialer {
+            dialer.stop();
+        }
+        true
     }
 
     /// Frees the slots of peers that have departed.
@@ -356,16 +395,16 @@ impl Source for Port {
     }
 
     fn stop(&mut self, by: Moment) {
-        if self.peers.is_apart() {
-            return; // its peers may watch how the others go
+        if self.accept_no_more() {
+            self.peers.stop(by);
         }
-        self.is_stopping = true;
-        // What waits in the backlog is reset by the kernel.
-        self.acceptor = None;
-        if let Some(dialer) = &mut self.dialer {
-            dialer.stop();
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn stop_evenly(&mut self, now: Moment, over: Duration, grace: Duration) {
+        if self.accept_no_more() {
+            self.peers.stop_evenly(now, over, grace);
         }
-        self.peers.stop(by);
     }
 
     fn is_busy(&self) -> bool {

@@ -33,11 +33,12 @@ impl Port {
             return Err(CannotWriteDown::Connects);
         }
         let unspecified = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let address = self.was_open_on.unwrap_or(unspecified);
         let mut heading = Heading {
             number: self.names.source() as u8,
             is_apart: self.peers.is_apart(),
-            asked: unspecified,
-            address: unspecified,
+            asked: address,
+            address,
             path: String::new(),
             listener: -1,
             options: Options::of(&self.keepalive),
@@ -81,7 +82,8 @@ impl Port {
         if let Some(most) = apart {
             peers.set_apart(most);
         }
-        Ok(Self { acceptor, dialer: None, keepalive, peers, names, limits, is_stopping: false })
+        let was_open_on = acceptor.is_none().then_some(heading.address);
+        Ok(Self { was_open_on, ..Self::with(acceptor, keepalive, peers, names, limits) })
     }
 
     /// The idle time of a peer's keepalive, as its socket has it.

@@ -15,6 +15,7 @@ mod alarms;
 mod asked;
 mod connecting;
 mod handing_over;
+mod limiting;
 #[cfg(feature = "observe")]
 mod observing;
 mod orders;
