@@ -158,6 +158,12 @@ fn about_a_peer(line: &str) -> Option<Told> {
     if let Some(result) = what.strip_prefix("FIN sent: ") {
         return Some(("drive", format!("shutdown {peer}: our FIN, nothing more will come from us ({result})")));
     }
+    if let Some((every, "Ok(())")) = what.strip_prefix("RtoMax(").and_then(|rest| rest.split_once("): ")) {
+        return Some((
+            "expire",
+            format!("setsockopt {peer}: the kernel is to try again {every} after the last try at the latest"),
+        ));
+    }
     if what.starts_with("silent for ") {
         return Some(("expire", format!("{peer} is dead: {what}, and the deadline is over")));
     }
@@ -178,7 +184,7 @@ fn looked(figures: &str) -> String {
     let _ = match (sent, not_sent) {
         ("0", "0") => write!(words, "; it owes no ACK, so keepalive watches it from here on"),
         (sent, not_sent) => {
-            write!(words, "; it owes an ACK ({sent} segments, {not_sent} bytes not sent), so it is looked at again")
+            write!(words, "; it owes an ACK ({sent} segments sent, {not_sent} bytes not sent yet)")
         }
     };
     words
@@ -211,7 +217,7 @@ mod tests {
         let figures = "Some(TcpInfo { state: 1, unacknowledged: 1, not_sent: 0, silent: 2.5s })";
         assert_eq!(
             looked(figures),
-            "its kernel was heard of 2.5 s ago; it owes an ACK (1 segments, 0 bytes not sent), so it is looked at again"
+            "its kernel was heard of 2.5 s ago; it owes an ACK (1 segments sent, 0 bytes not sent yet)"
         );
     }
 }

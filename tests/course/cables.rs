@@ -58,3 +58,21 @@ pub fn a_living_peer_that_does_not_read_is_taken_for_dead() {
     let output = output.expect("the lab starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+/// The listener of the textbooks, in C: as the seventh server with keepalive alone.
+pub fn the_textbook_in_c_is_blind_as_well() {
+    let program = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("keepalive-{}", std::process::id()));
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/course/keepalive.c");
+    let made = Command::new("cc").args(["-Wall", "-Wextra", "-Werror", "-o"]).args([&program, &source]).status();
+    assert!(made.is_ok_and(|status| status.success()), "cc has not compiled {}", source.display());
+    let line = format!("{} {{addr}} {{port}}", program.display());
+    let plays = |scene| {
+        let mut lab = Command::new(env!("CARGO_BIN_EXE_stillthere"));
+        let output = lab.args(["lab", "run", scene, "--server", &line, "--cap", "9s"]).stdin(Stdio::null()).output();
+        String::from_utf8_lossy(&output.expect("the lab starts").stdout).into_owned()
+    };
+    let (idle, in_flight) = (plays("idle/black-hole"), plays("in-flight/black-hole"));
+    let _ = std::fs::remove_file(&program);
+    assert!(idle.contains("kept its promise") && idle.contains("keepalive probe 3 of 3"), "{idle}");
+    assert!(in_flight.contains("still there after 9.0 s") && !in_flight.contains("keepalive probe"), "{in_flight}");
+}

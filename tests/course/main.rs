@@ -3,10 +3,12 @@
 //! Each flaw that a server is said to have is shown here: the server fails in that way, and the next one does not. What needs a cable to
 //! cut is ignored where the lab cannot make networks, and stderr says why.
 
+mod breaks;
 mod cables;
 mod flaws;
 mod servers;
 mod text;
+mod words;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -26,7 +28,7 @@ const FLAWS: [Named; 11] = [
     ("flaw_7_it_wakes_for_idle_peers", flaws::it_wakes_for_idle_peers),
 ];
 
-const CABLES: [Named; 3] = [
+const CABLES: [Named; 4] = [
     ("flaw_6_a_dead_peer_stays_for_ever", cables::a_dead_peer_stays_for_ever),
     ("flaw_7_keepalive_is_blind_while_data_are_in_flight", cables::keepalive_is_blind_while_data_are_in_flight),
     (
@@ -35,11 +37,16 @@ const CABLES: [Named; 3] = [
     ),
 ];
 
-const TEXT: [Named; 4] = [
+const TEXT: [Named; 9] = [
     ("text_code_is_that_of_its_file", text::code_is_that_of_its_file),
     ("text_what_commands_print_is_what_they_print", text::what_commands_print_is_what_they_print),
     ("text_links_lead_somewhere", text::links_lead_somewhere),
     ("text_tests_that_are_named_exist", text::tests_that_are_named_exist),
+    ("break_each_invariant_can_be_broken", breaks::each_invariant_can_be_broken),
+    ("words_the_code_uses_the_words_of_the_table", words::the_code_uses_the_words_of_the_table),
+    ("words_the_code_uses_no_other_words_for_them", words::the_code_uses_no_other_words_for_them),
+    ("words_the_table_has_the_words_of_the_code", words::the_table_has_the_words_of_the_code),
+    ("words_the_course_uses_no_other_words_for_them", words::the_course_uses_no_other_words_for_them),
 ];
 
 fn main() {
