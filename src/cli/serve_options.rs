@@ -36,7 +36,7 @@ const DEADLINE: &str = "Deadline of a silent peer, heartbeats, limits";
 const HEARTBEATS: &str = DEADLINE;
 
 const LOG: &str = if cfg!(feature = "story") {
-    "off, error, warn, info (default), debug, trace/story"
+    "off, error, warn, info (default), debug, trace, story"
 } else {
     "off, error, warn, info (default), debug or trace"
 };

@@ -35,6 +35,7 @@ const CABLES: [Named; 4] = [
         "flaw_7_a_living_peer_that_does_not_read_is_taken_for_dead",
         cables::a_living_peer_that_does_not_read_is_taken_for_dead,
     ),
+    ("c_the_textbook_in_c_is_blind_as_well", cables::the_textbook_in_c_is_blind_as_well),
 ];
 
 const TEXT: [Named; 9] = [
