@@ -78,7 +78,11 @@ pub fn the_code_uses_no_other_words_for_them() {
         for (number, line) in text.lines().enumerate() {
             for word in AVOIDED {
                 let is_ours = !FOREIGN.iter().any(|foreign| line.contains(foreign) || path.contains(foreign));
-                assert!(!is_ours || !is_used(word, line), "{path}:{}: {word:?} is no word of the house: {line}", number + 1);
+                assert!(
+                    !is_ours || !is_used(word, line),
+                    "{path}:{}: {word:?} is no word of the house: {line}",
+                    number + 1
+                );
             }
         }
     }
