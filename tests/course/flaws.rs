@@ -170,6 +170,19 @@ pub fn a_listener_is_deaf_after_emfile() {
     assert!(is_accepted_when_there_is_room(STILL_THERE));
 }
 
+/// 7 tries again, and does not spin meanwhile: `accept` takes a descriptor before it looks whether anybody waits, so it fails for as
+/// long as none is free. (joyent/libuv#690)
+pub fn nothing_spins_without_descriptors() {
+    let (server, _peers) = full(STILL_THERE);
+    let _waits = server.connect();
+    sleep(NOT_ANSWERED);
+    let begin = server.status("voluntary_ctxt_switches");
+    sleep(2 * NOT_ANSWERED);
+    let turns = server.status("voluntary_ctxt_switches") - begin;
+    assert!((1..=5).contains(&turns), "{turns} turns in two seconds");
+    assert!(server.processor_time() < Duration::from_millis(500), "{:?}", server.processor_time());
+}
+
 /// 6: somebody who is there is let go for somebody who comes.
 pub fn a_living_peer_makes_room() {
     let all_stay = |example| {

@@ -14,7 +14,7 @@ use libtest_mimic::{Arguments, Trial};
 
 type Named = (&'static str, fn());
 
-const FLAWS: [Named; 11] = [
+const FLAWS: [Named; 12] = [
     ("flaw_1_the_second_peer_waits_for_the_first", flaws::the_second_peer_waits_for_the_first),
     ("flaw_2_each_peer_costs_a_thread", flaws::each_peer_costs_a_thread),
     ("flaw_3_a_processor_is_taken_for_nothing", flaws::a_processor_is_taken_for_nothing),
@@ -23,6 +23,7 @@ const FLAWS: [Named; 11] = [
     ("flaw_5_a_peer_that_never_reads_eats_the_memory", flaws::a_peer_that_never_reads_eats_the_memory),
     ("flaw_5_who_has_closed_its_end_is_not_given_the_rest", flaws::who_has_closed_its_end_is_not_given_the_rest),
     ("flaw_5_a_listener_is_deaf_after_emfile", flaws::a_listener_is_deaf_after_emfile),
+    ("mended_7_nothing_spins_without_descriptors", flaws::nothing_spins_without_descriptors),
     ("flaw_6_a_living_peer_makes_room", flaws::a_living_peer_makes_room),
     ("flaw_6_an_old_event_meets_a_newcomer", flaws::an_old_event_meets_a_newcomer),
     ("flaw_7_it_wakes_for_idle_peers", flaws::it_wakes_for_idle_peers),
