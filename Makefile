@@ -71,7 +71,7 @@ manual:
 deb:
 	@dist/needs.sh cargo cc dh dpkg-buildpackage -- lintian
 	dist/deb.sh
-	if command -v lintian >/dev/null; then lintian --fail-on error,warning --tag-display-limit 0 target/deb/*.changes; fi
+	if command -v lintian >/dev/null; then lintian --fail-on error,warning --tag-display-limit 0 $$(ls -t target/deb/*.changes | head -1); fi
 
 # Installs, upgrades under load, removes and purges it, under a systemd in a root of its own. It needs root, and takes five minutes.
 deb-try:

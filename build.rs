@@ -41,8 +41,7 @@ fn main() {
     if short_time && is("CARGO_CFG_TARGET_ENV", "musl") && var("CARGO_CFG_LIBC_UNSTABLE_MUSL_V1_2").is_err() {
         println!(
             "cargo:error=With musl on 32-bit {}, the crates rustix and libc disagree about how long a moment is, and no \
-             deadline would be kept. RUSTFLAGS='--cfg=libc_unstable_musl_v1_2' makes them agree; std must be built for that, \
-             too. dist/static-all.sh shows how.",
+             deadline would be kept. RUSTFLAGS='--cfg=libc_unstable_musl_v1_2' makes them agree.",
             var("CARGO_CFG_TARGET_ARCH").unwrap_or_default()
         );
         return;

@@ -69,6 +69,14 @@ fi
 chmod 755 "$root"
 cp target/deb/stillthere_"$version"*_"$architecture".deb "$root/root/"
 
+say "install, upgrade and purge where no systemd runs"
+bare() { LC_ALL=C DEBIAN_FRONTEND=noninteractive unshare --mount --fork --kill-child chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+bare dpkg -P stillthere >/dev/null 2>&1 || true # from a run with KEEP
+for one in "-i /root/stillthere_${version}_$architecture.deb" "-i /root/stillthere_$version+2_$architecture.deb" "-r stillthere" "-P stillthere"; do
+    # shellcheck disable=SC2086 # an option and its value
+    bare dpkg $one >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >&2; fail "dpkg $one fails"; }
+done
+
 # A control group of its own, wherever this machine has the unified hierarchy.
 hierarchy=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 [ -n "$hierarchy" ] || fail "this machine has no unified hierarchy of control groups (cgroup2), which systemd needs"
@@ -128,8 +136,6 @@ main_pid() { inside systemctl show --property MainPID --value stillthere.service
 file_of() { inside readlink "/proc/$(main_pid)/exe"; }
 listens() { inside ss -Hltn 'sport = :7007' | grep -q 7007; }
 installed() { inside dpkg-query -W -f '${Version}' stillthere; }
-
-inside dpkg -P stillthere >/dev/null 2>&1 || true # from a run with KEEP
 
 say "install"
 inside dpkg -i "$first" >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >&2; fail "it cannot be installed"; }

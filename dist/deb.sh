@@ -45,6 +45,11 @@ for one in stillthere.conf systemd/stillthere.service systemd/stillthere.socket;
     [ ! -e "$from" ] || cp "$from" "$to"
 done
 rm -rf "$tree/debian/placeholder"
+# The pages for who runs it: docs/operate.md, and what it links to.
+mkdir "$tree/docs"
+for one in operate.md $(sed -n 's/^| .*](\([a-z]*\.md\)) |$/\1/p' docs/operate.md) events.schema.json; do
+    [ ! -e "docs/$one" ] || cp "docs/$one" "$tree/docs/"
+done
 sed -i "s|@MAINTAINER@|$name <$email>|" "$tree/debian/control"
 
 # The changes, as Debian writes them: lines of 78 characters.

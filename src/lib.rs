@@ -129,7 +129,7 @@
 //! | a program that becomes the next one, and keeps its sockets | `upgrade/`, `reactor/upgrading.rs`, `reactor/state/` |
 //! | a service with heartbeats | [`service`] |
 #![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
-#![deny(unsafe_code)] // allowed in sockopt.rs, malloc.rs, inherited.rs, upgrade/child.rs and the lab's packet_socket.rs
+#![deny(unsafe_code)] // allowed in confine/landlock.rs, sockopt.rs, malloc.rs, inherited.rs, upgrade/child.rs and the lab's packet_socket.rs
 
 pub use self::reactor::testing;
 // Types of these crates are in the interface: a source registers with mio's `Registry`, and `Keepalive::apply` takes a
@@ -143,6 +143,8 @@ pub mod tcp_info;
 #[cfg(feature = "upgrade")]
 pub mod upgrade;
 
+#[cfg(feature = "sandbox")]
+mod confine;
 mod count;
 mod descriptors;
 #[cfg(any(feature = "notify", feature = "upgrade"))]

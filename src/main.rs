@@ -145,12 +145,9 @@ fn read_again() -> Result<Box<serve::ServeSettings>, String> {
 #[cfg(feature = "config")]
 fn check(checked: &Checked) -> Result<bool, String> {
     checked.wrong.iter().for_each(say);
-    let obstacles = checked.settings.as_ref().map(|settings| serve::obstacles(settings)).unwrap_or_default();
-    obstacles.iter().for_each(say);
-    match &checked.settings {
-        Some(settings) if obstacles.is_empty() => observe::stdout::tell(&serve::in_words(settings)).map(|()| true),
-        _ => Ok(false),
-    }
+    let Some(settings) = &checked.settings else { return Ok(false) };
+    serve::try_out(settings)?.iter().for_each(|warning| say(format_args!("a warning: {warning}")));
+    observe::stdout::tell(&serve::in_words(settings)).map(|()| true)
 }
 
 /// The exit code of a command: success for `true` only. A command that could not run has its reason printed.

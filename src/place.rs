@@ -95,7 +95,7 @@ impl Place {
         Ok(addresses)
     }
 
-    #[cfg(any(feature = "admin", feature = "events"))]
+    #[cfg(any(feature = "admin", feature = "events", feature = "sandbox"))]
     pub fn port(&self) -> u16 {
         match self {
             Self::Address(address) => address.port(),

@@ -175,6 +175,7 @@ fn debian() {
         "./usr/share/bash-completion/completions/stillthere",
         "./usr/share/doc/stillthere/changelog.gz",
         "./usr/share/doc/stillthere/copyright",
+        "./usr/share/doc/stillthere/operate.md",
         "./usr/share/fish/vendor_completions.d/stillthere.fish",
         "./usr/share/man/man1/stillthere.1.gz",
         "./usr/share/zsh/vendor-completions/_stillthere",

@@ -203,6 +203,33 @@ fn output_that_was_stuck_before_is_found() {
     exchange(&mut living);
 }
 
+/// What a reload cannot do, an upgrade does: with the same peers, and the same file.
+#[cfg(feature = "upgrade")]
+#[test]
+fn an_upgrade_does_what_a_reload_names() {
+    let mut configured = Configured::start("upgrade", "deadline 30s\nmax-connections 2\n", &["--log", "info"]);
+    let mut peer = configured.server.connect();
+    exchange(&mut peer);
+    let line = configured.reload("deadline 60s\nmax-connections 1\n");
+    assert_eq!(
+        line,
+        configured.reloaded(&format!("max-connections 2 → 1; {UPGRADE} is wanted for deadline 30s → 60s"))
+    );
+    configured.server.signal("USR2");
+    configured.server.wait_for("a silent peer is gone 60.0 to ");
+    configured.server.wait_for("upgraded from ");
+    exchange(&mut peer);
+    assert_eq!(configured.hang_up(), configured.reloaded("nothing has changed"));
+    // A file that is wrong refuses an upgrade, and is told as a reload tells it.
+    fs::write(&configured.file, "deadline 1s\n").unwrap();
+    configured.server.signal("USR2");
+    let line = configured.server.wait_for("refused").1;
+    assert!(line.contains(&format!("{}:1: deadline 1s: ", configured.file.display())), "{line}");
+    exchange(&mut peer);
+    let line = configured.hang_up();
+    assert!(line.contains(":1: deadline 1s: "), "{line}");
+}
+
 #[cfg(feature = "events")]
 #[test]
 fn the_events_are_opened_anew_whatever_the_file_says() {
@@ -236,6 +263,28 @@ fn without_a_file_there_is_nothing_to_read() {
         "{line}"
     );
     exchange(&mut server.connect());
+}
+
+/// Peers that take every descriptor they can get do not keep the file from being opened.
+#[test]
+fn the_file_is_read_when_descriptors_are_short() {
+    let file = std::env::temp_dir().join(format!("stillthere-reload-short-{}.conf", std::process::id()));
+    fs::write(&file, "log info\n").expect("a file can be written");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 40 && exec \"$0\" serve 127.0.0.1:0 --config \"$1\""]);
+    command.arg(env!("CARGO_BIN_EXE_stillthere")).arg(&file);
+    let mut configured = Configured { server: Server::start_with(command), file };
+    let peers: Vec<_> = (0..40).map(|_| configured.server.connect()).collect();
+    configured.server.wait_for("the limit of 20 connections is reached");
+    assert_eq!(configured.reload("log debug\n"), configured.reloaded("log info → debug"));
+    // One connection less, or as many as there are descriptors: both can be had later.
+    assert_eq!(
+        configured.reload("log debug\nmax-connections 19\n"),
+        configured.reloaded("max-connections default → 19")
+    );
+    configured.reload("log debug\n");
+    drop(peers);
+    exchange(&mut configured.server.connect());
 }
 
 /// Many signals at once, while the server is busy: it goes on.

@@ -527,3 +527,39 @@ fn the_real_server_gives_all_pages_over_a_unix_socket_to_whoever_has_the_token()
         }
     }
 }
+
+/// `--quiet`: for whoever runs the server, and asks it every few seconds whether it is well.
+#[test]
+fn a_quiet_question_is_answered_by_the_exit_code_alone() {
+    let quiet = |line: &str| {
+        let output = command(line).env("STILLTHERE_WHO_SROT", "misspelt").output().expect("the program runs");
+        assert_eq!(texts(&output), (String::new(), String::new()), "{line} prints nothing");
+        output.status.code().expect("it is not killed")
+    };
+    let answers = |text: &'static str| Admin::start(move |_, stream| say(stream, text));
+    let ready = answers("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nready\n");
+    assert_eq!(quiet(&format!("who --quiet --admin {}", ready.at())), 0);
+    assert_eq!(ready.lines(), ["GET /readyz HTTP/1.1"].map(|line| line.trim_end_matches(" HTTP/1.1")));
+    for other in [
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\ndraining\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nready\n",
+        "+PONG\r\n",
+    ] {
+        let admin = answers(other);
+        assert_eq!(quiet(&format!("who --quiet --patience 300ms --admin {}", admin.at())), 1, "{other:?}");
+    }
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(quiet(&format!("who --quiet --admin {gone}")), 1);
+    // The real server, which wants a token from everybody else.
+    let directory = Directory::new("quiet");
+    let token = directory.file("token", "0123456789abcdef0123\n");
+    let (server, at) = real(&["--admin-token-file", &token]);
+    assert_eq!(quiet(&format!("who --quiet --admin {at}")), 0);
+    assert_eq!(quiet(&format!("who --quiet --admin {at} --admin-token-file /nowhere")), 0);
+    server.signal("STOP");
+    assert_eq!(quiet(&format!("who --quiet --patience 300ms --admin {at}")), 1, "its loop does not turn");
+    server.signal("CONT");
+    drop(server);
+    assert_eq!(quiet(&format!("who --quiet --admin {at}")), 1);
+}

@@ -37,11 +37,11 @@ _stillthere() {
     local takes=''
     ((${#words[@]} > 1)) && case $command in
         serve)
-            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --drain --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
-            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --drain --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
+            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --drain --user --sandbox --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
+            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --drain --user --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
             ;;
         who)
-            offered='--admin --admin-token-file --patience --sort --from --json --help --version'
+            offered='--admin --admin-token-file --patience --sort --from --json --quiet --help --version'
             takes=' --admin --admin-token-file --patience --sort --from '
             ;;
         drop)
@@ -88,6 +88,8 @@ _stillthere() {
         serve:--config) kind=files ;;
         serve:--check) choices='yes no' kind=words ;;
         serve:--profile) choices='tiny' kind=words ;;
+        serve:--user) kind=users ;;
+        serve:--sandbox) choices='yes no' kind=words ;;
         serve:--reuse-port) choices='yes no' kind=words ;;
         serve:--user-timeout) choices='auto sliding off' kind=words ;;
         serve:--when-full) choices='wait refuse evict-oldest-idle' kind=words ;;
@@ -95,6 +97,7 @@ _stillthere() {
         who:--admin-token-file) kind=files ;;
         who:--sort) choices='silence age bytes' kind=words ;;
         who:--json) choices='yes no' kind=words ;;
+        who:--quiet) choices='yes no' kind=words ;;
         who:words) kind=ids ;;
         drop:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
         drop:--admin-token-file) kind=files ;;

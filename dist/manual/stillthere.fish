@@ -61,6 +61,8 @@ complete -c stillthere -n '__stillthere_in serve' -l config -r -F -d 'lines of `
 complete -c stillthere -n '__stillthere_in serve' -l check -d 'say what is wrong in all that is given; start nothing'
 complete -c stillthere -n '__stillthere_in serve' -l profile -x -a 'tiny' -d 'tiny: the bounds for a board with 16 MiB'
 complete -c stillthere -n '__stillthere_in serve' -l drain -x -d 'spread the closes of a stop over this long (off)'
+complete -c stillthere -n '__stillthere_in serve' -l user -x -a '(__fish_complete_users)' -d 'become this user when all is open (root only)'
+complete -c stillthere -n '__stillthere_in serve' -l sandbox -d 'then forbid files and ports that were not configured'
 complete -c stillthere -n '__stillthere_in serve' -l backlog -x -d 'peers that may wait to be accepted (default 4096)'
 complete -c stillthere -n '__stillthere_in serve' -l reuse-port -d 'let several processes listen on the port'
 complete -c stillthere -n '__stillthere_in serve' -l deadline -x -d 'sets the next three together (default 35s)'
@@ -83,6 +85,7 @@ complete -c stillthere -n '__stillthere_in who' -l patience -x -d 'time for it t
 complete -c stillthere -n '__stillthere_in who' -l sort -x -a 'silence age bytes' -d 'silence, age or bytes, the most first'
 complete -c stillthere -n '__stillthere_in who' -l from -x -d 'only those from this address or network'
 complete -c stillthere -n '__stillthere_in who' -l json -d 'a line of JSON for each, and nothing else'
+complete -c stillthere -n '__stillthere_in who' -l quiet -d 'none: exit code 0 if the server is ready, else 1'
 complete -c stillthere -n '__stillthere_in who' -a '(__stillthere_ids)' -d peer
 
 complete -c stillthere -n '__stillthere_in drop' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'

@@ -109,6 +109,16 @@ impl Client {
         self.ask("DELETE", path).map_err(|(trouble, _)| trouble)
     }
 
+    /// Whether it answers that it is ready. Whatever else happens is a no: who asks this has no use for a sentence.
+    pub(super) fn is_ready(&self) -> bool {
+        let Ok(mut stream) = self.connect() else { return false };
+        let Ok(head) = self.send("GET", "/readyz", "text/plain", &mut stream) else { return false };
+        let mut body = Vec::new();
+        let read = head.body(&mut stream).take(LONGEST_ANSWER).read_to_end(&mut body);
+        // Another program may listen there, and answer 200 to everything.
+        head.status == 200 && read.is_ok() && body.trim_ascii() == b"ready"
+    }
+
     #[cfg(feature = "top")]
     /// Asks for a stream of events, on a connection of its own.
     ///

@@ -83,6 +83,8 @@ pub enum Whom {
     },
     /// The peer with this id.
     One(String),
+    /// About nobody, and nothing is printed: only whether the server answers, and is ready.
+    Nobody,
 }
 
 /// Whom `drop` is to let go.

@@ -10,7 +10,7 @@ use crate::ask::client::{Client, escaped};
 use crate::ask::peer::Peer;
 use crate::ask::story::story;
 use crate::ask::trouble::Trouble;
-use crate::ask::{WhoSettings, Whom, printable};
+use crate::ask::{Server, WhoSettings, Whom, printable};
 use crate::count::so_many;
 use crate::observe::stdout;
 
@@ -22,8 +22,14 @@ const PAGE: usize = 1000;
 /// # Errors
 /// A sentence.
 pub fn tell(settings: &WhoSettings) -> Result<bool, String> {
+    if settings.whom == Whom::Nobody {
+        // This question needs no token, so a file of one that cannot be read is no reason to call the server unwell.
+        let server = Server { token_file: None, ..settings.server.clone() };
+        return Ok(Client::new(&server).is_ok_and(|client| client.is_ready()));
+    }
     let mut client = Client::new(&settings.server)?;
     match &settings.whom {
+        Whom::Nobody => Ok(true), // answered above
         Whom::One(id) => one(&mut client, id, settings.json),
         Whom::All { sort, from } => {
             let mut query = format!("/peers?limit={PAGE}");

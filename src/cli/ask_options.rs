@@ -25,6 +25,7 @@ pub(super) const WHO: &[Opt] = &[
     Opt { group: PEERS, name: "sort", value: "BY", help: "silence, age or bytes, the most first" },
     Opt { group: PEERS, name: "from", value: "ADDR[/BITS]", help: "only those from this address or network" },
     Opt { group: PEERS, name: "json", value: "", help: "a line of JSON for each, and nothing else" },
+    Opt { group: PEERS, name: "quiet", value: "", help: "none: exit code 0 if the server is ready, else 1" },
 ];
 
 pub(super) const DROP: &[Opt] = &[ADMIN, TOKEN, PATIENCE];
@@ -55,7 +56,17 @@ pub(super) fn who(given: &Given) -> Result<WhoSettings, Usage> {
     };
     let from = given.text("from").map(str::parse).transpose();
     let from = from.map_err(|because: String| given.complaint("from", because))?;
+    let is_quiet = given.switch("quiet")?;
     let whom = match given.words.as_slice() {
+        [] if is_quiet => {
+            if let Some(name) = given.on_command_line(&["sort", "from", "json"]) {
+                return Err(given.complaint(name, "with --quiet nothing is listed"));
+            }
+            Whom::Nobody
+        }
+        [word, ..] if is_quiet && given.on_command_line(&["quiet"]).is_some() => {
+            return Err(Usage(format!("{word:?}: with --quiet nothing is told of any peer")));
+        }
         [] => Whom::All { sort, from },
         [word] => {
             // In the environment they may be set for all questions.

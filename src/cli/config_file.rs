@@ -79,7 +79,7 @@ impl ConfigFile {
             return Err(format!("{name} in the line: is it a text file?"));
         }
         let Some((name, value)) = split(line)? else { return Ok(()) };
-        let place = |value: &str| format!("{}:{number}: {name} {value}", path.display());
+        let place = |value: &str| format!("{}:{number}: {name} {}", path.display(), short(value));
         if name == LISTEN {
             let value = value.filter(|value| !value.is_empty()).ok_or("listen needs a value: listen ADDR:PORT")?;
             for word in value.split_whitespace() {
@@ -155,7 +155,7 @@ fn known(name: &str, value: Option<&str>) -> Result<&'static Opt, String> {
         None if place(name).is_ok() => Err(meant(name, LISTEN, name)),
         None => {
             let nearest = nearest(&plain, "", OPTIONS.iter().map(|option| option.name).chain([LISTEN]));
-            Err(format!("there is no option {}{nearest}; `stillthere serve --help all` lists the options", short(name)))
+            Err(format!("there is no option {}{nearest}; `stillthere serve --help all` lists the options", short(left)))
         }
     }
 }

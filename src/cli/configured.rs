@@ -56,7 +56,7 @@ struct Wrong(Vec<(usize, String)>);
 impl Wrong {
     /// Adds what the file says to what was given.
     fn read(&mut self, path: PathBuf, given: &mut Given, files: &Files<'_>) -> Option<(PathBuf, String)> {
-        let bytes = files(&path).map_err(|sentence| self.0.push((0, sentence))).ok()?;
+        let bytes = files(&path).map_err(|sentence| self.add((0, sentence))).ok()?;
         let text = config_file::text(&path, bytes).map_err(|complaint| self.complain(complaint)).ok()?;
         let file = config_file::read(&path, &text);
         file.complaints.into_iter().for_each(|complaint| self.complain(complaint));
@@ -93,22 +93,27 @@ impl Wrong {
     fn blame(&mut self, sentence: String, given: &mut Given) -> bool {
         let blamed = given.values.iter().position(|value| value.is_blamed_by(&sentence));
         let Some(blamed) = blamed.map(|nth| given.values.remove(nth)) else {
-            self.0.push((0, sentence));
+            self.add((0, sentence));
             return false;
         };
-        self.0.push((blamed.line, sentence));
+        self.add((blamed.line, sentence));
         let (_, dependent) = DEPENDENT.iter().find(|(name, _)| *name == blamed.name).unwrap_or(&("", &[]));
         given.values.retain(|value| !dependent.contains(&value.name));
         true
     }
 
+    /// In the order of the lines. (A sort from the standard library would take 5 kB of the program.)
+    fn add(&mut self, found: (usize, String)) {
+        self.0.insert(self.0.partition_point(|(line, _)| *line <= found.0), found);
+    }
+
     fn complain(&mut self, complaint: config_file::Complaint) {
-        self.0.push((complaint.line, complaint.sentence));
+        self.add((complaint.line, complaint.sentence));
     }
 
     /// The settings, once everything is left out that is wrong; none if it is not known what that is.
     fn settle(&mut self, given: &mut Given) -> Option<ServeSettings> {
-        given.words.retain(|word| place(word).map_err(|usage| self.0.push((0, usage.0))).is_ok());
+        given.words.retain(|word| place(word).map_err(|usage| self.add((0, usage.0))).is_ok());
         loop {
             match settings(given) {
                 Ok(settings) => return Some(settings),
@@ -118,9 +123,7 @@ impl Wrong {
         }
     }
 
-    /// In the order of the lines.
-    fn sentences(mut self) -> Vec<String> {
-        self.0.sort_by_key(|(line, _)| *line);
+    fn sentences(self) -> Vec<String> {
         let more = self.0.len().saturating_sub(MOST_COMPLAINTS);
         let mut sentences: Vec<_> = self.0.into_iter().take(MOST_COMPLAINTS).map(|(_, sentence)| sentence).collect();
         if more > 0 {
@@ -131,13 +134,14 @@ impl Wrong {
 }
 
 impl Given {
-    /// Each option that was given, with its value, as a reload compares them.
+    /// Each option that was given, with its value, by name: a reload compares them.
     fn told(&self) -> Vec<(&'static str, String)> {
-        let mut told: Vec<_> = self.values.iter().map(|value| (value.name, value.text.trim().to_string())).collect();
+        let mut told: Vec<(_, String)> = Vec::new();
+        let mut tell = |name, text| told.insert(told.partition_point(|(other, _)| *other < name), (name, text));
+        self.values.iter().for_each(|value| tell(value.name, value.text.trim().to_string()));
         if !self.words.is_empty() {
-            told.push((LISTEN, self.words.join(" ")));
+            tell(LISTEN, self.words.join(" "));
         }
-        told.sort();
         told
     }
 }

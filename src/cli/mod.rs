@@ -196,7 +196,9 @@ impl Command {
             #[cfg(feature = "config")]
             Self::Check(_) => true,
             #[cfg(feature = "admin")]
-            Self::Who(_) | Self::Drop(_) => true,
+            Self::Who(settings) => settings.whom != crate::ask::Whom::Nobody,
+            #[cfg(feature = "admin")]
+            Self::Drop(_) => true,
             #[cfg(feature = "top")]
             Self::Top(_) => true,
             #[cfg(feature = "lab")]

@@ -60,6 +60,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
     #[cfg(feature = "upgrade")]
     Opt { group: RUNNING, name: "drain", value: "DURATION", help: "spread the closes of a stop over this long (off)" },
+    #[cfg(feature = "sandbox")]
+    Opt { group: RUNNING, name: "user", value: "NAME[:GROUP]", help: "become this user when all is open (root only)" },
+    #[cfg(feature = "sandbox")]
+    Opt { group: RUNNING, name: "sandbox", value: "", help: "then forbid files and ports that were not configured" },
     Opt { group: RUNNING, name: "backlog", value: "N", help: "peers that may wait to be accepted (default {})" },
     Opt { group: RUNNING, name: "reuse-port", value: "", help: "let several processes listen on the port" },
     Opt { group: DEADLINE, name: "deadline", value: "DURATION", help: "sets the next three together (default {})" },
@@ -165,6 +169,10 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
             _ => given.duration("drain")?.unwrap_or(default.drain),
         },
         log,
+        #[cfg(feature = "sandbox")]
+        user: given.text("user").map(str::to_string),
+        #[cfg(feature = "sandbox")]
+        sandbox: given.switch("sandbox")?,
         #[cfg(feature = "admin")]
         admin: admin(given)?,
         #[cfg(feature = "events")]

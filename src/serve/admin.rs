@@ -139,6 +139,9 @@ fn listen_at(reactor: &mut Reactor, path: &Path, token: Option<Token>, about: Ab
         .map_err(|error| format!("the admin port cannot listen on unix:{told}: {error}"))?;
     info!("admin port on unix:{told}");
     let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
+    // A rehearsal ends, and the socket is that of the server that goes on.
+    #[cfg(feature = "upgrade")]
+    let inode = inode.filter(|_| !reactor.is_rehearsal());
     Ok(Opened { file: inode.map(|inode| (path.to_path_buf(), inode)) })
 }
 

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use crate::count::so_many;
 use crate::keepalive::State;
 use crate::serve::ServeSettings;
+use crate::sysctl;
 
 /// A few lines about settings that make sense.
 pub fn in_words(settings: &ServeSettings) -> String {
@@ -28,18 +29,26 @@ pub fn in_words(settings: &ServeSettings) -> String {
     if let Some(profile) = &settings.profile {
         let _ = writeln!(text, "{profile}");
     }
-    for warning in settings.keepalive.warnings() {
-        let _ = writeln!(text, "warning: --{warning}");
-    }
     text
 }
 
-/// What would stop the server at its start although the settings make sense: files that it cannot read.
-pub fn obstacles(settings: &ServeSettings) -> Vec<String> {
+/// What the machine says about settings that make sense: the files that they name are looked at, and nothing is written.
+///
+/// # Errors
+/// A sentence: the server would not start.
+pub fn try_out(settings: &ServeSettings) -> Result<Vec<String>, String> {
+    let mut warnings: Vec<_> = settings.keepalive.warnings().iter().map(|warning| format!("--{warning}")).collect();
     #[cfg(feature = "admin")]
     if let (Some(_), Some(file)) = (&settings.admin.place, &settings.admin.token_file) {
-        return crate::observe::admin::Token::read(file).err().into_iter().collect();
+        let (_, warning) = crate::observe::admin::Token::read(file)?;
+        warnings.extend(warning);
     }
-    let _ = settings;
-    Vec::new()
+    #[cfg(feature = "sandbox")]
+    if let Some(sentence) = crate::serve::confining::obstacle(settings) {
+        return Err(sentence);
+    }
+    if let Some(most) = sysctl::number("net/core/somaxconn").filter(|most| *most < settings.backlog.into()) {
+        warnings.push(format!("--backlog {}: the kernel cuts it to {most}", settings.backlog));
+    }
+    Ok(warnings)
 }

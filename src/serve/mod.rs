@@ -25,7 +25,7 @@ pub use self::admin::AdminSettings;
 #[cfg(feature = "config")]
 pub use self::configuration::Configuration;
 #[cfg(feature = "config")]
-pub use self::in_words::{in_words, obstacles};
+pub use self::in_words::{in_words, try_out};
 #[cfg(feature = "config")]
 pub use self::reload::ReadAgain;
 
@@ -35,6 +35,8 @@ mod admin;
 mod asked;
 #[cfg(feature = "config")]
 pub mod configuration;
+#[cfg(feature = "sandbox")]
+mod confining;
 #[cfg(feature = "config")]
 mod in_words;
 mod listening;
@@ -104,6 +106,12 @@ pub struct ServeSettings {
     #[cfg(feature = "upgrade")]
     pub drain: Duration,
     pub log: Levels,
+    /// Who the server becomes when all is open: `NAME` or `NAME:GROUP`.
+    #[cfg(feature = "sandbox")]
+    pub user: Option<String>,
+    /// It gives up what it does not need any more.
+    #[cfg(feature = "sandbox")]
+    pub sandbox: bool,
     /// The admin port, if there is to be one.
     #[cfg(feature = "admin")]
     pub admin: AdminSettings,
@@ -174,6 +182,10 @@ impl Default for ServeSettings {
             #[cfg(feature = "upgrade")]
             drain: Duration::ZERO,
             log: Levels::default(),
+            #[cfg(feature = "sandbox")]
+            user: None,
+            #[cfg(feature = "sandbox")]
+            sandbox: false,
             #[cfg(feature = "admin")]
             admin: AdminSettings::default(),
             #[cfg(feature = "events")]
@@ -196,7 +208,8 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
     #[cfg(feature = "upgrade")]
-    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
+    #[cfg_attr(not(feature = "sandbox"), allow(unused_mut))]
+    let mut upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
     #[cfg(not(feature = "upgrade"))]
     let () = handed_over;
     #[cfg(any(feature = "config", feature = "upgrade"))]
@@ -213,6 +226,13 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let _observers = observers::open(&mut reactor, settings, &bound, log)?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
+    #[cfg(feature = "sandbox")]
+    {
+        #[cfg(feature = "upgrade")]
+        upgrade.confine(&reactor, settings, &bound)?;
+        #[cfg(not(feature = "upgrade"))]
+        confining::InForce::default().put_in_force(settings, &bound)?;
+    }
     announce(settings, &bound, reactor.within_reach());
     #[cfg(feature = "upgrade")]
     if reactor.is_rehearsal() {

@@ -145,15 +145,17 @@ struct Change {
 
 impl Changes {
     fn between(old: &Configuration, new: &Configuration) -> Self {
-        let mut names: Vec<_> = old.given.iter().chain(&new.given).map(|(name, _)| *name).collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut names: Vec<&str> = Vec::new();
+        for (name, _) in old.given.iter().chain(&new.given).filter(|(name, _)| *name != IN_OTHERS) {
+            if let Err(place) = names.binary_search(name) {
+                names.insert(place, name);
+            }
+        }
         let value = |of: &Configuration, name: &str| {
             of.given.iter().find(|(other, _)| *other == name).map(|(_, value)| value.clone())
         };
         let change = |name| Change { name, old: value(old, name), new: value(new, name) };
-        let changes = names.into_iter().filter(|name| *name != IN_OTHERS).map(change);
-        Self(changes.filter(|change| change.old != change.new).collect())
+        Self(names.into_iter().map(change).filter(|change| change.old != change.new).collect())
     }
 
     fn has(&self, name: &str) -> bool {

@@ -15,6 +15,8 @@ use crate::serve::ServeSettings;
 use crate::serve::configuration::{self, Occasion};
 use crate::serve::listening::retain;
 use crate::upgrade::{Program, Upgrading};
+#[cfg(feature = "sandbox")]
+use crate::{reactor::Listening, serve::confining::InForce};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -38,6 +40,9 @@ pub(super) struct Upgrade<'a> {
     /// writes the file meanwhile.
     #[cfg(feature = "config")]
     configuration: Option<(PathBuf, Vec<u8>)>,
+    /// What `--user` and `--sandbox` have come to.
+    #[cfg(feature = "sandbox")]
+    in_force: InForce,
 }
 
 /// The loop goes on with what was handed over, if anything was, and is prepared to be handed over itself. A server that cannot find
@@ -59,10 +64,26 @@ pub(super) fn begin<'a>(
         upgrading: prepared.inspect_err(|error| error!("no upgrade will be possible: {error}")).ok(),
         #[cfg(feature = "config")]
         configuration: settings.configuration.as_ref().map(|now| (now.path.clone(), now.text.clone().into())),
+        #[cfg(feature = "sandbox")]
+        in_force: InForce::of_note(reactor.inherited_note(note::CONFINED)),
     })
 }
 
 impl Upgrade<'_> {
+    /// Becomes the user and gives up the rest, if that is not in force since a program before. A rehearsal leaves it to the real start.
+    #[cfg(feature = "sandbox")]
+    pub(super) fn confine(
+        &mut self,
+        reactor: &Reactor,
+        settings: &ServeSettings,
+        bound: &[Listening],
+    ) -> Result<(), String> {
+        if !reactor.is_rehearsal() {
+            self.in_force.put_in_force(settings, bound).or_else(|sentence| goes_on(reactor, sentence))?;
+        }
+        Ok(())
+    }
+
     /// The upgrade is asked for, or its rehearsal is over.
     pub(super) fn asked(&mut self, reactor: &mut Reactor) {
         let Some(upgrading) = &mut self.upgrading else {
@@ -83,6 +104,8 @@ impl Upgrade<'_> {
             if let Some((_, text)) = &self.configuration {
                 state.note(note::CONFIGURATION, text)?;
             }
+            #[cfg(feature = "sandbox")]
+            state.note(note::CONFINED, &self.in_force.to_note())?;
             state.note(note::LOG, &self.log.save())
         });
     }

@@ -63,6 +63,7 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
         "SO_REUSEPORT: the kernel spreads newcomers over the processes that listen on the same address.",
     ),
     ("serve", "grace", "After this time what is still connected is cut off. A second SIGTERM does so at once."),
+    ("serve", "drain", "So the next server is not flooded by all of them at once. `/readyz` says no meanwhile."),
     (
         "serve",
         "log",

@@ -127,7 +127,7 @@ pub(super) fn page(commands: &[Described]) -> String {
     page += &diagnostics();
     page += ".Sh SEE ALSO\n.Xr systemctl 1 ,\n.Xr tcp 7 ,\n.Xr ss 8\n.Pp\n";
     page += &text(
-        "`docs/operate.md` in the source says how to size, watch and upgrade a server, and what each line of its log means.",
+        "`docs/operate.md` in the source, `/usr/share/doc/stillthere/operate.md` in the Debian package, says how to size, watch and upgrade a server, and what each line of its log means.",
     );
     page += ".Sh STANDARDS\n";
     page += &text(

@@ -24,6 +24,7 @@ fn who_is_asked_what() {
     assert_eq!((full.server.place, full.json), (AdminPlace::Unix("/run/a.sock".into()), true));
     assert_eq!((full.server.token_file, full.server.patience), (Some("t".into()), Duration::from_secs(2)));
     assert_eq!(full.whom, Whom::All { sort: Some(Sort::Bytes), from: Some("10.0.0.0/8".parse().unwrap()) });
+    assert_eq!(who("who --quiet", &[("STILLTHERE_WHO_SORT", "age")]).whom, Whom::Nobody);
     assert_eq!(who("who 3f-2a --json", &[]).whom, Whom::One("3f-2a".into()));
     match read("drop 3f-2a 1-1 --admin localhost:1", &[]) {
         Ok(Command::Drop(settings)) => {
@@ -58,6 +59,8 @@ fn what_makes_no_sense_is_told() {
         ("who --from 10.0.0.0/33", "from 0 to 32"),
         ("who 3f-2a --sort age", "--sort age: it is about all peers"),
         ("who 3f-2a 1-1", "one peer at a time"),
+        ("who 3f-2a --quiet", "with --quiet nothing is told of any peer"),
+        ("who --quiet --json", "with --quiet nothing is listed"),
         ("who everybody", "\"everybody\" is no id of a peer, such as"),
         ("who 192.0.2.1:5000", "`stillthere who --from 192.0.2.1` lists"),
         ("who --admin 7070", "did you mean 127.0.0.1:7070"),

@@ -108,6 +108,8 @@ fn every_option_is_read_from_both_places() {
     let line = &format!("{line} --events /run/events");
     #[cfg(feature = "upgrade")]
     let line = &format!("{line} --drain 30s");
+    #[cfg(feature = "sandbox")]
+    let line = &format!("{line} --user server:log --sandbox");
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -137,6 +139,10 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_EVENTS", "/run/events"),
         #[cfg(feature = "upgrade")]
         ("STILLTHERE_DRAIN", "30s"),
+        #[cfg(feature = "sandbox")]
+        ("STILLTHERE_USER", "server:log"),
+        #[cfg(feature = "sandbox")]
+        ("STILLTHERE_SANDBOX", "1"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));
