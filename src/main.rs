@@ -73,6 +73,8 @@ fn main() -> ExitCode {
         Command::Who(settings) => ask::tell(&settings),
         #[cfg(feature = "admin")]
         Command::Drop(settings) => ask::let_go(&settings),
+        #[cfg(feature = "admin")]
+        Command::Upgrade(settings) => ask::upgrade(&settings),
         #[cfg(feature = "top")]
         Command::Top(settings) => ask::show(&settings),
         #[cfg(feature = "lab")]

@@ -29,7 +29,7 @@ _stillthere() {
     strip=${cur%"$last"}
 
     if ((${#words[@]} == 1)); then
-        choices='serve who drop top load lab plan help --help --version' kind=words
+        choices='serve who drop upgrade top load lab plan help --help --version' kind=words
     fi
     command=${words[0]}
 
@@ -45,6 +45,10 @@ _stillthere() {
             takes=' --admin --admin-token-file --patience --sort --from '
             ;;
         drop)
+            offered='--admin --admin-token-file --patience --help --version'
+            takes=' --admin --admin-token-file --patience '
+            ;;
+        upgrade)
             offered='--admin --admin-token-file --patience --help --version'
             takes=' --admin --admin-token-file --patience '
             ;;
@@ -102,6 +106,8 @@ _stillthere() {
         drop:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
         drop:--admin-token-file) kind=files ;;
         drop:words) kind=ids ;;
+        upgrade:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
+        upgrade:--admin-token-file) kind=files ;;
         top:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
         top:--admin-token-file) kind=files ;;
         load:--speak) choices='echo redis mqtt memcached none' kind=words ;;

@@ -44,6 +44,7 @@ complete -c stillthere -s V -l version -d 'print the version'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a serve -d 'run the server'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a who -d 'list the peers of a server, or one in full'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a drop -d 'have a server let peers go'
+complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a upgrade -d 'have a server run its new program, and keep its peers'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a top -d 'watch the peers of a server in a terminal'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a load -d 'open very many connections to any TCP server'
 complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a lab -d 'cut the cable, see what happens'
@@ -92,6 +93,10 @@ complete -c stillthere -n '__stillthere_in drop' -l admin -x -a '127.0.0.1:7070 
 complete -c stillthere -n '__stillthere_in drop' -l admin-token-file -r -F -d 'the token that it wants, if any'
 complete -c stillthere -n '__stillthere_in drop' -l patience -x -d 'time for it to answer (default 10s)'
 complete -c stillthere -n '__stillthere_in drop' -a '(__stillthere_ids)' -d peer
+
+complete -c stillthere -n '__stillthere_in upgrade' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'
+complete -c stillthere -n '__stillthere_in upgrade' -l admin-token-file -r -F -d 'the token that it wants, if any'
+complete -c stillthere -n '__stillthere_in upgrade' -l patience -x -d 'time for it to answer (default 10s)'
 
 complete -c stillthere -n '__stillthere_in top' -l admin -x -a '127.0.0.1:7070 unix:' -d 'or unix:PATH: its admin port (default 127.0.0.1:7070)'
 complete -c stillthere -n '__stillthere_in top' -l admin-token-file -r -F -d 'the token that it wants, if any'

@@ -105,8 +105,20 @@ impl Client {
     /// # Errors
     /// See [`Trouble`].
     pub(super) fn delete(&mut self, path: &str) -> Result<Value, Trouble> {
+        self.once("DELETE", path)
+    }
+
+    /// Asks the server to do something, once only as well.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub(super) fn post(&mut self, path: &str) -> Result<Value, Trouble> {
+        self.once("POST", path)
+    }
+
+    fn once(&mut self, method: &str, path: &str) -> Result<Value, Trouble> {
         self.stream = None;
-        self.ask("DELETE", path).map_err(|(trouble, _)| trouble)
+        self.ask(method, path).map_err(|(trouble, _)| trouble)
     }
 
     /// Whether it answers that it is ready. Whatever else happens is a no: who asks this has no use for a sentence.

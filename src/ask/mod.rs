@@ -1,4 +1,5 @@
-//! The clients of a server's admin port: `who` lists its peers, `drop` lets some go, `top` shows them live.
+//! The clients of a server's admin port: `who` lists its peers, `drop` lets some go, `upgrade` has
+//! it run its new program, `top` shows its peers live.
 //!
 //! Owns the questions, and how the answers are told to a person. Knows of the server what its admin port answers, and none
 //! of its types: it may be another process, on another machine, of another version.
@@ -11,6 +12,7 @@ pub use self::address_filter::AddressFilter;
 pub use self::drop::let_go;
 #[cfg(feature = "top")]
 pub use self::top::show;
+pub use self::upgrade::upgrade;
 pub use self::who::tell;
 use crate::admin_place::AdminPlace;
 use crate::reactor::PeerId;
@@ -27,6 +29,7 @@ mod story;
 #[cfg(feature = "top")]
 pub mod top;
 mod trouble;
+mod upgrade;
 mod who;
 
 /// Which server is asked, and how.
@@ -92,6 +95,12 @@ pub enum Whom {
 pub struct DropSettings {
     pub server: Server,
     pub ids: Vec<String>,
+}
+
+/// Which server is to run its new program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpgradeSettings {
+    pub server: Server,
 }
 
 /// What `top` was asked.

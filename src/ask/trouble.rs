@@ -70,7 +70,7 @@ impl Trouble {
 
     /// Something else is there; this is what it said.
     pub(super) fn not_http(place: &AdminPlace, begin: &[u8]) -> Self {
-        if begin.starts_with(b"GET ") || begin.starts_with(b"DELETE ") {
+        if [&b"GET "[..], b"DELETE ", b"POST "].iter().any(|method| begin.starts_with(method)) {
             return Self::Refused(format!(
                 "{place} sends back what it is sent: that is a port for peers, and not the admin port, which the server \
                  opens with --admin"

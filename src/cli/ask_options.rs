@@ -1,9 +1,9 @@
-//! What the options of `who`, `drop` and `top` mean.
+//! What the options of `who`, `drop`, `upgrade` and `top` mean.
 
 use std::time::Duration;
 
 use crate::admin_place::AdminPlace;
-use crate::ask::{DropSettings, Server, Sort, WhoSettings, Whom, is_id};
+use crate::ask::{DropSettings, Server, Sort, UpgradeSettings, WhoSettings, Whom, is_id};
 use crate::cli::Usage;
 use crate::cli::arguments::{Given, Opt, Preset};
 use crate::place::Place;
@@ -29,6 +29,8 @@ pub(super) const WHO: &[Opt] = &[
 ];
 
 pub(super) const DROP: &[Opt] = &[ADMIN, TOKEN, PATIENCE];
+
+pub(super) const UPGRADE: &[Opt] = DROP;
 
 #[cfg(feature = "top")]
 pub(super) const TOP: &[Opt] = DROP;
@@ -87,6 +89,17 @@ pub(super) fn let_go(given: &Given) -> Result<DropSettings, Usage> {
     }
     let ids = given.words.iter().map(|word| id(word)).collect::<Result<_, _>>()?;
     Ok(DropSettings { server: server(given)?, ids })
+}
+
+/// Checks what was given to `upgrade`.
+pub(super) fn upgrade(given: &Given) -> Result<UpgradeSettings, Usage> {
+    if let Some(word) = given.words.first() {
+        return Err(Usage(format!(
+            "{word:?}: `stillthere upgrade` takes options only; the program that takes over is the one that now is where the \
+             server was started from"
+        )));
+    }
+    Ok(UpgradeSettings { server: server(given)? })
 }
 
 /// Checks what was given to `top`.

@@ -127,6 +127,8 @@ fn look_into(command: &Command) {
             assert!(!settings.ids.is_empty(), "nobody is to be dropped");
             assert!(settings.ids.iter().all(|id| crate::ask::is_id(id)), "{:?}", settings.ids);
         }
+        #[cfg(feature = "admin")]
+        Command::Upgrade(settings) => assert!(!settings.server.patience.is_zero(), "no server is that quick"),
         #[cfg(feature = "top")]
         Command::Top(_) => {}
         #[cfg(feature = "plan")]

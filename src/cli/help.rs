@@ -15,6 +15,8 @@ pub(super) const COMMANDS: &[&str] = &[
     "who",
     #[cfg(feature = "admin")]
     "drop",
+    #[cfg(feature = "admin")]
+    "upgrade",
     #[cfg(feature = "top")]
     "top",
     #[cfg(feature = "load")]
@@ -36,6 +38,7 @@ pub(super) fn overview() -> String {
     if cfg!(feature = "admin") {
         row("who [ID] [options]", "list its peers, or one in full");
         row("drop ID ... [options]", "let peers go");
+        row("upgrade [options]", "run a new program, keep the peers");
     }
     if cfg!(feature = "top") {
         row("top [options]", "watch its peers in a terminal");
@@ -84,6 +87,18 @@ pub(super) fn of_drop() -> String {
     text += "`stillthere who` prints the ids; none is ever used again. What a peer has not\n";
     text += "acknowledged is lost. Exit code: 1 one has gone already, or no answer; 2 usage.\n";
     text += "Environment: STILLTHERE_ADMIN=unix:/run/stillthere.sock";
+    text
+}
+
+/// What `upgrade` does, and its options.
+#[cfg(feature = "admin")]
+pub(super) fn of_upgrade() -> String {
+    let mut text = String::from("stillthere upgrade [options]      a server runs its new program, and keeps peers\n");
+    list(&mut text, crate::cli::ask_options::UPGRADE.iter(), crate::cli::ask_options::preset);
+    text += "The new program is the file that now is where the server was started from. It\n";
+    text += "takes over all peers, or it is refused and nobody leaves. `kill -USR2` does the\n";
+    text += "same, and only the log says what became of it. Exit code: 1 it is refused, or no\n";
+    text += "answer; 2 usage. Environment: STILLTHERE_ADMIN=unix:/run/stillthere.sock";
     text
 }
 

@@ -59,6 +59,8 @@ const SERVE: Options = options("serve", serve_options::OPTIONS);
 const WHO: Options = options("who", ask_options::WHO);
 #[cfg(feature = "admin")]
 const DROP: Options = options("drop", ask_options::DROP);
+#[cfg(feature = "admin")]
+const UPGRADE: Options = options("upgrade", ask_options::UPGRADE);
 #[cfg(feature = "top")]
 const TOP: Options = options("top", ask_options::TOP);
 #[cfg(feature = "lab")]
@@ -84,6 +86,9 @@ pub enum Command {
     /// Have a server let peers go.
     #[cfg(feature = "admin")]
     Drop(Box<crate::ask::DropSettings>),
+    /// Have a server upgraded, and see what becomes of it.
+    #[cfg(feature = "admin")]
+    Upgrade(Box<crate::ask::UpgradeSettings>),
     /// Show the peers of a server, live.
     #[cfg(feature = "top")]
     Top(Box<crate::ask::TopSettings>),
@@ -143,6 +148,10 @@ impl Command {
             "drop" => Self::of(arguments, environment, DROP, help::of_drop, |given| {
                 Ok(Self::Drop(Box::new(ask_options::let_go(&given)?)))
             }),
+            #[cfg(feature = "admin")]
+            "upgrade" => Self::of(arguments, environment, UPGRADE, help::of_upgrade, |given| {
+                Ok(Self::Upgrade(Box::new(ask_options::upgrade(&given)?)))
+            }),
             #[cfg(feature = "top")]
             "top" => Self::of(arguments, environment, TOP, help::of_top, |given| {
                 Ok(Self::Top(Box::new(ask_options::top(&given, environment)?)))
@@ -175,6 +184,8 @@ impl Command {
             Some("who") => WHO,
             #[cfg(feature = "admin")]
             Some("drop") => DROP,
+            #[cfg(feature = "admin")]
+            Some("upgrade") => UPGRADE,
             #[cfg(feature = "top")]
             Some("top") => TOP,
             #[cfg(feature = "lab")]
@@ -198,7 +209,7 @@ impl Command {
             #[cfg(feature = "admin")]
             Self::Who(settings) => settings.whom != crate::ask::Whom::Nobody,
             #[cfg(feature = "admin")]
-            Self::Drop(_) => true,
+            Self::Drop(_) | Self::Upgrade(_) => true,
             #[cfg(feature = "top")]
             Self::Top(_) => true,
             #[cfg(feature = "lab")]

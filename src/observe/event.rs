@@ -69,6 +69,12 @@ impl Chronicle {
         Self { next: happened + 2 }
     }
 
+    /// From this event on: the program before this one has told of those before it.
+    #[cfg(all(feature = "events", feature = "upgrade"))]
+    pub fn from(next: u64) -> Self {
+        Self { next }
+    }
+
     /// The number of the next event.
     pub fn next(&self) -> u64 {
         self.next
@@ -103,6 +109,12 @@ impl Chronicle {
             Happening::AcceptPaused { errno } => {
                 begin("limit", seq, at).text("limit", "accept_paused").plain("detail", errno::Name(*errno))
             }
+            #[cfg(feature = "upgrade")]
+            Happening::Upgraded { version: from, generation, peers } => begin("upgrade", seq, at)
+                .text("from", from)
+                .text("version", env!("CARGO_PKG_VERSION"))
+                .number("generation", *generation)
+                .number("peers", *peers as u64),
             // They have their numbers, so that whoever counts sees the gap. This one has that of the next.
             Happening::LeftOut { count } => {
                 self.next = seq;
@@ -257,6 +269,16 @@ mod tests {
         let time = TimeOfDay { now: Moment::default(), at_now: SystemTime::UNIX_EPOCH };
         assert_eq!(chronicle.tell(&news(8, Happening::Stopping), &time), None);
         assert_eq!(chronicle.stop(Ending::Aborted { cut_off: 4 }).seq, 10);
+        #[cfg(feature = "upgrade")]
+        {
+            let (_, event) = told(4, Happening::Upgraded { version: "0.0.9".into(), generation: 3, peers: 19_000 });
+            assert_eq!((event["event"].as_str(), event["seq"].as_u64()), (Some("upgrade"), Some(5)));
+            assert_eq!(
+                (event["from"].as_str(), event["generation"].as_u64(), event["peers"].as_u64()),
+                (Some("0.0.9"), Some(3), Some(19_000))
+            );
+            assert_eq!(event["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+        }
         let (_, event) = told(1, Happening::AcceptPaused { errno: libc::EMFILE });
         assert_eq!((event["limit"].as_str(), event["detail"].as_str()), (Some("accept_paused"), Some("EMFILE")));
     }

@@ -18,6 +18,8 @@ use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor};
 use crate::serve::ServeSettings;
+#[cfg(feature = "upgrade")]
+use crate::upgrade::Refusal;
 
 /// Who may use a unix socket: its owner and its group.
 const MODE: u32 = 0o660;
@@ -76,6 +78,7 @@ pub(super) fn open(
     settings: &ServeSettings,
     bound: &[Listening],
     left_out: LeftOut,
+    #[cfg(feature = "upgrade")] refusal: Refusal,
 ) -> Result<Option<Opened>, String> {
     let admin = &settings.admin;
     let Some(place) = &admin.place else { return Ok(None) };
@@ -86,7 +89,13 @@ pub(super) fn open(
     if let Some(warning) = warning {
         warn!("{warning}");
     }
-    let about = about(settings, bound, left_out);
+    let about = about(
+        settings,
+        bound,
+        left_out,
+        #[cfg(feature = "upgrade")]
+        refusal,
+    );
     let opened = match place {
         AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about)?,
         AdminPlace::Unix(path) => listen_at(reactor, path, token, about)?,
@@ -175,7 +184,12 @@ fn keepalive() -> Keepalive {
     Keepalive::with_deadline(Duration::from_secs(30)).unwrap_or_default()
 }
 
-fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> About {
+fn about(
+    settings: &ServeSettings,
+    bound: &[Listening],
+    left_out: LeftOut,
+    #[cfg(feature = "upgrade")] refusal: Refusal,
+) -> About {
     let keepalive = bound.first().map_or(&settings.keepalive, |listening| &listening.keepalive);
     About {
         deadline: settings.keepalive.deadline(),
@@ -184,5 +198,7 @@ fn about(settings: &ServeSettings, bound: &[Listening], left_out: LeftOut) -> Ab
         interval: keepalive.interval(),
         listen: bound.iter().map(|listening| listening.address).collect(),
         left_out,
+        #[cfg(feature = "upgrade")]
+        refusal,
     }
 }

@@ -223,7 +223,14 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     }
     let bound = listen_everywhere(&mut reactor, settings)?;
     #[cfg(any(feature = "admin", feature = "events"))]
-    let _observers = observers::open(&mut reactor, settings, &bound, log)?;
+    let _observers = observers::open(
+        &mut reactor,
+        settings,
+        &bound,
+        log,
+        #[cfg(feature = "upgrade")]
+        &upgrade,
+    )?;
     #[cfg(not(feature = "admin"))]
     let _ = log;
     #[cfg(feature = "sandbox")]

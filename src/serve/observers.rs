@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicU64;
 #[cfg(feature = "events")]
 use crate::observe::event::Chronicle;
 #[cfg(feature = "events")]
-use crate::observe::events::{Events, EventsTo};
+use crate::observe::events::{Begin, Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
 use crate::serve::ServeSettings;
 #[cfg(feature = "upgrade")]
-use crate::serve::upgrading::goes_on;
+use crate::serve::upgrading::{Upgrade, goes_on};
 #[cfg(feature = "admin")]
 use crate::{observe::admin::LeftOut, serve::admin};
 
@@ -32,11 +32,21 @@ pub(super) fn open(
     settings: &ServeSettings,
     bound: &[Listening],
     log: &Logger,
+    #[cfg(feature = "upgrade")] upgrade: &Upgrade<'_>,
 ) -> Result<Observers, String> {
+    #[cfg(all(feature = "upgrade", not(feature = "admin")))]
+    let _ = upgrade;
     let left_out = tell_events(reactor, settings, bound)?;
     #[cfg(feature = "admin")]
     {
-        let opened = admin::open(reactor, settings, bound, LeftOut { log: log.left_out(), events: left_out });
+        let opened = admin::open(
+            reactor,
+            settings,
+            bound,
+            LeftOut { log: log.left_out(), events: left_out },
+            #[cfg(feature = "upgrade")]
+            upgrade.refusal(),
+        );
         #[cfg(feature = "upgrade")]
         let opened = opened.or_else(|sentence| goes_on(reactor, sentence).map(|()| None));
         Ok(Observers { _admin: opened? })
@@ -58,9 +68,13 @@ fn tell_events(reactor: &mut Reactor, settings: &ServeSettings, bound: &[Listeni
         return Ok(left_out); // who reads the events is not to see two of us
     }
     let listen: Vec<_> = bound.iter().map(|listening| listening.address).collect();
-    let start = Chronicle::start(&listen, settings.keepalive.deadline());
+    let start = || Begin::Start(Chronicle::start(&listen, settings.keepalive.deadline()));
+    #[cfg(feature = "upgrade")]
+    let begin = if reactor.goes_on() { Begin::TakeOver(reactor.inherited_source(Events::NAME)) } else { start() };
+    #[cfg(not(feature = "upgrade"))]
+    let begin = start();
     let open = |registry: &_, names| {
-        let events = Events::open(EventsTo::clone(to), &settings.keepalive, start, registry, names)?;
+        let events = Events::open(EventsTo::clone(to), &settings.keepalive, begin, registry, names)?;
         left_out = events.left_out();
         Ok(events)
     };

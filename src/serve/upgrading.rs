@@ -14,6 +14,8 @@ use crate::serve::ServeSettings;
 #[cfg(feature = "config")]
 use crate::serve::configuration::{self, Occasion};
 use crate::serve::listening::retain;
+#[cfg(feature = "admin")]
+use crate::upgrade::Refusal;
 use crate::upgrade::{Program, Upgrading};
 #[cfg(feature = "sandbox")]
 use crate::{reactor::Listening, serve::confining::InForce};
@@ -82,6 +84,12 @@ impl Upgrade<'_> {
             self.in_force.put_in_force(settings, bound).or_else(|sentence| goes_on(reactor, sentence))?;
         }
         Ok(())
+    }
+
+    /// Why the last upgrade was refused, for whoever tells it.
+    #[cfg(feature = "admin")]
+    pub(super) fn refusal(&self) -> Refusal {
+        self.upgrading.as_ref().map(Upgrading::refusal).unwrap_or_default()
     }
 
     /// The upgrade is asked for, or its rehearsal is over.

@@ -143,6 +143,9 @@ pub fn half_closed() {
     assert!(client.has_ended());
 }
 
+/// What `OPTIONS *` tells of a program that can be upgraded.
+const ALL: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+
 pub fn refusals() {
     let watched = start(&[]);
     for (method, target, status, allow) in [
@@ -152,7 +155,7 @@ pub fn refusals() {
         ("DELETE", "/", 405, Some("GET, HEAD, OPTIONS")),
         ("OPTIONS", "/metrics", 204, Some("GET, HEAD, OPTIONS")),
         ("OPTIONS", "/peers/1-0", 204, Some("GET, HEAD, DELETE, OPTIONS")),
-        ("OPTIONS", "*", 204, Some("GET, HEAD, DELETE, OPTIONS")),
+        ("OPTIONS", "*", 204, Some(if cfg!(feature = "upgrade") { ALL } else { "GET, HEAD, DELETE, OPTIONS" })),
         ("POST", "/nothing", 404, None),
         ("BREW", "/metrics", 501, None),
         ("TRACE", "/metrics", 501, None),

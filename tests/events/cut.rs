@@ -66,7 +66,9 @@ pub fn peers() {
         assert!(told["connected_ms"].as_u64().unwrap() + 20 >= silent, "ticks apart: {told}");
     }
     assert_eq!((&busy["bytes_in"], &busy["bytes_out"]), (&json!(3005), &json!(3005)));
-    assert!(busy["retransmissions"].as_u64().unwrap() > 0 && idle["retransmissions"] == json!(0));
+    // On a busy machine the idle one's answer may have been sent twice, before the cut.
+    let [idle, busy] = [idle, busy].map(|told| told["retransmissions"].as_u64().unwrap());
+    assert!(busy > idle, "{busy} and {idle}");
 }
 
 /// The collector is the one whose cable is cut: while nothing happens, and with lines on their way. What it has not

@@ -103,6 +103,17 @@ pub(super) fn commands() -> Vec<Described> {
         preset: ask_options::preset,
     });
     all.push(Described {
+        name: "upgrade",
+        words: "[options]",
+        summary: "have a server run its new program, and keep its peers",
+        prose: &["Asks the admin port of a server for what SIGUSR2 asks for, and waits until the new program serves, or says why it was \
+             refused. The exit code tells which."],
+        example: "upgrade",
+        offered: Offered::Nothing,
+        options: cli::UPGRADE.own,
+        preset: ask_options::preset,
+    });
+    all.push(Described {
         name: "top",
         words: "[options]",
         summary: "watch the peers of a server in a terminal",

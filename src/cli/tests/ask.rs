@@ -72,6 +72,7 @@ fn what_makes_no_sense_is_told() {
         ("who --patience soon", "a duration such as"),
         ("drop", "which peer? `stillthere who` prints their ids"),
         ("drop all", "\"all\" is no id of a peer"),
+        ("upgrade /usr/bin/stillthere", "takes options only; the program that takes over"),
         ("whos", "did you mean who?"),
         #[cfg(feature = "top")]
         ("top 3f-2a", "`stillthere top` takes options only"),

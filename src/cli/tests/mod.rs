@@ -171,6 +171,8 @@ fn commands() -> Vec<(&'static str, Table)> {
         ("who", ask_options::WHO),
         #[cfg(feature = "admin")]
         ("drop 3f-2a", ask_options::DROP),
+        #[cfg(feature = "admin")]
+        ("upgrade", ask_options::UPGRADE),
         #[cfg(feature = "top")]
         ("top", ask_options::TOP),
         #[cfg(feature = "load")]

@@ -19,6 +19,9 @@ pub struct About {
     /// Where it listens.
     pub listen: Vec<SocketAddr>,
     pub left_out: LeftOut,
+    /// Why the last upgrade was refused, if one was.
+    #[cfg(feature = "upgrade")]
+    pub refusal: crate::upgrade::Refusal,
 }
 
 /// Lines that were not taken by their readers, as their writers count them.

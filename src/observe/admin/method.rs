@@ -6,6 +6,7 @@ pub(super) enum Method {
     Get,
     Head,
     Delete,
+    Post,
     Options,
     /// One that HTTP has, and that no path here knows.
     Other,
@@ -20,7 +21,8 @@ impl Method {
             "HEAD" => Self::Head,
             "DELETE" => Self::Delete,
             "OPTIONS" => Self::Options,
-            "POST" | "PUT" | "PATCH" => Self::Other,
+            "POST" => Self::Post,
+            "PUT" | "PATCH" => Self::Other,
             _ => Self::Unknown,
         }
     }

@@ -45,6 +45,16 @@ fn of_the_peers(text: &mut Exposition, figures: &Figures, about: &About) {
     );
     text.gauge("stillthere_outbox_bytes", "Memory for output that waits for peers.", figures.outbox_bytes);
     text.gauge("stillthere_outbox_limit_bytes", "How much memory output may take that waits.", figures.outbox_limit);
+    #[cfg(feature = "upgrade")]
+    {
+        let upgrade = &figures.upgrade;
+        text.counter(
+            "stillthere_upgrades",
+            "Programs that took over from the one before, with its peers.",
+            upgrade.generation,
+        );
+        text.counter("stillthere_upgrades_refused", "Upgrades that were refused; nobody left.", upgrade.refused);
+    }
     let (log, events) = about.left_out.counts();
     text.counter("stillthere_log_lines_left_out", "Lines of the log that stderr did not take.", log);
     text.counter("stillthere_event_lines_left_out", "Events that their reader did not take.", events);

@@ -50,6 +50,8 @@ mod ring;
 mod room;
 mod route;
 mod target;
+#[cfg(feature = "upgrade")]
+mod upgrade;
 mod visitor;
 
 /// How many clients there may be at once.
@@ -95,6 +97,8 @@ pub struct Admin {
 enum Counting {
     Ready,
     Metrics(Format),
+    #[cfg(feature = "upgrade")]
+    Upgrade(upgrade::Step),
 }
 
 impl Admin {
@@ -157,6 +161,8 @@ impl Admin {
             Ask::Watch => return self.follow(peer, Follows::Everything, None, manner),
             Ask::Ready => self.count(id, Counting::Ready, peer.orders()),
             Ask::Metrics(format) => self.count(id, Counting::Metrics(format), peer.orders()),
+            #[cfg(feature = "upgrade")]
+            Ask::Upgrade(step) => self.count(id, Counting::Upgrade(step), peer.orders()),
             Ask::Peers(query) => self.listings.begin(id, query, peer.orders()),
             Ask::Peer(wanted, what) => self.listings.ask_about(wanted, what, id, peer.orders()),
         };
@@ -320,6 +326,8 @@ impl Service for Admin {
                 format.kind(),
                 metrics::metrics(figures, &self.about, self.started, format).into_bytes(),
             ),
+            #[cfg(feature = "upgrade")]
+            Some(Counting::Upgrade(step)) => upgrade::answer(step, figures, &self.about, orders),
             None => return,
         };
         self.ready(asker, answer, orders);

@@ -10,6 +10,8 @@ use crate::observe::admin::method::Method;
 use crate::observe::admin::page;
 use crate::observe::admin::query::Query;
 use crate::observe::admin::request::Request;
+#[cfg(feature = "upgrade")]
+use crate::observe::admin::upgrade::Step;
 use crate::reactor::PeerId;
 
 /// What is asked for.
@@ -27,7 +29,19 @@ pub(super) enum Ask {
         after: Option<u64>,
     },
     Watch,
+    #[cfg(feature = "upgrade")]
+    Upgrade(Step),
 }
+
+/// The methods that some path allows.
+const ALL: &str =
+    if cfg!(feature = "upgrade") { "GET, HEAD, POST, DELETE, OPTIONS" } else { "GET, HEAD, DELETE, OPTIONS" };
+/// The paths, for those who ask for another one.
+const PATHS: &str = if cfg!(feature = "upgrade") {
+    "/metrics, /healthz, /readyz, /peers, /peers/ID, /events, /watch, /upgrade and /"
+} else {
+    "/metrics, /healthz, /readyz, /peers, /peers/ID, /events, /watch and /"
+};
 
 enum Path<'a> {
     Page(&'a str),
@@ -38,6 +52,8 @@ enum Path<'a> {
     Peer(&'a str),
     Events,
     Watch,
+    #[cfg(feature = "upgrade")]
+    Upgrade,
     /// The server as a whole, for OPTIONS.
     All,
 }
@@ -51,6 +67,8 @@ impl<'a> Path<'a> {
             "/peers" => Self::Peers,
             "/events" => Self::Events,
             "/watch" => Self::Watch,
+            #[cfg(feature = "upgrade")]
+            "/upgrade" => Self::Upgrade,
             "*" => Self::All,
             _ => match path.strip_prefix("/peers/") {
                 Some(id) => Self::Peer(id),
@@ -62,7 +80,10 @@ impl<'a> Path<'a> {
 
     fn allows(&self) -> &'static str {
         match self {
-            Self::Peer(_) | Self::All => "GET, HEAD, DELETE, OPTIONS",
+            Self::Peer(_) => "GET, HEAD, DELETE, OPTIONS",
+            #[cfg(feature = "upgrade")]
+            Self::Upgrade => "GET, HEAD, POST, OPTIONS",
+            Self::All => ALL,
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -88,8 +109,7 @@ fn find(request: &Request, access: &Access) -> Result<Ask, Answer> {
     }
     let target = &request.target;
     let Some(path) = Path::of(&target.path) else {
-        let paths = "/metrics, /healthz, /readyz, /peers, /peers/ID, /events, /watch and /";
-        return Err(Answer::error(404, &format!("there is no {}; there are {paths}", target.path)));
+        return Err(Answer::error(404, &format!("there is no {}; there are {PATHS}", target.path)));
     };
     if request.method == Method::Options {
         return Ok(Ask::Answer(Answer::new(204, "", Vec::new()).with("Allow", path.allows())));
@@ -97,6 +117,8 @@ fn find(request: &Request, access: &Access) -> Result<Ask, Answer> {
     let is_allowed = match request.method {
         Method::Get | Method::Head => !matches!(path, Path::All),
         Method::Delete => matches!(path, Path::Peer(_)),
+        #[cfg(feature = "upgrade")]
+        Method::Post => matches!(path, Path::Upgrade),
         _ => false,
     };
     if !is_allowed {
@@ -120,6 +142,8 @@ fn find(request: &Request, access: &Access) -> Result<Ask, Answer> {
         }
         Path::Events => Ask::Events { after: last_event(request)? },
         Path::Watch => Ask::Watch,
+        #[cfg(feature = "upgrade")]
+        Path::Upgrade => Ask::Upgrade(if request.method == Method::Post { Step::Begin } else { Step::Tell }),
         Path::All => Ask::Answer(Answer::new(204, "", Vec::new())),
     })
 }

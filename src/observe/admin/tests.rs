@@ -18,6 +18,8 @@ fn about() -> About {
         interval: SECOND,
         listen: vec!["192.0.2.1:7007".parse().unwrap()],
         left_out: LeftOut::default(),
+        #[cfg(feature = "upgrade")]
+        refusal: Default::default(),
     }
 }
 
@@ -183,4 +185,35 @@ fn only_so_many_lists_are_made_at_once_and_the_others_wait_their_turn() {
         (service.listings.is_idle(), service.answers.is_empty(), service.counting.is_empty()),
         (true, true, true)
     );
+}
+
+/// It is asked of the loop, which is not there: see `tests/upgrade/` for what becomes of it.
+#[cfg(feature = "upgrade")]
+#[test]
+fn an_upgrade_is_asked_for_by_those_who_may_and_is_told_of() {
+    let mut stage = stage();
+    let mut ask = |line: &str, header: &str| {
+        let client = stage.arrive();
+        stage.send(client, format!("{line} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n").as_bytes());
+        let told = told(&mut stage, client);
+        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        (head[9..12].to_string(), head.to_string(), serde_json::from_str::<serde_json::Value>(body).ok())
+    };
+    let (status, _, value) = ask("GET /upgrade", "");
+    let value = value.unwrap();
+    assert_eq!(
+        (status.as_str(), &value["state"], &value["because"]),
+        ("200", &"none".into(), &serde_json::Value::Null)
+    );
+    assert_eq!((&value["generation"], &value["refused"]), (&0.into(), &0.into()));
+    assert_eq!((&value["pid"], &value["version"]), (&std::process::id().into(), &env!("CARGO_PKG_VERSION").into()));
+    let (status, _, value) = ask("POST /upgrade", "");
+    let value = value.unwrap();
+    assert_eq!((status.as_str(), &value["state"], &value["generation"]), ("202", &"rehearsing".into(), &0.into()));
+    // The page of somebody else's cannot begin one.
+    assert_eq!(ask("POST /upgrade", "Sec-Fetch-Site: cross-site\r\n").0, "403");
+    assert_eq!(ask("POST /upgrade", "Origin: http://evil.example\r\n").0, "403");
+    let (status, head, _) = ask("DELETE /upgrade", "");
+    assert!(status == "405" && head.contains("\r\nAllow: GET, HEAD, POST, OPTIONS"), "{head}");
+    assert_eq!(ask("POST /peers", "").0, "405");
 }

@@ -137,6 +137,13 @@ impl Collector {
         }
     }
 
+    /// How many bytes have arrived since the first of the lines that are kept.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn arrived(&self) -> u64 {
+        let arrived = self.info().zip(self.before).map(|(info, before)| info.bytes_acknowledged.saturating_sub(before));
+        arrived.unwrap_or_default()
+    }
+
     fn forget_arrived(&mut self, info: &TcpInfo, lines: &mut Lines) {
         if let Some(before) = &mut self.before {
             *before += lines.arrived(info.bytes_acknowledged.saturating_sub(*before));

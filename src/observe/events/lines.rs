@@ -172,6 +172,40 @@ impl Lines {
         }
     }
 
+    /// What is owed, and how much of its first line was written: without the lines that have arrived, those within this many bytes.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn owed(&self, arrived: u64) -> (impl ExactSizeIterator<Item = &str>, usize) {
+        let (mut skipped, mut bytes) = (0, 0);
+        while skipped < self.next && bytes + self.lines[skipped].len() as u64 <= arrived {
+            bytes += self.lines[skipped].len() as u64;
+            skipped += 1;
+        }
+        // Another line than the first one may have been begun only where several are on their way: nothing is known of those.
+        let begun = if skipped == self.next { self.begun } else { 0 };
+        (self.lines.range(skipped..).map(String::as_str), begun)
+    }
+
+    /// The lines that another program owes: with the ends that they have, and how many it did not take, now and in all.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn taken_over<'a>(lines: impl Iterator<Item = &'a str>, left_out: u64, left_out_in_all: u64) -> Self {
+        let mut own = Self::default();
+        for line in lines {
+            if own.put(line.trim_end_matches('\n').to_string()).is_err() {
+                own.leave_out(); // there is no memory for what the other program had
+            }
+        }
+        own.left_out += left_out;
+        own.left_out_in_all += left_out_in_all;
+        own
+    }
+
+    /// The reader has had this much of the first line: it gets the rest.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn go_on_from(&mut self, begun: usize) {
+        self.again();
+        self.begun = self.lines.front().map_or(0, |line| begun.min(line.len().saturating_sub(1)));
+    }
+
     fn forget_first(&mut self) {
         if let Some(line) = self.lines.pop_front() {
             self.bytes -= line.capacity() + OVERHEAD;
@@ -230,6 +264,23 @@ mod tests {
         lines.written(6);
         assert_eq!(lines.arrived(100), 4, "a line that was begun has not arrived");
         assert_eq!(lines.waiting(), 1);
+    }
+
+    #[cfg(feature = "upgrade")]
+    #[test]
+    fn what_has_not_arrived_is_owed_to_the_next_reader() {
+        let mut lines = of(&["one", "two", "three"]);
+        lines.written(9);
+        let owed = |lines: &Lines, arrived| {
+            let (owed, begun) = lines.owed(arrived);
+            (owed.map(str::to_string).collect::<Vec<_>>().concat(), begun)
+        };
+        assert_eq!(owed(&lines, 7), ("two\nthree\n".into(), 0), "where the begun line is not the first, it is whole");
+        assert_eq!(owed(&lines, 8), ("three\n".into(), 1));
+        assert_eq!(owed(&lines, 100), ("three\n".into(), 1), "what was not written cannot have arrived");
+        let mut next = Lines::taken_over(["three\n", "\n"].into_iter(), 2, 5);
+        next.go_on_from(1);
+        assert_eq!((self::next(&next, 100), next.left_out_now(), next.left_out_in_all()), ("hree\n\n".into(), 2, 5));
     }
 
     #[test]

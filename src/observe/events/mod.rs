@@ -35,6 +35,8 @@ mod ending;
 mod lines;
 mod opening;
 mod sink;
+#[cfg(feature = "upgrade")]
+mod taken_over;
 mod to;
 
 /// How much is written in a turn, so that the peers are served in between.
@@ -74,17 +76,34 @@ pub struct Events {
     /// It does not work, and that was said.
     is_failing: bool,
     left_out: Arc<AtomicU64>,
+    /// Where the program before this one was in the middle of a line.
+    #[cfg(feature = "upgrade")]
+    torn: Option<taken_over::Torn>,
+}
+
+/// What the first lines are.
+#[derive(Debug)]
+pub enum Begin {
+    /// The start event.
+    Start(Event),
+    /// What the program before this one has left ([`Source::save`]); nothing, if that one told nobody.
+    #[cfg(feature = "upgrade")]
+    TakeOver(Option<Vec<u8>>),
 }
 
 impl Events {
-    /// Opens it if it is a file, and begins with the start event. A socket is connected from the first turn on.
+    /// Under which name the next program finds what this one has left.
+    #[cfg(feature = "upgrade")]
+    pub const NAME: &'static str = "events";
+
+    /// Opens it if it is a file, and begins with what it is to begin with. A socket is connected from the first turn on.
     ///
     /// # Errors
     /// A sentence: the file cannot be opened, or the collector's name not be resolved.
     pub fn open(
         to: EventsTo,
         keepalive: &Keepalive,
-        start: Event,
+        begin: Begin,
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
@@ -113,10 +132,19 @@ impl Events {
             failures: 0,
             is_failing: false,
             left_out: Arc::default(),
+            #[cfg(feature = "upgrade")]
+            torn: None,
         };
-        events.lines.push(start.object);
+        // A program that takes over has no way back: what cannot be opened is tried again.
+        let has_taken_over = !matches!(begin, Begin::Start(_));
+        match begin {
+            Begin::Start(event) => events.lines.push(event.object),
+            #[cfg(feature = "upgrade")]
+            Begin::TakeOver(saved) => events.take_over(saved.as_deref()),
+        }
         if matches!(events.to, EventsTo::Stdout | EventsTo::File(_)) {
             match events.try_to_open(Moment::default(), registry) {
+                Err(error) if has_taken_over => events.is_gone(&error, Moment::default(), registry),
                 Err(error) if matches!(&events.to, EventsTo::File(path) if is_unread_fifo(&error, path)) => {
                     events.is_gone(&error, Moment::default(), registry);
                 }
@@ -274,6 +302,11 @@ impl Source for Events {
             _ => Moment::NEVER,
         };
         Some(self.due.min(connecting).min(look)).filter(|deadline| *deadline != Moment::NEVER)
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn save(&self) -> Option<(&'static str, Vec<u8>)> {
+        Some((Self::NAME, self.written_down()))
     }
 
     fn reopen(&mut self) -> bool {

@@ -38,6 +38,8 @@ impl Events {
             old.close(registry);
         }
         self.lines.again();
+        #[cfg(feature = "upgrade")]
+        let found = self.goes_on_in(found);
         (self.due, self.announced, self.is_over, self.is_talked_to) = (Moment::NEVER, false, false, false);
         match found {
             Found::Ready => self.is_open(now),

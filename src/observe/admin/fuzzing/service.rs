@@ -81,6 +81,8 @@ fn stage(has_token: bool) -> Stage<Admin> {
         interval: keepalive.interval(),
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 7007))],
         left_out: LeftOut::default(),
+        #[cfg(feature = "upgrade")]
+        refusal: Default::default(),
     };
     let token = has_token.then(|| Token::of(TOKEN));
     Stage::with(Admin::new(Hosts::Loopback(None), token, about), keepalive, limits().expect("they are right"))
