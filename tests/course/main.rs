@@ -7,6 +7,7 @@ mod breaks;
 mod cables;
 mod flaws;
 mod servers;
+mod story;
 mod text;
 mod words;
 
@@ -39,11 +40,12 @@ const CABLES: [Named; 4] = [
     ("c_the_textbook_in_c_is_blind_as_well", cables::the_textbook_in_c_is_blind_as_well),
 ];
 
-const TEXT: [Named; 9] = [
+const TEXT: [Named; 10] = [
     ("text_code_is_that_of_its_file", text::code_is_that_of_its_file),
     ("text_what_commands_print_is_what_they_print", text::what_commands_print_is_what_they_print),
     ("text_links_lead_somewhere", text::links_lead_somewhere),
     ("text_tests_that_are_named_exist", text::tests_that_are_named_exist),
+    ("story_a_life_is_told", story::a_life_is_told_from_the_accept_to_the_departure),
     ("break_each_invariant_can_be_broken", breaks::each_invariant_can_be_broken),
     ("words_the_code_uses_the_words_of_the_table", words::the_code_uses_the_words_of_the_table),
     ("words_the_code_uses_no_other_words_for_them", words::the_code_uses_no_other_words_for_them),

@@ -66,7 +66,7 @@ pub fn code_is_that_of_its_file() {
             let of = target(&block.caption).unwrap_or_else(|| panic!("{}: which file? {}", page.display(), block.text));
             let file = read(&page.with_file_name(of.split('#').next().expect("a path")));
             // A piece may have lost the indentation that all of its lines have in the file.
-            let found = (0..=6).any(|depth| {
+            let found = (0..=8).any(|depth| {
                 let indented = block.text.lines().map(|line| match line {
                     "" => "\n".to_string(),
                     line => format!("{}{line}\n", "    ".repeat(depth)),
