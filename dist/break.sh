@@ -37,7 +37,7 @@ for number in $numbers; do
     sed -n 's/^+++ b\///p' "$patch" | while read -r file; do touch "$copy/$file"; done
     run=$(sed -n 's/^Test: //p' "$patch")
     echo "\$ $run"
-    (cd "$copy" && CARGO_TARGET_DIR=$root/target/break/build RUST_BACKTRACE=0 sh -c "$run") >"$root/target/break/$number.log" 2>&1
+    (cd "$copy" && CARGO_TARGET_DIR=$root/target/break/build RUST_BACKTRACE=0 timeout 900 sh -c "$run") >"$root/target/break/$number.log" 2>&1
     result=$?
     if [ $result != 0 ] && grep -q 'test result: FAILED' "$root/target/break/$number.log"; then
         sed -n '/^failures:$/,/^test result/p' "$root/target/break/$number.log" | head -40
