@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz book break threads clean
+.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz book break threads clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -19,6 +19,8 @@ help:
 	@echo 'make deb        make a Debian package: target/deb/'
 	@echo 'make deb-try    install, upgrade and purge it in a Debian of its own, where no peer may be lost; needs root'
 	@echo 'make publish-try  everything that cargo publish does, but the upload; no warning is allowed'
+	@echo 'make static-all  build it as static files for x86_64, aarch64, armv7 and riscv64: target/static/stillthere-ARCH (docs/packages.md)'
+	@echo 'make image      make an OCI image of each of these files: target/image/ARCH'
 	@echo 'make footprint  measure the server alone: file size, time to start, memory of an idle peer'
 	@echo 'make bench      compare with a server in C, redis, nginx and others: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make broadcast  send 64 bytes to 19 000 peers, compared with a loop of send(2) in C: docs/broadcast.md'
@@ -59,7 +61,7 @@ uninstall:
 		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft patch chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft patch chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian qemu-arm crun umoci shellcheck busybox
 	$(CARGO) test --locked
 
 # The man page and the completions, from the tables of options. They are part of the repository; a test fails if they are out of date.
@@ -92,7 +94,7 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features --features serve -- -D warnings
-	for feature in admin events; do $(CARGO) clippy --locked --no-default-features --features $$feature -- -D warnings || exit 1; done
+	for feature in admin config events notify sandbox serve,upgrade upgrade; do $(CARGO) clippy --locked --no-default-features --features $$feature -- -D warnings || exit 1; done
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	dist/library-alone.sh
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --no-default-features --features observe,signals,upgrade
@@ -104,6 +106,15 @@ format:
 static:
 	@dist/needs.sh cargo cc
 	dist/static.sh
+
+# Five minutes the first time. ARCHES="armv7 riscv64" and FEATURES="serve upgrade" choose; ARGS=sizes prints what each feature costs.
+static-all:
+	@dist/needs.sh cargo cc
+	ARCHES='$(ARCHES)' FEATURES='$(FEATURES)' dist/static-all.sh $(ARGS)
+
+image:
+	@dist/needs.sh umoci jq oci-image-tool
+	ARCHES='$(ARCHES)' dist/oci/image.sh
 
 # About ten minutes. The first run is a living peer that keeps its window shut for ten minutes.
 lab:

@@ -47,6 +47,7 @@ fail() {
 
 dist/deb.sh
 REVISION=2 BINARY=target/deb/build/release/stillthere dist/deb.sh
+REVISION=3 BINARY=/bin/true dist/deb.sh # a release that went wrong
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
 architecture=$(dpkg --print-architecture)
 
@@ -67,6 +68,7 @@ if [ ! -e "$root/etc/debian_version" ]; then
     rm -f "$root.log"
 fi
 chmod 755 "$root"
+rm -rf "$root/var/log/journal" # of a run with KEEP
 cp target/deb/stillthere_"$version"*_"$architecture".deb "$root/root/"
 
 say "install, upgrade and purge where no systemd runs"
@@ -131,6 +133,7 @@ case $state in running | degraded) ;; *) fail "systemd is $state" ;; esac
 
 first=/root/stillthere_${version}_$architecture.deb
 second=/root/stillthere_$version+2_$architecture.deb
+third=/root/stillthere_$version+3_$architecture.deb
 is_active() { inside systemctl --quiet is-active stillthere.service; }
 main_pid() { inside systemctl show --property MainPID --value stillthere.service; }
 file_of() { inside readlink "/proc/$(main_pid)/exe"; }
@@ -160,6 +163,18 @@ wait $load || { cat target/deb/load.log >&2; fail "peers were lost by the upgrad
 grep -E 'held|lost|exchanges' target/deb/load.log || true
 [ "$(file_of)" = /usr/bin/stillthere ] || fail "the running program is not the new one: $(file_of)"
 inside journalctl --no-pager -o cat -u stillthere.service | grep 'upgraded from' || fail "the log does not say that it was upgraded"
+
+say "upgrade to a package whose program is another one: nobody leaves, and the next package mends it"
+inside stillthere load 127.0.0.1:7007 --connections 500 --active 50 --time 40s --fail-if 'errors>0,lost>0,held<500,unanswered>0' \
+    >target/deb/load.log 2>&1 &
+load=$!
+for _ in $(seq 100); do [ "$(inside ss -Htn state established 'sport = :7007' | wc -l)" -ge 500 ] && break; sleep 0.1; done
+inside dpkg -i "$third" >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >&2; fail "it cannot be upgraded"; }
+grep 'the running server is still the one from before' target/deb/dpkg.log || fail "the administrator is not told that the upgrade was refused"
+inside journalctl --no-pager -o cat -u stillthere.service | grep 'is refused' || fail "the log does not say why"
+inside dpkg -i "$second" >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >&2; fail "it cannot be downgraded"; }
+[ "$(main_pid)" = "$before" ] && [ "$(file_of)" = /usr/bin/stillthere ] || fail "the package that is right again does not take over"
+wait $load || { cat target/deb/load.log >&2; fail "peers were lost by the upgrade that was refused"; }
 
 say "upgrade and downgrade, while somebody has stopped it: it stays so"
 inside systemctl stop stillthere.service

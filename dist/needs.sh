@@ -79,6 +79,7 @@ package() { # program, package manager
         lintian:apt-get) echo lintian ;;
         # Other systems lack some of them, and no Debian package is made there.
         dh:* | dpkg-buildpackage:* | lintian:*) ;;
+        qemu-aarch64:apt-get | qemu-arm:apt-get | qemu-riscv64:apt-get) echo qemu-user ;;
         kill:apt-get) echo procps ;;
         kill:*) echo util-linux ;;
         ip:dnf | ss:dnf | tc:dnf) echo iproute ;;

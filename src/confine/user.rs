@@ -45,14 +45,26 @@ impl User {
         Self::find_in(text, &read(USERS)?, &read(GROUPS)?)
     }
 
-    fn find_in(text: &str, users: &str, groups: &str) -> Result<Self, String> {
-        let (name, group) = match text.split_once(':') {
-            Some((name, group)) => (name, Some(group)),
-            None => (text, None),
+    /// Whether it looks like `NAME[:GROUP]`. Who that is is looked up when it is needed: the next program cannot, in a sandbox.
+    ///
+    /// # Errors
+    /// A clause.
+    pub(crate) fn check(text: &str) -> Result<(), String> {
+        let is_name = |name: &str| {
+            let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"._-$@".contains(&byte) || !byte.is_ascii();
+            !name.is_empty() && !name.starts_with('-') && name.bytes().all(may_be)
         };
-        if name.is_empty() || group == Some("") {
-            return Err("it must be NAME or NAME:GROUP, or their numbers".to_string());
+        let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
+        if is_name(name) && group.is_none_or(is_name) {
+            Ok(())
+        } else {
+            Err("it must be NAME or NAME:GROUP, or their numbers".to_string())
         }
+    }
+
+    fn find_in(text: &str, users: &str, groups: &str) -> Result<Self, String> {
+        Self::check(text)?;
+        let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
         // A name comes first: it may consist of digits.
         let entry = lines(users).find(|fields| fields[0] == name).or_else(|| {
             let uid = number(name)?;
@@ -208,8 +220,10 @@ mod tests {
             // The kernel would keep what it has: setresuid(2).
             ("4294967295:1", "no user"),
             ("server:4294967295", "no group"),
-            ("-1:1", "no user"),
-            ("+5:1", "no user"),
+            ("-1:1", "NAME or NAME:GROUP"),
+            ("+5:1", "NAME or NAME:GROUP"),
+            ("a b", "NAME or NAME:GROUP"),
+            ("a:b:c", "NAME or NAME:GROUP"),
             ("99999999999:1", "no user"),
             ("broken", "no user"),
             ("odd", "no user"),

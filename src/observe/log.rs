@@ -3,17 +3,25 @@
 //! simple_logger decides what is logged. It does not write the lines: it prints with `eprintln!`, which blocks while the reader
 //! is stuck, and panics when stderr cannot be written. Here no write blocks: a line that is not taken is left out, counted, and
 //! reported with the next one, or at the end.
+//!
+//! How a line looks is in `log/form.rs`.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
+#[cfg(feature = "notify")]
+pub use self::form::Format;
 use crate::observe::stderr::Stderr;
 #[cfg(feature = "story")]
 use crate::observe::story::Story;
+
+#[cfg(feature = "notify")]
+mod form;
 
 /// What is logged: a level, and other levels for some modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +72,8 @@ pub struct Logger {
     stderr: Mutex<Stderr>,
     #[cfg(feature = "story")]
     story: Story,
+    #[cfg(feature = "notify")]
+    form: form::Form,
 }
 
 impl Logger {
@@ -80,15 +90,37 @@ impl Logger {
     fn tell(&self, line: impl FnOnce(&str) -> String) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let left_out = |words: fmt::Arguments<'_>| self.line(&now, Level::Warn, module_path!(), words);
         let mut lines = match stderr.left_out() {
             0 => String::new(),
-            1 => format!("{now} WARN  1 line was left out here: stderr did not take it\n"),
-            count => format!("{now} WARN  {count} lines were left out here: stderr did not take them\n"),
+            1 => left_out(format_args!("1 line was left out here: stderr did not take it")),
+            count => left_out(format_args!("{count} lines were left out here: stderr did not take them")),
         };
         lines += &line(&now);
         if !lines.is_empty() {
             stderr.write(lines);
         }
+    }
+
+    fn line(&self, now: &str, level: Level, target: &str, words: fmt::Arguments<'_>) -> String {
+        #[cfg(feature = "notify")]
+        return self.form.line(now, level, target, words);
+        #[cfg(not(feature = "notify"))]
+        {
+            let _ = target;
+            format!("{now} {level:5} {words}\n")
+        }
+    }
+
+    /// A line of the story has the time of day alone, so that there is room; in another format than text it is a line like others.
+    #[cfg(feature = "story")]
+    fn line_of_story(&self, now: &str, record: &Record<'_>, line: &str) -> String {
+        #[cfg(feature = "notify")]
+        if self.form.has_priorities || self.form.format != Format::Text {
+            return self.line(now, record.level(), record.target(), format_args!("{line}"));
+        }
+        let _ = record;
+        format!("{} {line}\n", now.get(11..23).unwrap_or(now))
     }
 
     /// How many lines stderr has not taken so far: the count goes on while it is held.
@@ -113,7 +145,11 @@ impl Logger {
     pub fn end(&self, sentence: Option<&str>) {
         let waits = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).wait_for_room(sentence.is_some());
         if waits {
-            self.tell(|_| sentence.map_or_else(String::new, |sentence| format!("stillthere: {sentence}\n")));
+            #[cfg(feature = "notify")]
+            let last = |now: &str, sentence: &str| self.form.last_line(now, sentence);
+            #[cfg(not(feature = "notify"))]
+            let last = |_: &str, sentence: &str| format!("stillthere: {sentence}\n");
+            self.tell(|now| sentence.map_or_else(String::new, |sentence| last(now, sentence)));
         }
     }
 }
@@ -130,9 +166,9 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             #[cfg(feature = "story")]
             if let Some(line) = self.story.tell(record.args()) {
-                return self.tell(|now| format!("{} {line}\n", now.get(11..23).unwrap_or(now)));
+                return self.tell(|now| self.line_of_story(now, record, &line));
             }
-            self.tell(|now| format!("{now} {:5} {}\n", record.level(), record.args()));
+            self.tell(|now| self.line(now, record.level(), record.target(), *record.args()));
         }
     }
 
@@ -141,6 +177,19 @@ impl Log for Logger {
 
 /// Starts the log. Once in a process; a second call changes nothing.
 pub fn start(levels: &Levels) -> &'static Logger {
+    #[cfg(feature = "notify")]
+    return start_as(levels, Format::Text, false);
+    #[cfg(not(feature = "notify"))]
+    begin(levels)
+}
+
+/// The same in this format. With priorities for systemd's journal, if it goes there.
+#[cfg(feature = "notify")]
+pub fn start_as(levels: &Levels, format: Format, goes_to_the_journal: bool) -> &'static Logger {
+    begin(levels, form::Form { format, has_priorities: goes_to_the_journal })
+}
+
+fn begin(levels: &Levels, #[cfg(feature = "notify")] form: form::Form) -> &'static Logger {
     let filter = filter(levels);
     let most = filter.max_level();
     #[cfg(feature = "config")]
@@ -150,6 +199,8 @@ pub fn start(levels: &Levels) -> &'static Logger {
         stderr: Mutex::new(Stderr::open()),
         #[cfg(feature = "story")]
         story: Story::told_if(levels.story),
+        #[cfg(feature = "notify")]
+        form,
     }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(most);

@@ -50,6 +50,9 @@ pub struct Signals {
     /// SIGHUP is for the program.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     asks: bool,
+    /// SIGTERM is for the program.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    hands_over: bool,
 }
 
 impl Signals {
@@ -81,18 +84,18 @@ impl Signals {
         registry: &Registry,
         names: Names,
     ) -> io::Result<Self> {
-        if other_threads() > 0 {
-            return Err(io::Error::other(
-                "the program has other threads already; one that receives such a signal is ended by it, with the whole program: \
-                 let the loop obey signals before other threads are started",
-            ));
-        }
         let signals: SigSet = obeyed.iter().chain(unheeded).copied().collect();
         let mut blocked = signals;
         if !unheeded.is_empty() {
             // The log has reached RLIMIT_FSIZE. The write fails in any case, and logging the signal would be one more write: it
             // is blocked and never read.
             blocked.add(SIGXFSZ);
+        }
+        if other_threads() > 0 && !others_block(&signals) {
+            return Err(io::Error::other(
+                "the program has other threads already; one that receives such a signal is ended by it, with the whole program: \
+                 let the loop obey signals before other threads are started",
+            ));
         }
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?;
         let pending = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -106,6 +109,8 @@ impl Signals {
             over: Duration::ZERO,
             #[cfg(any(feature = "config", feature = "upgrade"))]
             asks: false,
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            hands_over: false,
         })
     }
 
@@ -127,12 +132,40 @@ impl Signals {
         self.asks = true;
         self
     }
+
+    /// The first SIGTERM asks the program to leave its peers with a supervisor, and does not stop the loop. If that fails, the program stops
+    /// it ([`Reactor::stop_within`](crate::reactor::Reactor::stop_within)).
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    #[must_use]
+    pub fn that_hand_over(mut self) -> Self {
+        self.hands_over = true;
+        self
+    }
 }
 
 /// How many threads this process has besides this one: each has a directory in this one, which has two names of its own
 /// (`proc_task_getattr`, fs/proc/base.c). Without /proc it cannot be known, and is 0.
 fn other_threads() -> u64 {
     fs::metadata("/proc/self/task").map_or(0, |tasks| tasks.nlink().saturating_sub(3))
+}
+
+/// Whether all other threads block these signals, so that none of them can be ended by one: qemu, which runs programs of another
+/// architecture, has such a thread in each of them. What cannot be read counts as a no.
+fn others_block(signals: &SigSet) -> bool {
+    let (Ok(own), Ok(tasks)) = (fs::read_link("/proc/thread-self"), fs::read_dir("/proc/self/task")) else {
+        return false;
+    };
+    tasks
+        .flatten()
+        .filter(|task| Some(&*task.file_name()) != own.file_name())
+        .all(|task| fs::read_to_string(task.path().join("status")).is_ok_and(|status| blocks(&status, signals)))
+}
+
+/// Whether a thread blocks these signals, by its status (proc(5)).
+fn blocks(status: &str, signals: &SigSet) -> bool {
+    let wanted = signals.iter().fold(0, |mask, signal| mask | 1 << (signal as u32 - 1));
+    let blocked = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigBlk:\t")?, 16).ok());
+    blocked.is_some_and(|blocked| blocked & wanted == wanted)
 }
 
 impl Source for Signals {
@@ -179,6 +212,11 @@ impl Signals {
                 warn!("{name} while stopping: ends at once");
                 Request::Abort
             }
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            SIGTERM if self.hands_over => {
+                self.stopping = true;
+                Request::Program(Ask::HandOver)
+            }
             #[cfg(feature = "upgrade")]
             _ if !self.over.is_zero() => {
                 let (over, grace) = (self.over, self.grace);
@@ -209,6 +247,27 @@ impl fmt::Debug for Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As qemu has one, which runs a program of another architecture.
+    #[test]
+    fn a_thread_that_blocks_the_signals_is_none_that_could_take_them() {
+        let signals: SigSet = OBEYED.iter().copied().collect();
+        let (ready, blocked) = std::sync::mpsc::channel();
+        let here = std::thread::spawn(move || {
+            sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None).unwrap();
+            let own = fs::read_link("/proc/thread-self").unwrap();
+            ready.send(own.file_name().unwrap().to_owned()).unwrap();
+            std::thread::park();
+        });
+        let blocking = blocked.recv().unwrap();
+        assert!(blocks(
+            &fs::read_to_string(format!("/proc/self/task/{}/status", blocking.display())).unwrap(),
+            &signals
+        ));
+        assert!(!blocks(&fs::read_to_string("/proc/thread-self/status").unwrap(), &signals));
+        here.thread().unpark();
+        here.join().unwrap();
+    }
 
     /// The test harness has a thread for each test, and its own.
     #[test]

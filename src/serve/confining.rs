@@ -78,11 +78,14 @@ impl InForce {
     }
 }
 
-/// What would keep `--user` from being obeyed, for `--check`.
+/// Whether there is such a user, for `--check`.
+///
+/// # Errors
+/// A sentence.
 #[cfg(feature = "config")]
-pub(super) fn obstacle(settings: &ServeSettings) -> Option<String> {
-    let name = settings.user.as_ref()?;
-    User::find(name).err().map(|because| format!("--user {name}: {because}"))
+pub(super) fn find_user(settings: &ServeSettings) -> Result<(), String> {
+    let Some(name) = &settings.user else { return Ok(()) };
+    User::find(name).map(drop).map_err(|because| format!("--user {name}: {because}"))
 }
 
 fn become_user(name: &str, settings: &ServeSettings) -> Result<(), String> {

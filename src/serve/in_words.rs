@@ -44,9 +44,7 @@ pub fn try_out(settings: &ServeSettings) -> Result<Vec<String>, String> {
         warnings.extend(warning);
     }
     #[cfg(feature = "sandbox")]
-    if let Some(sentence) = crate::serve::confining::obstacle(settings) {
-        return Err(sentence);
-    }
+    crate::serve::confining::find_user(settings)?;
     if let Some(most) = sysctl::number("net/core/somaxconn").filter(|most| *most < settings.backlog.into()) {
         warnings.push(format!("--backlog {}: the kernel cuts it to {most}", settings.backlog));
     }

@@ -11,9 +11,9 @@ use crate::observe::event::Chronicle;
 use crate::observe::events::{Begin, Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
-use crate::serve::ServeSettings;
 #[cfg(feature = "upgrade")]
 use crate::serve::upgrading::{Upgrade, goes_on};
+use crate::serve::{Passed, ServeSettings};
 #[cfg(feature = "admin")]
 use crate::{observe::admin::LeftOut, serve::admin};
 
@@ -21,7 +21,17 @@ use crate::{observe::admin::LeftOut, serve::admin};
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     #[cfg(feature = "admin")]
-    _admin: Option<admin::Opened>,
+    admin: Option<admin::Opened>,
+}
+
+impl Observers {
+    /// What they have opened stays for the next program.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub(super) fn outlive(mut self) {
+        #[cfg(feature = "admin")]
+        self.admin.iter_mut().for_each(admin::Opened::outlive);
+        let _ = &mut self;
+    }
 }
 
 /// How many events were not taken by their reader.
@@ -32,6 +42,7 @@ pub(super) fn open(
     settings: &ServeSettings,
     bound: &[Listening],
     log: &Logger,
+    passed: &mut Passed,
     #[cfg(feature = "upgrade")] upgrade: &Upgrade<'_>,
 ) -> Result<Observers, String> {
     #[cfg(all(feature = "upgrade", not(feature = "admin")))]
@@ -44,16 +55,17 @@ pub(super) fn open(
             settings,
             bound,
             LeftOut { log: log.left_out(), events: left_out },
+            passed,
             #[cfg(feature = "upgrade")]
             upgrade.refusal(),
         );
         #[cfg(feature = "upgrade")]
         let opened = opened.or_else(|sentence| goes_on(reactor, sentence).map(|()| None));
-        Ok(Observers { _admin: opened? })
+        Ok(Observers { admin: opened? })
     }
     #[cfg(not(feature = "admin"))]
     {
-        let _ = (left_out, log);
+        let _ = (left_out, log, passed);
         Ok(Observers {})
     }
 }

@@ -63,7 +63,7 @@ fn lint() {
 
 /// The options of each command as the program itself tells them, so that this does not lean on the generator.
 fn told() -> Vec<(&'static str, Vec<String>)> {
-    let commands = ["serve", "who", "drop", "top", "load", "lab", "plan"];
+    let commands = ["serve", "who", "drop", "upgrade", "top", "load", "lab", "plan"];
     let options = |command: &&'static str| {
         let page: &[&str] = if *command == "serve" { &["--help", "all"] } else { &["--help"] };
         let output = Command::new(env!("CARGO_BIN_EXE_stillthere")).arg(command).args(page).output().unwrap();
@@ -178,7 +178,7 @@ fn bash_offers() {
     };
     assert_eq!(
         offered(&["stillthere", ""]),
-        ["serve", "who", "drop", "top", "load", "lab", "plan", "help", "--help", "--version"]
+        ["serve", "who", "drop", "upgrade", "top", "load", "lab", "plan", "help", "--help", "--version"]
     );
     assert_eq!(offered(&["stillthere", "serve", "--heart"]), ["--heartbeat", "--heartbeat-timeout"]);
     assert_eq!(offered(&["stillthere", "who", "--sort", ""]), ["silence", "age", "bytes"]);

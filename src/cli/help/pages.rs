@@ -56,6 +56,11 @@ fn running() -> String {
         text += "environment, and that before FILE, and that before the profile.\n";
     }
     text += "Signals: TERM and INT stop in order, and at once the second time; HUP reads FILE\n";
-    text += "again, and opens the file of --events anew; USR1 logs the figures.";
+    text += "again, and opens the file of --events anew; USR1 logs the figures";
+    text += if cfg!(feature = "upgrade") {
+        "; USR2 goes on\nwith all peers in the program that is installed now, and the FILE as it is now."
+    } else {
+        "."
+    };
     text
 }

@@ -63,7 +63,34 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
         "SO_REUSEPORT: the kernel spreads newcomers over the processes that listen on the same address.",
     ),
     ("serve", "grace", "After this time what is still connected is cut off. A second SIGTERM does so at once."),
+    (
+        "serve",
+        "user",
+        "Everything is opened as root first: ports below 1024, the file of the token, the configuration. \
+         Then root's rights are given up for good.",
+    ),
+    (
+        "serve",
+        "sandbox",
+        "By Landlock: no file, and no TCP port to listen on or to connect to, but those that the settings name. \
+         What is forbidden stays so over upgrades. \
+         The log says what is still allowed, and what this kernel cannot forbid.",
+    ),
+    ("who", "quiet", "For the health check of a container."),
     ("serve", "drain", "So the next server is not flooded by all of them at once. `/readyz` says no meanwhile."),
+    (
+        "serve",
+        "user",
+        "Root becomes this user for good when its ports and files are open. \
+         With a group, it has that one alone; without, all groups of the user. \
+         They are looked up in /etc/passwd and /etc/group, or given by numbers.",
+    ),
+    (
+        "serve",
+        "sandbox",
+        "Landlock forbids every file, program and TCP port that the settings do not name, for good and over every upgrade. \
+         Give the configuration, the events and the admin socket folders of their own.",
+    ),
     (
         "serve",
         "log",
@@ -126,11 +153,7 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
          takes the place of the peer that has been idle longest.",
     ),
     ("lab", "server", "A command line that runs in the foreground, without a shell."),
-    (
-        "plan",
-        "behind",
-        "`--behind ?` lists the middleboxes that are known, and how soon each forgets a silent connection.",
-    ),
+    ("plan", "behind", "`--behind ?` says how soon each forgets a silent connection."),
     ("plan", "battery", "Chooses settings with few wake-ups."),
     ("load", "fail-if", "Given again, conditions add up."),
 ];

@@ -2,6 +2,7 @@
 //!
 //! Owns the sections that are about the program as a whole. Of commands and options it knows what `commands.rs` and the tables say.
 
+use super::choices::{Choices, choices};
 use super::commands::Described;
 use super::details::details;
 use super::mdoc::{argument, text};
@@ -51,11 +52,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("A cable is cut while an answer is on its way:", "stillthere lab run in-flight/black-hole"),
     ("Ten thousand connections to any server:", "stillthere load 192.0.2.1:6379 --speak redis --connections 10000"),
-    ("A new version, without losing a peer:", "systemctl reload stillthere"),
+    ("A new version, without losing a peer:", "stillthere upgrade"),
 ];
 
 const FILES: &[(&str, &str)] = &[
-    ("/etc/stillthere/stillthere.conf", "The configuration of the packaged service, for `--config`."),
+    ("/etc/stillthere.conf", "The configuration of the packaged service, for `--config`."),
     ("/etc/default/stillthere", "Its environment, such as `STILLTHERE_LISTEN=[::]:7007`."),
     ("/proc/sys/net/core/somaxconn", "The most that `--backlog` can be."),
     ("/proc/sys/fs/nr_open", "The most that the descriptor limit can be raised to."),
@@ -110,6 +111,7 @@ pub(super) fn page(commands: &[Described]) -> String {
                 "It could not. \
                  `serve`: could not run, or was told to stop at once. \
                  `who` and `drop`: no such peer, or no answer. \
+                 `upgrade`: it is refused, or no answer. \
                  `load`: a failure, a request that was left unanswered, or a condition of `--fail-if` that was true. \
                  `lab`: a promise that was broken, or a scene that was not played.",
             ),
@@ -159,6 +161,9 @@ fn options(command: &Described) -> String {
         words.push('.');
         if let Some(more) = details(command.name, option.name) {
             words += &format!(" {more}");
+        }
+        if let Choices::SomeOf(names) = choices(command, option) {
+            words += &format!(" There are `{}`.", names.join("`, `"));
         }
         page += &text(&words);
     }

@@ -67,10 +67,10 @@ fn every_option_can_be_in_a_file_but_those_that_make_no_sense_there() {
             "config" | "check" => format!("{PATH}:2: {}: ", option.name),
             _ => format!("{PATH}:2: {} ?!: ", option.name),
         };
-        // Any text is the name of a file, or of a user.
+        // Any text is the name of a file.
         match option.name {
             "admin-token-file" => assert_eq!(said, [format!("{begins}it goes with --admin ADDR:PORT")]),
-            "events" | "user" => assert!(said.is_empty()),
+            "events" => assert!(said.is_empty()),
             _ => assert!(said.len() == 1 && said[0].starts_with(&begins), "{}: {said:?}", option.name),
         }
     }
