@@ -12,7 +12,7 @@ case $numbers in
     '') echo 'Which one? make break N=3, or N=all. They are:' >&2
         sed -n 's/^Invariant: /    &/p' docs/course/break/*.patch | sort -t: -k2 -n >&2
         exit 2 ;;
-    all) numbers=$(ls docs/course/break | sed -n 's/\.patch$//p' | sort -n) ;;
+    all) numbers=$(find docs/course/break -name '*.patch' | sed 's|.*/||; s|\.patch$||' | sort -n) ;;
 esac
 
 # The tree as it is now, without what was built. Files that did not change keep their times, so they are not compiled again.

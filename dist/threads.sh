@@ -7,6 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 peers=${PEERS:-5000}
+# shellcheck disable=SC3045 # dash and busybox have it, too
 ulimit -n 11000 2>/dev/null || { echo "the limit of descriptors, $(ulimit -n), is too low: ulimit -n 11000" >&2; exit 1; }
 load=target/release/stillthere
 server=
