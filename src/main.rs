@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     // Before anything else opens descriptors.
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
+    #[cfg_attr(not(feature = "notify"), allow(clippy::let_unit_value))]
     let passed = passed();
     #[cfg(feature = "config")]
     let read = {
@@ -100,7 +101,9 @@ fn passed() -> serve::Passed {
 }
 
 #[cfg(not(feature = "notify"))]
-fn passed() -> serve::Passed {}
+fn passed() -> serve::Passed {
+    serve::Passed
+}
 
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
 fn serve(

@@ -21,7 +21,7 @@ use crate::{observe::admin::LeftOut, serve::admin};
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     #[cfg(feature = "admin")]
-    admin: Option<admin::Opened>,
+    _admin: Option<admin::Opened>,
 }
 
 impl Observers {
@@ -29,7 +29,7 @@ impl Observers {
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     pub(super) fn outlive(mut self) {
         #[cfg(feature = "admin")]
-        self.admin.iter_mut().for_each(admin::Opened::outlive);
+        self._admin.iter_mut().for_each(admin::Opened::outlive);
         let _ = &mut self;
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn open(
         );
         #[cfg(feature = "upgrade")]
         let opened = opened.or_else(|sentence| goes_on(reactor, sentence).map(|()| None));
-        Ok(Observers { admin: opened? })
+        Ok(Observers { _admin: opened? })
     }
     #[cfg(not(feature = "admin"))]
     {

@@ -96,11 +96,13 @@ impl Supervised {
     }
 
     /// Until [`Supervised::serves_on`], or until another program says that it serves.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
     pub(super) fn reloads(&self, what: &str) {
         self.notifier.reloading(what);
     }
 
     /// It is as before.
+    #[cfg(any(feature = "config", feature = "upgrade"))]
     pub(super) fn serves_on(&self, reactor: &Reactor) {
         self.notifier.ready(&format!("serves: {}", reactor.tally()));
     }

@@ -10,8 +10,9 @@ use crate::text::{pages, root};
 
 /// What nobody in the house is called. Each stands for several things, so it explains none.
 const AVOIDED: [&str; 6] = ["session", "manager", "handler", "zombie", "util", "helper"];
-/// What is about something that is not ours and has that name: the handlers of signals, the processes of the lab and of a load.
-const FOREIGN: [&str; 3] = ["signal", "/lab/", "/load/"];
+/// What is about something that is not ours and has that name: the handlers of signals, the processes of the lab and of a load,
+/// systemd.
+const FOREIGN: [&str; 4] = ["signal", "service manager", "/lab/", "/load/"];
 
 fn sources(of: &Path, all: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(of).expect("a directory") {
