@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen instructions two-ways upgrade-bench million kernels lab screenshots fuzz clean
+.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen instructions two-ways upgrade-bench million kernels lab screenshots fuzz book break threads clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -33,6 +33,9 @@ help:
 	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
 	@echo 'make fuzz       try the command line, the configuration and the admin port with what a fuzzer makes up (FUZZ_SECONDS=60 a target, TARGETS="http")'
 	@echo 'make manual     make the man page and the completions anew, after a change to an option: dist/manual/'
+	@echo 'make book       the course as a book: target/book/docs/course/index.html'
+	@echo 'make break      break an invariant in a copy of the tree, and see which test fails (N=3, or N=all)'
+	@echo 'make threads    what 5 000 idle peers cost with a thread for each: docs/course/2-a-thread-each.md'
 	@echo 'make format     format the source'
 
 run:
@@ -59,7 +62,7 @@ uninstall:
 		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian qemu-arm crun umoci shellcheck busybox
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft patch chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian qemu-arm crun umoci shellcheck busybox
 	$(CARGO) test --locked
 
 # The man page and the completions, from the tables of options. They are part of the repository; a test fails if they are out of date.
@@ -185,6 +188,21 @@ screenshots:
 fuzz:
 	@dist/needs.sh cargo cc c++
 	FUZZ_SECONDS='$(or $(FUZZ_SECONDS),60)' dist/fuzz.sh $(TARGETS)
+
+# Seven small servers, and the text about them. mdBook is installed into target/tools where it is missing.
+book:
+	@dist/needs.sh cargo cc
+	dist/book.sh
+
+# The first run compiles the tests once more, into target/break. All of them take about ten minutes.
+break:
+	@dist/needs.sh cargo cc patch -- strace
+	@dist/break.sh '$(N)'
+
+threads:
+	@dist/needs.sh cargo cc
+	$(CARGO) build --release --locked --bin stillthere --example 02_a_thread_each --example 05_to_the_end
+	dist/threads.sh
 
 clean:
 	$(CARGO) clean

@@ -85,7 +85,7 @@ _stillthere() {
 
     case $command:$option in
         serve:--service) choices='echo discard heartbeat' kind=words ;;
-        serve:--log) choices='off error warn info debug trace' kind=words ;;
+        serve:--log) choices='off error warn info debug trace story' kind=words ;;
         serve:--admin) offered='127.0.0.1:7070 unix:' kind=places ;;
         serve:--admin-token-file) kind=files ;;
         serve:--events) offered='- tcp: unix:' kind=places several=yes ;;

@@ -54,7 +54,7 @@ complete -c stillthere -n 'test (count (commandline -opc)) -eq 1' -a help -d 'li
 complete -c stillthere -n '__stillthere_in serve' -l service -x -a 'echo discard heartbeat' -d 'echo (default), discard or heartbeat'
 complete -c stillthere -n '__stillthere_in serve' -l max-connections -x -d 'default: what the descriptor limit allows'
 complete -c stillthere -n '__stillthere_in serve' -l grace -x -d 'to deliver output after SIGTERM (default 10s)'
-complete -c stillthere -n '__stillthere_in serve' -l log -x -a 'off error warn info debug trace' -d 'off, error, warn, info (default), debug or trace'
+complete -c stillthere -n '__stillthere_in serve' -l log -x -a 'off error warn info debug trace story' -d 'off, error, warn, info (default), debug, trace, story'
 complete -c stillthere -n '__stillthere_in serve' -l admin -x -a '127.0.0.1:7070 unix:' -d 'ADDR:PORT or unix:PATH for who is there, and metrics'
 complete -c stillthere -n '__stillthere_in serve' -l admin-token-file -r -F -d 'the token that the admin port wants'
 complete -c stillthere -n '__stillthere_in serve' -l events -r -F -a '- tcp: unix:' -d 'JSON lines to -, FILE, unix:PATH or tcp:ADDR:PORT'

@@ -39,11 +39,17 @@ const DEADLINE: &str = "Deadline of a silent peer, heartbeats, limits";
 #[cfg(feature = "events")]
 const HEARTBEATS: &str = DEADLINE;
 
+const LOG: &str = if cfg!(feature = "story") {
+    "off, error, warn, info (default), debug, trace, story"
+} else {
+    "off, error, warn, info (default), debug or trace"
+};
+
 pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: LISTENING, name: "service", value: "NAME", help: "echo (default), discard or heartbeat" },
     Opt { group: LISTENING, name: "max-connections", value: "N", help: "default: what the descriptor limit allows" },
     Opt { group: LISTENING, name: "grace", value: "DURATION", help: "to deliver output after SIGTERM (default {})" },
-    Opt { group: LISTENING, name: "log", value: "LEVEL", help: "off, error, warn, info (default), debug or trace" },
+    Opt { group: LISTENING, name: "log", value: "LEVEL", help: LOG },
     #[cfg(feature = "admin")]
     Opt { group: LISTENING, name: "admin", value: "ADDR:PORT", help: "" },
     #[cfg(feature = "admin")]

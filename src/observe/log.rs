@@ -17,6 +17,8 @@ use simple_logger::SimpleLogger;
 #[cfg(feature = "notify")]
 pub use self::form::Format;
 use crate::observe::stderr::Stderr;
+#[cfg(feature = "story")]
+use crate::observe::story::Story;
 
 #[cfg(feature = "notify")]
 mod form;
@@ -26,11 +28,19 @@ mod form;
 pub struct Levels {
     default: LevelFilter,
     modules: Vec<(String, LevelFilter)>,
+    /// Turns are told as a story, for a reader who is new to the loop.
+    #[cfg(feature = "story")]
+    story: bool,
 }
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { default: LevelFilter::Info, modules: Vec::new() }
+        Self {
+            default: LevelFilter::Info,
+            modules: Vec::new(),
+            #[cfg(feature = "story")]
+            story: false,
+        }
     }
 }
 
@@ -43,6 +53,8 @@ impl std::str::FromStr for Levels {
         for part in text.split(',') {
             match part.split_once('=') {
                 Some((module, level)) => levels.modules.push((module.to_string(), level.parse()?)),
+                #[cfg(feature = "story")]
+                None if part == "story" => (levels.default, levels.story) = (LevelFilter::Trace, true),
                 None => levels.default = part.parse()?,
             }
         }
@@ -58,6 +70,8 @@ pub struct Logger {
     #[cfg(feature = "config")]
     filter: std::sync::RwLock<SimpleLogger>,
     stderr: Mutex<Stderr>,
+    #[cfg(feature = "story")]
+    story: Story,
     #[cfg(feature = "notify")]
     form: form::Form,
 }
@@ -69,6 +83,8 @@ impl Logger {
         let filter = filter(levels);
         log::set_max_level(filter.max_level());
         *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        #[cfg(feature = "story")]
+        self.story.set(levels.story);
     }
 
     fn tell(&self, line: impl FnOnce(&str) -> String) {
@@ -94,6 +110,17 @@ impl Logger {
             let _ = target;
             format!("{now} {level:5} {words}\n")
         }
+    }
+
+    /// A line of the story has the time of day alone, so that there is room; in another format than text it is a line like others.
+    #[cfg(feature = "story")]
+    fn line_of_story(&self, now: &str, record: &Record<'_>, line: &str) -> String {
+        #[cfg(feature = "notify")]
+        if self.form.has_priorities || self.form.format != Format::Text {
+            return self.line(now, record.level(), record.target(), format_args!("{line}"));
+        }
+        let _ = record;
+        format!("{} {line}\n", now.get(11..23).unwrap_or(now))
     }
 
     /// How many lines stderr has not taken so far: the count goes on while it is held.
@@ -137,6 +164,10 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
+            #[cfg(feature = "story")]
+            if let Some(line) = self.story.tell(record.args()) {
+                return self.tell(|now| self.line_of_story(now, record, &line));
+            }
             self.tell(|now| self.line(now, record.level(), record.target(), *record.args()));
         }
     }
@@ -166,6 +197,8 @@ fn begin(levels: &Levels, #[cfg(feature = "notify")] form: form::Form) -> &'stat
     let logger = Box::leak(Box::new(Logger {
         filter,
         stderr: Mutex::new(Stderr::open()),
+        #[cfg(feature = "story")]
+        story: Story::told_if(levels.story),
         #[cfg(feature = "notify")]
         form,
     }));

@@ -12,4 +12,6 @@ pub mod events;
 pub mod log;
 pub mod stderr;
 pub mod stdout;
+#[cfg(feature = "story")]
+mod story;
 mod unblocked;

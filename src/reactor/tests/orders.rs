@@ -121,6 +121,37 @@ fn an_answer_goes_to_the_port_that_has_asked() {
     read(&mut reactor, &mut mirrored, own.as_bytes());
 }
 
+/// Sends something to the first peer that ever came, each time that one arrives.
+struct ToTheFirst(Option<PeerId>);
+
+impl Service for ToTheFirst {
+    type State = ();
+
+    fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
+        let first = *self.0.get_or_insert(peer.id());
+        peer.orders().send(first, b"for the first\n").unwrap();
+        peer.send(b"welcome\n");
+    }
+
+    fn received(&mut self, _peer: &mut Peer<'_, ()>, _bytes: &[u8]) {}
+}
+
+/// A newcomer gets the slot of one who has gone, and nothing that was meant for that one.
+#[test]
+fn what_is_meant_for_one_who_has_gone_reaches_no_newcomer() {
+    let (mut reactor, address) = listening(ToTheFirst(None));
+    let mut first = connect(&mut reactor, address, 1).remove(0);
+    read(&mut reactor, &mut first, b"welcome\nfor the first\n");
+    drop(first);
+    turn_until(&mut reactor, |reactor| reactor.tally().connected == 0);
+    let mut newcomer = connect(&mut reactor, address, 1).remove(0);
+    read(&mut reactor, &mut newcomer, b"welcome\n");
+    come_to_rest(&mut reactor);
+    newcomer.set_nonblocking(true).unwrap();
+    let more = newcomer.read(&mut [0; 64]).map_err(|error| error.kind());
+    assert_eq!(more, Err(std::io::ErrorKind::WouldBlock), "something else has come");
+}
+
 /// A source of one's own, which gives orders for the peers of every port as long as it may.
 struct Flood {
     peers: std::sync::mpsc::Receiver<PeerId>,
