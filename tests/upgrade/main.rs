@@ -14,14 +14,12 @@ mod look;
 mod netns;
 mod program;
 mod refused;
-#[allow(dead_code)]
 #[path = "../common/scene.rs"]
 #[allow(dead_code)] // other test programs use the rest
 mod scene;
 mod services;
 mod steady;
 #[path = "../events/story.rs"]
-#[allow(dead_code)]
 #[allow(dead_code)] // other test programs use the rest
 mod story;
 mod told;
