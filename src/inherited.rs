@@ -37,6 +37,18 @@ pub(crate) fn hand_on(number: RawFd, is_handed_on: bool) -> io::Result<()> {
     Ok(fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, flags)?)
 }
 
+/// Lends descriptors by their numbers for one call, to be sent to another process. They must be open, and stay so.
+#[cfg(all(feature = "notify", feature = "upgrade"))]
+pub(crate) fn lend<T>(numbers: &[RawFd], to: impl FnOnce(&[BorrowedFd<'_>]) -> io::Result<T>) -> io::Result<T> {
+    if numbers.iter().any(|number| *number < 0) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: no number is -1, and each is borrowed for this one call, during which its owner does not run. One that is not open makes
+    // the call fail.
+    let lent: Vec<_> = numbers.iter().map(|number| unsafe { BorrowedFd::borrow_raw(*number) }).collect();
+    to(&lent)
+}
+
 /// A duplicate of a descriptor that somebody else owns and keeps, as another process would get it.
 #[cfg(all(test, feature = "upgrade"))]
 pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {

@@ -193,6 +193,9 @@ pub mod serve;
 #[cfg(any(feature = "lab", feature = "load"))]
 #[doc(hidden)]
 pub mod speak;
+#[cfg(feature = "notify")]
+#[doc(hidden)]
+pub mod supervision;
 
 /// The README's examples are compiled, too.
 #[cfg(doctest)]

@@ -21,6 +21,8 @@ use stillthere::plan;
 use stillthere::reactor::Ending;
 #[cfg(feature = "config")]
 use stillthere::serve::configuration::{self, Occasion};
+#[cfg(feature = "notify")]
+use stillthere::supervision;
 use stillthere::{observe, serve};
 #[cfg(feature = "upgrade")]
 use stillthere::{serve::upgrading::note, upgrade};
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
     // Before anything else opens descriptors.
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
+    #[cfg_attr(not(feature = "notify"), allow(clippy::let_unit_value))]
+    let passed = passed();
     #[cfg(feature = "config")]
     let read = {
         #[cfg(feature = "upgrade")]
@@ -64,9 +68,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "upgrade")]
         Command::Serve(settings) if upgrade::is_rehearsal() => rehearse(&settings, handed_over),
         #[cfg(feature = "upgrade")]
-        Command::Serve(settings) => Ok(serve(&settings, &misspelt, handed_over)),
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, handed_over, passed)),
         #[cfg(not(feature = "upgrade"))]
-        Command::Serve(settings) => Ok(serve(&settings, &misspelt, Ok(()))),
+        Command::Serve(settings) => Ok(serve(&settings, &misspelt, Ok(()), passed)),
         #[cfg(feature = "config")]
         Command::Check(checked) => check(&checked),
         #[cfg(feature = "admin")]
@@ -86,15 +90,38 @@ fn main() -> ExitCode {
     })
 }
 
+/// Sockets that a supervisor has opened. A program that goes on with another one has that one's, under the same numbers.
+#[cfg(feature = "notify")]
+fn passed() -> serve::Passed {
+    #[cfg(feature = "upgrade")]
+    if upgrade::is_handed_over() {
+        return serve::Passed::default();
+    }
+    serve::Passed::from_environment()
+}
+
+#[cfg(not(feature = "notify"))]
+fn passed() -> serve::Passed {
+    serve::Passed
+}
+
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.
-fn serve(settings: &serve::ServeSettings, misspelt: &[String], handed_over: Result<serve::HandedOver, String>) -> bool {
+fn serve(
+    settings: &serve::ServeSettings,
+    misspelt: &[String],
+    handed_over: Result<serve::HandedOver, String>,
+    passed: serve::Passed,
+) -> bool {
+    #[cfg(feature = "notify")]
+    let log = observe::log::start_as(&settings.log, settings.log_format, supervision::journal::is_stderr());
+    #[cfg(not(feature = "notify"))]
     let log = observe::log::start(&settings.log);
     #[cfg(feature = "upgrade")]
     if let Some(saved) = handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::LOG)) {
         log.go_on(saved);
     }
     misspelt.iter().for_each(|sentence| log::warn!("{sentence}"));
-    let ending = run(settings, log, handed_over);
+    let ending = run(settings, log, handed_over, passed);
     log.end(ending.as_ref().err().map(String::as_str));
     ending == Ok(Ending::Orderly)
 }
@@ -104,12 +131,14 @@ fn run(
     settings: &serve::ServeSettings,
     log: &'static observe::log::Logger,
     handed_over: Result<serve::HandedOver, String>,
+    passed: serve::Passed,
 ) -> Result<Ending, String> {
     let start = serve::Start {
         log,
         #[cfg(feature = "config")]
         again: &read_again,
         handed_over: handed_over?,
+        passed,
     };
     serve::run(settings, start)
 }
@@ -119,7 +148,7 @@ fn run(
 fn rehearse(settings: &serve::ServeSettings, handed_over: Result<serve::HandedOver, String>) -> Result<bool, String> {
     let log = observe::log::start(&settings.log);
     log::set_max_level(log::LevelFilter::Off);
-    let ending = run(settings, log, handed_over);
+    let ending = run(settings, log, handed_over, Default::default());
     let result = ending.as_ref().map(|_| ()).map_err(String::as_str);
     observe::stdout::tell(&upgrade::answer(result))?;
     Ok(ending.is_ok())

@@ -37,8 +37,8 @@ _stillthere() {
     local takes=''
     ((${#words[@]} > 1)) && case $command in
         serve)
-            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --drain --user --sandbox --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
-            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --drain --user --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
+            offered='--service --max-connections --grace --log --admin --admin-token-file --events --config --check --profile --log-format --keep-peers-over-restart --drain --user --sandbox --backlog --reuse-port --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full --help --version'
+            takes=' --service --max-connections --grace --log --admin --admin-token-file --events --config --profile --log-format --drain --user --backlog --deadline --idle --interval --count --user-timeout --heartbeat --heartbeat-timeout --expect --max-per-address --max-output --max-memory --stalled --when-full '
             ;;
         who)
             offered='--admin --admin-token-file --patience --sort --from --json --quiet --help --version'
@@ -92,6 +92,8 @@ _stillthere() {
         serve:--config) kind=files ;;
         serve:--check) choices='yes no' kind=words ;;
         serve:--profile) choices='tiny' kind=words ;;
+        serve:--log-format) choices='text json' kind=words ;;
+        serve:--keep-peers-over-restart) choices='yes no' kind=words ;;
         serve:--user) kind=users ;;
         serve:--sandbox) choices='yes no' kind=words ;;
         serve:--reuse-port) choices='yes no' kind=words ;;

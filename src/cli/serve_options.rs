@@ -11,6 +11,8 @@ use crate::confine::user::User;
 use crate::keepalive::{Keepalive, TimerWheel, Unfit, UserTimeout};
 #[cfg(feature = "events")]
 use crate::observe::events::EventsTo;
+#[cfg(feature = "notify")]
+use crate::observe::log::Format as LogFormat;
 use crate::observe::log::Levels;
 use crate::place::Place;
 use crate::reactor::{Limits, WhenFull, waiting_time as checked};
@@ -54,6 +56,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt { group: RUNNING, name: "check", value: "", help: "say what is wrong in all that is given; start nothing" },
     #[cfg(feature = "config")]
     Opt { group: RUNNING, name: "profile", value: "NAME", help: "tiny: the bounds for a board with 16 MiB" },
+    #[cfg(feature = "notify")]
+    Opt { group: RUNNING, name: "log-format", value: "FORMAT", help: "text (default), or json: an object a line" },
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    Opt { group: RUNNING, name: "keep-peers-over-restart", value: "", help: "SIGTERM leaves the peers with systemd" },
     #[cfg(feature = "upgrade")]
     Opt { group: RUNNING, name: "drain", value: "DURATION", help: "spread the closes of a stop over this long (off)" },
     #[cfg(feature = "sandbox")]
@@ -148,6 +154,8 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
     };
     Ok(ServeSettings {
         places: places(&given.words, default.places)?,
+        #[cfg(feature = "notify")]
+        are_places_given: !given.words.is_empty(),
         keepalive: keepalive(given, Keepalive::default())?,
         backlog: given.number("backlog", 1, i32::MAX as u32)?.unwrap_or(default.backlog),
         reuse_port: given.switch("reuse-port")?,
@@ -159,6 +167,10 @@ pub(super) fn settings(given: &Given) -> Result<ServeSettings, Usage> {
         max_per_address: given.number("max-per-address", 1, MOST_PEERS)?,
         max_memory: max_memory(given)?,
         grace: given.duration("grace")?.unwrap_or(default.grace),
+        #[cfg(all(feature = "notify", feature = "upgrade"))]
+        keeps_peers: given.switch("keep-peers-over-restart")?,
+        #[cfg(feature = "notify")]
+        log_format: log_format(given)?,
         #[cfg(feature = "upgrade")]
         drain: match given.text("drain") {
             Some("off") => Duration::ZERO,
@@ -186,6 +198,16 @@ fn user(given: &Given) -> Result<Option<String>, Usage> {
     let Some(text) = given.text("user") else { return Ok(None) };
     User::check(text).map_err(|because| given.complaint("user", because))?;
     Ok(Some(text.to_string()))
+}
+
+/// How a line of the log looks.
+#[cfg(feature = "notify")]
+fn log_format(given: &Given) -> Result<LogFormat, Usage> {
+    match given.text("log-format") {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(_) => Err(given.complaint("log-format", "it must be text or json")),
+    }
 }
 
 /// The admin port. In the environment a token may be set for the whole machine.

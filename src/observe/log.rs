@@ -3,15 +3,23 @@
 //! simple_logger decides what is logged. It does not write the lines: it prints with `eprintln!`, which blocks while the reader
 //! is stuck, and panics when stderr cannot be written. Here no write blocks: a line that is not taken is left out, counted, and
 //! reported with the next one, or at the end.
+//!
+//! How a line looks is in `log/form.rs`.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simple_logger::SimpleLogger;
 
+#[cfg(feature = "notify")]
+pub use self::form::Format;
 use crate::observe::stderr::Stderr;
+
+#[cfg(feature = "notify")]
+mod form;
 
 /// What is logged: a level, and other levels for some modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +58,8 @@ pub struct Logger {
     #[cfg(feature = "config")]
     filter: std::sync::RwLock<SimpleLogger>,
     stderr: Mutex<Stderr>,
+    #[cfg(feature = "notify")]
+    form: form::Form,
 }
 
 impl Logger {
@@ -64,14 +74,25 @@ impl Logger {
     fn tell(&self, line: impl FnOnce(&str) -> String) {
         let mut stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let left_out = |words: fmt::Arguments<'_>| self.line(&now, Level::Warn, module_path!(), words);
         let mut lines = match stderr.left_out() {
             0 => String::new(),
-            1 => format!("{now} WARN  1 line was left out here: stderr did not take it\n"),
-            count => format!("{now} WARN  {count} lines were left out here: stderr did not take them\n"),
+            1 => left_out(format_args!("1 line was left out here: stderr did not take it")),
+            count => left_out(format_args!("{count} lines were left out here: stderr did not take them")),
         };
         lines += &line(&now);
         if !lines.is_empty() {
             stderr.write(lines);
+        }
+    }
+
+    fn line(&self, now: &str, level: Level, target: &str, words: fmt::Arguments<'_>) -> String {
+        #[cfg(feature = "notify")]
+        return self.form.line(now, level, target, words);
+        #[cfg(not(feature = "notify"))]
+        {
+            let _ = target;
+            format!("{now} {level:5} {words}\n")
         }
     }
 
@@ -97,7 +118,11 @@ impl Logger {
     pub fn end(&self, sentence: Option<&str>) {
         let waits = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).wait_for_room(sentence.is_some());
         if waits {
-            self.tell(|_| sentence.map_or_else(String::new, |sentence| format!("stillthere: {sentence}\n")));
+            #[cfg(feature = "notify")]
+            let last = |now: &str, sentence: &str| self.form.last_line(now, sentence);
+            #[cfg(not(feature = "notify"))]
+            let last = |_: &str, sentence: &str| format!("stillthere: {sentence}\n");
+            self.tell(|now| sentence.map_or_else(String::new, |sentence| last(now, sentence)));
         }
     }
 }
@@ -112,7 +137,7 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.tell(|now| format!("{now} {:5} {}\n", record.level(), record.args()));
+            self.tell(|now| self.line(now, record.level(), record.target(), *record.args()));
         }
     }
 
@@ -121,11 +146,29 @@ impl Log for Logger {
 
 /// Starts the log. Once in a process; a second call changes nothing.
 pub fn start(levels: &Levels) -> &'static Logger {
+    #[cfg(feature = "notify")]
+    return start_as(levels, Format::Text, false);
+    #[cfg(not(feature = "notify"))]
+    begin(levels)
+}
+
+/// The same in this format. With priorities for systemd's journal, if it goes there.
+#[cfg(feature = "notify")]
+pub fn start_as(levels: &Levels, format: Format, goes_to_the_journal: bool) -> &'static Logger {
+    begin(levels, form::Form { format, has_priorities: goes_to_the_journal })
+}
+
+fn begin(levels: &Levels, #[cfg(feature = "notify")] form: form::Form) -> &'static Logger {
     let filter = filter(levels);
     let most = filter.max_level();
     #[cfg(feature = "config")]
     let filter = filter.into();
-    let logger = Box::leak(Box::new(Logger { filter, stderr: Mutex::new(Stderr::open()) }));
+    let logger = Box::leak(Box::new(Logger {
+        filter,
+        stderr: Mutex::new(Stderr::open()),
+        #[cfg(feature = "notify")]
+        form,
+    }));
     if log::set_logger(logger).is_ok() {
         log::set_max_level(most);
     }

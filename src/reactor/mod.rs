@@ -132,6 +132,9 @@ pub enum Ask {
     /// To have another program go on with this loop: SIGUSR2, with [`Signals::that_ask`], or [`Orders::upgrade`].
     #[cfg(feature = "upgrade")]
     Upgrade,
+    /// To leave the peers with a supervisor, and to end: SIGTERM, with [`Signals::that_hand_over`].
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    HandOver,
 }
 
 /// The reactor: sources, and one [`Reactor::turn`].

@@ -50,6 +50,9 @@ pub struct Signals {
     /// SIGHUP is for the program.
     #[cfg(any(feature = "config", feature = "upgrade"))]
     asks: bool,
+    /// SIGTERM is for the program.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    hands_over: bool,
 }
 
 impl Signals {
@@ -106,6 +109,8 @@ impl Signals {
             over: Duration::ZERO,
             #[cfg(any(feature = "config", feature = "upgrade"))]
             asks: false,
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            hands_over: false,
         })
     }
 
@@ -125,6 +130,15 @@ impl Signals {
     #[must_use]
     pub fn that_ask(mut self) -> Self {
         self.asks = true;
+        self
+    }
+
+    /// The first SIGTERM asks the program to leave its peers with a supervisor, and does not stop the loop. If that fails, the program stops
+    /// it ([`Reactor::stop_within`](crate::reactor::Reactor::stop_within)).
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    #[must_use]
+    pub fn that_hand_over(mut self) -> Self {
+        self.hands_over = true;
         self
     }
 }
@@ -197,6 +211,11 @@ impl Signals {
             _ if self.stopping => {
                 warn!("{name} while stopping: ends at once");
                 Request::Abort
+            }
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            SIGTERM if self.hands_over => {
+                self.stopping = true;
+                Request::Program(Ask::HandOver)
             }
             #[cfg(feature = "upgrade")]
             _ if !self.over.is_zero() => {

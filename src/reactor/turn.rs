@@ -262,6 +262,13 @@ impl Reactor {
         }
     }
 
+    /// Stops in an orderly way within this time, as when a source asks for it. Between two turns; the loop is to be run on.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub fn stop_within(&mut self, grace: Duration) {
+        self.requests.push(Request::Stop { grace });
+        self.obey(self.hearing.now);
+    }
+
     fn stop(&mut self, now: Moment, mut stop: impl FnMut(&mut dyn Source)) {
         self.stopping = true;
         self.counted.is_stopping = true;

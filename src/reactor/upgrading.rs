@@ -190,7 +190,7 @@ impl Reactor {
     }
 
     /// One is tried.
-    #[cfg(feature = "config")]
+    #[cfg(any(feature = "config", feature = "notify"))]
     pub(crate) fn upgrade_is_under_way(&self) -> bool {
         self.counted.upgrade.is_under_way
     }

@@ -17,7 +17,9 @@ use crate::keepalive::Keepalive;
 use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor};
-use crate::serve::ServeSettings;
+use crate::serve::{Passed, ServeSettings};
+#[cfg(feature = "notify")]
+use crate::supervision::activation::At;
 #[cfg(feature = "upgrade")]
 use crate::upgrade::Refusal;
 
@@ -62,6 +64,14 @@ pub(super) struct Opened {
     file: Option<(PathBuf, u64)>,
 }
 
+impl Opened {
+    /// The next program listens there.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub(super) fn outlive(&mut self) {
+        self.file = None;
+    }
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         let Some((path, inode)) = &self.file else { return };
@@ -78,6 +88,7 @@ pub(super) fn open(
     settings: &ServeSettings,
     bound: &[Listening],
     left_out: LeftOut,
+    passed: &mut Passed,
     #[cfg(feature = "upgrade")] refusal: Refusal,
 ) -> Result<Option<Opened>, String> {
     let admin = &settings.admin;
@@ -97,8 +108,8 @@ pub(super) fn open(
         refusal,
     );
     let opened = match place {
-        AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about)?,
-        AdminPlace::Unix(path) => listen_at(reactor, path, token, about)?,
+        AdminPlace::Tcp(place) => listen_on(reactor, admin, place, token, about, passed)?,
+        AdminPlace::Unix(path) => listen_at(reactor, path, token, about, passed)?,
     };
     Ok(Some(opened))
 }
@@ -109,6 +120,7 @@ fn listen_on(
     place: &Place,
     token: Option<Token>,
     about: About,
+    passed: &mut Passed,
 ) -> Result<Opened, String> {
     let addresses = place.addresses()?;
     // Of a name's addresses, the one that most clients try first or at all.
@@ -121,7 +133,7 @@ fn listen_on(
         Place::Address(_) => None,
     };
     let hosts = if address.ip().to_canonical().is_loopback() { Hosts::Loopback(name) } else { Hosts::Addresses(name) };
-    let listen = Listen::on(address).keepalive(keepalive());
+    let listen = passed_on(Listen::on(address).keepalive(keepalive()), passed, &address);
     let listening = listen_apart(reactor, listen, hosts, token, about).map_err(|error| {
         let advice = if error.kind() == io::ErrorKind::AddrInUse {
             format!("; another socket has this address: `ss -ltnp sport = :{}` shows whose", address.port())
@@ -134,24 +146,59 @@ fn listen_on(
     Ok(Opened { file: None })
 }
 
-fn listen_at(reactor: &mut Reactor, path: &Path, token: Option<Token>, about: About) -> Result<Opened, String> {
+fn listen_at(
+    reactor: &mut Reactor,
+    path: &Path,
+    token: Option<Token>,
+    about: About,
+    passed: &mut Passed,
+) -> Result<Opened, String> {
     let told = path.display();
-    let listen = Listen::at_path(path, MODE);
+    let listen = passed_on(Listen::at_path(path, MODE), passed, path);
     #[cfg(feature = "upgrade")]
     let is_ours = reactor.inherits(&listen.clone().apart(1));
     #[cfg(not(feature = "upgrade"))]
     let is_ours = false;
-    if !is_ours {
+    let is_of_another = is_of_another(passed, path);
+    if !is_ours && !is_of_another {
         remove_stale(path).map_err(|because| format!("--admin unix:{told}: {because}"))?;
     }
     listen_apart(reactor, listen, Hosts::Any, token, about)
         .map_err(|error| format!("the admin port cannot listen on unix:{told}: {error}"))?;
     info!("admin port on unix:{told}");
+    if is_of_another {
+        return Ok(Opened { file: None });
+    }
     let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
     // A rehearsal ends, and the socket is that of the server that goes on.
     #[cfg(feature = "upgrade")]
     let inode = inode.filter(|_| !reactor.is_rehearsal());
     Ok(Opened { file: inode.map(|inode| (path.to_path_buf(), inode)) })
+}
+
+/// With the listener that a supervisor has opened there, if it has.
+#[cfg(feature = "notify")]
+fn passed_on(listen: Listen, passed: &mut Passed, at: impl Into<At>) -> Listen {
+    match passed.take(&at.into(), true) {
+        Some(listener) => listen.inherited(listener),
+        None => listen,
+    }
+}
+
+#[cfg(not(feature = "notify"))]
+fn passed_on<T: ?Sized>(listen: Listen, _: &mut Passed, _: &T) -> Listen {
+    listen
+}
+
+/// The socket's file belongs to a supervisor.
+#[cfg(feature = "notify")]
+fn is_of_another(passed: &Passed, path: &Path) -> bool {
+    passed.is_of_the_supervisor(&path.into())
+}
+
+#[cfg(not(feature = "notify"))]
+fn is_of_another(_: &Passed, _: &Path) -> bool {
+    false
 }
 
 /// Removes the socket file of a server that has ended without doing so itself.

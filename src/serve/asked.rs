@@ -6,11 +6,15 @@ use std::io;
 
 #[cfg(not(feature = "config"))]
 use log::info;
+#[cfg(all(feature = "notify", feature = "upgrade"))]
+use log::warn;
 
 use crate::reactor::{Ask, Ending, Reactor, Signals};
 use crate::serve::ServeSettings;
 #[cfg(feature = "config")]
 use crate::serve::reload::Reload;
+#[cfg(feature = "notify")]
+use crate::serve::supervised::Supervised;
 #[cfg(feature = "upgrade")]
 use crate::serve::upgrading::Upgrade;
 
@@ -22,6 +26,10 @@ pub(super) struct Program<'a> {
     pub reload: std::marker::PhantomData<&'a ()>,
     #[cfg(feature = "upgrade")]
     pub upgrade: Upgrade<'a>,
+    #[cfg(feature = "notify")]
+    pub supervised: &'a Supervised,
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub grace: std::time::Duration,
 }
 
 /// Signals, of which SIGHUP asks for the program.
@@ -30,6 +38,8 @@ pub(super) fn obey_signals(reactor: &mut Reactor, settings: &ServeSettings) -> i
         let signals = Signals::open_and_outlive_the_others(settings.grace, registry, names)?.that_ask();
         #[cfg(feature = "upgrade")]
         let signals = signals.that_stop_evenly(settings.drain);
+        #[cfg(all(feature = "notify", feature = "upgrade"))]
+        let signals = if settings.keeps_peers { signals.that_hand_over() } else { signals };
         Ok(signals)
     })
 }
@@ -40,7 +50,13 @@ impl Program<'_> {
         while let Ok(Ending::Asked(ask)) = ending {
             match ask {
                 #[cfg(feature = "config")]
-                Ask::Reload => self.reload.reload(reactor),
+                Ask::Reload => {
+                    #[cfg(feature = "notify")]
+                    self.supervised.reloads("reads its configuration again");
+                    self.reload.reload(reactor);
+                    #[cfg(feature = "notify")]
+                    self.supervised.serves_on(reactor);
+                }
                 #[cfg(not(feature = "config"))]
                 Ask::Reload => {
                     if !reactor.reopen() {
@@ -49,8 +65,31 @@ impl Program<'_> {
                         );
                     }
                 }
+                #[cfg(all(feature = "notify", feature = "upgrade"))]
+                Ask::HandOver => {}
                 #[cfg(feature = "upgrade")]
-                Ask::Upgrade => self.upgrade.asked(reactor),
+                Ask::Upgrade => {
+                    #[cfg(feature = "notify")]
+                    if !reactor.upgrade_is_under_way() {
+                        self.supervised.reloads("tries the program that is to go on");
+                    }
+                    self.upgrade.asked(reactor);
+                    // It was refused.
+                    #[cfg(feature = "notify")]
+                    if !reactor.upgrade_is_under_way() {
+                        self.supervised.serves_on(reactor);
+                    }
+                }
+            }
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            if ask == Ask::HandOver {
+                match self.supervised.keep(reactor) {
+                    Ok(()) => return ending,
+                    Err(because) => {
+                        warn!("the peers are not kept: {because}; stops in order");
+                        reactor.stop_within(self.grace);
+                    }
+                }
             }
             ending = reactor.run();
         }

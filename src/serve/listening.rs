@@ -11,13 +11,17 @@ use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor, Service};
 #[cfg(feature = "upgrade")]
 use crate::serve::upgrading::{goes_on, keep_the_others};
-use crate::serve::{Beats, ServeSettings, ServiceName};
+use crate::serve::{Beats, Passed, ServeSettings, ServiceName};
 use crate::service::{Discard, Echo, Expect, Heartbeat, Ping};
 use crate::sysctl;
 
 /// Listens on each address of each place. Names are resolved now, and never again. A name may have
 /// addresses that this machine cannot listen on, such as the IPv6 one of `localhost`: one that works is enough.
-pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings) -> Result<Vec<Listening>, String> {
+pub(super) fn listen_everywhere(
+    reactor: &mut Reactor,
+    settings: &ServeSettings,
+    passed: &mut Passed,
+) -> Result<Vec<Listening>, String> {
     let mut places = Vec::new();
     #[cfg_attr(not(feature = "upgrade"), allow(unused_mut))]
     let mut all_found = true;
@@ -43,7 +47,7 @@ pub(super) fn listen_everywhere(reactor: &mut Reactor, settings: &ServeSettings)
             // If both families were given for one port, the IPv6 socket must not take IPv4.
             let has_v4 = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
             let only_v6 = places.iter().any(|(_, addresses)| addresses.iter().any(has_v4));
-            match listen(reactor, settings, address, only_v6) {
+            match listen(reactor, settings, address, only_v6, passed) {
                 Ok(listening) => {
                     bound.push(listening);
                     taken.push(address);
@@ -92,8 +96,17 @@ fn listen(
     settings: &ServeSettings,
     address: SocketAddr,
     only_v6: bool,
+    passed: &mut Passed,
 ) -> io::Result<Listening> {
-    serve_at(reactor, settings, listen_on(settings, address, only_v6)?)
+    let listen = listen_on(settings, address, only_v6)?;
+    #[cfg(feature = "notify")]
+    let listen = match passed.take(&(&address).into(), false) {
+        Some(listener) => listen.inherited(listener),
+        None => listen,
+    };
+    #[cfg(not(feature = "notify"))]
+    let Passed = passed;
+    serve_at(reactor, settings, listen)
 }
 
 fn listen_on(settings: &ServeSettings, address: SocketAddr, only_v6: bool) -> io::Result<Listen> {
@@ -155,6 +168,11 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
         io::ErrorKind::PermissionDenied if port < 1024 => {
             "; ports below 1024 need root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
              `setcap cap_net_bind_service=+ep` the program"
+                .to_string()
+        }
+        #[cfg(feature = "sandbox")]
+        io::ErrorKind::PermissionDenied => {
+            "; only a sandbox forbids such a port: --sandbox since the start (start the server anew), or the system's"
                 .to_string()
         }
         _ if address.is_ipv6() && is_absent(error) && !has_ipv6(error) => {

@@ -11,6 +11,8 @@ use crate::count::so_many;
 use crate::keepalive::{Guard, Keepalive, State};
 #[cfg(feature = "events")]
 use crate::observe::events::EventsTo;
+#[cfg(feature = "notify")]
+use crate::observe::log::Format as LogFormat;
 use crate::observe::log::{Levels, Logger};
 use crate::place::Place;
 use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
@@ -44,6 +46,8 @@ mod listening;
 mod observers;
 #[cfg(feature = "config")]
 mod reload;
+#[cfg(feature = "notify")]
+mod supervised;
 #[cfg(feature = "upgrade")]
 pub mod upgrading;
 
@@ -71,6 +75,14 @@ pub type HandedOver = Option<crate::reactor::State>;
 #[cfg(not(feature = "upgrade"))]
 pub type HandedOver = ();
 
+/// Sockets that a supervisor has opened for this program.
+#[cfg(feature = "notify")]
+pub type Passed = crate::supervision::activation::Passed;
+/// Nobody passes anything on.
+#[cfg(not(feature = "notify"))]
+#[derive(Debug, Default)]
+pub struct Passed;
+
 /// What a server starts with, beside its settings.
 #[allow(missing_debug_implementations)]
 pub struct Start<'a> {
@@ -79,12 +91,16 @@ pub struct Start<'a> {
     #[cfg(feature = "config")]
     pub again: &'a ReadAgain<'a>,
     pub handed_over: HandedOver,
+    pub passed: Passed,
 }
 
 /// The checked settings of `serve`.
 #[derive(Clone, Debug)]
 pub struct ServeSettings {
     pub places: Vec<Place>,
+    /// They are not only the default.
+    #[cfg(feature = "notify")]
+    pub are_places_given: bool,
     pub keepalive: Keepalive,
     pub backlog: u32,
     pub reuse_port: bool,
@@ -102,6 +118,11 @@ pub struct ServeSettings {
     /// How much memory waiting output may take, for all peers together; `None`: a quarter of the memory that there is.
     pub max_memory: Option<usize>,
     pub grace: Duration,
+    /// SIGTERM leaves the peers with the supervisor, for the next start.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub keeps_peers: bool,
+    #[cfg(feature = "notify")]
+    pub log_format: LogFormat,
     /// Over how long the closes of a stop are spread.
     #[cfg(feature = "upgrade")]
     pub drain: Duration,
@@ -168,6 +189,8 @@ impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             places: vec![Place::DEFAULT],
+            #[cfg(feature = "notify")]
+            are_places_given: false,
             keepalive: Keepalive::default(),
             backlog: Self::BACKLOG,
             reuse_port: false,
@@ -179,6 +202,10 @@ impl Default for ServeSettings {
             max_per_address: None,
             max_memory: None,
             grace: Self::GRACE,
+            #[cfg(all(feature = "notify", feature = "upgrade"))]
+            keeps_peers: false,
+            #[cfg(feature = "notify")]
+            log_format: LogFormat::default(),
             #[cfg(feature = "upgrade")]
             drain: Duration::ZERO,
             log: Levels::default(),
@@ -203,15 +230,26 @@ impl Default for ServeSettings {
 /// # Errors
 /// A sentence that says what could not be done, why, and what to do about it.
 pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String> {
-    let Start { log, handed_over, .. } = start;
+    let Start { log, handed_over, mut passed, .. } = start;
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
     let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    let (handed_over, is_restart) = supervised::or_kept(handed_over, &mut passed);
+    #[cfg(not(all(feature = "notify", feature = "upgrade")))]
+    let is_restart = false;
     #[cfg(feature = "upgrade")]
-    #[cfg_attr(not(feature = "sandbox"), allow(unused_mut))]
-    let mut upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
+    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
     #[cfg(not(feature = "upgrade"))]
-    let () = handed_over;
+    let _ = (handed_over, is_restart);
+    #[cfg(feature = "notify")]
+    let (supervised, settings) = supervised::begin(&mut reactor, settings, &mut passed)?;
+    #[cfg(feature = "notify")]
+    let settings = &settings;
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    let upgrade = upgrade.with_passed(passed.save());
+    #[cfg(all(feature = "sandbox", feature = "upgrade"))]
+    let mut upgrade = upgrade;
     #[cfg(any(feature = "config", feature = "upgrade"))]
     let obeyed = asked::obey_signals(&mut reactor, settings);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
@@ -221,13 +259,15 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     if let Some(bytes) = settings.max_memory {
         reactor.limit_memory(bytes).map_err(|unfit| unfit.to_string())?;
     }
-    let bound = listen_everywhere(&mut reactor, settings)?;
+    let bound = listen_everywhere(&mut reactor, settings, &mut passed)?;
     #[cfg(any(feature = "admin", feature = "events"))]
-    let _observers = observers::open(
+    #[cfg_attr(not(all(feature = "notify", feature = "upgrade")), allow(unused_variables))]
+    let observers = observers::open(
         &mut reactor,
         settings,
         &bound,
         log,
+        &mut passed,
         #[cfg(feature = "upgrade")]
         &upgrade,
     )?;
@@ -238,28 +278,49 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(feature = "upgrade")]
         upgrade.confine(&reactor, settings, &bound)?;
         #[cfg(not(feature = "upgrade"))]
-        confining::InForce::default().put_in_force(settings, &bound)?;
+        confining::InForce::default().put_in_force(settings, &bound, None)?;
     }
     announce(settings, &bound, reactor.within_reach());
     #[cfg(feature = "upgrade")]
     if reactor.is_rehearsal() {
         return Ok(Ending::Orderly);
     } else {
-        upgrading::take_over(&mut reactor);
+        upgrading::take_over(&mut reactor, is_restart);
     }
+    #[cfg(feature = "notify")]
+    supervised.serves(&mut passed, &bound, &reactor);
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    if is_restart {
+        supervised.has_taken_back();
+    }
+    #[cfg(not(feature = "notify"))]
+    let _ = &mut passed;
     let ending = reactor.run();
     #[cfg(any(feature = "config", feature = "upgrade"))]
-    let ending = asked::Program {
+    let mut program = asked::Program {
         #[cfg(feature = "config")]
         reload: reload::Reload::new(settings, &bound, log, start.again),
         #[cfg(not(feature = "config"))]
         reload: std::marker::PhantomData,
         #[cfg(feature = "upgrade")]
         upgrade,
-    }
-    .run_on(ending, &mut reactor);
+        #[cfg(feature = "notify")]
+        supervised: &supervised,
+        #[cfg(all(feature = "notify", feature = "upgrade"))]
+        grace: settings.grace,
+    };
+    #[cfg(any(feature = "config", feature = "upgrade"))]
+    let ending = program.run_on(ending, &mut reactor);
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
+    #[cfg(feature = "notify")]
+    supervised.has_stopped(&reactor);
     match ending {
+        #[cfg(all(feature = "notify", feature = "upgrade"))]
+        Ending::Asked(crate::reactor::Ask::HandOver) => {
+            #[cfg(any(feature = "admin", feature = "events"))]
+            observers.outlive();
+            return Ok(Ending::Orderly);
+        }
         #[cfg(any(feature = "config", feature = "upgrade"))]
         Ending::Asked(_) => {} // run_on has seen to it
         Ending::Orderly => info!("stopped: {}", reactor.tally()),

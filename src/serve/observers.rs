@@ -11,9 +11,9 @@ use crate::observe::event::Chronicle;
 use crate::observe::events::{Begin, Events, EventsTo};
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, Reactor};
-use crate::serve::ServeSettings;
 #[cfg(feature = "upgrade")]
 use crate::serve::upgrading::{Upgrade, goes_on};
+use crate::serve::{Passed, ServeSettings};
 #[cfg(feature = "admin")]
 use crate::{observe::admin::LeftOut, serve::admin};
 
@@ -24,6 +24,16 @@ pub(super) struct Observers {
     _admin: Option<admin::Opened>,
 }
 
+impl Observers {
+    /// What they have opened stays for the next program.
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    pub(super) fn outlive(mut self) {
+        #[cfg(feature = "admin")]
+        self._admin.iter_mut().for_each(admin::Opened::outlive);
+        let _ = &mut self;
+    }
+}
+
 /// How many events were not taken by their reader.
 type Count = Arc<AtomicU64>;
 
@@ -32,6 +42,7 @@ pub(super) fn open(
     settings: &ServeSettings,
     bound: &[Listening],
     log: &Logger,
+    passed: &mut Passed,
     #[cfg(feature = "upgrade")] upgrade: &Upgrade<'_>,
 ) -> Result<Observers, String> {
     #[cfg(all(feature = "upgrade", not(feature = "admin")))]
@@ -44,6 +55,7 @@ pub(super) fn open(
             settings,
             bound,
             LeftOut { log: log.left_out(), events: left_out },
+            passed,
             #[cfg(feature = "upgrade")]
             upgrade.refusal(),
         );
@@ -53,7 +65,7 @@ pub(super) fn open(
     }
     #[cfg(not(feature = "admin"))]
     {
-        let _ = (left_out, log);
+        let _ = (left_out, log, passed);
         Ok(Observers {})
     }
 }

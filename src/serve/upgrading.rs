@@ -31,11 +31,16 @@ pub mod note {
     pub const LOG: u16 = 3;
     /// Nothing can be opened any more but what `--sandbox` allows; and the user of `--user` is in force.
     pub const CONFINED: u16 = 2;
+    /// Which sockets a supervisor has passed on ([`Passed`](crate::serve::Passed)).
+    pub const PASSED: u16 = 4;
 }
 
 /// How this server is upgraded.
 pub(super) struct Upgrade<'a> {
     log: &'a Logger,
+    /// What is noted under [`note::PASSED`].
+    #[cfg(feature = "notify")]
+    passed: Vec<u8>,
     /// `None`: its own program was not found.
     upgrading: Option<Upgrading>,
     /// Where the configuration is, and what it said when it was read last. Both programs of an upgrade read the same text, also if somebody
@@ -63,6 +68,8 @@ pub(super) fn begin<'a>(
     let _ = settings;
     Ok(Upgrade {
         log,
+        #[cfg(feature = "notify")]
+        passed: Vec::new(),
         upgrading: prepared.inspect_err(|error| error!("no upgrade will be possible: {error}")).ok(),
         #[cfg(feature = "config")]
         configuration: settings.configuration.as_ref().map(|now| (now.path.clone(), now.text.clone().into())),
@@ -72,6 +79,12 @@ pub(super) fn begin<'a>(
 }
 
 impl Upgrade<'_> {
+    /// What the next program has to know of the sockets that a supervisor has passed on.
+    #[cfg(feature = "notify")]
+    pub(super) fn with_passed(self, passed: Vec<u8>) -> Self {
+        Self { passed, ..self }
+    }
+
     /// Becomes the user and gives up the rest, if that is not in force since a program before. A rehearsal leaves it to the real start.
     #[cfg(feature = "sandbox")]
     pub(super) fn confine(
@@ -81,7 +94,8 @@ impl Upgrade<'_> {
         bound: &[Listening],
     ) -> Result<(), String> {
         if !reactor.is_rehearsal() {
-            self.in_force.put_in_force(settings, bound).or_else(|sentence| goes_on(reactor, sentence))?;
+            let next = self.upgrading.as_ref().map(Upgrading::path);
+            self.in_force.put_in_force(settings, bound, next).or_else(|sentence| goes_on(reactor, sentence))?;
         }
         Ok(())
     }
@@ -112,6 +126,8 @@ impl Upgrade<'_> {
             if let Some((_, text)) = &self.configuration {
                 state.note(note::CONFIGURATION, text)?;
             }
+            #[cfg(feature = "notify")]
+            state.note(note::PASSED, &self.passed)?;
             #[cfg(feature = "sandbox")]
             state.note(note::CONFINED, &self.in_force.to_note())?;
             state.note(note::LOG, &self.log.save())
@@ -136,11 +152,12 @@ pub(super) fn keep_the_others(reactor: &mut Reactor, settings: &ServeSettings, a
 }
 
 /// The loop goes on, if it does.
-pub(super) fn take_over(reactor: &mut Reactor) {
+pub(super) fn take_over(reactor: &mut Reactor, is_restart: bool) {
     let Some(resumed) = reactor.take_over() else { return };
     let stay = so_many(resumed.peers, "peer");
     let verb = if resumed.peers == 1 { "stays" } else { "stay" };
-    info!("upgraded from {}: {stay} {verb} (generation {})", resumed.version, resumed.generation);
+    let what = if is_restart { "restarted after" } else { "upgraded from" };
+    info!("{what} {}: {stay} {verb} (generation {})", resumed.version, resumed.generation);
 }
 
 /// A server that has peers already does not end for this. A fresh one does, and so does a rehearsal.

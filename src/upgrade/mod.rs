@@ -66,6 +66,11 @@ pub fn handed_over() -> Result<Option<State>, String> {
     Ok(Some(if is_rehearsal() { state.on_paper() } else { state }))
 }
 
+/// This process goes on with another program, or is to say whether it could.
+pub fn is_handed_over() -> bool {
+    env::var_os(STATE).is_some()
+}
+
 /// This process is to say whether it could go on, and to serve nobody.
 pub fn is_rehearsal() -> bool {
     env::var_os(REHEARSAL).is_some()
@@ -80,7 +85,7 @@ pub fn answer(result: Result<(), &str>) -> String {
 }
 
 /// A file in memory with the state.
-fn in_memory(state: &State) -> io::Result<OwnedFd> {
+pub(crate) fn in_memory(state: &State) -> io::Result<OwnedFd> {
     // Kernels before 6.3 do not know the second flag, and later ones warn without it.
     let file = match memfd_create("stillthere-state", MemfdFlags::CLOEXEC | MemfdFlags::NOEXEC_SEAL) {
         Err(rustix::io::Errno::INVAL) => memfd_create("stillthere-state", MemfdFlags::CLOEXEC),

@@ -48,7 +48,20 @@ impl Server {
     /// Runs a command that starts a server, perhaps under `ip netns exec` or strace, and waits
     /// until the server listens.
     pub fn start_with(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
+        command.stdin(Stdio::null());
+        Self::start_as_it_is(command)
+    }
+
+    /// The same with the standard input that the command has.
+    pub fn start_as_it_is(mut command: Command) -> Self {
+        let mut server = Self::spawn(&mut command);
+        server.has_started();
+        server
+    }
+
+    /// Runs a command that starts a server when it likes: see [`Server::has_started`].
+    pub fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the server starts");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -58,14 +71,17 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { child, lines, log: Vec::new(), addresses: Vec::new() };
-        server.wait_for("a silent peer is gone");
-        server.addresses = server
+        Self { child, lines, log: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// Waits until the server listens.
+    pub fn has_started(&mut self) {
+        self.wait_for("a silent peer is gone");
+        self.addresses = self
             .log
             .iter()
             .filter_map(|(_, line)| line.split_once(" listens on ")?.1.split(',').next()?.parse().ok())
             .collect();
-        server
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -102,6 +118,13 @@ impl Server {
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
+        }
+    }
+
+    /// Waits for a line that contains `part` if none of those so far does.
+    pub fn seek(&mut self, part: &str) {
+        if !self.told().contains(part) {
+            self.wait_for(part);
         }
     }
 

@@ -110,6 +110,10 @@ fn every_option_is_read_from_both_places() {
     let line = &format!("{line} --drain 30s");
     #[cfg(feature = "sandbox")]
     let line = &format!("{line} --user server:log --sandbox");
+    #[cfg(feature = "notify")]
+    let line = &format!("{line} --log-format json");
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    let line = &format!("{line} --keep-peers-over-restart");
     let on_line = settings(line, &[]);
     let environment = [
         ("STILLTHERE_LISTEN", "[::1]:1 127.0.0.1:2"),
@@ -143,6 +147,10 @@ fn every_option_is_read_from_both_places() {
         ("STILLTHERE_USER", "server:log"),
         #[cfg(feature = "sandbox")]
         ("STILLTHERE_SANDBOX", "1"),
+        #[cfg(feature = "notify")]
+        ("STILLTHERE_LOG_FORMAT", "json"),
+        #[cfg(all(feature = "notify", feature = "upgrade"))]
+        ("STILLTHERE_KEEP_PEERS_OVER_RESTART", "1"),
     ];
     assert_eq!(format!("{on_line:?}"), format!("{:?}", settings("serve", &environment)));
     assert_eq!(on_line.keepalive.deadline(), Duration::from_secs(19));

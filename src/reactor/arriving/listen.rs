@@ -5,7 +5,7 @@ use std::io;
 #[cfg(feature = "observe")]
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-#[cfg(any(feature = "observe", feature = "upgrade"))]
+#[cfg(any(feature = "notify", feature = "observe", feature = "upgrade"))]
 use std::os::fd::OwnedFd;
 #[cfg(feature = "observe")]
 use std::os::unix::fs::PermissionsExt;
@@ -49,6 +49,9 @@ pub struct Listen {
     /// It accepts nobody: for the peers that a program before has accepted.
     #[cfg(feature = "upgrade")]
     pub(in crate::reactor) is_closed: bool,
+    /// Somebody else has made the listener.
+    #[cfg(feature = "notify")]
+    inherited: Option<std::sync::Arc<OwnedFd>>,
     /// If it is a socket of the file system: where, in words, too, and with which mode.
     #[cfg(feature = "observe")]
     path: Option<(PathBuf, String, u32)>,
@@ -68,6 +71,8 @@ impl Listen {
             apart: None,
             #[cfg(feature = "upgrade")]
             is_closed: false,
+            #[cfg(feature = "notify")]
+            inherited: None,
             #[cfg(feature = "observe")]
             path: None,
         }
@@ -102,6 +107,13 @@ impl Listen {
         Self { is_closed: true, ..self }
     }
 
+    /// Listens on a socket that somebody else has made and bound to this address or path, such as a supervisor (sd_listen_fds(3)). It
+    /// gets the same options as one of our own; whether its port is shared, and whether it takes IPv4 as well, stays as it is.
+    #[cfg(feature = "notify")]
+    pub fn inherited(self, listener: OwnedFd) -> Self {
+        Self { inherited: Some(listener.into()), ..self }
+    }
+
     /// Its path, if it is a socket of the file system.
     #[cfg(feature = "upgrade")]
     pub(in crate::reactor) fn path(&self) -> Option<&str> {
@@ -115,7 +127,7 @@ impl Listen {
     ///
     /// # Errors
     /// Those of setsockopt(2) and listen(2).
-    #[cfg(feature = "upgrade")]
+    #[cfg(any(feature = "notify", feature = "upgrade"))]
     pub(super) fn inherit(&mut self, listener: OwnedFd) -> io::Result<TcpListener> {
         let socket = Socket::from(listener);
         socket.set_nonblocking(true)?;
@@ -185,6 +197,12 @@ impl Listen {
     /// # Errors
     /// Those of socket(2), setsockopt(2), bind(2) and listen(2).
     pub(in crate::reactor) fn open(&mut self) -> io::Result<TcpListener> {
+        #[cfg(feature = "notify")]
+        if let Some(listener) = self.inherited.take() {
+            // This is the only one but for clones of the whole.
+            let listener = std::sync::Arc::try_unwrap(listener).or_else(|shared| shared.try_clone())?;
+            return self.inherit(listener);
+        }
         #[cfg(feature = "observe")]
         if self.path.is_some() {
             return self.open_path();

@@ -1,0 +1,170 @@
+//! Peers that the supervisor keeps while this program is started anew: systemd's store of descriptors (sd_pid_notify_with_fds(3)).
+//!
+//! Owns the form in which they are stored: one file in memory with the state of the loop, and one socket in which all descriptors
+//! are in flight. The store itself takes every descriptor one by one and compares it with all others: thousands would hold PID 1
+//! for minutes. `FDPOLL=0` keeps it from dropping what has been hung up, which is how the socket looks to it.
+//!
+//! Nothing says whether the store has taken something. So BARRIER=1 is waited for, which says at least that the supervisor has
+//! read the message: one from a process that has ended is not for anybody any more.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use socket2::{Domain, Socket, Type};
+
+use crate::inherited;
+use crate::reactor::State;
+use crate::supervision::activation::{Passed, STORED};
+use crate::supervision::notify::{Notifier, send};
+use crate::upgrade;
+
+/// How many descriptors a message takes (SCM_MAX_FD, unix(7)).
+const A_MESSAGE: usize = 253;
+/// The kernel cuts it to what net.core.wmem_max allows. Twice that, which is usual, is room for more than 100 000 descriptors.
+const ROOM: usize = 64 << 20;
+/// How long PID 1 may take to read what it was sent.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The numbers that the descriptors had, in the order in which they are sent: a note of the state.
+const NUMBERS: u16 = 5;
+
+/// Gives the loop to the supervisor, with all of its descriptors, which stay open here as well.
+///
+/// # Errors
+/// There is no supervisor, it does not read, or there is no room for so many.
+pub(crate) fn keep(notifier: &Notifier, mut state: State) -> io::Result<()> {
+    if !notifier.is_heard() {
+        return Err(io::Error::new(
+            ErrorKind::NotConnected,
+            "there is no supervisor that could keep them (NOTIFY_SOCKET)",
+        ));
+    }
+    let numbers: Vec<u8> = state.sockets().iter().flat_map(|number| number.to_le_bytes()).collect();
+    state.note(NUMBERS, &numbers)?;
+    let file = upgrade::in_memory(&state)?;
+    let (writer, reader) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
+    let _ = writer.set_send_buffer_size(ROOM);
+    for numbers in state.sockets().chunks(A_MESSAGE) {
+        inherited::lend(numbers, |descriptors| send(&writer, &[0], descriptors))?;
+    }
+    drop(writer);
+    let lines = format!("FDSTORE=1\nFDNAME={STORED}\nFDPOLL=0\n");
+    notifier.send(&lines, &[reader.as_fd(), file.as_fd()], PATIENCE)?;
+    wait_until_read(notifier)
+}
+
+/// What the program before has left with the supervisor, if it has. The descriptors are ours then, and nobody else has them.
+///
+/// # Errors
+/// A sentence: it cannot be used. Those peers are closed.
+pub(crate) fn take(passed: &mut Passed) -> Result<Option<State>, String> {
+    if passed.stored.is_empty() {
+        return Ok(None);
+    }
+    let stored = std::mem::take(&mut passed.stored);
+    let cannot = |error: &dyn std::fmt::Display| format!("the peers that the supervisor has kept are lost: {error}");
+    let is_file = |stored: &OwnedFd| fstat(stored).map(|stored| FileType::from_raw_mode(stored.st_mode).is_file());
+    let (mut file, mut socket) = (None, None);
+    for stored in stored {
+        let which = if is_file(&stored).map_err(|error| cannot(&error))? { &mut file } else { &mut socket };
+        *which = Some(stored);
+    }
+    let (Some(file), Some(socket)) = (file, socket) else {
+        return Err(cannot(&"a part of what was stored is missing"));
+    };
+    let bytes = read(&File::from(file)).map_err(|error| cannot(&error))?;
+    let state = State::inherited(bytes).map_err(|because| cannot(&because))?;
+    let numbers = state.noted(NUMBERS).unwrap_or_default().chunks_exact(4);
+    let numbers: Vec<_> = numbers.map(|number| RawFd::from_le_bytes(number.try_into().unwrap_or_default())).collect();
+    let sockets = receive(&socket).map_err(|error| cannot(&error))?;
+    let bytes = state.bytes().to_vec();
+    State::sent(bytes, numbers.into_iter().zip(sockets).collect()).map(Some).map_err(|because| cannot(&because))
+}
+
+/// The supervisor need not keep anything any more.
+pub(crate) fn forget(notifier: &Notifier) {
+    let lines = format!("FDSTOREREMOVE=1\nFDNAME={STORED}\n");
+    if let Err(error) = notifier.send(&lines, &[], PATIENCE) {
+        log::warn!("the supervisor was not told to forget the peers that it had kept: {error}");
+    }
+}
+
+fn read(file: &File) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(|_| ErrorKind::InvalidData)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length)?;
+    bytes.resize(length, 0);
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// All descriptors that are in flight, in their order.
+fn receive(socket: &OwnedFd) -> io::Result<Vec<OwnedFd>> {
+    let mut sockets = Vec::new();
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(A_MESSAGE))];
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let message = recvmsg(socket, &mut [io::IoSliceMut::new(&mut byte)], &mut control, flags)?;
+        if message.bytes == 0 {
+            return Ok(sockets);
+        }
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                sockets.extend(descriptors);
+            }
+        }
+        if message.flags.contains(rustix::net::ReturnFlags::CTRUNC) {
+            return Err(io::Error::other("more descriptors are kept than this process may have (LimitNOFILE=)"));
+        }
+    }
+}
+
+/// The supervisor closes its end of a pipe when it has read all that was sent before.
+fn wait_until_read(notifier: &Notifier) -> io::Result<()> {
+    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    notifier.send("BARRIER=1", &[theirs.as_fd()], PATIENCE)?;
+    drop(theirs);
+    let within = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    match poll(&mut [PollFd::new(&ours, PollFlags::IN)], Some(&within))? {
+        0 => Err(io::Error::new(ErrorKind::TimedOut, "the supervisor does not read what it is told")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_come_out_in_the_order_in_which_they_went_in() {
+        let (writer, reader) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        writer.set_send_buffer_size(ROOM).unwrap();
+        let files: Vec<_> = (0..600).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        for some in files.chunks(A_MESSAGE) {
+            let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+            send(&writer, &[0], &some).unwrap();
+        }
+        let port = |socket: &std::net::UdpSocket| socket.local_addr().unwrap().port();
+        let sent: Vec<_> = files.iter().map(port).collect();
+        drop((writer, files));
+        let received = receive(&reader.into()).unwrap();
+        let received: Vec<_> = received.into_iter().map(|socket| port(&socket.into())).collect();
+        assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn a_part_alone_is_of_no_use() {
+        let mut passed = Passed::default();
+        assert!(take(&mut passed).unwrap().is_none());
+        passed.stored.push(Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap().0.into());
+        assert!(take(&mut passed).unwrap_err().contains("a part of what was stored is missing"));
+    }
+}
