@@ -91,7 +91,7 @@ impl Signals {
             // is blocked and never read.
             blocked.add(SIGXFSZ);
         }
-        if other_threads() > 0 && !others_block(&signals) {
+        if !IS_THE_SERVER_ALONE && other_threads() > 0 && !others_block(&signals) {
             return Err(io::Error::other(
                 "the program has other threads already; one that receives such a signal is ended by it, with the whole program: \
                  let the loop obey signals before other threads are started",
@@ -142,6 +142,9 @@ impl Signals {
         self
     }
 }
+
+/// The program that serves, without all that is for observers: it starts no thread before, and to look for them takes 5.4 kB.
+const IS_THE_SERVER_ALONE: bool = cfg!(all(feature = "serve", not(feature = "observe")));
 
 /// How many threads this process has besides this one: each has a directory in this one, which has two names of its own
 /// (`proc_task_getattr`, fs/proc/base.c). Without /proc it cannot be known, and is 0.
@@ -271,6 +274,7 @@ mod tests {
 
     /// The test harness has a thread for each test, and its own.
     #[test]
+    #[cfg_attr(all(feature = "serve", not(feature = "observe")), ignore = "the server alone does not look for threads")]
     fn a_thread_that_could_take_the_signals_is_told_of_and_nothing_is_blocked() {
         let poll = mio::Poll::new().unwrap();
         let before = SigSet::thread_get_mask().unwrap();
