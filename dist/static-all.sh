@@ -142,13 +142,13 @@ if [[ -n $sizes ]]; then
         done <<'LIST'
 mute 262144 serve
 mute 368640 serve upgrade sandbox notify
+told - serve upgrade sandbox notify
 told - serve
 told - serve upgrade
 told - serve sandbox
 told - serve notify
 told - serve config
 told - serve admin
-told - serve upgrade sandbox notify
 LIST
         [[ $bound == ok ]] || exit 1
     done

@@ -117,7 +117,7 @@ pub(super) fn send(socket: &impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'
 
 fn wait_for_room(socket: &UnixDatagram, until: Instant) {
     let left = until.saturating_duration_since(Instant::now());
-    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos() as _ };
     // Whatever comes of it, the message is tried again.
     let _ = poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&left));
 }
