@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen instructions two-ways million kernels lab screenshots fuzz clean
+.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen instructions two-ways upgrade-bench million kernels lab screenshots fuzz clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make seen       what --admin and --events cost, with 19 000 peers: a section of docs/benchmarks.md'
 	@echo 'make instructions  count the instructions of a round trip and an accept; fails if they are 3 % more than recorded'
 	@echo 'make two-ways   compare keepalive, heartbeats and --expect, with 19 000 peers: docs/two-ways.md'
+	@echo 'make upgrade-bench  how long a peer waits while the server is upgraded, with 19 000 peers: docs/upgrade.md'
 	@echo 'make million    hold a million idle connections in one process, in a virtual machine (PEERS=200000 is quicker)'
 	@echo 'make kernels    run the lab on each kernel that Debian offers, in virtual machines: docs/kernels.md (KERNELS="6.1 6.12")'
 	@echo 'make screenshots  make the pictures of the page anew: docs/page.png, page-dark.png, page-phone.png'
@@ -159,6 +160,11 @@ instructions:
 two-ways:
 	@dist/needs.sh cargo cc ip unshare strace
 	$(CARGO) bench --locked --bench two_ways
+
+# Two minutes, on an otherwise idle machine. (ARGS="5 1000": five upgrades with a thousand peers.)
+upgrade-bench:
+	@dist/needs.sh cargo cc
+	$(CARGO) bench --locked --bench upgrade -- $(ARGS)
 
 # It takes a quarter of an hour and 13 GB of memory with an emulated machine: docs/million.md.
 million:

@@ -3,7 +3,8 @@
 # it as PID 1 of its own namespaces, and there the package is installed, upgraded under load, removed and purged. All mounts, all
 # processes and the network are those of the namespaces, and end with them. target/deb/root.RELEASE is removed, unless KEEP is set.
 #
-# The load is `stillthere load`, which verifies each byte of each peer, and says how many peers were lost.
+# BINARY=FILE packs that program instead of building one. The load is `stillthere load`, which verifies each byte of each peer, and
+# says how many peers were lost.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -46,7 +47,7 @@ fail() {
 }
 
 dist/deb.sh
-REVISION=2 BINARY=target/deb/build/release/stillthere dist/deb.sh
+REVISION=2 BINARY=${BINARY:-target/deb/build/release/stillthere} dist/deb.sh
 REVISION=3 BINARY=/bin/true dist/deb.sh # a release that went wrong
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -1)
 architecture=$(dpkg --print-architecture)
@@ -144,6 +145,8 @@ say "install"
 inside dpkg -i "$first" >target/deb/dpkg.log 2>&1 || { cat target/deb/dpkg.log >&2; fail "it cannot be installed"; }
 is_active || fail "an installation starts the service"
 [ "$(inside systemctl is-enabled stillthere.service)" = enabled ] || fail "an installation enables the service"
+# The socket is for who wants it.
+[ "$(inside systemctl is-enabled stillthere.socket)" = disabled ] || fail "an installation enables the socket"
 for _ in $(seq 50); do listens && break; sleep 0.1; done
 listens || fail "nothing listens on port 7007"
 inside stillthere --version

@@ -33,18 +33,8 @@ mkdir -p "$tree"
 cp -r dist/debian "$tree/debian"
 cp -r dist/manual "$tree/manual"
 cp "$BINARY" "$tree/stillthere"
-cp dist/alerts.yml dist/grafana.json "$tree/"
-# What is only a placeholder goes when the real one is there.
-for one in stillthere.conf systemd/stillthere.service systemd/stillthere.socket; do
-    from=dist/$one
-    [ -e "$from" ] || from=dist/debian/placeholder/${one##*/}
-    case $one in
-        systemd/*) to=$tree/debian/ ;;
-        *) to=$tree/ ;;
-    esac
-    [ ! -e "$from" ] || cp "$from" "$to"
-done
-rm -rf "$tree/debian/placeholder"
+cp dist/alerts.yml dist/grafana.json dist/stillthere.conf "$tree/"
+cp dist/systemd/stillthere.service dist/systemd/stillthere.socket "$tree/debian/"
 # The pages for who runs it: docs/operate.md, and what it links to.
 mkdir "$tree/docs"
 for one in operate.md $(sed -n 's/^| .*](\([a-z]*\.md\)) |$/\1/p' docs/operate.md) events.schema.json; do

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Builds the server as static files for small machines, with musl: target/static/stillthere-ARCH for x86_64, aarch64, armv7 (hard
 # float) and riscv64.
-#     make static-all [ARCHES="aarch64 riscv64"] [FEATURES="serve upgrade"] [ARGS=sizes]
-# With "sizes" as an argument, it builds the server with each feature added instead, prints what each costs, and fails if a
-# bound is exceeded. Those files are thrown away.
+#     make static-all [ARCHES="aarch64 riscv64"] [FEATURES="serve upgrade"] [PANICS=mute] [ARGS=sizes]
+# PANICS=mute leaves out all that a panic says, which is a tenth of the file: a bug then ends the program by SIGILL (SIGTRAP on
+# some architectures), and no line of the log tells which bug. With "sizes" as an argument, it builds the server with each feature
+# added instead, prints what each costs, and fails if a bound is exceeded; the bounds are those of PANICS=mute. These files
+# are thrown away.
 #
 # All it needs are Debian's packages, unpacked and not installed, so it needs no root and changes nothing of this machine:
 # - rustc-web, and the source of std of the same version, rust-web-src: Debian has no std for musl, so cargo builds it;
@@ -19,7 +21,7 @@ say() { echo "static-all: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 known=(x86_64 aarch64 armv7 riscv64)
-features=${FEATURES:-serve admin config notify sandbox upgrade} sizes=
+features=${FEATURES:-serve admin config notify sandbox upgrade} panics=${PANICS:-told} sizes=
 arches=()
 for word in ${ARCHES:-} "$@"; do
     case $word in
@@ -28,6 +30,7 @@ for word in ${ARCHES:-} "$@"; do
         *) die "'$word' is no architecture that this script knows: ${known[*]}." ;;
     esac
 done
+case $panics in told | mute) ;; *) die "PANICS is '$panics'; told and mute are possible." ;; esac
 [[ ${#arches[@]} != 0 ]] || { [[ -n $sizes ]] && arches=(x86_64) || arches=("${known[@]}"); }
 
 triple() { case $1 in armv7) echo armv7-unknown-linux-musleabihf ;; riscv64) echo riscv64gc-unknown-linux-musl ;; *) echo "$1-unknown-linux-musl" ;; esac; }
@@ -111,7 +114,8 @@ build() { # architecture, features
     flags+=" -C link-arg=--no-rosegment -C link-arg=--icf=all -C link-arg=-O2 -C link-arg=--build-id=none"
     for name in $names; do flags+=" -C link-arg=--defsym=$name=abort"; done
     for name in crt1.o crti.o crtn.o; do flags+=" -C link-arg=$library/$name"; done
-    say "$1 with $2"
+    say "$1 with $2$([[ $panics == told ]] || echo ', mute')"
+    [[ $panics == told ]] || flags+=" -Zunstable-options -Cpanic=immediate-abort"
     # Both names of one thing, for the libc of std and that of our dependencies: time_t has 64 bits on armv7, too, as musl 1.2 has
     # it. build.rs says what happens otherwise.
     flags+=" --cfg=libc_unstable_musl_v1_2"
@@ -130,21 +134,21 @@ if [[ -n $sizes ]]; then
     for arch in "${arches[@]}"; do
         printf '%s\n' "$arch"
         bound=ok
-        while read -r most these; do
+        while read -r panics most these; do
             build "$arch" "$these"
             bytes=$(stat -c %s "$built")
-            printf '%8d  %s\n' "$bytes" "$these"
+            printf '%8d  %s%s\n' "$bytes" "$these" "$([[ $panics == told ]] || echo ' (mute)')"
             [[ $most == - ]] || ((bytes <= most)) || { bound=exceeded; say "$these: $bytes bytes, but at most $most are allowed."; }
         done <<'LIST'
-262144 serve
-- serve upgrade
-- serve sandbox
-- serve notify
-- serve config
-- serve events
-- serve admin
-368640 serve upgrade sandbox notify
-- serve admin config notify sandbox upgrade
+mute 262144 serve
+mute 368640 serve upgrade sandbox notify
+told - serve
+told - serve upgrade
+told - serve sandbox
+told - serve notify
+told - serve config
+told - serve admin
+told - serve upgrade sandbox notify
 LIST
         [[ $bound == ok ]] || exit 1
     done

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     #[cfg(all(feature = "notify", not(feature = "upgrade")))]
     let passed = passed(None);
     #[cfg(not(feature = "notify"))]
-    let passed = ();
+    let passed = serve::Passed;
     #[cfg(feature = "config")]
     let read = {
         #[cfg(feature = "upgrade")]

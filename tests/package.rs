@@ -171,6 +171,7 @@ fn debian() {
         "./etc/default/stillthere",
         "./etc/stillthere.conf",
         "./lib/systemd/system/stillthere.service",
+        "./lib/systemd/system/stillthere.socket",
         "./usr/bin/stillthere",
         "./usr/share/bash-completion/completions/stillthere",
         "./usr/share/doc/stillthere/changelog.gz",

@@ -31,7 +31,18 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let is_root = geteuid().is_root();
     let has_landlock = has_landlock();
-    for (can, what) in [(is_root, "root"), (has_landlock, "a kernel with Landlock")] {
+    let can = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let injects = has_landlock && can("strace", &["-e", "inject=getppid:error=EPERM", "true"]);
+    let sets = is_root && can("setpriv", &["--securebits=+no_setuid_fixup", "--", "true"]);
+    for (can, what) in [
+        (is_root, "root"),
+        (has_landlock, "a kernel with Landlock"),
+        (injects, "strace that may trace"),
+        (sets, "setpriv, as root"),
+    ] {
         if !can {
             eprintln!("NOT TESTED: what wants {what}");
         }
@@ -49,12 +60,13 @@ fn main() -> ExitCode {
         trial("a collector is connected to again", has_landlock, a_collector_is_connected_to_again),
         trial("another folder of the same name is outside", has_landlock, another_folder_is_outside),
         trial("another program beside a link goes on", has_landlock, another_program_behind_a_link_goes_on),
+        trial("another port wants a new start", has_landlock, another_port_wants_a_new_start),
         trial("a sandbox that is not wanted any more is told of", has_landlock, a_sandbox_stays),
-        trial("a kernel without Landlock is told of", is_root, a_kernel_without_landlock_is_told_of),
+        trial("a kernel without Landlock is told of", injects, a_kernel_without_landlock_is_told_of),
         trial("root becomes a user for good", is_root, root_becomes_a_user_for_good),
         trial("what the user may not do is said", is_root, what_the_user_may_not_do_is_said),
-        trial("who is not root is told so", is_root, who_is_not_root_is_told_so),
-        trial("capabilities that were kept are given up", is_root, kept_capabilities_are_given_up),
+        trial("who is not root is told so", sets, who_is_not_root_is_told_so),
+        trial("capabilities that were kept are given up", sets, kept_capabilities_are_given_up),
         trial("the user's port below 1024 stays over an upgrade", is_root, a_low_port_stays),
         trial("an unknown user is an error", true, an_unknown_user_is_an_error),
     ];
@@ -336,6 +348,27 @@ fn another_program_behind_a_link_goes_on() {
     server.signal("USR2");
     server.wait_for("the upgrade is refused: ");
     assert!(server.told().contains("Permission denied"), "{}", server.told());
+    ask(&mut peer, b"nobody leaves");
+}
+
+/// The rehearsal cannot listen there, and nobody leaves.
+fn another_port_wants_a_new_start() {
+    let folder = Folder::new();
+    let configuration = folder.text("etc/server.conf");
+    fs::write(&configuration, "listen 127.0.0.1:0\n").unwrap();
+    let mut command = Command::new(folder.at("bin/stillthere"));
+    command.args(["serve", "--config", &configuration, "--sandbox"]);
+    let mut server = Server::start_with(command);
+    if server.told().contains("cannot forbid TCP") {
+        return; // nothing is forbidden
+    }
+    let mut peer = server.connect();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fs::write(&configuration, format!("listen {other}\n")).unwrap();
+    server.signal("USR2");
+    let (_, line) = server.wait_for("the upgrade is refused");
+    let said = format!("cannot listen on {other}: Permission denied (os error 13); only a sandbox forbids such a port");
+    assert!(line.contains(&said), "{line}");
     ask(&mut peer, b"nobody leaves");
 }
 

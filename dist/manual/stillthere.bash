@@ -92,6 +92,7 @@ _stillthere() {
         serve:--config) kind=files ;;
         serve:--check) choices='yes no' kind=words ;;
         serve:--profile) choices='tiny' kind=words ;;
+        serve:--log-format) choices='text json' kind=words ;;
         serve:--keep-peers-over-restart) choices='yes no' kind=words ;;
         serve:--user) kind=users ;;
         serve:--sandbox) choices='yes no' kind=words ;;

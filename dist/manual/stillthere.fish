@@ -61,7 +61,7 @@ complete -c stillthere -n '__stillthere_in serve' -l events -r -F -a '- tcp: uni
 complete -c stillthere -n '__stillthere_in serve' -l config -r -F -d 'lines of `option value`; SIGHUP reads it again'
 complete -c stillthere -n '__stillthere_in serve' -l check -d 'say what is wrong in all that is given; start nothing'
 complete -c stillthere -n '__stillthere_in serve' -l profile -x -a 'tiny' -d 'tiny: the bounds for a board with 16 MiB'
-complete -c stillthere -n '__stillthere_in serve' -l log-format -x -d 'text (default), or json: an object a line'
+complete -c stillthere -n '__stillthere_in serve' -l log-format -x -a 'text json' -d 'text (default), or json: an object a line'
 complete -c stillthere -n '__stillthere_in serve' -l keep-peers-over-restart -d 'SIGTERM leaves the peers with systemd'
 complete -c stillthere -n '__stillthere_in serve' -l drain -x -d 'spread the closes of a stop over this long (off)'
 complete -c stillthere -n '__stillthere_in serve' -l user -x -a '(__fish_complete_users)' -d 'become this user when all is open (root only)'

@@ -26,6 +26,7 @@ const PROFILES: [Profile; 1] = [Profile {
 
 /// The names of the profiles.
 #[cfg(test)]
+#[cfg_attr(not(feature = "admin"), allow(dead_code))] // for the manual
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     PROFILES.iter().map(|profile| profile.name)
 }

@@ -48,7 +48,7 @@ impl Allowed {
     /// These rights at a file, or beneath a folder. What is not there is left out.
     pub(crate) fn at(&mut self, path: impl Into<PathBuf>, rights: u64) {
         let path = path.into();
-        match self.files.iter_mut().find(|(other, _)| *other == path) {
+        match self.files.iter_mut().find(|(other, _)| other.as_os_str() == path.as_os_str()) {
             Some((_, has)) => *has |= rights,
             None => self.files.push((path, rights)),
         }
@@ -140,22 +140,22 @@ fn handled(version: u32, abstract_sockets: bool) -> (Handled, Vec<&'static str>)
 impl fmt::Display for Allowed {
     /// For the log: what is still possible.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, what: &str, of: &mut dyn Iterator<Item = String>| {
-            let all: Vec<_> = of.collect();
-            if all.is_empty() { Ok(()) } else { write!(f, "; {what} {}", all.join(" ")) }
-        };
-        let with = |right: u64| {
-            let files = self.files.iter().filter(move |(_, rights)| rights & right != 0);
-            files.map(|(path, _)| path.display().to_string())
-        };
-        let ports = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().into_iter();
-        f.write_str("sandboxed")?;
-        list(f, "may still listen on TCP ports", &mut ports(&self.bind))?;
-        list(f, "connect to ports", &mut ports(&self.connect))?;
-        list(f, "execute beneath", &mut with(EXECUTE))?;
-        list(f, "write beneath", &mut with(WRITE | MAKE))?;
-        list(f, "remove beneath", &mut with(REMOVE))?;
-        list(f, "read beneath", &mut with(READ))
+        f.write_str("sandboxed; still possible: listen on TCP ports")?;
+        self.bind.iter().try_for_each(|port| write!(f, " {port}"))?;
+        if !self.connect.is_empty() {
+            f.write_str("; connect to ports")?;
+        }
+        self.connect.iter().try_for_each(|port| write!(f, " {port}"))?;
+        for (path, rights) in &self.files {
+            write!(f, "; ")?;
+            for (right, word) in
+                [(EXECUTE, "execute "), (READ, "read "), (WRITE, "write "), (MAKE, "make "), (REMOVE, "remove ")]
+            {
+                f.write_str(if rights & right == 0 { "" } else { word })?;
+            }
+            path.display().fmt(f)?;
+        }
+        Ok(())
     }
 }
 
@@ -187,7 +187,8 @@ mod tests {
         allowed.at("/var/log", READ);
         allowed.bind(7007);
         allowed.bind(7007);
-        let told = "sandboxed; may still listen on TCP ports 7007; write beneath /var/log; read beneath /etc/stillthere /var/log";
+        let told =
+            "sandboxed; still possible: listen on TCP ports 7007; read /etc/stillthere; read write make /var/log";
         assert_eq!(allowed.to_string(), told);
     }
 

@@ -186,7 +186,7 @@ fn passed_on(listen: Listen, passed: &mut Passed, at: impl Into<At>) -> Listen {
 }
 
 #[cfg(not(feature = "notify"))]
-fn passed_on<T: ?Sized>(listen: Listen, (): &mut Passed, _: &T) -> Listen {
+fn passed_on<T: ?Sized>(listen: Listen, _: &mut Passed, _: &T) -> Listen {
     listen
 }
 
@@ -197,7 +197,7 @@ fn is_of_another(passed: &Passed, path: &Path) -> bool {
 }
 
 #[cfg(not(feature = "notify"))]
-fn is_of_another((): &Passed, _: &Path) -> bool {
+fn is_of_another(_: &Passed, _: &Path) -> bool {
     false
 }
 

@@ -7,20 +7,18 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use log::{info, warn};
+use log::Level;
 
 #[cfg(feature = "admin")]
 use crate::admin_place::AdminPlace;
-#[cfg(feature = "upgrade")]
-use crate::confine::allowed::EXECUTE;
-use crate::confine::allowed::{Allowed, LIST, MAKE, READ, REMOVE, WRITE};
+use crate::confine::allowed::{Allowed, EXECUTE, LIST, MAKE, READ, REMOVE, WRITE};
 use crate::confine::gifts::{give, may_change_folder_of, may_read};
 use crate::confine::user::User;
 #[cfg(feature = "events")]
 use crate::observe::events::EventsTo;
 use crate::place::Place;
 use crate::reactor::Listening;
-use crate::serve::ServeSettings;
+use crate::serve::{ServeSettings, tell};
 
 /// What is in force in this process, for good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,40 +37,62 @@ impl InForce {
         note
     }
 
-    /// What the program before has noted.
+    /// What the program before has noted, as far as it holds for this process.
     #[cfg(feature = "upgrade")]
     pub(super) fn of_note(note: Option<&[u8]>) -> Self {
+        Self::read(note).that_holds()
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn read(note: Option<&[u8]>) -> Self {
         let Some([sandbox, user, name @ ..]) = note else { return Self::default() };
         let user = (*user == 1).then(|| String::from_utf8_lossy(name).into_owned());
         Self { user, sandbox: *sandbox == 1 }
     }
 
-    /// Becomes the user and forbids the rest, unless that is in force already.
+    /// A note may come from another process (a service manager kept it over a restart): whoever is root has not become the user, and whoever
+    /// may list the root folder is in no sandbox of ours.
+    #[cfg(feature = "upgrade")]
+    fn that_holds(self) -> Self {
+        let user = self.user.filter(|_| !rustix::process::geteuid().is_root());
+        Self { user, sandbox: self.sandbox && fs::read_dir("/").is_err() }
+    }
+
+    /// Becomes the user and forbids the rest, unless that is in force already. `next` is where the next program will be.
     ///
     /// # Errors
     /// A sentence: it cannot be done, so nobody is to be served.
-    pub(super) fn put_in_force(&mut self, settings: &ServeSettings, bound: &[Listening]) -> Result<(), String> {
+    pub(super) fn put_in_force(
+        &mut self,
+        settings: &ServeSettings,
+        bound: &[Listening],
+        next: Option<&Path>,
+    ) -> Result<(), String> {
         match (&settings.user, &self.user) {
             (wanted, has) if wanted == has => {}
             (Some(name), None) => {
                 become_user(name, settings).map_err(|because| format!("cannot run as --user {name}: {because}"))?;
                 self.user = settings.user.clone();
             }
-            (_, Some(has)) => {
-                warn!("the server stays user {has}, which it has become: another --user wants a new start")
-            }
+            (_, Some(has)) => tell(
+                Level::Warn,
+                format_args!("the server stays user {has}, which it has become: another --user wants a new start"),
+            ),
             (None, None) => {}
         }
         if settings.sandbox && !self.sandbox {
-            let allowed = allowed(settings, bound);
+            let allowed = allowed(settings, bound, next);
             let lacking = allowed.and_nothing_else().map_err(|because| format!("cannot keep --sandbox: {because}"))?;
-            info!("{allowed}");
+            tell(Level::Info, format_args!("{allowed}"));
             for what in lacking {
-                warn!("--sandbox: this kernel cannot forbid {what}");
+                tell(Level::Warn, format_args!("--sandbox: this kernel cannot forbid {what}"));
             }
             self.sandbox = true;
         } else if self.sandbox && !settings.sandbox {
-            warn!("what --sandbox has forbidden stays forbidden until the server is started anew");
+            tell(
+                Level::Warn,
+                format_args!("what --sandbox has forbidden stays forbidden until the server is started anew"),
+            );
         }
         Ok(())
     }
@@ -95,16 +115,25 @@ fn become_user(name: &str, settings: &ServeSettings) -> Result<(), String> {
         let _ = give(path, &user);
     }
     if user.become_for_good()? {
-        info!("runs as {user} from now on");
+        tell(Level::Info, format_args!("runs as {user} from now on"));
     }
     for path in read_again(settings).filter(|path| path.exists() && !may_read(path)) {
-        warn!("{user} may not read {}: no upgrade will be possible, and no reload", path.display());
+        tell(
+            Level::Warn,
+            format_args!("{user} may not read {}: no upgrade will be possible, and no reload", path.display()),
+        );
     }
     if let Some(path) = events_file(settings).filter(|path| !may_change_folder_of(path)) {
-        warn!("{user} may not make files in the folder of {}: SIGHUP will not open it anew", path.display());
+        tell(
+            Level::Warn,
+            format_args!("{user} may not make files in the folder of {}: SIGHUP will not open it anew", path.display()),
+        );
     }
     if let Some(path) = admin_socket(settings).filter(|path| !may_change_folder_of(path)) {
-        info!("{user} may not remove {}: it stays behind, and the next start replaces it", path.display());
+        tell(
+            Level::Info,
+            format_args!("{user} may not remove {}: it stays behind, and the next start replaces it", path.display()),
+        );
     }
     Ok(())
 }
@@ -159,7 +188,7 @@ fn read_again(settings: &ServeSettings) -> impl Iterator<Item = &Path> {
 }
 
 /// What must stay possible: a reload, a file that is opened anew, the figures of /metrics, and the next program's start.
-fn allowed(settings: &ServeSettings, bound: &[Listening]) -> Allowed {
+fn allowed(settings: &ServeSettings, bound: &[Listening], next: Option<&Path>) -> Allowed {
     let mut allowed = Allowed::default();
     // The whole of it: a rule for /proc/self would be one for an inode that the kernel may forget. What other processes keep to themselves
     // there is forbidden by Landlock all the same (ptrace(2)).
@@ -195,16 +224,15 @@ fn allowed(settings: &ServeSettings, bound: &[Listening]) -> Allowed {
     }
     allowed.abstract_sockets =
         env::var_os("NOTIFY_SOCKET").is_some_and(|path| path.as_encoded_bytes().starts_with(b"@"));
-    #[cfg(feature = "upgrade")]
-    next_program(&mut allowed);
+    if let Some(path) = next {
+        allow_to_become(path, &mut allowed);
+    }
     allowed
 }
 
 /// The next program, where this one was found, and what the loader loads.
-#[cfg(feature = "upgrade")]
-fn next_program(allowed: &mut Allowed) {
-    let Ok(program) = crate::upgrade::Program::of_this_process() else { return };
-    allowed.beside(program.path(), EXECUTE | READ);
+fn allow_to_become(program: &Path, allowed: &mut Allowed) {
+    allowed.beside(program, EXECUTE | READ);
     for file in ["/etc/ld.so.cache", "/etc/ld.so.preload"] {
         allowed.at(file, READ);
     }
@@ -226,11 +254,20 @@ mod tests {
         for user in [None, Some("server:log".to_string())] {
             for sandbox in [false, true] {
                 let in_force = InForce { user: user.clone(), sandbox };
-                assert_eq!(InForce::of_note(Some(&in_force.to_note())), in_force);
+                assert_eq!(InForce::read(Some(&in_force.to_note())), in_force);
             }
         }
         for nothing in [None, Some(&b""[..]), Some(&b"\x01"[..])] {
-            assert_eq!(InForce::of_note(nothing), InForce::default());
+            assert_eq!(InForce::read(nothing), InForce::default());
         }
+    }
+
+    /// This test is in no sandbox, and root is root.
+    #[test]
+    fn a_note_of_another_process_proves_nothing() {
+        let noted = InForce { user: Some("server".to_string()), sandbox: true }.to_note();
+        let is_root = rustix::process::geteuid().is_root();
+        let user = Some("server".to_string()).filter(|_| !is_root);
+        assert_eq!(InForce::of_note(Some(&noted)), InForce { user, sandbox: false });
     }
 }

@@ -105,7 +105,7 @@ fn listen(
         None => listen,
     };
     #[cfg(not(feature = "notify"))]
-    let () = passed;
+    let Passed = passed;
     serve_at(reactor, settings, listen)
 }
 
@@ -168,6 +168,11 @@ fn cannot_listen(place: &Place, address: SocketAddr, error: &io::Error, bound: &
         io::ErrorKind::PermissionDenied if port < 1024 => {
             "; ports below 1024 need root or CAP_NET_BIND_SERVICE. Choose a higher one, or \
              `setcap cap_net_bind_service=+ep` the program"
+                .to_string()
+        }
+        #[cfg(feature = "sandbox")]
+        io::ErrorKind::PermissionDenied => {
+            "; only a sandbox forbids such a port: --sandbox since the start (start the server anew), or the system's"
                 .to_string()
         }
         _ if address.is_ipv6() && is_absent(error) && !has_ipv6(error) => {

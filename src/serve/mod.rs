@@ -82,7 +82,8 @@ pub type HandedOver = ();
 pub type Passed = crate::supervision::activation::Passed;
 /// Nobody passes anything on.
 #[cfg(not(feature = "notify"))]
-pub type Passed = ();
+#[derive(Debug, Default)]
+pub struct Passed;
 
 /// What a server starts with, beside its settings.
 #[allow(missing_debug_implementations)]
@@ -277,7 +278,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(feature = "upgrade")]
         upgrade.confine(&reactor, settings, &bound)?;
         #[cfg(not(feature = "upgrade"))]
-        confining::InForce::default().put_in_force(settings, &bound)?;
+        confining::InForce::default().put_in_force(settings, &bound, None)?;
     }
     announce(settings, &bound, reactor.within_reach());
     #[cfg(feature = "upgrade")]

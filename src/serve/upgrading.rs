@@ -94,7 +94,8 @@ impl Upgrade<'_> {
         bound: &[Listening],
     ) -> Result<(), String> {
         if !reactor.is_rehearsal() {
-            self.in_force.put_in_force(settings, bound).or_else(|sentence| goes_on(reactor, sentence))?;
+            let next = self.upgrading.as_ref().map(Upgrading::path);
+            self.in_force.put_in_force(settings, bound, next).or_else(|sentence| goes_on(reactor, sentence))?;
         }
         Ok(())
     }

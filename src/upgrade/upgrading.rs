@@ -46,6 +46,12 @@ impl Upgrading {
         Ok(Self { program, version: version.to_string(), refusal: Refusal::default() })
     }
 
+    /// Where the next program will be.
+    #[cfg(feature = "sandbox")]
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.program.path()
+    }
+
     /// Why the last one was refused.
     pub fn refusal(&self) -> Refusal {
         self.refusal.clone()

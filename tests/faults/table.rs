@@ -213,8 +213,8 @@ pub static ROWS: &[Row] = &[
     Row::of(&["getsockname"], &["EBADF", "EFAULT", "EINVAL", "ENOBUFS", "ENOTSOCK"], Refuses, &[]),
     Row::of(&["accept4"], ACCEPT, Absent, &[Comes, ComesFirst]),
     // The peers.
-    Row::of(&["recvfrom"], RECEIVE, Absent, &[Sends, Closes, Asks, Stops]),
-    Row::of(&["sendto"], SEND, Absent, &[Sends, Drinks, Asks]),
+    Row::of(&["recvfrom"], RECEIVE, Absent, &[Sends, Closes]),
+    Row::of(&["sendto"], SEND, Absent, &[Sends, Drinks]),
     Row::of(&["getsockopt"], OPTION, Goes, &[ComesFirst, Closes, ResetsPaused, Stops]),
     Row::of(&["shutdown"], &["EBADF", "EINVAL", "ENOTCONN", "ENOTSOCK"], Absent, &[Stops]),
     Row::of(&["close"], &["EBADF", "EINTR", "EIO", "ENOSPC", "EDQUOT"], Goes, &[Closes, Stops]),

@@ -42,6 +42,15 @@ pub fn flood() {
 pub fn killed() {
     const ROUNDS: u32 = 60;
     let program = Program::new();
+    let mut server = program.start(&["--log", "info"]);
+    // How long one takes, on this machine as it is now.
+    let once = (0..3).map(|_| {
+        let since = Instant::now();
+        upgrade(&mut server);
+        since.elapsed()
+    });
+    let takes = once.max().expect("three of them");
+    drop(server);
     let mut generations = 0;
     for round in 0..ROUNDS {
         let mut server = program.start(&["--log", "info"]);
@@ -49,8 +58,7 @@ pub fn killed() {
         let mut peers: Vec<_> = (0..20).map(|_| server.connect()).collect();
         peers.iter_mut().for_each(exchange);
         signal(&server);
-        // An upgrade with so few peers takes about ten milliseconds.
-        sleep(Duration::from_micros(u64::from(round) * 300 + u64::from(round * 7919 % 997)));
+        sleep(takes * 2 * round / ROUNDS + Duration::from_micros(u64::from(round * 7919 % 97)));
         kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL).expect("it runs");
         let killed = Instant::now();
         server.wait();
@@ -71,7 +79,7 @@ pub fn killed() {
         }
         generations += usize::from(server.wait_for_within(UPGRADED, Duration::from_millis(50)).is_some());
     }
-    println!("{generations} of {ROUNDS} had been upgraded before they were killed");
+    println!("an upgrade takes {takes:?}; {generations} of {ROUNDS} had been upgraded before they were killed");
     assert!(
         (3..ROUNDS as usize - 3).contains(&generations),
         "{generations}: the moments are not spread over an upgrade"

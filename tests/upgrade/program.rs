@@ -3,10 +3,8 @@
 //! Owns the file and its replacements, and what is asked of a server with a signal.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,7 +23,7 @@ pub struct Program {
 impl Program {
     pub fn new() -> Self {
         let program = Self { directory: Directory::new() };
-        program.put(&original());
+        program.put_original();
         program
     }
 
@@ -47,9 +45,17 @@ impl Program {
 
     /// Puts these bytes in its place.
     pub fn put(&self, bytes: &[u8]) {
+        let staged = self.directory.path("staged");
+        fs::write(&staged, bytes).expect("a file can be written");
+        self.put_file(&staged);
+    }
+
+    /// Another process writes the file: a child that this one starts at the same time, for another trial, would have it open for
+    /// writing, and a program that is open for writing is not executed (ETXTBSY).
+    fn put_file(&self, from: &str) {
         let new = self.directory.path("new");
-        fs::write(&new, bytes).expect("a file can be written");
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+        let status = Command::new("install").args(["-m", "755", from, &new]).status().expect("install runs");
+        assert!(status.success(), "{from} is copied");
         fs::rename(&new, self.path()).expect("a file can be renamed");
     }
 
@@ -60,7 +66,7 @@ impl Program {
     }
 
     pub fn put_original(&self) {
-        self.put(&original());
+        self.put_file(env!("CARGO_BIN_EXE_stillthere"));
     }
 
     pub fn remove(&self) {
@@ -70,8 +76,7 @@ impl Program {
 
 /// The program that is tested.
 pub fn original() -> Vec<u8> {
-    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| fs::read(env!("CARGO_BIN_EXE_stillthere")).expect("the program can be read")).clone()
+    fs::read(env!("CARGO_BIN_EXE_stillthere")).expect("the program can be read")
 }
 
 /// Sends SIGUSR2, without a process for it.
@@ -92,6 +97,12 @@ pub fn is_refused(server: &mut Server) -> String {
     let (_, line) = server.wait_for(REFUSED);
     let (_, sentence) = line.split_once(REFUSED).expect("it was found");
     sentence.to_string()
+}
+
+/// A line with this, which may have come before.
+pub fn find(server: &mut Server, part: &str) -> (Instant, String) {
+    let found = server.log.iter().find(|(_, line)| line.contains(part)).cloned();
+    found.unwrap_or_else(|| server.wait_for(part))
 }
 
 /// How often a line with this part comes within a moment from now, or came before.

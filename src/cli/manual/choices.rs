@@ -46,6 +46,7 @@ pub(super) fn choices(command: &Described, option: &Opt) -> Choices {
         ("admin", _) => Choices::Places { words: vec!["127.0.0.1:7070".into(), "unix:".into()], files: false },
         ("events", _) => Choices::Places { words: vec!["-".into(), "tcp:".into(), "unix:".into()], files: true },
         ("user", _) => Choices::Users,
+        ("log-format", _) => Choices::OneOf(["text", "json"].map(str::to_string).into()),
         ("profile", _) => Choices::OneOf(crate::cli::profile::names().map(str::to_string).collect()),
         (_, "FILE") => Choices::Files,
         (_, "COMMAND") => Choices::Commands,

@@ -76,6 +76,17 @@ pub(super) const DETAILS: &[(&str, &str, &str)] = &[
          What is forbidden stays so over upgrades. \
          The log says what is still allowed, and what this kernel cannot forbid.",
     ),
+    (
+        "serve",
+        "log-format",
+        "Where standard error is the journal of systemd, lines of text begin with their priority, such as `<6>`.",
+    ),
+    (
+        "serve",
+        "keep-peers-over-restart",
+        "The next start goes on with all of them. \
+         Off by default, because SIGTERM cannot tell a restart from a stop.",
+    ),
     ("who", "quiet", "For the health check of a container."),
     ("serve", "drain", "So the next server is not flooded by all of them at once. `/readyz` says no meanwhile."),
     (
