@@ -62,7 +62,7 @@ uninstall:
 		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/stillthere.fish'
 
 test:
-	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nft patch chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian qemu-arm crun umoci shellcheck busybox
+	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nsenter systemd-analyze nft patch chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian qemu-arm crun umoci shellcheck busybox
 	$(CARGO) test --locked
 
 # The man page and the completions, from the tables of options. They are part of the repository; a test fails if they are out of date.

@@ -93,7 +93,8 @@ package() { # program, package manager
         qemu-system-x86_64:apt-get | qemu-system-x86_64:pacman) echo qemu-system-x86 ;;
         redis-server:dnf | redis-server:pacman | redis-server:apk) echo redis ;;
         xz:apt-get) echo xz-utils ;;
-        unshare:* | setpriv:*) echo util-linux ;;
+        systemd-analyze:*) echo systemd ;;
+        unshare:* | setpriv:* | nsenter:*) echo util-linux ;;
         *) echo "$1" ;;
     esac
 }

@@ -36,8 +36,12 @@ fn main() -> ExitCode {
     // Before anything else opens descriptors.
     #[cfg(feature = "upgrade")]
     let handed_over = upgrade::handed_over();
-    #[cfg_attr(not(feature = "notify"), allow(clippy::let_unit_value))]
-    let passed = passed();
+    #[cfg(all(feature = "notify", feature = "upgrade"))]
+    let passed = passed(handed_over.as_ref().ok().and_then(|state| state.as_ref()?.noted(note::PASSED)));
+    #[cfg(all(feature = "notify", not(feature = "upgrade")))]
+    let passed = passed(None);
+    #[cfg(not(feature = "notify"))]
+    let passed = serve::Passed;
     #[cfg(feature = "config")]
     let read = {
         #[cfg(feature = "upgrade")]
@@ -48,7 +52,8 @@ fn main() -> ExitCode {
     };
     #[cfg(not(feature = "config"))]
     let read = Command::read(env::args_os().skip(1), &|name| env::var_os(name));
-    let command = match read {
+    #[cfg_attr(not(feature = "notify"), allow(unused_mut))]
+    let mut command = match read {
         Ok(command) => command,
         Err(usage) => {
             #[cfg(feature = "upgrade")]
@@ -59,6 +64,10 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    #[cfg(feature = "notify")]
+    if let Command::Serve(settings) = &mut command {
+        serve::complete(settings, &passed);
+    }
     let misspelt = Command::misspelt(env::args_os().nth(1).as_deref(), env::vars_os());
     if command.warns_of_misspelling() {
         misspelt.iter().for_each(say);
@@ -92,17 +101,13 @@ fn main() -> ExitCode {
 
 /// Sockets that a supervisor has opened. A program that goes on with another one has that one's, under the same numbers.
 #[cfg(feature = "notify")]
-fn passed() -> serve::Passed {
+fn passed(saved: Option<&[u8]>) -> serve::Passed {
     #[cfg(feature = "upgrade")]
     if upgrade::is_handed_over() {
-        return serve::Passed::default();
+        return serve::Passed::of_the_program_before(saved.unwrap_or_default());
     }
+    let _ = saved;
     serve::Passed::from_environment()
-}
-
-#[cfg(not(feature = "notify"))]
-fn passed() -> serve::Passed {
-    serve::Passed
 }
 
 /// Runs the server, with a log for all that is to be said. Whether it ended in order.

@@ -30,6 +30,8 @@ pub use self::configuration::Configuration;
 pub use self::in_words::{in_words, try_out};
 #[cfg(feature = "config")]
 pub use self::reload::ReadAgain;
+#[cfg(feature = "notify")]
+pub use self::supervised::complete;
 
 #[cfg(feature = "admin")]
 mod admin;
@@ -243,9 +245,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     #[cfg(not(feature = "upgrade"))]
     let _ = (handed_over, is_restart);
     #[cfg(feature = "notify")]
-    let (supervised, settings) = supervised::begin(&mut reactor, settings, &mut passed)?;
-    #[cfg(feature = "notify")]
-    let settings = &settings;
+    let supervised = supervised::begin(&mut reactor, settings, &mut passed)?;
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     let upgrade = upgrade.with_passed(passed.save());
     #[cfg(all(feature = "sandbox", feature = "upgrade"))]

@@ -2,6 +2,8 @@
 //!
 //! Owns the words of the status. Nothing is told while nothing happens: the loop must not wake for it.
 
+use std::fmt::Write;
+
 use log::warn;
 #[cfg(feature = "upgrade")]
 use log::{error, info};
@@ -25,20 +27,15 @@ pub(super) struct Supervised {
     notifier: Notifier,
 }
 
-/// Finds the supervisor, and what it has passed on. The settings become those with which that is used.
+/// Finds the supervisor.
 pub(super) fn begin(
     reactor: &mut Reactor,
     settings: &ServeSettings,
     passed: &mut Passed,
-) -> Result<(Supervised, ServeSettings), String> {
-    #[cfg(feature = "upgrade")]
-    if let Some(saved) = reactor.inherited_note(crate::serve::upgrading::note::PASSED) {
-        passed.go_on(saved);
-    }
+) -> Result<Supervised, String> {
     for complaint in passed.take_complaints() {
         warn!("{complaint}");
     }
-    let settings = complete(settings.clone(), passed);
     #[cfg(feature = "upgrade")]
     let notifier = if reactor.is_rehearsal() { Notifier::default() } else { Notifier::from_environment() };
     #[cfg(not(feature = "upgrade"))]
@@ -51,7 +48,7 @@ pub(super) fn begin(
         let watchdog = Watchdog::open(notifier.same(), settings.grace);
         reactor.add(|_, _| Ok(watchdog)).map_err(|error| error.to_string())?;
     }
-    Ok((Supervised { notifier }, settings))
+    Ok(Supervised { notifier })
 }
 
 /// A fresh start goes on with what the supervisor has kept, if it has: then this is a restart.
@@ -69,7 +66,7 @@ pub(super) fn or_kept(handed_over: HandedOver, passed: &mut Passed) -> (HandedOv
 }
 
 /// Where nothing is said about where to listen, it is where sockets were passed on.
-fn complete(mut settings: ServeSettings, passed: &Passed) -> ServeSettings {
+pub fn complete(settings: &mut ServeSettings, passed: &Passed) {
     let addresses = passed.addresses();
     if !settings.are_places_given && !addresses.is_empty() {
         settings.places = addresses.into_iter().map(Place::Address).collect();
@@ -81,7 +78,6 @@ fn complete(mut settings: ServeSettings, passed: &Passed) -> ServeSettings {
             At::Path(path) => AdminPlace::Unix(path.clone()),
         });
     }
-    settings
 }
 
 impl Supervised {
@@ -90,9 +86,11 @@ impl Supervised {
         for sentence in passed.close_the_others() {
             warn!("{sentence}");
         }
-        let addresses: Vec<_> = bound.iter().map(|listening| listening.address.to_string()).collect();
-        let peers = so_many(reactor.tally().connected, "peer");
-        self.notifier.ready(&format!("serves {peers} on {}", addresses.join(", ")));
+        let mut status = format!("serves {}", so_many(reactor.tally().connected, "peer"));
+        for (nth, listening) in bound.iter().enumerate() {
+            let _ = write!(status, "{} {}", if nth == 0 { " on" } else { "," }, listening.address);
+        }
+        self.notifier.ready(&status);
     }
 
     /// Until [`Supervised::serves_on`], or until another program says that it serves.

@@ -132,16 +132,18 @@ impl Passed {
         text
     }
 
-    /// What the program before has had.
-    pub fn go_on(&mut self, saved: &[u8]) {
+    /// What the program before has saved.
+    pub fn of_the_program_before(saved: &[u8]) -> Self {
+        let mut passed = Self::default();
         for entry in saved.split(|byte| *byte == 0) {
             let Some((kind, place)) = entry.split_first() else { continue };
             let at = match std::str::from_utf8(place).ok().and_then(|place| place.parse().ok()) {
                 Some(address) => At::Address(address),
                 None => At::Path(OsStr::from_bytes(place).into()),
             };
-            self.known.push((at, *kind == b'a'));
+            passed.known.push((at, *kind == b'a'));
         }
+        passed
     }
 
     /// The listener at this address or path, once.
@@ -307,8 +309,7 @@ mod tests {
         assert!(passed.close_the_others()[0].contains("the socket anything was passed on, and is not used"));
         assert!(passed.take(&At::Path(path.clone()), true).is_none());
         // The next program of this process knows where they are.
-        let mut next = Passed::default();
-        next.go_on(&passed.save());
+        let mut next = Passed::of_the_program_before(&passed.save());
         assert_eq!((next.addresses(), next.admin()), (vec![address], Some(&At::Path(path.clone()))));
         assert!(next.is_of_the_supervisor(&At::Path(path)) && !next.is_of_the_supervisor(&At::Path("/x".into())));
         assert!(next.take(&At::Address(address), false).is_none());

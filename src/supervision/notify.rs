@@ -56,7 +56,7 @@ impl Notifier {
     pub fn reloading(&self, status: &str) {
         // systemd compares the moment with that of its own request.
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let microseconds = now.tv_sec as i128 * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+        let microseconds = now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\n{}", in_one_line(status)), PATIENCE);
     }
 

@@ -7,11 +7,11 @@
 //! Nothing says whether the store has taken something. So BARRIER=1 is waited for, which says at least that the supervisor has
 //! read the message: one from a process that has ended is not for anybody any more.
 
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,24 +67,22 @@ pub(crate) fn take(passed: &mut Passed) -> Result<Option<State>, String> {
     if passed.stored.is_empty() {
         return Ok(None);
     }
-    let stored = std::mem::take(&mut passed.stored);
-    let cannot = |error: &dyn std::fmt::Display| format!("the peers that the supervisor has kept are lost: {error}");
-    let is_file = |stored: &OwnedFd| fstat(stored).map(|stored| FileType::from_raw_mode(stored.st_mode).is_file());
+    let state = put_together(std::mem::take(&mut passed.stored));
+    state.map(Some).map_err(|because| format!("the peers that the supervisor has kept are lost: {because}"))
+}
+
+fn put_together(stored: Vec<OwnedFd>) -> Result<State, Box<dyn Error>> {
     let (mut file, mut socket) = (None, None);
     for stored in stored {
-        let which = if is_file(&stored).map_err(|error| cannot(&error))? { &mut file } else { &mut socket };
-        *which = Some(stored);
+        let is_file = FileType::from_raw_mode(fstat(&stored)?.st_mode).is_file();
+        *(if is_file { &mut file } else { &mut socket }) = Some(stored);
     }
-    let (Some(file), Some(socket)) = (file, socket) else {
-        return Err(cannot(&"a part of what was stored is missing"));
-    };
-    let bytes = read(&File::from(file)).map_err(|error| cannot(&error))?;
-    let state = State::inherited(bytes).map_err(|because| cannot(&because))?;
+    let (Some(file), Some(socket)) = (file, socket) else { return Err("a part of what was stored is missing".into()) };
+    let state = State::inherited(upgrade::read(&File::from(file))?)?;
     let numbers = state.noted(NUMBERS).unwrap_or_default().chunks_exact(4);
-    let numbers: Vec<_> = numbers.map(|number| RawFd::from_le_bytes(number.try_into().unwrap_or_default())).collect();
-    let sockets = receive(&socket).map_err(|error| cannot(&error))?;
-    let bytes = state.bytes().to_vec();
-    State::sent(bytes, numbers.into_iter().zip(sockets).collect()).map(Some).map_err(|because| cannot(&because))
+    let numbers = numbers.map(|number| RawFd::from_le_bytes(number.try_into().unwrap_or_default()));
+    let sockets = numbers.zip(receive(&socket)?).collect();
+    Ok(State::sent(state.bytes().to_vec(), sockets)?)
 }
 
 /// The supervisor need not keep anything any more.
@@ -93,15 +91,6 @@ pub(crate) fn forget(notifier: &Notifier) {
     if let Err(error) = notifier.send(&lines, &[], PATIENCE) {
         log::warn!("the supervisor was not told to forget the peers that it had kept: {error}");
     }
-}
-
-fn read(file: &File) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(file.metadata()?.len()).map_err(|_| ErrorKind::InvalidData)?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length)?;
-    bytes.resize(length, 0);
-    file.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
 }
 
 /// All descriptors that are in flight, in their order.

@@ -56,12 +56,7 @@ pub fn handed_over() -> Result<Option<State>, String> {
     let number = number.ok_or(format!("{STATE} is no number of a descriptor"))?;
     let cannot = |error: io::Error| format!("the state on descriptor {number} cannot be read: {error}");
     let file = File::from(inherited::take(number).map_err(cannot)?);
-    let length = file.metadata().map_err(cannot)?.len();
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length as usize).map_err(|_| cannot(io::ErrorKind::OutOfMemory.into()))?;
-    bytes.resize(length as usize, 0);
-    // The position in the file is shared with the program that has written it.
-    file.read_exact_at(&mut bytes, 0).map_err(cannot)?;
+    let bytes = read(&file).map_err(cannot)?;
     let state = State::inherited(bytes).map_err(|because| because.to_string())?;
     Ok(Some(if is_rehearsal() { state.on_paper() } else { state }))
 }
@@ -82,6 +77,16 @@ pub fn answer(result: Result<(), &str>) -> String {
         Ok(()) => format!("yes {}\n", env!("CARGO_PKG_VERSION")),
         Err(because) => format!("no {}\n", because.lines().collect::<Vec<_>>().join("; ")),
     }
+}
+
+/// All of a file in memory. The position in it is shared with the program that has written it.
+pub(crate) fn read(file: &File) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len() as usize;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    bytes.resize(length, 0);
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 /// A file in memory with the state.

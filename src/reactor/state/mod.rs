@@ -62,8 +62,14 @@ impl State {
     /// # Errors
     /// It is no state, or one of a version that is not known here.
     pub fn sent(bytes: Vec<u8>, sockets: Vec<(RawFd, OwnedFd)>) -> Result<Self, CannotGoOn> {
-        let mut sent: Vec<_> = sockets.into_iter().map(|(number, socket)| (number, Some(socket))).collect();
-        sent.sort_by_key(|(number, _)| *number);
+        let mut sent = Vec::new();
+        for (number, socket) in sockets {
+            let number = usize::try_from(number).map_err(|_| CannotGoOn::NoState)?;
+            if sent.len() <= number {
+                sent.resize_with(number + 1, || None);
+            }
+            sent[number] = Some(socket);
+        }
         Ok(Self { sockets: Sockets::Sent(sent), ..Self::inherited(bytes)? })
     }
 
@@ -139,7 +145,7 @@ pub(in crate::reactor) enum Sockets {
     /// They have the numbers that they had where the state was written.
     Inherited,
     /// They were sent; by the number that each had there.
-    Sent(Vec<(RawFd, Option<OwnedFd>)>),
+    Sent(Vec<Option<OwnedFd>>),
 }
 
 impl Sockets {
@@ -151,8 +157,8 @@ impl Sockets {
         match self {
             Self::Inherited => inherited::take(number),
             Self::Sent(sent) => {
-                let at = sent.binary_search_by_key(&number, |(number, _)| *number).ok();
-                at.and_then(|at| sent[at].1.take()).ok_or(io::ErrorKind::NotFound.into())
+                let at = usize::try_from(number).ok().and_then(|at| sent.get_mut(at));
+                at.and_then(Option::take).ok_or(io::ErrorKind::NotFound.into())
             }
         }
     }
