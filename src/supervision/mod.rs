@@ -2,7 +2,7 @@
 //!
 //! Owns what is read of the environment for that, and what is told in return. Knows no option, and of the loop only that it has
 //! sources. The protocols are so small that they are written here: a datagram with a few lines, and descriptors from 3 on. The crate
-//! sd-notify does not pass on descriptors over Rust's types for them, and cannot wait for room in the supervisor's queue.
+//! sd-notify takes 4 kB, no less than this, and cannot wait for room in the supervisor's queue.
 //!
 //! | room | what a reader finds there |
 //! |---|---|

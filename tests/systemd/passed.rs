@@ -66,9 +66,12 @@ fn everywhere() {
 /// /proc/net/tcp: `0: 0100007F:1B5F 0100007F:C350 01 00000000:00000000 02:000001F4 …`: 02 is keepalive's timer, in hundredths.
 fn options() {
     let (listener, address) = listener();
-    let _server = start(listener, None, "", &["--idle", "77s"]);
+    let mut server = start(listener, None, "", &["--idle", "77s"]);
     let mut peer = TcpStream::connect(address).unwrap();
     exchange(&mut peer);
+    // From the listener, and not one by one for each peer.
+    server.seek(" arrived");
+    assert!(!server.told().contains("do not inherit the listener's options"), "{}", server.told());
     let ours = format!(" 0100007F:{:04X} 0100007F:{:04X} 01 ", address.port(), peer.local_addr().unwrap().port());
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let line = table.lines().find(|line| line.contains(&ours)).expect("the server's end is there");
