@@ -262,10 +262,12 @@ impl Reactor {
         }
     }
 
-    /// Stops in an orderly way within this time, as when a source asks for it. Between two turns; the loop is to be run on.
+    /// Stops in an orderly way, evenly over this time if it is not zero, as when a source asks for it. Between two turns; the loop is to be
+    /// run on.
     #[cfg(all(feature = "notify", feature = "upgrade"))]
-    pub fn stop_within(&mut self, grace: Duration) {
-        self.requests.push(Request::Stop { grace });
+    pub fn stop_within(&mut self, over: Duration, grace: Duration) {
+        let stop = if over.is_zero() { Request::Stop { grace } } else { Request::StopEvenly { over, grace } };
+        self.requests.push(stop);
         self.obey(self.hearing.now);
     }
 

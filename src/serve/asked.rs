@@ -3,6 +3,8 @@
 //! Owns which signals ask, and that the loop runs on.
 
 use std::io;
+#[cfg(all(feature = "notify", feature = "upgrade"))]
+use std::time::Duration;
 
 #[cfg(not(feature = "config"))]
 use log::info;
@@ -28,8 +30,9 @@ pub(super) struct Program<'a> {
     pub upgrade: Upgrade<'a>,
     #[cfg(feature = "notify")]
     pub supervised: &'a Supervised,
+    /// Over which time the peers are let go when it stops, and the grace of each.
     #[cfg(all(feature = "notify", feature = "upgrade"))]
-    pub grace: std::time::Duration,
+    pub stop: (Duration, Duration),
 }
 
 /// Signals, of which SIGHUP asks for the program.
@@ -87,7 +90,8 @@ impl Program<'_> {
                     Ok(()) => return ending,
                     Err(because) => {
                         warn!("the peers are not kept: {because}; stops in order");
-                        reactor.stop_within(self.grace);
+                        let (over, grace) = self.stop;
+                        reactor.stop_within(over, grace);
                     }
                 }
             }

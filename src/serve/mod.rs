@@ -227,6 +227,10 @@ impl Default for ServeSettings {
     }
 }
 
+fn new_reactor(limit: usize) -> Result<Reactor, String> {
+    Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))
+}
+
 /// Runs the server until it is told to stop.
 ///
 /// # Errors
@@ -235,13 +239,21 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let Start { log, handed_over, mut passed, .. } = start;
     malloc::give_back_large_tables(SCRATCH);
     let limit = settings.max_connections.unwrap_or(Reactor::NO_LIMIT);
-    let mut reactor = Reactor::new(limit).map_err(|error| format!("cannot make an epoll instance: {error}"))?;
+    let mut reactor = new_reactor(limit)?;
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     let (handed_over, is_restart) = supervised::or_kept(handed_over, &mut passed);
     #[cfg(not(all(feature = "notify", feature = "upgrade")))]
     let is_restart = false;
     #[cfg(feature = "upgrade")]
-    let upgrade = upgrading::begin(&mut reactor, settings, handed_over, log)?;
+    let upgrade = match upgrading::begin(&mut reactor, settings, handed_over, log) {
+        // The supervisor has nothing more of them, and newcomers are to be served.
+        Err(sentence) if is_restart => {
+            log::error!("the peers that the supervisor has kept are lost: {sentence}");
+            reactor = new_reactor(limit)?;
+            upgrading::begin(&mut reactor, settings, None, log)?
+        }
+        begun => begun?,
+    };
     #[cfg(not(feature = "upgrade"))]
     let _ = (handed_over, is_restart);
     #[cfg(feature = "notify")]
@@ -289,10 +301,6 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     }
     #[cfg(feature = "notify")]
     supervised.serves(&mut passed, &bound, &reactor);
-    #[cfg(all(feature = "notify", feature = "upgrade"))]
-    if is_restart {
-        supervised.has_taken_back();
-    }
     #[cfg(not(feature = "notify"))]
     let _ = &mut passed;
     let ending = reactor.run();
@@ -307,13 +315,15 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(feature = "notify")]
         supervised: &supervised,
         #[cfg(all(feature = "notify", feature = "upgrade"))]
-        grace: settings.grace,
+        stop: (settings.drain, settings.grace),
     };
     #[cfg(any(feature = "config", feature = "upgrade"))]
     let ending = program.run_on(ending, &mut reactor);
     let ending = ending.map_err(|error| format!("the loop cannot go on: {error}"))?;
     #[cfg(feature = "notify")]
-    supervised.has_stopped(&reactor);
+    if matches!(ending, Ending::Orderly | Ending::Aborted { .. }) {
+        supervised.has_stopped(&reactor);
+    }
     match ending {
         #[cfg(all(feature = "notify", feature = "upgrade"))]
         Ending::Asked(crate::reactor::Ask::HandOver) => {

@@ -57,7 +57,10 @@ pub(super) fn or_kept(handed_over: HandedOver, passed: &mut Passed) -> (HandedOv
     if handed_over.is_some() {
         return (handed_over, false);
     }
-    let kept = store::take(passed).unwrap_or_else(|sentence| {
+    if !passed.has_stored() {
+        return (None, false);
+    }
+    let kept = store::take(passed, &Notifier::from_environment()).unwrap_or_else(|sentence| {
         error!("{sentence}");
         None
     });
@@ -113,16 +116,12 @@ impl Supervised {
     pub(super) fn keep(&self, reactor: &mut Reactor) -> Result<(), String> {
         let state = reactor.write_down(env!("CARGO_PKG_VERSION")).map_err(|because| because.to_string())?;
         store::keep(&self.notifier, state).map_err(|error| error.to_string())?;
-        let peers = so_many(reactor.tally().connected, "peer");
-        info!("SIGTERM: ends; {peers} wait with the supervisor for the next start");
-        self.notifier.stopping(&format!("ends; {peers} wait for the next start"));
+        let connected = reactor.tally().connected;
+        let verb = if connected == 1 { "waits" } else { "wait" };
+        let peers = format!("{} {verb}", so_many(connected, "peer"));
+        info!("SIGTERM: ends; {peers} with the supervisor for the next start");
+        self.notifier.stopping(&format!("ends; {peers} for the next start"), std::time::Duration::ZERO);
         Ok(())
-    }
-
-    /// What the supervisor has kept is ours again.
-    #[cfg(feature = "upgrade")]
-    pub(super) fn has_taken_back(&self) {
-        store::forget(&self.notifier);
     }
 
     /// Nobody is served any more.

@@ -94,6 +94,12 @@ impl Passed {
         Ok(())
     }
 
+    /// The supervisor has kept something for the program that was there before.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn has_stored(&self) -> bool {
+        !self.stored.is_empty()
+    }
+
     /// What could not be used, in sentences.
     pub fn take_complaints(&mut self) -> Vec<String> {
         std::mem::take(&mut self.complaints)

@@ -21,6 +21,9 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 /// How long a message may wait that is needed: without READY=1 the supervisor ends the server.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What is added to the time in which a server has stopped: the last words take a moment, and so does a busy machine.
+const TO_SPARE: Duration = Duration::from_secs(5);
+
 /// Somebody who wants to be told, or nobody. Two of them that are [the same](Notifier::same) tell the same one.
 #[derive(Debug, Default)]
 pub struct Notifier {
@@ -60,9 +63,11 @@ impl Notifier {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}\n{}", in_one_line(status)), PATIENCE);
     }
 
-    /// The server stops.
-    pub fn stopping(&self, status: &str) {
-        self.tell(&format!("STOPPING=1\n{}", in_one_line(status)), Duration::ZERO);
+    /// The server stops, and has done so within this time. The supervisor must not end it before, however soon it ends others
+    /// (`TimeoutStopSec=`); afterwards it may.
+    pub fn stopping(&self, status: &str, within: Duration) {
+        let within = within.saturating_add(TO_SPARE).as_micros();
+        self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={within}\n{}", in_one_line(status)), Duration::ZERO);
     }
 
     /// What happens, for people.
@@ -167,8 +172,8 @@ mod tests {
         let (notifier, supervisor) = Notifier::pair();
         notifier.ready("serves 2 peers\nREADY=0");
         assert_eq!(heard(&supervisor), "READY=1\nSTATUS=serves 2 peers READY=0\n");
-        notifier.same().stopping("stops");
-        assert_eq!(heard(&supervisor), "STOPPING=1\nSTATUS=stops\n");
+        notifier.same().stopping("stops", Duration::from_secs(10));
+        assert_eq!(heard(&supervisor), "STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\nSTATUS=stops\n");
         notifier.alive(None);
         assert_eq!(heard(&supervisor), "WATCHDOG=1\n");
         notifier.reloading("reads");

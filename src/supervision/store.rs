@@ -1,11 +1,15 @@
 //! Peers that the supervisor keeps while this program is started anew: systemd's store of descriptors (sd_pid_notify_with_fds(3)).
 //!
-//! Owns the form in which they are stored: one file in memory with the state of the loop, and one socket in which all descriptors
-//! are in flight. The store itself takes every descriptor one by one and compares it with all others: thousands would hold PID 1
+//! Owns the form in which they are stored: one socket, in which all descriptors are in flight, the first of them a file in memory with the
+//! state of the loop. So either all of it is stored or nothing. The store itself takes every descriptor one by one and compares it with all others: thousands would hold PID 1
 //! for minutes. `FDPOLL=0` keeps it from dropping what has been hung up, which is how the socket looks to it.
 //!
-//! Nothing says whether the store has taken something. So BARRIER=1 is waited for, which says at least that the supervisor has
-//! read the message: one from a process that has ended is not for anybody any more.
+//! No answer says whether the store has taken something. So BARRIER=1 is waited for, after which the supervisor has dealt with the message
+//! (one from a process that has ended is not for anybody any more), and then our end of the socket tells whether anybody has the other:
+//! a supervisor that stores nothing (`FileDescriptorStoreMax=0`, or one that is not systemd) closes it, or has never received it.
+//!
+//! What was taken back is forgotten at once, whatever comes of it: the store has the listeners, too, so a start that failed and left them
+//! there would keep every later one from its own address.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,7 +19,6 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, fstat};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use socket2::{Domain, Socket, Type};
 
@@ -50,45 +53,62 @@ pub(crate) fn keep(notifier: &Notifier, mut state: State) -> io::Result<()> {
     let file = upgrade::in_memory(&state)?;
     let (writer, reader) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None)?;
     let _ = writer.set_send_buffer_size(ROOM);
+    send(&writer, &[0], &[file.as_fd()])?;
     for numbers in state.sockets().chunks(A_MESSAGE) {
         inherited::lend(numbers, |descriptors| send(&writer, &[0], descriptors))?;
     }
-    drop(writer);
     let lines = format!("FDSTORE=1\nFDNAME={STORED}\nFDPOLL=0\n");
-    notifier.send(&lines, &[reader.as_fd(), file.as_fd()], PATIENCE)?;
-    wait_until_read(notifier)
+    notifier.send(&lines, &[reader.as_fd()], PATIENCE)?;
+    drop(reader);
+    let kept = wait_until_read(notifier).and_then(|()| match is_held(&writer)? {
+        true => Ok(()),
+        false => Err(io::Error::other("the supervisor has not taken them (FileDescriptorStoreMax= must be 1 or more)")),
+    });
+    if kept.is_err() {
+        // It may take them later.
+        forget(notifier);
+    }
+    kept
+}
+
+/// Somebody has the other end.
+fn is_held(socket: &Socket) -> io::Result<bool> {
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(!asked[0].revents().contains(PollFlags::HUP))
 }
 
 /// What the program before has left with the supervisor, if it has. The descriptors are ours then, and nobody else has them.
 ///
 /// # Errors
 /// A sentence: it cannot be used. Those peers are closed.
-pub(crate) fn take(passed: &mut Passed) -> Result<Option<State>, String> {
-    if passed.stored.is_empty() {
-        return Ok(None);
-    }
-    let state = put_together(std::mem::take(&mut passed.stored));
+pub(crate) fn take(passed: &mut Passed, notifier: &Notifier) -> Result<Option<State>, String> {
+    // If there are several, somebody has stored again what was not taken back: the latest comes first.
+    let Some(stored) = std::mem::take(&mut passed.stored).into_iter().next() else { return Ok(None) };
+    let received = receive(&stored);
+    drop(stored);
+    forget(notifier);
+    let state = received.map_err(Into::into).and_then(put_together);
     state.map(Some).map_err(|because| format!("the peers that the supervisor has kept are lost: {because}"))
 }
 
-fn put_together(stored: Vec<OwnedFd>) -> Result<State, Box<dyn Error>> {
-    let (mut file, mut socket) = (None, None);
-    for stored in stored {
-        let is_file = FileType::from_raw_mode(fstat(&stored)?.st_mode).is_file();
-        *(if is_file { &mut file } else { &mut socket }) = Some(stored);
+/// The state that was in flight with its sockets.
+fn put_together(mut received: Vec<OwnedFd>) -> Result<State, Box<dyn Error>> {
+    if received.is_empty() {
+        return Err("a start before this one has taken them, and has ended".into());
     }
-    let (Some(file), Some(socket)) = (file, socket) else { return Err("a part of what was stored is missing".into()) };
+    let file = received.remove(0);
     let state = State::inherited(upgrade::read(&File::from(file))?)?;
     let numbers = state.noted(NUMBERS).unwrap_or_default().chunks_exact(4);
     let numbers = numbers.map(|number| RawFd::from_le_bytes(number.try_into().unwrap_or_default()));
-    let sockets = numbers.zip(receive(&socket)?).collect();
+    let sockets = numbers.zip(received).collect();
     Ok(State::sent(state.bytes().to_vec(), sockets)?)
 }
 
-/// The supervisor need not keep anything any more.
-pub(crate) fn forget(notifier: &Notifier) {
+/// The supervisor need not keep anything any more. It knows that when this returns: a program that ends now may not be heard.
+fn forget(notifier: &Notifier) {
     let lines = format!("FDSTOREREMOVE=1\nFDNAME={STORED}\n");
-    if let Err(error) = notifier.send(&lines, &[], PATIENCE) {
+    if let Err(error) = notifier.send(&lines, &[], PATIENCE).and_then(|()| wait_until_read(notifier)) {
         log::warn!("the supervisor was not told to forget the peers that it had kept: {error}");
     }
 }
@@ -118,6 +138,9 @@ fn receive(socket: &OwnedFd) -> io::Result<Vec<OwnedFd>> {
 
 /// The supervisor closes its end of a pipe when it has read all that was sent before.
 fn wait_until_read(notifier: &Notifier) -> io::Result<()> {
+    if !notifier.is_heard() {
+        return Ok(());
+    }
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     notifier.send("BARRIER=1", &[theirs.as_fd()], PATIENCE)?;
     drop(theirs);
@@ -150,10 +173,25 @@ mod tests {
     }
 
     #[test]
-    fn a_part_alone_is_of_no_use() {
+    fn what_was_taken_back_before_is_said_and_forgotten() {
         let mut passed = Passed::default();
-        assert!(take(&mut passed).unwrap().is_none());
+        let nobody = Notifier::default();
+        assert!(take(&mut passed, &nobody).unwrap().is_none());
         passed.stored.push(Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap().0.into());
-        assert!(take(&mut passed).unwrap_err().contains("a part of what was stored is missing"));
+        let said = take(&mut passed, &nobody).unwrap_err();
+        assert!(said.contains("are lost: a start before this one has taken them"), "{said}");
+        let (writer, reader) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        send(&writer, &[0], &[writer.as_fd()]).unwrap();
+        drop(writer);
+        passed.stored.push(reader.into());
+        assert!(take(&mut passed, &nobody).is_err(), "it is no file");
+    }
+
+    #[test]
+    fn a_supervisor_that_has_closed_the_socket_holds_nothing() {
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+        assert!(is_held(&ours).unwrap());
+        drop(theirs);
+        assert!(!is_held(&ours).unwrap());
     }
 }

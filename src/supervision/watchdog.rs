@@ -68,7 +68,15 @@ impl Source for Watchdog {
     }
 
     fn stop(&mut self, _by: Moment) {
-        self.notifier.stopping(&format!("stops; peers have {} to read their output", InWords(self.grace)));
+        let status = format!("stops; peers have {} to read their output", InWords(self.grace));
+        self.notifier.stopping(&status, self.grace);
+        self.stops = true;
+    }
+
+    #[cfg(feature = "upgrade")]
+    fn stop_evenly(&mut self, _now: Moment, over: Duration, grace: Duration) {
+        let status = format!("drains; the peers are closed one by one over {}", InWords(over));
+        self.notifier.stopping(&status, over.saturating_add(grace));
         self.stops = true;
     }
 }

@@ -9,6 +9,7 @@ use libtest_mimic::{Arguments, Trial};
 
 #[path = "../common/mod.rs"]
 mod common;
+mod kept;
 mod log;
 mod machine;
 mod passed;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         (true, told::TRIALS),
         (true, passed::TRIALS),
         (true, log::TRIALS),
+        (cfg!(feature = "upgrade"), kept::TRIALS),
         (activates, passed::WITH_SYSTEMD),
         (analyzes, units::TRIALS),
         (missing.is_none(), machine::TRIALS),

@@ -27,7 +27,7 @@ pub const TRIALS: Trials = &[
 pub const WITH_SYSTEMD: Trials = &[("systemd_socket_activate_starts_the_server_for_the_first_peer", activate)];
 
 /// A server that gets two descriptors, of which the second may be /dev/null. `pid` is what LISTEN_PID is.
-fn with(first: OwnedFd, second: Option<OwnedFd>, names: &str, pid: &str, options: &[&str]) -> Command {
+pub fn with(first: OwnedFd, second: Option<OwnedFd>, names: &str, pid: &str, options: &[&str]) -> Command {
     let count = if second.is_some() { 2 } else { 1 };
     let script = format!(
         "exec 3<&0 {} 0</dev/null 1>/dev/null; \

@@ -42,7 +42,8 @@ fn course() {
     assert!(told.contains("STATUS=serves: 1 connected, 1 accepted, 0 departed"), "{told}");
     exchange(&mut peer);
     server.signal("TERM");
-    assert_eq!(supervisor.hears().1, "STOPPING=1\nSTATUS=stops; peers have 10s to read their output\n");
+    let told = "STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\nSTATUS=stops; peers have 10s to read their output\n";
+    assert_eq!(supervisor.hears().1, told);
     assert!(supervisor.expects("STATUS=stopped: 0 connected, 1 accepted").contains("1 shut down by us"));
     assert!(server.wait().success());
     assert_eq!(supervisor.hears_within(Duration::from_millis(100)), None);
