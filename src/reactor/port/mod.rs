@@ -13,38 +13,31 @@ use std::time::Duration;
 use mio::Registry;
 use mio::event::Event;
 use mio::net::TcpStream;
-use rustix::io::Errno;
 
-use crate::keepalive::{Guard, Keepalive};
-use crate::reactor::arriving::acceptor::{Accepted, Acceptor};
+use crate::keepalive::Keepalive;
+use crate::reactor::arriving::acceptor::Acceptor;
 use crate::reactor::arriving::dialer::{Dial, FIRST_KEY, dialer_of};
 use crate::reactor::arriving::listen::{Listen, Listening};
 use crate::reactor::connection::readiness::Readiness;
-use crate::reactor::connection::stream::Stream;
-use crate::reactor::departing::departure::Departure;
 use crate::reactor::departing::tally::Tally;
+use crate::reactor::limits::Limits;
 use crate::reactor::limits::capacity::Capacity;
 use crate::reactor::limits::memory::{Relief, Sizes};
-use crate::reactor::limits::{Limits, WhenFull};
 use crate::reactor::observing::figures::Figures;
-use crate::reactor::observing::news::{Incident, News};
+use crate::reactor::observing::news::News;
 use crate::reactor::observing::turn_times::TurnTimes;
 use crate::reactor::peer_id::{PeerId, PortId};
-use crate::reactor::peers::{Arrival, NotArrived, Peers, REAP_BUDGET, Relimit};
+use crate::reactor::peers::{Peers, REAP_BUDGET, Relimit};
 use crate::reactor::serving::connect::ToConnect;
 use crate::reactor::serving::order::{Look, Order, Seen};
-use crate::reactor::serving::saved::{CannotSave, Carried};
 use crate::reactor::serving::service::Hosted;
 use crate::reactor::source::{Names, Source, Turn};
 use crate::reactor::time::moment::Moment;
 
+mod accepting;
+mod handing_over;
 #[cfg(feature = "upgrade")]
 mod written;
-
-/// How many peers are accepted in a turn.
-const ACCEPT_BUDGET: usize = 64;
-/// How many are refused in a turn: closing is expensive.
-const REFUSE_BUDGET: usize = REAP_BUDGET;
 
 /// A listener, and what we connect to; their peers, and the service that they talk to.
 pub(super) struct Port {
@@ -155,51 +148,6 @@ impl Port {
         self.peers.room_apart()
     }
 
-    fn accept_peers(&mut self, turn: &mut Turn<'_>) {
-        let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_latched()) else { return };
-        let mut refused = 0;
-        for _ in 0..ACCEPT_BUDGET {
-            if acceptor.is_ready(self.peers.room(turn.capacity)) {
-                if turn.orders.are_many() {
-                    return;
-                }
-                if !self.peers.reserve(turn) {
-                    return pause(acceptor, &self.peers, &io::ErrorKind::OutOfMemory.into(), turn);
-                }
-            }
-            let room = self.peers.room(turn.capacity);
-            if acceptor.warns_of_limit(turn.now, room) && !self.peers.is_apart() {
-                turn.orders.audience.note(turn.now, Incident::LimitReached { limit: room.limit() });
-            }
-            match acceptor.accept(turn.now, room) {
-                Accepted::Peer(stream, address) => match admit(&mut self.peers, self.limits, address, turn) {
-                    Ok(()) => {
-                        // The first accepted socket may show that `TCP_INFO` reports nothing: then there is nothing to
-                        // look at.
-                        if !matches!(acceptor.keepalive().guard(), Guard::Loop { .. }) {
-                            self.peers.watch_no_more();
-                        }
-                        let arrived = self.peers.arrive(stream, address, Arrival::Accepted, turn);
-                        if let Err(NotArrived::Unregistered(error)) = arrived {
-                            pause(acceptor, &self.peers, &error, turn);
-                        }
-                    }
-                    Err(departure) => {
-                        self.peers.refuse(stream, address, departure, turn);
-                        refused += 1;
-                    }
-                },
-                Accepted::Lost => self.peers.count_lost(),
-                Accepted::Interrupted => {}
-                Accepted::Nobody => return,
-                Accepted::Exhausted(error) => return pause(acceptor, &self.peers, &error, turn),
-            }
-            if refused == REFUSE_BUDGET {
-                return;
-            }
-        }
-    }
-
     /// Calls the service if it is called, accepts, and connects.
     #[inline(never)]
     fn let_come(&mut self, turn: &mut Turn<'_>) {
@@ -250,64 +198,6 @@ impl Port {
     pub(super) fn reap_all(&mut self, turn: &mut Turn<'_>) {
         while self.peers.reap(turn).is_some() {}
     }
-
-    /// Takes a peer out, so that it can be served elsewhere. Between two turns only.
-    ///
-    /// # Errors
-    /// The peer cannot be taken out: it stays.
-    pub(super) fn release(&mut self, peer: PeerId, turn: &mut Turn<'_>) -> Result<Carried, CannotSave> {
-        let (mut stream, saved, unsent) = self.peers.release(peer, turn.capacity)?;
-        let saved = saved.saved_by(turn.clock);
-        // The socket stays open elsewhere: without this, its events would go on coming here.
-        let _ = turn.registry.deregister(&mut stream);
-        if let Some(dialer) = &mut self.dialer {
-            dialer.departs(peer, turn.now);
-        }
-        Ok(Carried { stream: stream.into(), saved, unsent })
-    }
-
-    /// Takes over a peer that was served elsewhere. Between two turns only.
-    ///
-    /// # Errors
-    /// It cannot: the connection is closed.
-    pub(super) fn adopt(&mut self, carried: Carried, turn: &mut Turn<'_>) -> io::Result<PeerId> {
-        let Carried { stream, saved, unsent } = carried;
-        let saved = saved.by_clock(turn.clock);
-        let address = stream.peer_addr()?;
-        stream.set_nonblocking(true)?;
-        if !self.peers.reserve(turn) {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        let restored = self.peers.arrive(TcpStream::from_std(stream), address, Arrival::Restored(&saved), turn);
-        let id = restored.map_err(|not_arrived| match not_arrived {
-            NotArrived::Unregistered(error) => error,
-            NotArrived::NotRestored(error) => io::Error::new(io::ErrorKind::InvalidData, error),
-        })?;
-        self.peers.carry_out(id, Order::Send(&unsent), turn);
-        Ok(id)
-    }
-}
-
-/// Accepts nobody until a peer departs or a while has passed.
-fn pause<S: Stream>(acceptor: &mut Acceptor, peers: &Peers<S>, error: &io::Error, turn: &mut Turn<'_>) {
-    acceptor.pause(turn.now, peers.room(turn.capacity), error);
-    turn.counted.accept_pauses += 1;
-    let errno = error.raw_os_error().unwrap_or(Errno::NOMEM.raw_os_error());
-    turn.orders.audience.note(turn.now, Incident::AcceptPaused { errno });
-}
-
-/// Whether this newcomer is admitted; another peer may be evicted to make room for it.
-fn admit<S: Stream>(
-    peers: &mut Peers<S>,
-    limits: Limits,
-    address: SocketAddr,
-    turn: &mut Turn<'_>,
-) -> Result<(), Departure> {
-    if !peers.is_apart() && !turn.capacity.admits(address) {
-        return Err(Departure::TooManyFromAddress);
-    }
-    let evicts = limits.when_full() == WhenFull::EvictOldestIdle;
-    if peers.room(turn.capacity).is_left() || evicts && peers.evict(turn) { Ok(()) } else { Err(Departure::Full) }
 }
 
 impl Source for Port {
