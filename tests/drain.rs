@@ -7,8 +7,10 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "admin")]
+use common::connect;
 use common::greedy::Greedy;
-use common::{Server, ask, connect, raise_descriptor_limit};
+use common::{Server, ask, raise_descriptor_limit};
 
 /// Peers that are watched for their end. A look at all of them takes a few milliseconds.
 struct Watched {
