@@ -16,7 +16,7 @@ use serde_json::Value;
 use stillthere::reactor::Departure;
 
 /// Every metric of the admin port, and its kind.
-const METRICS: [(&str, Kind); 30] = [
+const METRICS: [(&str, Kind); 32] = [
     ("stillthere_build_info", Kind::Plain),
     ("stillthere_peers", Kind::Plain),
     ("stillthere_peers_limit", Kind::Plain),
@@ -27,6 +27,8 @@ const METRICS: [(&str, Kind); 30] = [
     ("stillthere_received_bytes_total", Kind::Plain),
     ("stillthere_sent_bytes_total", Kind::Plain),
     ("stillthere_accept_pauses_total", Kind::Plain),
+    ("stillthere_upgrades_total", Kind::Plain),
+    ("stillthere_upgrades_refused_total", Kind::Plain),
     ("stillthere_outbox_bytes", Kind::Plain),
     ("stillthere_outbox_limit_bytes", Kind::Plain),
     ("stillthere_log_lines_left_out_total", Kind::Plain),
