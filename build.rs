@@ -8,6 +8,10 @@
 //! debug information, which is for debuggers. The linker script is for GNU ld and lld. It is not used with a linker that
 //! reads no such script (gold, mold and wild, if RUSTFLAGS name one), nor if the linker refuses it when it is tried here.
 //!
+//! Functions that are equal in machine code are in the file once, where the linker can do that (lld, which rustc uses by default on x86_64):
+//! that takes 2 to 4 kB less. Nothing here compares addresses of functions. Only rustc knows which linker it will use, so it is asked to
+//! link an empty program in this way.
+//!
 //! The relocations of the program are packed (DT_RELR) where the C library of this machine can read them: they
 //! take 1 kB of the file instead of 19. glibc can since 2.36; an older one refuses to start such a program, and prints the
 //! version that it needs. The static binary has no relocations.
@@ -24,6 +28,9 @@ use std::process::{Command, Stdio};
 #[cfg(feature = "admin")]
 #[path = "src/observe/admin/page/assemble.rs"]
 mod page;
+
+/// For a linker that is called by a C compiler.
+const EQUAL_ONCE: &str = "-Wl,--icf=all";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -62,6 +69,9 @@ fn main() {
         } else if linker_accepts(&for_cc) {
             println!("cargo:rustc-link-arg-bins={for_cc}");
         }
+        if rustc_links_with(EQUAL_ONCE, &flags) {
+            println!("cargo:rustc-link-arg-bins={EQUAL_ONCE}");
+        }
     }
     let is_glibc = is("CARGO_CFG_TARGET_ENV", "gnu") && var("TARGET").ok() == var("HOST").ok();
     if is_glibc && glibc_version().is_some_and(|version| version >= (2, 36)) {
@@ -89,6 +99,23 @@ fn linker_accepts(option: &str) -> bool {
     let mut cc = Command::new("cc");
     cc.args([&source, "-o", &format!("{directory}/empty"), option]).stdout(Stdio::null()).stderr(Stdio::null());
     cc.status().is_ok_and(|status| status.success())
+}
+
+/// Whether rustc, with these flags of Cargo's, links with this option.
+fn rustc_links_with(option: &str, flags: &str) -> bool {
+    let (Ok(directory), Ok(rustc), Ok(target)) = (var("OUT_DIR"), var("RUSTC"), var("TARGET")) else { return false };
+    let source = format!("{directory}/empty.rs");
+    if std::fs::write(&source, "fn main() {}\n").is_err() {
+        return false;
+    }
+    let mut rustc = Command::new(rustc);
+    rustc.args([&source, "-o", &format!("{directory}/empty-of-rustc"), "--target", &target]);
+    rustc.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
+    if let Ok(linker) = var("RUSTC_LINKER") {
+        rustc.args(["-C", &format!("linker={linker}")]);
+    }
+    rustc.args(["-C", &format!("link-arg={option}")]).stdout(Stdio::null()).stderr(Stdio::null());
+    rustc.status().is_ok_and(|status| status.success())
 }
 
 /// The version of this machine's glibc. `getconf` prints "glibc 2.36"; with another C library, nothing of this form.

@@ -4,11 +4,12 @@
 //! ask a directory (nsswitch.conf(5)), and one program must not find other users than another.
 
 use std::fmt;
-use std::fs;
 use std::io;
 
 use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgid, setresuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+
+use crate::confine::contents;
 
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
@@ -36,11 +37,10 @@ impl User {
     /// # Errors
     /// A clause that says what is wrong.
     pub(crate) fn find(text: &str) -> Result<Self, String> {
-        let read = |path| match fs::read(path) {
-            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        let read = |path: &str| match contents(path) {
             // In a container there may be none, and numbers need none.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(error) => Err(format!("{path} cannot be read: {error}")),
+            read => read.map_err(|error| format!("{path} cannot be read: {error}")),
         };
         Self::find_in(text, &read(USERS)?, &read(GROUPS)?)
     }

@@ -10,8 +10,6 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use log::{info, warn};
-
 use crate::admin_place::AdminPlace;
 use crate::keepalive::Keepalive;
 use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};

@@ -6,11 +6,6 @@ use std::io;
 #[cfg(all(feature = "notify", feature = "upgrade"))]
 use std::time::Duration;
 
-#[cfg(not(feature = "config"))]
-use log::info;
-#[cfg(all(feature = "notify", feature = "upgrade"))]
-use log::warn;
-
 use crate::reactor::{Ask, Ending, Reactor, Signals};
 use crate::serve::ServeSettings;
 #[cfg(feature = "config")]

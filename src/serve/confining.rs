@@ -12,6 +12,9 @@ use log::Level;
 #[cfg(feature = "admin")]
 use crate::admin_place::AdminPlace;
 use crate::confine::allowed::{Allowed, EXECUTE, LIST, MAKE, READ, REMOVE, WRITE};
+use crate::confine::contents;
+#[cfg(feature = "upgrade")]
+use crate::confine::gifts::may_list;
 use crate::confine::gifts::{give, may_change_folder_of, may_read};
 use crate::confine::user::User;
 #[cfg(feature = "events")]
@@ -55,7 +58,7 @@ impl InForce {
     #[cfg(feature = "upgrade")]
     fn that_holds(self) -> Self {
         let user = self.user.filter(|_| !rustix::process::geteuid().is_root());
-        Self { user, sandbox: self.sandbox && fs::read_dir("/").is_err() }
+        Self { user, sandbox: self.sandbox && !may_list(Path::new("/")) }
     }
 
     /// Becomes the user and forbids the rest, unless that is in force already. `next` is where the next program will be.
@@ -237,7 +240,7 @@ fn allow_to_become(program: &Path, allowed: &mut Allowed) {
         allowed.at(file, READ);
     }
     // "7f0123400000-7f0123426000 r--p 00000000 fe:00 1234    /usr/lib/x86_64-linux-gnu/libc.so.6"
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let maps = contents("/proc/self/maps").unwrap_or_default();
     for line in maps.lines().filter(|line| line.contains(".so")) {
         if let Some(folder) = line.find('/').and_then(|at| Path::new(&line[at..]).parent()) {
             allowed.at(folder, EXECUTE | READ);

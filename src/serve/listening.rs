@@ -5,8 +5,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use log::warn;
-
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor, Service};
 #[cfg(feature = "upgrade")]

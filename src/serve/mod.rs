@@ -33,6 +33,20 @@ pub use self::reload::ReadAgain;
 #[cfg(feature = "notify")]
 pub use self::supervised::complete;
 
+// Above the modules, which use them, too.
+macro_rules! info {
+    ($($words:tt)+) => { $crate::serve::tell(log::Level::Info, format_args!($($words)+)) };
+}
+
+macro_rules! warn {
+    ($($words:tt)+) => { $crate::serve::tell(log::Level::Warn, format_args!($($words)+)) };
+}
+
+#[cfg(feature = "upgrade")]
+macro_rules! error {
+    ($($words:tt)+) => { $crate::serve::tell(log::Level::Error, format_args!($($words)+)) };
+}
+
 #[cfg(feature = "admin")]
 mod admin;
 #[cfg(any(feature = "config", feature = "upgrade"))]
@@ -56,18 +70,10 @@ pub mod upgrading;
 /// No machine has the memory for more connections: a higher limit is none.
 const NO_LIMIT: usize = 1 << 24;
 
-/// The one place of this file that logs: each use of log's own macros takes 100 bytes.
+/// The one place of this folder that logs: each use of log's own macros takes 100 bytes.
 #[inline(never)]
 fn tell(level: Level, words: fmt::Arguments<'_>) {
     log::log!(level, "{words}");
-}
-
-macro_rules! info {
-    ($($words:tt)+) => { tell(Level::Info, format_args!($($words)+)) };
-}
-
-macro_rules! warn {
-    ($($words:tt)+) => { tell(Level::Warn, format_args!($($words)+)) };
 }
 
 /// What another program has handed over to this one, if one has.
@@ -248,7 +254,7 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let upgrade = match upgrading::begin(&mut reactor, settings, handed_over, log) {
         // The supervisor has nothing more of them, and newcomers are to be served.
         Err(sentence) if is_restart => {
-            log::error!("the peers that the supervisor has kept are lost: {sentence}");
+            error!("the peers that the supervisor has kept are lost: {sentence}");
             reactor = new_reactor(limit)?;
             upgrading::begin(&mut reactor, settings, None, log)?
         }

@@ -4,8 +4,6 @@
 //! as text, so that an option that this file has never heard of is named, too. The events are opened anew each time, whatever
 //! the file says: a log that was rotated must not wait for somebody to mend a configuration.
 
-use log::{Level, info, warn};
-
 use crate::count::so_many;
 use crate::observe::log::Logger;
 use crate::reactor::{Listening, PortId, Reactor};
@@ -70,7 +68,7 @@ impl<'a> Reload<'a> {
             return refuse(&because);
         }
         // A line that tells of a new level is logged if the old or the new one allows it.
-        let is_told = log::log_enabled!(Level::Info);
+        let is_told = log::log_enabled!(log::Level::Info);
         if !is_told {
             self.log.set_levels(&new.log);
         }

@@ -4,10 +4,6 @@
 
 use std::fmt::Write;
 
-use log::warn;
-#[cfg(feature = "upgrade")]
-use log::{error, info};
-
 use crate::count::so_many;
 use crate::place::Place;
 use crate::reactor::{Listening, Reactor};

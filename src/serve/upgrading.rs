@@ -5,8 +5,6 @@
 #[cfg(feature = "config")]
 use std::{fs, path::PathBuf};
 
-use log::{error, info};
-
 use crate::count::so_many;
 use crate::observe::log::Logger;
 use crate::reactor::{Reactor, State, Unclaimed};

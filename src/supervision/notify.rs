@@ -66,7 +66,8 @@ impl Notifier {
     /// The server stops, and has done so within this time. The supervisor must not end it before, however soon it ends others
     /// (`TimeoutStopSec=`); afterwards it may.
     pub fn stopping(&self, status: &str, within: Duration) {
-        let within = within.saturating_add(TO_SPARE).as_micros();
+        // Numbers of 128 bits are printed by 1 kB of their own.
+        let within = u64::try_from(within.saturating_add(TO_SPARE).as_micros()).unwrap_or(u64::MAX);
         self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={within}\n{}", in_one_line(status)), Duration::ZERO);
     }
 

@@ -136,16 +136,27 @@ impl Peers<TcpStream> {
                 warn!("the service begins anew, beside its peers: {because}");
             }
         }
-        let mut alarms = Vec::new();
-        read_alarms(part(records::ALARMS), |due, slot| alarms.push((slot, due)))?;
-        alarms.sort_unstable_by_key(|(slot, _)| *slot);
+        // By slot. (To sort them takes 3 kB of the program.)
+        let mut alarms: Vec<Moment> = Vec::new();
+        let mut is_room = true;
+        read_alarms(part(records::ALARMS), |due, slot| {
+            let slots = alarms.len().max((slot as usize).saturating_add(1));
+            is_room = is_room && alarms.try_reserve(slots - alarms.len()).is_ok();
+            if is_room {
+                alarms.resize(slots, Moment::NEVER);
+                alarms[slot as usize] = due;
+            }
+        })?;
+        if !is_room {
+            return Err(Torn); // no loop has had so many slots
+        }
         let mut peers = part(records::PEERS);
         let count = peers.u32().unwrap_or(0);
         let mut came = Vec::new();
         for _ in 0..count {
             let written = Written::read(&mut peers)?;
             let slot = written.slot;
-            let alarm = alarms.binary_search_by_key(&slot, |(slot, _)| *slot).ok().map(|at| alarms[at].1);
+            let alarm = alarms.get(slot as usize).copied().and_then(Moment::if_ever);
             match self.take_over(&written, alarm, sockets.take(written.descriptor), turn) {
                 Ok((connection, alarm)) => came.push((slot, connection, alarm)),
                 Err(because) => self.lose(&written, &because, turn),
