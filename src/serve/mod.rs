@@ -2,24 +2,15 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::time::Duration;
 
 use log::Level;
-use socket2::{Domain, Socket, Type};
 
 use crate::count::so_many;
-use crate::keepalive::{Guard, Keepalive, State};
-#[cfg(feature = "events")]
-use crate::observe::events::EventsTo;
-#[cfg(feature = "notify")]
-use crate::observe::log::Format as LogFormat;
-use crate::observe::log::{Levels, Logger};
-use crate::place::Place;
-use crate::reactor::{Ending, Limits, Listening, Reactor, SCRATCH, WhenFull};
-use crate::seconds::{InWords, Seconds};
+use crate::malloc;
+use crate::observe::log::Logger;
+use crate::reactor::{Ending, Reactor, SCRATCH};
+use crate::serve::announce::announce;
 use crate::serve::listening::listen_everywhere;
-use crate::tcp_info::TcpInfo;
-use crate::{malloc, sysctl};
 
 #[cfg(feature = "admin")]
 pub use self::admin::AdminSettings;
@@ -30,6 +21,7 @@ pub use self::configuration::Configuration;
 pub use self::in_words::{in_words, try_out};
 #[cfg(feature = "config")]
 pub use self::reload::ReadAgain;
+pub use self::settings::{Beats, ServeSettings, ServiceName};
 #[cfg(feature = "notify")]
 pub use self::supervised::complete;
 
@@ -49,6 +41,7 @@ macro_rules! error {
 
 #[cfg(feature = "admin")]
 mod admin;
+mod announce;
 #[cfg(any(feature = "config", feature = "upgrade"))]
 mod asked;
 #[cfg(feature = "config")]
@@ -62,13 +55,11 @@ mod listening;
 mod observers;
 #[cfg(feature = "config")]
 mod reload;
+mod settings;
 #[cfg(feature = "notify")]
 mod supervised;
 #[cfg(feature = "upgrade")]
 pub mod upgrading;
-
-/// No machine has the memory for more connections: a higher limit is none.
-const NO_LIMIT: usize = 1 << 24;
 
 /// The one place of this folder that logs: each use of log's own macros takes 100 bytes.
 #[inline(never)]
@@ -100,137 +91,6 @@ pub struct Start<'a> {
     pub again: &'a ReadAgain<'a>,
     pub handed_over: HandedOver,
     pub passed: Passed,
-}
-
-/// The checked settings of `serve`.
-#[derive(Clone, Debug)]
-pub struct ServeSettings {
-    pub places: Vec<Place>,
-    /// They are not only the default.
-    #[cfg(feature = "notify")]
-    pub are_places_given: bool,
-    pub keepalive: Keepalive,
-    pub backlog: u32,
-    pub reuse_port: bool,
-    /// `None`: as many as the descriptor limit allows.
-    pub max_connections: Option<usize>,
-    pub service: ServiceName,
-    /// With the service `heartbeat`: the silence after which a peer is asked, and how long its
-    /// answer may take.
-    pub heartbeat: Beats,
-    /// A peer that sends nothing for this long is let go.
-    pub expect: Option<Duration>,
-    pub limits: Limits,
-    /// `None`: as many from one address as there is room for.
-    pub max_per_address: Option<usize>,
-    /// How much memory waiting output may take, for all peers together; `None`: a quarter of the memory that there is.
-    pub max_memory: Option<usize>,
-    pub grace: Duration,
-    /// SIGTERM leaves the peers with the supervisor, for the next start.
-    #[cfg(all(feature = "notify", feature = "upgrade"))]
-    pub keeps_peers: bool,
-    #[cfg(feature = "notify")]
-    pub log_format: LogFormat,
-    /// Over how long the closes of a stop are spread.
-    #[cfg(feature = "upgrade")]
-    pub drain: Duration,
-    pub log: Levels,
-    /// Who the server becomes when all is open: `NAME` or `NAME:GROUP`.
-    #[cfg(feature = "sandbox")]
-    pub user: Option<String>,
-    /// It gives up what it does not need any more.
-    #[cfg(feature = "sandbox")]
-    pub sandbox: bool,
-    /// The admin port, if there is to be one.
-    #[cfg(feature = "admin")]
-    pub admin: AdminSettings,
-    /// Where the events go, if anywhere.
-    #[cfg(feature = "events")]
-    pub events: Option<EventsTo>,
-    /// The configuration file, if there is one.
-    #[cfg(feature = "config")]
-    pub configuration: Option<Configuration>,
-    /// What a profile has set, in words.
-    #[cfg(feature = "config")]
-    pub profile: Option<String>,
-}
-
-/// The services that are built in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceName {
-    Echo,
-    Discard,
-    Heartbeat,
-}
-
-impl ServiceName {
-    pub const ALL: [Self; 3] = [Self::Echo, Self::Discard, Self::Heartbeat];
-    /// In the order of [`ServiceName::ALL`].
-    pub const NAMES: [&'static str; 3] = ["echo", "discard", "heartbeat"];
-
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
-
-/// When a silent peer is asked, and when it is let go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beats {
-    pub after: Duration,
-    pub timeout: Duration,
-}
-
-impl Default for Beats {
-    fn default() -> Self {
-        Self { after: Duration::from_secs(30), timeout: Duration::from_secs(10) }
-    }
-}
-
-impl ServeSettings {
-    /// The backlog by default.
-    pub const BACKLOG: u32 = 4096;
-    /// The grace by default.
-    pub const GRACE: Duration = Duration::from_secs(10);
-}
-
-impl Default for ServeSettings {
-    fn default() -> Self {
-        Self {
-            places: vec![Place::DEFAULT],
-            #[cfg(feature = "notify")]
-            are_places_given: false,
-            keepalive: Keepalive::default(),
-            backlog: Self::BACKLOG,
-            reuse_port: false,
-            max_connections: None,
-            service: ServiceName::Echo,
-            heartbeat: Beats::default(),
-            expect: None,
-            limits: Limits::default(),
-            max_per_address: None,
-            max_memory: None,
-            grace: Self::GRACE,
-            #[cfg(all(feature = "notify", feature = "upgrade"))]
-            keeps_peers: false,
-            #[cfg(feature = "notify")]
-            log_format: LogFormat::default(),
-            #[cfg(feature = "upgrade")]
-            drain: Duration::ZERO,
-            log: Levels::default(),
-            #[cfg(feature = "sandbox")]
-            user: None,
-            #[cfg(feature = "sandbox")]
-            sandbox: false,
-            #[cfg(feature = "admin")]
-            admin: AdminSettings::default(),
-            #[cfg(feature = "events")]
-            events: None,
-            #[cfg(feature = "config")]
-            configuration: None,
-            #[cfg(feature = "config")]
-            profile: None,
-        }
-    }
 }
 
 fn new_reactor(limit: usize) -> Result<Reactor, String> {
@@ -345,106 +205,4 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         }
     }
     Ok(ending)
-}
-
-/// Logs the addresses, the deadline in words, and which settings will not hold.
-fn announce(settings: &ServeSettings, bound: &[Listening], limit: usize) {
-    #[cfg(feature = "config")]
-    if let Some(profile) = &settings.profile {
-        info!("{profile}");
-    }
-    let service = settings.service.name();
-    for Listening { address, .. } in bound {
-        info!("{service} listens on {address}, for {} (pid {})", Limit(limit), std::process::id());
-    }
-    let falls_back = |keepalive: &&Keepalive| keepalive.guard() != settings.keepalive.guard();
-    let fallback = bound.iter().map(|listening| &listening.keepalive).find(falls_back);
-    let keepalive = fallback.unwrap_or(&settings.keepalive);
-    if let Some(idle) = keepalive.predict(State::Idle) {
-        info!(
-            "a silent peer is gone {idle} after its last sign of life: {}, the first after {}, then every {}",
-            so_many(keepalive.count(), "probe"),
-            InWords(keepalive.idle()),
-            InWords(keepalive.interval()),
-        );
-    }
-    match (keepalive.guard(), keepalive.predict(State::InFlight)) {
-        (Guard::Loop { rto_max }, Some(prediction)) => info!(
-            "the same with data unacknowledged or its window shut: {prediction} (the kernel tries again at least every {}, by \
-             {})",
-            InWords(keepalive.pace()),
-            if rto_max.is_some() { "TCP_RTO_MAX_MS" } else { "a user timeout that slides" }
-        ),
-        (Guard::UserTimeout(timeout), Some(prediction)) => info!(
-            "with data unacknowledged or its window shut it is gone {prediction} after that began (user timeout {})",
-            InWords(timeout)
-        ),
-        _ => {}
-    }
-    let in_words = InWords;
-    if settings.service == ServiceName::Heartbeat {
-        let Beats { after, timeout } = settings.heartbeat;
-        info!(
-            "a peer that sends nothing for {} is sent a PING, and dropped if nothing comes back within {}",
-            in_words(after),
-            in_words(timeout)
-        );
-    }
-    if let Some(within) = settings.expect {
-        info!("a peer that sends nothing for {} is dropped", in_words(within));
-    }
-    if let Some(shortfall) = keepalive.shortfall(&settings.keepalive) {
-        warn!("{shortfall}");
-    }
-    let retries = sysctl::number("net/ipv4/tcp_retries2").unwrap_or(15) as u32;
-    if let Some(after) = keepalive.given_up_after(retries) {
-        warn!(
-            "net.ipv4.tcp_retries2 is {retries} here: with data unacknowledged or its window shut the kernel itself gives up a \
-             silent peer after {} s, before the deadline; 15 keeps it",
-            Seconds(after)
-        );
-    }
-    let asks_the_kernel =
-        settings.limits.stalled().is_some() || settings.limits.when_full() == WhenFull::EvictOldestIdle;
-    if asks_the_kernel && !is_tcp_info_told() {
-        warn!("TCP_INFO reports nothing here: --stalled and --when-full evict-oldest-idle find no peer");
-    }
-    for warning in keepalive.warnings() {
-        warn!("--{warning}");
-    }
-    if let Some(most) = sysctl::number("net/core/somaxconn").filter(|most| *most < settings.backlog.into()) {
-        warn!(
-            "--backlog {}: the kernel cuts it to {most}; `sysctl net.core.somaxconn` sets its limit",
-            settings.backlog
-        );
-    }
-}
-
-/// A limit of connections, in words.
-struct Limit(usize);
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            NO_LIMIT.. => f.write_str("as many connections as there is memory for"),
-            limit => write!(f, "{} at most", so_many(limit, "connection")),
-        }
-    }
-}
-
-/// Whether this kernel has figures of a connection. A sandboxed one may succeed and fill in nothing.
-fn is_tcp_info_told() -> bool {
-    Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| TcpInfo::is_told(&socket))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_is_a_number_or_a_sentence() {
-        let told = [1, 19_968, NO_LIMIT, usize::MAX].map(|limit| Limit(limit).to_string());
-        let all = "as many connections as there is memory for";
-        assert_eq!(told, ["1 connection at most", "19968 connections at most", all, all]);
-    }
 }
