@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 
 use mio::event::Event;
 
+#[cfg(feature = "admin")]
+use crate::reactor::Moment;
 use crate::reactor::arriving::listen::{Listen, Listening};
 use crate::reactor::carry_out::carry_out;
 use crate::reactor::observing::figures::Counted;
@@ -177,6 +179,20 @@ impl Reactor {
     /// The loop goes on with another one, whose ports are not all open yet.
     pub fn goes_on(&self) -> bool {
         self.heritage.is_some()
+    }
+
+    /// When the loop goes on, by its clock, and the number of what happened last in the one before; `None` if it does not, or only on
+    /// paper.
+    #[cfg(feature = "admin")]
+    pub(crate) fn goes_on_at(&self) -> Option<(Moment, u64)> {
+        let goes_on = self.goes_on() && !self.is_rehearsal();
+        goes_on.then(|| (self.hearing.clock.now(), self.orders.audience.happened()))
+    }
+
+    /// The service of this port is told of news from now on, as if it had asked for that.
+    #[cfg(feature = "admin")]
+    pub(crate) fn tell_news_to(&mut self, port: PortId) {
+        self.orders.audience.observe(port.source(), true);
     }
 
     /// The loop goes on only on paper ([`State::on_paper`]): nobody will be served.

@@ -221,7 +221,14 @@ fn listen_apart(
     about: About,
 ) -> io::Result<Listening> {
     let listen = listen.apart(admin::MOST_CLIENTS).limits(admin::limits()?);
-    reactor.listen(listen, Admin::new(hosts, token, about))
+    let admin = Admin::new(hosts, token, about);
+    #[cfg(feature = "upgrade")]
+    if let Some((now, happened)) = reactor.goes_on_at() {
+        let listening = reactor.listen(listen, admin.that_expects_followers(now, happened))?;
+        reactor.tell_news_to(listening.port);
+        return Ok(listening);
+    }
+    reactor.listen(listen, admin)
 }
 
 /// The keepalive of the admin port's own clients: one that is gone must not hold its place for long.

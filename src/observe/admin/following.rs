@@ -98,6 +98,14 @@ impl Following {
         }
     }
 
+    /// The loop goes on with another one, whose followers come again: what happens until they do is kept for them. `happened` is the
+    /// number of what has happened last. The loop must tell of news from now on.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn expect_followers(&mut self, now: Moment, happened: u64) {
+        (self.is_observing, self.until) = (true, now + KEPT);
+        self.ring.skip_to(Chronicle::after(happened).next() - 1);
+    }
+
     /// Somebody begins to follow. Returns the number of the last event that it has; `None` if too many follow already.
     pub(super) fn join(
         &mut self,

@@ -111,6 +111,13 @@ impl Admin {
         Self { access, about, started, listings, following, counting, answers, clients: 0, memory: Room::default() }
     }
 
+    /// The same in a program that goes on with another one: see `Following::expect_followers`.
+    #[cfg(feature = "upgrade")]
+    pub fn that_expects_followers(mut self, now: Moment, happened: u64) -> Self {
+        self.following.expect_followers(now, happened);
+        self
+    }
+
     /// There is memory to go on with this client. One that follows has missed something if there was none in between: it is let go,
     /// and when it comes back it is told what it has missed.
     fn can_go_on(&mut self, peer: &mut Peer<'_, Visitor>) -> bool {
