@@ -5,7 +5,6 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use log::warn;
 use mio::net::TcpStream;
 
 use crate::keepalive::owing::Owing;
@@ -29,6 +28,7 @@ use crate::reactor::time::alarms::Alarms;
 use crate::reactor::time::moment::Moment;
 use crate::reactor::time::timers::{Timer, Timers};
 use crate::reactor::time::watch::Watch;
+use crate::told::warn;
 
 /// What an entry of a list of deadlines takes at most.
 const ENTRY: usize = 64;
