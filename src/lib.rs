@@ -156,6 +156,7 @@ mod scatter;
 mod seconds;
 mod sockopt;
 mod sysctl;
+mod told;
 
 // The rooms of the program. They are public for `main.rs` and the tests, and no part of the library's interface.
 #[cfg(feature = "admin")]

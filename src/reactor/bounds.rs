@@ -4,8 +4,6 @@
 
 use std::io;
 
-use log::warn;
-
 use crate::descriptors;
 use crate::keepalive::{Unfit, unfit};
 use crate::machine::Machine;
@@ -16,6 +14,7 @@ use crate::reactor::peer_id::PortId;
 use crate::reactor::port::Port;
 use crate::reactor::source::Source;
 use crate::reactor::{MOST_CONNECTIONS, Reactor};
+use crate::told::warn;
 
 /// Descriptors that are not for peers: the log, epoll, listeners, signals, and what the service opens.
 const RESERVE: usize = 32;

@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use log::{info, trace, warn};
+use log::trace;
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -24,6 +24,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::reactor::Ask;
 use crate::reactor::source::{Names, Request, Source, Turn};
 use crate::seconds::InWords;
+use crate::told::{info, warn};
 
 /// Signals that end a process by default (signal(7)) and are often sent without that intention: when a terminal
 /// hangs up, when a log is rotated, to reload a configuration, by an inherited timer. They are logged and otherwise ignored.

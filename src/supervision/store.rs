@@ -109,7 +109,7 @@ fn put_together(mut received: Vec<OwnedFd>) -> Result<State, Box<dyn Error>> {
 fn forget(notifier: &Notifier) {
     let lines = format!("FDSTOREREMOVE=1\nFDNAME={STORED}\n");
     if let Err(error) = notifier.send(&lines, &[], PATIENCE).and_then(|()| wait_until_read(notifier)) {
-        log::warn!("the supervisor was not told to forget the peers that it had kept: {error}");
+        crate::told::warn!("the supervisor was not told to forget the peers that it had kept: {error}");
     }
 }
 

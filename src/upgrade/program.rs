@@ -46,23 +46,28 @@ impl Program {
     /// With the same arguments, and our environment but for the number of the descriptor that has the state; `rehearses`: only to say
     /// whether it could go on.
     pub(super) fn execution(&self, state: RawFd, rehearses: bool) -> io::Result<Execution> {
-        let mut environment = vec![CString::new(format!("{STATE}={state}"))?];
+        let mut environment = vec![string(format!("{STATE}={state}").into())?];
         if rehearses {
-            environment.push(CString::new(format!("{REHEARSAL}=1"))?);
+            environment.push(string(format!("{REHEARSAL}=1").into())?);
         }
         for (name, value) in env::vars_os().filter(|(name, _)| name != STATE && name != REHEARSAL) {
             let mut variable = name.into_vec();
             variable.push(b'=');
             variable.extend(value.into_vec());
-            environment.push(CString::new(variable)?);
+            environment.push(string(variable)?);
         }
-        let path = CString::new(self.path.as_os_str().as_encoded_bytes())?;
+        let path = string(self.path.as_os_str().as_encoded_bytes().to_vec())?;
         let mut arguments = Vec::new();
         for argument in &self.arguments {
-            arguments.push(CString::new(argument.as_encoded_bytes())?);
+            arguments.push(string(argument.as_encoded_bytes().to_vec())?);
         }
         Ok(Execution { path, arguments, environment })
     }
+}
+
+/// As execve(2) takes it. Nothing that the kernel has given us has a NUL in it.
+fn string(bytes: Vec<u8>) -> io::Result<CString> {
+    Ok(CString::new(bytes)?)
 }
 
 fn in_search_path(name: &Path) -> Option<PathBuf> {

@@ -82,7 +82,7 @@ impl Rehearsals {
         self.verdict.take()
     }
 
-    fn ends(&mut self, verdict: impl FnOnce(ExitStatus, &str) -> Verdict, turn: &mut Turn<'_>) {
+    fn ends(&mut self, verdict: fn(ExitStatus, &str) -> Verdict, turn: &mut Turn<'_>) {
         let Some(mut running) = self.running.take() else { return };
         let _ = turn.registry.deregister(&mut running.pipe);
         // Its end of the pipe is closed, or its time is over. If it is ending already, this changes nothing.
@@ -142,8 +142,11 @@ impl Source for Rehearsals {
 
     fn expire(&mut self, turn: &mut Turn<'_>) {
         if self.running.as_ref().is_some_and(|running| running.by <= turn.now) {
-            let seconds = PATIENCE.as_secs();
-            self.ends(|_, _| Verdict::No(format!("its rehearsal was not over after {seconds} s, and was ended")), turn);
+            let late = |_, _: &str| {
+                let seconds = PATIENCE.as_secs();
+                Verdict::No(format!("its rehearsal was not over after {seconds} s, and was ended"))
+            };
+            self.ends(late, turn);
         }
     }
 

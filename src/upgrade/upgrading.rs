@@ -5,10 +5,9 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use log::{info, warn};
-
 use crate::count::so_many;
 use crate::reactor::{Reactor, State};
+use crate::told::{info, warn};
 use crate::upgrade::program::Program;
 use crate::upgrade::rehearsal::{Rehearsals, Verdict};
 use crate::upgrade::replace::replace;

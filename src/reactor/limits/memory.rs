@@ -16,13 +16,12 @@
 //! In a cgroup the bound follows what the cgroup has left: the kernel counts its own share, sockets and what waits
 //! in them, against the same limit, and kills the process when nothing is left.
 
-use log::warn;
-
 use crate::keepalive::{Unfit, unfit};
 use crate::machine::{Gauge, Machine};
 use crate::malloc;
 use crate::reactor::scratch::SCRATCH;
 use crate::reactor::time::moment::Moment;
+use crate::told::warn;
 use std::time::Duration;
 
 /// The lowest limit for all outboxes together.

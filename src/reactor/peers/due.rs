@@ -5,8 +5,6 @@
 use std::collections::TryReserveError;
 use std::time::Duration;
 
-use log::warn;
-
 use crate::count::so_many;
 use crate::keepalive::owing::Owing;
 use crate::reactor::connection::looking::{OutputState, Sign};
@@ -18,6 +16,7 @@ use crate::reactor::peers::{Peers, Preceded};
 use crate::reactor::source::Turn;
 use crate::reactor::time::moment::Moment;
 use crate::reactor::time::timers::Timer;
+use crate::told::warn;
 
 /// How many peers are looked at for a sign of life in a turn, and how many for a stall.
 const LOOK_BUDGET: usize = 256;

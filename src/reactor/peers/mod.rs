@@ -6,8 +6,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::warn;
-
 pub(super) use self::arrivals::{Arrival, NotArrived};
 pub(super) use self::relimit::Relimit;
 use crate::keepalive::Keepalive;
@@ -30,6 +28,7 @@ use crate::reactor::serving::order::{Look, Order, Seen};
 use crate::reactor::serving::service::{Attempt, Hosted, Serving};
 use crate::reactor::source::{Names, Turn};
 use crate::reactor::time::moment::Moment;
+use crate::told::warn;
 
 mod arrivals;
 mod deadlines;

@@ -5,7 +5,6 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use log::warn;
 use mio::net::TcpStream;
 
 use crate::keepalive::owing::Owing;
@@ -29,6 +28,7 @@ use crate::reactor::time::alarms::Alarms;
 use crate::reactor::time::moment::Moment;
 use crate::reactor::time::timers::{Timer, Timers};
 use crate::reactor::time::watch::Watch;
+use crate::told::warn;
 
 /// What an entry of a list of deadlines takes at most.
 const ENTRY: usize = 64;
@@ -152,19 +152,21 @@ impl Peers<TcpStream> {
         }
         let mut peers = part(records::PEERS);
         let count = peers.u32().unwrap_or(0);
-        let mut came = Vec::new();
+        let (mut came, mut settings) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let written = Written::read(&mut peers)?;
             let slot = written.slot;
             let alarm = alarms.get(slot as usize).copied().and_then(Moment::if_ever);
             match self.take_over(&written, alarm, sockets.take(written.descriptor), turn) {
-                Ok((connection, alarm)) => came.push((slot, connection, alarm)),
+                Ok((connection, alarm)) => {
+                    came.push((slot, connection));
+                    settings.push((slot, alarm));
+                }
                 Err(because) => self.lose(&written, &because, turn),
             }
         }
-        let settings: Vec<_> = came.iter().map(|(slot, _, alarm)| (*slot, *alarm)).collect();
         let stays = settings.len();
-        self.table.fill(came.into_iter().map(|(slot, connection, _)| (slot, connection)));
+        self.table.fill(came.into_iter());
         self.resume_deadlines(part, has_new_options, turn)?;
         for (slot, alarm) in settings {
             // Its state may want to be driven, and what waits for it to be announced.

@@ -54,12 +54,22 @@ impl Writer {
 
     /// A part that a reader may skip, because its length stands before it.
     pub(in crate::reactor) fn part<R>(&mut self, write: impl FnOnce(&mut Self) -> R) -> R {
-        let at = self.0.len();
-        self.u32(0);
+        let at = self.begin();
         let result = write(self);
-        let length = (self.0.len() - at - 4) as u32;
-        self.0[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        self.end(at);
         result
+    }
+
+    #[inline(never)] // a dozen callers: 1 kB
+    fn begin(&mut self) -> usize {
+        self.u32(0);
+        self.0.len()
+    }
+
+    #[inline(never)]
+    fn end(&mut self, at: usize) {
+        let length = (self.0.len() - at) as u32;
+        self.0[at - 4..at].copy_from_slice(&length.to_le_bytes());
     }
 
     /// A part of a kind. A reader that does not know the kind skips it.
