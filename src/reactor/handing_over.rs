@@ -13,11 +13,11 @@ use crate::reactor::serving::saved::{CannotSave, Carried};
 use crate::reactor::{Moment, Source};
 
 impl Reactor {
-    /// Takes a peer out of the loop, with what its service remembers of it ([`Service::save`]) and the output that waits. The
+    /// Takes a peer out of the loop, with what its service remembers of it ([`Service::save`](crate::reactor::Service::save)) and the output that waits. The
     /// connection goes on, and nobody is told. The loop may be turning, but not in a turn.
     ///
     /// # Errors
-    /// See [`CannotSave`]; the peer stays.
+    /// See [`CannotSave`](crate::reactor::CannotSave); the peer stays.
     pub fn release(&mut self, peer: PeerId) -> Result<Carried, CannotSave> {
         self.between_turns(|sources, turn| {
             let port = sources.get_mut(peer.port().source()).and_then(|source| source.as_any()?.downcast_mut::<Port>());
@@ -25,11 +25,11 @@ impl Reactor {
         })
     }
 
-    /// Takes over a peer that another loop, or another program, has served until now: it gets [`Service::restore`] at this
+    /// Takes over a peer that another loop, or another program, has served until now: it gets [`Service::restore`](crate::reactor::Service::restore) at this
     /// port. Its keepalive stays as it is set on the socket.
     ///
     /// # Errors
-    /// `NotFound`: there is no such port. `InvalidData`: the service does not take it over ([`CannotRestore`]).
+    /// `NotFound`: there is no such port. `InvalidData`: the service does not take it over ([`CannotRestore`](crate::reactor::CannotRestore)).
     /// `OutOfMemory`, or errors of the socket. The connection is closed.
     pub fn adopt(&mut self, port: PortId, carried: Carried) -> io::Result<PeerId> {
         self.between_turns(|sources, turn| {
@@ -38,7 +38,7 @@ impl Reactor {
         })
     }
 
-    /// The first source of this type, if there is one and it may be asked for more ([`Source::as_any`]). Between two turns only.
+    /// The first source of this type, if there is one and it may be asked for more ([`Source::as_any`](crate::reactor::Source::as_any)). Between two turns only.
     #[cfg(feature = "upgrade")]
     pub fn source<S: Source + 'static>(&mut self) -> Option<&mut S> {
         self.awake.wake_all();
