@@ -17,7 +17,7 @@ impl Reactor {
     /// connection goes on, and nobody is told. The loop may be turning, but not in a turn.
     ///
     /// # Errors
-    /// See [`CannotSave`](crate::reactor::CannotSave); the peer stays.
+    /// See [`CannotSave`]; the peer stays.
     pub fn release(&mut self, peer: PeerId) -> Result<Carried, CannotSave> {
         self.between_turns(|sources, turn| {
             let port = sources.get_mut(peer.port().source()).and_then(|source| source.as_any()?.downcast_mut::<Port>());
@@ -38,7 +38,7 @@ impl Reactor {
         })
     }
 
-    /// The first source of this type, if there is one and it may be asked for more ([`Source::as_any`](crate::reactor::Source::as_any)). Between two turns only.
+    /// The first source of this type, if there is one and it may be asked for more ([`Source::as_any`]). Between two turns only.
     #[cfg(feature = "upgrade")]
     pub fn source<S: Source + 'static>(&mut self) -> Option<&mut S> {
         self.awake.wake_all();
