@@ -163,11 +163,16 @@ fn listen_at(
     }
     listen_apart(reactor, listen, Hosts::Any, token, about)
         .map_err(|error| format!("the admin port cannot listen on unix:{told}: {error}"))?;
-    info!("admin port on unix:{told}");
+    let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
+    // An inherited listener outlives its file.
+    if inode.is_some() {
+        info!("admin port on unix:{told}");
+    } else {
+        warn!("--admin unix:{told}: the socket was removed, and nobody reaches it; a new start makes it anew");
+    }
     if is_of_another {
         return Ok(Opened { file: None });
     }
-    let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
     // A rehearsal ends, and the socket is that of the server that goes on.
     #[cfg(feature = "upgrade")]
     let inode = inode.filter(|_| !reactor.is_rehearsal());

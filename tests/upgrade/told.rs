@@ -251,6 +251,26 @@ pub fn asked() {
     server.wait_for(crate::program::UPGRADED);
 }
 
+/// The listener of the admin port's unix socket outlives its file, which a cleaner of /tmp may remove: nobody can reach it then, and the
+/// next program must not say that it is there. The peers stay.
+pub fn file_gone() {
+    let directory = Directory::new();
+    let path = directory.path("admin");
+    let place = format!("unix:{path}");
+    let mut server = Server::start(&["--log", "info", "--admin", &place]);
+    let mut peer = server.connect();
+    exchange(&mut peer);
+    assert_eq!(run(&format!("upgrade --admin {place}")).0, Some(0));
+    server.wait_for(crate::program::UPGRADED);
+    fs::remove_file(&path).unwrap();
+    let before = server.log.len();
+    upgrade(&mut server);
+    let lines = &server.log[before..];
+    assert!(lines.iter().any(|(_, line)| line.contains(" WARN ") && line.contains(&path)), "{lines:?}");
+    assert!(!lines.iter().any(|(_, line)| line.contains("admin port on ")), "{lines:?}");
+    exchange(&mut peer);
+}
+
 /// What a scripted admin port answers to the nth request.
 type Answer = fn(usize, &dyn Fn(u64, u64, u64) -> String) -> Option<String>;
 
