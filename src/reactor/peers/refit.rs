@@ -34,6 +34,24 @@ pub(super) struct Refit {
     again: Moment,
 }
 
+impl Refit {
+    /// Those that are to be tried again now.
+    fn take_due(&mut self, now: Moment) -> Vec<PeerId> {
+        if self.again > now {
+            return Vec::new();
+        }
+        self.again = Moment::NEVER;
+        std::mem::take(&mut self.postponed)
+    }
+
+    /// Those that are left are tried again after a while, however many turns there are until then.
+    fn set_again(&mut self, now: Moment) {
+        if self.again == Moment::NEVER && !self.postponed.is_empty() {
+            self.again = now + AGAIN;
+        }
+    }
+}
+
 impl<S: Stream> Peers<S> {
     /// All peers that are there are given these options, a few in each turn.
     pub(in crate::reactor) fn begin_to_refit(&mut self, keepalive: &Keepalive, now: Moment) {
@@ -59,15 +77,13 @@ impl<S: Stream> Peers<S> {
             refit.next = slot + 1;
             self.refit_peer(slot, &mut refit);
         }
-        if refit.next >= end && refit.again <= now {
-            for id in std::mem::take(&mut refit.postponed) {
-                if self.table.has(id) {
-                    self.refit_peer(id.slot(), &mut refit);
-                }
+        for id in refit.take_due(now) {
+            if self.table.has(id) {
+                self.refit_peer(id.slot(), &mut refit);
             }
         }
+        refit.set_again(now);
         if refit.next < end || !refit.postponed.is_empty() {
-            refit.again = if refit.next < end { Moment::NEVER } else { refit.again.max(now + AGAIN).min(now + AGAIN) };
             self.refit = Some(refit);
         }
     }
@@ -109,4 +125,28 @@ fn apply<S: Stream>(connection: &mut crate::reactor::connection::Connection<S>, 
     // A connection that has just died takes no options. That it died is learned otherwise.
     let result = connection.stream_mut().apply(split);
     log::trace!("{}: new options: {result:?}", connection.address());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::peer_id::Stamp;
+
+    /// A busy loop has turned on and on, and put off the moment each time.
+    #[test]
+    fn a_peer_with_unanswered_probes_is_tried_again_after_a_second_also_in_a_busy_loop() {
+        let at = |milliseconds| Moment::after(Duration::from_millis(milliseconds));
+        let peer = PeerId::new(Stamp::NONE, 7);
+        let mut refit =
+            Refit { splits: Vec::new(), before: at(0), next: 0, postponed: vec![peer], again: Moment::NEVER };
+        let mut tried = Vec::new();
+        for now in (0..3500).step_by(10).map(at) {
+            for id in refit.take_due(now) {
+                tried.push(now);
+                refit.postponed.push(id); // it has not answered yet
+            }
+            refit.set_again(now);
+        }
+        assert_eq!(tried, [at(1000), at(2000), at(3000)]);
+    }
 }
