@@ -13,6 +13,7 @@ use mio::event::Event;
 use crate::reactor::Moment;
 use crate::reactor::arriving::listen::{Listen, Listening};
 use crate::reactor::carry_out::carry_out;
+use crate::reactor::connection::written::Written;
 use crate::reactor::observing::figures::Counted;
 use crate::reactor::peer_id::{PortId, Stamp};
 use crate::reactor::port::Port;
@@ -22,10 +23,14 @@ use crate::reactor::source::{Names, Source, Turn};
 use crate::reactor::state::fields::{Reader, Torn};
 use crate::reactor::state::on_paper::rehearse;
 use crate::reactor::state::records::{self, Heading};
-use crate::reactor::state::{CannotGoOn, CannotWriteDown, State};
+use crate::reactor::state::{CannotGoOn, CannotWriteDown, Sockets, State};
 use crate::reactor::time::hearing::Hearing;
 use crate::reactor::time::moment::Clock;
 use crate::reactor::{Happening, Reactor};
+
+/// How often orders are carried out before a loop is written down: enough for all that may wait. Services whose answers to orders are more
+/// orders might never come to an end.
+const ROUNDS: usize = 4096;
 
 /// What a loop goes on with, until all of its ports are open.
 #[derive(Debug)]
@@ -72,7 +77,10 @@ impl Reactor {
         }
         self.between_turns(|sources, turn| {
             turn.orders.drop_inquiries();
-            while !turn.orders.is_empty() {
+            for _ in 0..ROUNDS {
+                if turn.orders.is_empty() {
+                    break;
+                }
                 carry_out(sources, turn);
                 turn.orders.drop_inquiries();
             }
@@ -83,6 +91,9 @@ impl Reactor {
             }
             super::turn::tell(sources, turn);
         });
+        if !self.orders.is_empty() {
+            return Err(CannotWriteDown::Orders);
+        }
         let mut to = State::begin();
         to.record(records::PROGRAM, |to| {
             to.bytes(version.as_bytes());
@@ -221,8 +232,16 @@ impl Reactor {
     pub fn take_over(&mut self) -> Option<Resumed> {
         let Heritage { mut state, ports, resumed } = *self.heritage.take()?;
         if !state.is_on_paper() {
-            for (heading, _) in ports.iter().filter(|(heading, is_claimed)| !is_claimed && heading.listener >= 0) {
-                drop(state.parts().1.take(heading.listener));
+            let unclaimed: Vec<_> = ports.iter().filter(|(_, is_claimed)| !is_claimed).collect();
+            let (records, sockets) = state.parts();
+            for (_, mut record) in records.filter(|(tag, _)| *tag == records::PORT) {
+                let heading = Heading::read(&mut record);
+                if unclaimed.iter().any(|(of, _)| heading.as_ref() == Ok(of)) {
+                    close_all(record, sockets);
+                }
+            }
+            for (heading, _) in unclaimed.iter().filter(|(heading, _)| heading.listener >= 0) {
+                drop(sockets.take(heading.listener));
             }
             let (generation, peers) = (resumed.generation, resumed.peers);
             let now = self.hearing.now;
@@ -316,6 +335,19 @@ fn try_to_open(listen: &Listen) -> io::Result<Listening> {
         address = listen.open()?.local_addr()?;
     }
     Ok(Listening { address, keepalive: listen.keepalive.clone(), port: PortId::of(0) })
+}
+
+/// Closes the sockets of all peers of a port's record: nobody would serve them, and their kernels would be answered for ever.
+fn close_all(mut port: Reader<'_>, sockets: &mut Sockets) {
+    while let Ok((tag, mut record)) = port.record() {
+        if tag != records::PEERS {
+            continue;
+        }
+        for _ in 0..record.u32().unwrap_or(0) {
+            let Ok(written) = Written::read(&mut record) else { return };
+            drop(sockets.take(written.descriptor));
+        }
+    }
 }
 
 fn port_of(source: &mut Box<dyn Source>) -> Option<&mut Port> {

@@ -56,10 +56,11 @@ impl Port {
         })
     }
 
-    /// Goes on with a port: its listener gets the options that apply now, and accepts nobody more if `is_closed`.
+    /// Goes on with a port: its listener gets the options that apply now. Nobody more is accepted if `is_closed`, and also where the
+    /// listener cannot be taken over, which is logged.
     ///
     /// # Errors
-    /// The listener cannot be taken over or registered.
+    /// The kernel cannot do what the keepalive options of its peers ask for.
     pub(in crate::reactor) fn inherit(
         mut listen: Listen,
         heading: &Heading,
@@ -69,14 +70,18 @@ impl Port {
         names: Names,
     ) -> io::Result<Self> {
         let (limits, apart) = (listen.limits, listen.apart);
-        let (acceptor, keepalive) = if listen.is_closed {
-            drop(sockets.take(heading.listener));
-            (None, listen.supported()?)
+        let listener = sockets.take(heading.listener);
+        let acceptor = if listen.is_closed {
+            None
         } else {
-            let listener = sockets.take(heading.listener)?;
-            let acceptor = Acceptor::inherit(listen, listener, registry, names.token(Self::LISTENER))?;
-            let keepalive = acceptor.keepalive().clone();
-            (Some(acceptor), keepalive)
+            let token = names.token(Self::LISTENER);
+            let inherited = listener.and_then(|listener| Acceptor::inherit(listen.clone(), listener, registry, token));
+            // The peers that came there stay all the same.
+            inherited.inspect_err(|error| warn!("{listen} cannot be listened on any more: {error}")).ok()
+        };
+        let keepalive = match &acceptor {
+            Some(acceptor) => acceptor.keepalive().clone(),
+            None => listen.supported()?,
         };
         let mut peers = Peers::new(service, &keepalive, limits, names);
         if let Some(most) = apart {

@@ -178,6 +178,8 @@ pub enum CannotWriteDown {
     Service(crate::reactor::CannotSave),
     /// A port connects to others: that it does is nothing that can be written down.
     Connects,
+    /// Services go on giving orders while those that wait are carried out.
+    Orders,
     /// The loop is stopping.
     Stopping,
     /// There is no memory to write it down.
@@ -189,6 +191,7 @@ impl fmt::Display for CannotWriteDown {
         match self {
             Self::Service(because) => because.fmt(f),
             Self::Connects => f.write_str("a port connects to others, and cannot be handed over"),
+            Self::Orders => f.write_str("its services go on giving orders; it can be tried again"),
             Self::Stopping => f.write_str("the server is stopping"),
             Self::NoMemory => f.write_str("there is no memory to write down the state of all peers"),
         }

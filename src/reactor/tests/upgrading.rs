@@ -198,6 +198,74 @@ fn a_port_that_is_gone_keeps_its_peers_and_the_others_their_numbers() {
     assert_eq!(TcpStream::connect(second.address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
 
+/// Peers stay also where the listener that accepted them is lost.
+#[test]
+fn a_lost_listener_keeps_its_peers() {
+    let (mut old, address) = listening(Echo);
+    let mut peers = connect(&mut old, address, 1);
+    let state = old.write_down("1").unwrap();
+    let mut sockets = Vec::new();
+    for number in state.sockets() {
+        let socket = inherited::duplicate(*number).unwrap();
+        if !socket2::SockRef::from(&socket).is_listener().unwrap() {
+            sockets.push((*number, socket));
+        }
+    }
+    let bytes = state.bytes().to_vec();
+    drop((state, old));
+    let mut new = Reactor::new(100).unwrap();
+    new.inherit(State::sent(bytes, sockets).unwrap()).unwrap();
+    assert_eq!(new.listen(any(), Echo).unwrap().address, address);
+    assert_eq!(new.take_over().unwrap().peers, 1);
+    peers[0].write_all(b"still served").unwrap();
+    read(&mut new, &mut peers[0], b"still served");
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+}
+
+/// Whose port nobody opens is closed: a socket that stays open without being served would answer its peer's kernel for ever.
+#[test]
+fn peers_that_nobody_claims_are_closed() {
+    let mut old = Reactor::new(100).unwrap();
+    let [first, second] = std::array::from_fn(|_| old.listen(any(), Echo).unwrap());
+    let mut peers = connect(&mut old, first.address, 1);
+    peers.extend(connect(&mut old, second.address, 1));
+    let bytes = old.write_down("1").unwrap().bytes().to_vec();
+    // As after execve(2): the sockets have their numbers, and nobody else owns them.
+    let old = std::mem::ManuallyDrop::new(old);
+    let mut new = Reactor::new(100).unwrap();
+    new.inherit(State::inherited(bytes).unwrap()).unwrap();
+    new.listen(Listen::on(first.address), Echo).unwrap();
+    assert_eq!(new.take_over().unwrap().peers, 1);
+    peers[1].set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(peers[1].read(&mut [0]).unwrap(), 0, "a FIN");
+    assert_eq!(TcpStream::connect(second.address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    peers[0].write_all(b"served").unwrap();
+    read(&mut new, &mut peers[0], b"served");
+    let _ = &old;
+}
+
+/// Services that never stop giving orders do not hold the loop.
+#[test]
+fn orders_without_end_refuse_it() {
+    struct Restless;
+    impl Service for Restless {
+        type State = ();
+        fn arrived(&mut self, peer: &mut Peer<'_, ()>) {
+            let id = peer.id();
+            peer.orders().call_for(id).unwrap();
+        }
+        fn received(&mut self, _peer: &mut Peer<'_, ()>, _bytes: &[u8]) {}
+        fn called_for(&mut self, peer: &mut Peer<'_, ()>) {
+            let id = peer.id();
+            peer.orders().call_for(id).unwrap();
+        }
+    }
+    let (mut reactor, address) = listening(Restless);
+    let _peers = connect(&mut reactor, address, 1);
+    assert_eq!(reactor.write_down("1").unwrap_err(), CannotWriteDown::Orders);
+    reactor.turn_within(Duration::ZERO).unwrap();
+}
+
 /// A changed deadline holds for the peers that are there, too.
 #[test]
 fn old_peers_get_the_new_options() {
