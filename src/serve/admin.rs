@@ -15,6 +15,8 @@ use crate::keepalive::Keepalive;
 use crate::observe::admin::{self, About, Admin, Hosts, LeftOut, Token};
 use crate::place::Place;
 use crate::reactor::{Listen, Listening, Reactor};
+#[cfg(feature = "upgrade")]
+use crate::serve::upgrading;
 use crate::serve::{Passed, ServeSettings};
 #[cfg(feature = "notify")]
 use crate::supervision::activation::At;
@@ -63,6 +65,12 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// Which file it is, if it is one that we have made.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn inode(&self) -> Option<u64> {
+        self.file.as_ref().map(|(_, inode)| *inode)
+    }
+
     /// The next program listens there.
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     pub(super) fn outlive(&mut self) {
@@ -163,9 +171,14 @@ fn listen_at(
     }
     listen_apart(reactor, listen, Hosts::Any, token, about)
         .map_err(|error| format!("the admin port cannot listen on unix:{told}: {error}"))?;
-    let inode = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
-    // An inherited listener outlives its file.
-    if inode.is_some() {
+    let there = fs::symlink_metadata(path).ok().as_ref().map(Metadata::ino);
+    // An inherited listener outlives its file, and somebody else may have made one there. While it is open, no other file has
+    // its inode.
+    #[cfg(feature = "upgrade")]
+    let inode = upgrading::admin_socket(reactor).or(there);
+    #[cfg(not(feature = "upgrade"))]
+    let inode = there;
+    if there.is_some() && there == inode {
         info!("admin port on unix:{told}");
     } else {
         warn!("--admin unix:{told}: the socket was removed, and nobody reaches it; a new start makes it anew");

@@ -126,8 +126,6 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
     let supervised = supervised::begin(&mut reactor, settings, &mut passed)?;
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     let upgrade = upgrade.with_passed(passed.save());
-    #[cfg(all(feature = "sandbox", feature = "upgrade"))]
-    let mut upgrade = upgrade;
     #[cfg(any(feature = "config", feature = "upgrade"))]
     let obeyed = asked::obey_signals(&mut reactor, settings);
     #[cfg(not(any(feature = "config", feature = "upgrade")))]
@@ -149,12 +147,16 @@ pub fn run(settings: &ServeSettings, start: Start<'_>) -> Result<Ending, String>
         #[cfg(feature = "upgrade")]
         &upgrade,
     )?;
+    #[cfg(all(feature = "admin", feature = "upgrade"))]
+    let upgrade = upgrade.with_admin_socket(observers.admin_socket());
     #[cfg(not(feature = "admin"))]
     let _ = log;
+    #[cfg(all(feature = "sandbox", feature = "upgrade"))]
+    let mut upgrade = upgrade;
     #[cfg(feature = "sandbox")]
     {
         #[cfg(feature = "upgrade")]
-        upgrade.confine(&reactor, settings, &bound)?;
+        upgrade.confine(&reactor, settings, &bound, is_restart)?;
         #[cfg(not(feature = "upgrade"))]
         confining::InForce::default().put_in_force(settings, &bound, None)?;
     }

@@ -25,6 +25,12 @@ pub(super) struct Observers {
 }
 
 impl Observers {
+    /// Which file the admin port has made, if it is a socket of the file system.
+    #[cfg(all(feature = "admin", feature = "upgrade"))]
+    pub(super) fn admin_socket(&self) -> Option<u64> {
+        self._admin.as_ref()?.inode()
+    }
+
     /// What they have opened stays for the next program.
     #[cfg(all(feature = "notify", feature = "upgrade"))]
     pub(super) fn outlive(mut self) {

@@ -31,6 +31,8 @@ pub mod note {
     pub const CONFINED: u16 = 2;
     /// Which sockets a supervisor has passed on ([`Passed`](crate::serve::Passed)).
     pub const PASSED: u16 = 4;
+    /// The inode of the admin port's socket, if it has made a file.
+    pub const ADMIN_SOCKET: u16 = 6;
 }
 
 /// How this server is upgraded.
@@ -39,6 +41,9 @@ pub(super) struct Upgrade<'a> {
     /// What is noted under [`note::PASSED`].
     #[cfg(feature = "notify")]
     passed: Vec<u8>,
+    /// What is noted under [`note::ADMIN_SOCKET`].
+    #[cfg(feature = "admin")]
+    admin_socket: Option<u64>,
     /// `None`: its own program was not found.
     upgrading: Option<Upgrading>,
     /// Where the configuration is, and what it said when it was read last. Both programs of an upgrade read the same text, also if somebody
@@ -68,6 +73,8 @@ pub(super) fn begin<'a>(
         log,
         #[cfg(feature = "notify")]
         passed: Vec::new(),
+        #[cfg(feature = "admin")]
+        admin_socket: None,
         upgrading: prepared.inspect_err(|error| error!("no upgrade will be possible: {error}")).ok(),
         #[cfg(feature = "config")]
         configuration: settings.configuration.as_ref().map(|now| (now.path.clone(), now.text.clone().into())),
@@ -76,7 +83,20 @@ pub(super) fn begin<'a>(
     })
 }
 
+/// Which file the program before has made for its admin port.
+#[cfg(feature = "admin")]
+pub(super) fn admin_socket(reactor: &Reactor) -> Option<u64> {
+    let inode = reactor.inherited_note(note::ADMIN_SOCKET)?;
+    inode.try_into().ok().map(u64::from_le_bytes)
+}
+
 impl Upgrade<'_> {
+    /// What the next program has to know of the admin port's file.
+    #[cfg(feature = "admin")]
+    pub(super) fn with_admin_socket(self, admin_socket: Option<u64>) -> Self {
+        Self { admin_socket, ..self }
+    }
+
     /// What the next program has to know of the sockets that a supervisor has passed on.
     #[cfg(feature = "notify")]
     pub(super) fn with_passed(self, passed: Vec<u8>) -> Self {
@@ -90,12 +110,17 @@ impl Upgrade<'_> {
         reactor: &Reactor,
         settings: &ServeSettings,
         bound: &[Listening],
+        is_restart: bool,
     ) -> Result<(), String> {
-        if !reactor.is_rehearsal() {
-            let next = self.upgrading.as_ref().map(Upgrading::path);
-            self.in_force.put_in_force(settings, bound, next).or_else(|sentence| goes_on(reactor, sentence))?;
+        if reactor.is_rehearsal() {
+            return Ok(());
         }
-        Ok(())
+        let next = self.upgrading.as_ref().map(Upgrading::path);
+        match self.in_force.put_in_force(settings, bound, next) {
+            // The program before has given its rights up, and this one was started with them again: peers or not, it must not serve.
+            Err(sentence) if is_restart => Err(sentence),
+            result => result.or_else(|sentence| goes_on(reactor, sentence)),
+        }
     }
 
     /// Why the last upgrade was refused, for whoever tells it.
@@ -123,6 +148,10 @@ impl Upgrade<'_> {
             #[cfg(feature = "config")]
             if let Some((_, text)) = &self.configuration {
                 state.note(note::CONFIGURATION, text)?;
+            }
+            #[cfg(feature = "admin")]
+            if let Some(inode) = self.admin_socket {
+                state.note(note::ADMIN_SOCKET, &inode.to_le_bytes())?;
             }
             #[cfg(feature = "notify")]
             state.note(note::PASSED, &self.passed)?;

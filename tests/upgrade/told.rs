@@ -269,6 +269,16 @@ pub fn file_gone() {
     assert!(lines.iter().any(|(_, line)| line.contains(" WARN ") && line.contains(&path)), "{lines:?}");
     assert!(!lines.iter().any(|(_, line)| line.contains("admin port on ")), "{lines:?}");
     exchange(&mut peer);
+    // What somebody else has put there is not ours, however often we are upgraded.
+    let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    for _ in 0..2 {
+        let before = server.log.len();
+        upgrade(&mut server);
+        assert!(server.log[before..].iter().any(|(_, line)| line.contains(" WARN ") && line.contains(&path)));
+    }
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(fs::exists(&path).unwrap(), "the other one's socket was removed");
 }
 
 /// What a scripted admin port answers to the nth request.
