@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::{PATIENCE, Server, connect, exchange};
+use crate::common::{Server, connect, exchange};
 
 mod common;
 
@@ -240,9 +240,9 @@ fn the_events_are_opened_anew_whatever_the_file_says() {
     for text in [format!("events {path}\n"), format!("idle 0s\nevents {path}\n")] {
         fs::rename(&events, &rotated).unwrap();
         configured.reload(&text);
-        let until = Instant::now() + PATIENCE;
+        let until = std::time::Instant::now() + common::PATIENCE;
         while !events.exists() {
-            assert!(Instant::now() < until, "no new file; {}", configured.server.told());
+            assert!(std::time::Instant::now() < until, "no new file; {}", configured.server.told());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
