@@ -6,7 +6,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 PREFIX ?= /usr/local
 BINARY := target/release/stillthere
 
-.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen instructions two-ways upgrade-bench million kernels lab screenshots fuzz book break threads clean
+.PHONY: help run install uninstall test manual deb deb-try publish-try fresh check format static static-all image footprint bench broadcast seen stopped instructions two-ways upgrade-bench million kernels lab screenshots fuzz book break threads clean
 
 help:
 	@echo 'make run        build the server and start it on 127.0.0.1:7007 (ARGS="--deadline 10s" adds options)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make publish-try  everything that cargo publish does, but the upload; no warning is allowed'
 	@echo 'make static-all  build it as static files for x86_64, aarch64, armv7 and riscv64: target/static/stillthere-ARCH (docs/packages.md)'
 	@echo 'make image      make an OCI image of each of these files: target/image/ARCH'
+	@echo 'make stopped    run all tests while each program is stopped for a moment, again and again: nothing may depend on calls that are not interrupted'
 	@echo 'make footprint  measure the server alone: file size, time to start, memory of an idle peer'
 	@echo 'make bench      compare with a server in C, redis, nginx and others: docs/benchmarks.md (ARGS="5 19000", or "1 19000 redis nginx")'
 	@echo 'make broadcast  send 64 bytes to 19 000 peers, compared with a loop of send(2) in C: docs/broadcast.md'
@@ -64,6 +65,11 @@ uninstall:
 test:
 	@dist/needs.sh cargo cc kill -- ip ss strace unshare setpriv nsenter systemd-analyze nft patch chromium node npm promtool mandoc bash zsh fish dh dpkg-buildpackage lintian qemu-arm crun umoci shellcheck busybox
 	$(CARGO) test --locked
+
+# A machine that is frozen for a moment interrupts calls: tests/stopped.sh. It takes as long as `make test`.
+stopped:
+	@dist/needs.sh cargo cc kill
+	$(CARGO) test --locked --no-fail-fast --config 'target."cfg(all())".runner = "tests/stopped.sh"'
 
 # The man page and the completions, from the tables of options. They are part of the repository; a test fails if they are out of date.
 manual:

@@ -7,7 +7,7 @@
 //! The trials sleep most of their time and run all at once. Where network namespaces cannot be created
 //! they are reported as ignored, never as passed, and stderr says which command helps.
 
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use stillthere::keepalive::{Keepalive, State, TimerWheel, UserTimeout};
 use stillthere::lab::on_this_kernel;
 use stillthere::tcp_info::TcpInfo;
 
+use self::common::again::{self, fill};
 use self::common::{PATIENCE, exchange};
 use self::netns::Cut;
 use self::scene::{DEADLINE, Scene};
@@ -114,21 +115,6 @@ fn wait_until_acknowledged(client: &TcpStream) {
         assert!(Instant::now() < until, "never acknowledged");
         sleep(Duration::from_millis(5));
     }
-}
-
-/// Writes up to `most` bytes, until nothing is accepted for half a second. Reads nothing. Returns how many bytes were written.
-fn fill(client: &mut TcpStream, most: usize) -> usize {
-    let chunk = [b'x'; 16 * 1024];
-    client.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
-    let mut written = 0;
-    while written < most {
-        match client.write(&chunk[..chunk.len().min(most - written)]) {
-            Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => panic!("the client cannot write: {error}"),
-        }
-    }
-    written
 }
 
 fn idle_and_never_spoke() {
@@ -244,9 +230,9 @@ const OUTBOX_IN_USE: &str = " waiting bytes ";
 
 fn window_shut(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
-    let mut client = scene.arrive(SMALL);
+    let client = scene.arrive(SMALL);
     let origin = Instant::now();
-    assert_eq!(fill(&mut client, FITS_THE_KERNEL), FITS_THE_KERNEL);
+    assert_eq!(fill(&client, FITS_THE_KERNEL), FITS_THE_KERNEL);
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
@@ -256,9 +242,9 @@ fn window_shut(what: &'static str, user_timeout: UserTimeout) {
 /// By the time of the cut, the kernel's own probes would be 13 s apart.
 fn window_shut_for_long(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &[]);
-    let mut client = scene.arrive(SMALL);
+    let client = scene.arrive(SMALL);
     let origin = Instant::now();
-    fill(&mut client, TOO_MUCH);
+    fill(&client, TOO_MUCH);
     sleep(Duration::from_secs(25));
     scene.cut(Cut::BlackHole);
     scene.departs(State::WindowShut, origin, WINDOW_SHUT);
@@ -270,7 +256,7 @@ fn shrink(scene: &mut Scene) -> TcpStream {
     let mut client = scene.arrive(None);
     exchange(&mut client);
     SockRef::from(&client).set_recv_buffer_size(4096).expect("a buffer can be made smaller");
-    assert_eq!(fill(&mut client, FITS_THE_KERNEL), FITS_THE_KERNEL);
+    assert_eq!(fill(&client, FITS_THE_KERNEL), FITS_THE_KERNEL);
     sleep(SETTLED);
     client
 }
@@ -298,9 +284,9 @@ fn shrunk_with_a_longer_deadline() {
 
 fn reading_paused(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
-    let mut client = scene.arrive(SMALL);
+    let client = scene.arrive(SMALL);
     let origin = Instant::now();
-    let written = fill(&mut client, TOO_MUCH);
+    let written = fill(&client, TOO_MUCH);
     assert!(written < TOO_MUCH, "the server should have stopped reading");
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
@@ -310,9 +296,9 @@ fn reading_paused(what: &'static str, user_timeout: UserTimeout) {
 
 fn half_closed(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &["--log", "trace"]);
-    let mut client = scene.arrive(SMALL);
+    let client = scene.arrive(SMALL);
     let origin = Instant::now();
-    assert_eq!(fill(&mut client, FITS_THE_SERVER), FITS_THE_SERVER);
+    assert_eq!(fill(&client, FITS_THE_SERVER), FITS_THE_SERVER);
     client.shutdown(Shutdown::Write).expect("the client can shut down");
     wait_until_acknowledged(&client);
     let (_, told) = scene.server.wait_for("more than data");
@@ -352,14 +338,14 @@ enum Output {
 fn closing(what: &'static str, output: Output) {
     let grace = Duration::from_secs(20);
     let mut scene = Scene::new(what, AUTO, &["--log", "trace", "--grace", "20s"]);
-    let mut client = scene.arrive(SMALL);
+    let client = scene.arrive(SMALL);
     let filled = Instant::now();
     let waiting = match output {
         Output::InTheOutbox => TOO_MUCH,
         Output::InTheKernel => FITS_THE_KERNEL,
         Output::Nothing => 0,
     };
-    fill(&mut client, waiting);
+    fill(&client, waiting);
     sleep(SETTLED);
     scene.cut(Cut::BlackHole);
     if output == Output::Nothing {
@@ -390,14 +376,14 @@ fn alive_and_idle() {
 fn alive_and_slow(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &[]);
     let mut client = scene.arrive(SMALL);
-    let mut reader = client.try_clone().expect("a socket can be cloned");
-    let written = fill(&mut client, FITS_THE_SERVER);
+    let reader = client.try_clone().expect("a socket can be cloned");
+    let written = fill(&client, FITS_THE_SERVER);
     let slowly = thread::spawn(move || {
         let mut chunk = [0; 8 * 1024];
         let mut read = 0;
         while read < written {
             sleep(Duration::from_millis(800));
-            read += reader.read(&mut chunk).expect("the server goes on");
+            read += again::read(&reader, &mut chunk).expect("the server goes on");
         }
     });
     stays(&mut scene);
@@ -408,8 +394,8 @@ fn alive_and_slow(what: &'static str, user_timeout: UserTimeout) {
 /// The client never reads, and its kernel answers every probe of the shut window.
 fn alive_and_never_reading(what: &'static str, user_timeout: UserTimeout, options: &[&str]) {
     let mut scene = Scene::new(what, user_timeout, options);
-    let mut client = scene.arrive(SMALL);
-    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server should have stopped reading");
+    let client = scene.arrive(SMALL);
+    assert!(fill(&client, TOO_MUCH) < TOO_MUCH, "the server should have stopped reading");
     stays(&mut scene);
 }
 
@@ -417,15 +403,15 @@ fn alive_and_never_reading(what: &'static str, user_timeout: UserTimeout, option
 /// shut, a user timeout may expire immediately.
 fn alive_and_shut_twice() {
     let mut scene = Scene::new("alive and shut twice, old kernel", OLD, &[]);
-    let mut client = scene.arrive(SMALL);
-    let written = fill(&mut client, FITS_THE_SERVER);
+    let client = scene.arrive(SMALL);
+    let written = fill(&client, FITS_THE_SERVER);
     sleep(Duration::from_millis(1500));
     let (mut read, mut chunk) = (0, [0; 1000]);
     while read < written {
-        read += client.read(&mut chunk).expect("the server goes on");
+        read += again::read(&client, &mut chunk).expect("the server goes on");
     }
     sleep(DEADLINE);
-    assert!(fill(&mut client, TOO_MUCH) < TOO_MUCH, "the server should have stopped reading");
+    assert!(fill(&client, TOO_MUCH) < TOO_MUCH, "the server should have stopped reading");
     stays(&mut scene);
 }
 
@@ -440,8 +426,8 @@ fn alive_and_shrunk(what: &'static str, user_timeout: UserTimeout) {
 /// one.
 fn alive_and_speaking_without_reading() {
     let mut scene = Scene::new("alive and speaking without reading", AUTO, &[]);
-    let mut client = scene.arrive(SMALL);
-    assert_eq!(fill(&mut client, FITS_THE_KERNEL), FITS_THE_KERNEL);
+    let client = scene.arrive(SMALL);
+    assert_eq!(fill(&client, FITS_THE_KERNEL), FITS_THE_KERNEL);
     let mut writer = client.try_clone().expect("a socket can be cloned");
     let speaking = thread::spawn(move || {
         for _ in 0..60 {

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Server, raise_descriptor_limit, status};
+use common::{Server, again, raise_descriptor_limit, status};
 
 const AFTER: Duration = Duration::from_millis(800);
 const TIMEOUT: Duration = Duration::from_millis(500);
@@ -66,7 +66,7 @@ fn a_program_that_does_not_answer_is_let_go_though_its_kernel_does() {
 #[test]
 fn a_peer_that_is_expected_to_send_is_sent_nothing() {
     let mut server = Server::start(&["--expect", "1s"]);
-    let (mut silent, mut speaks) = (server.connect(), server.connect());
+    let (silent, mut speaks) = (server.connect(), server.connect());
     for _ in 0..2 {
         server.wait_for(" arrived");
     }
@@ -79,7 +79,7 @@ fn a_peer_that_is_expected_to_send_is_sent_nothing() {
         }
         speaks
     });
-    assert_eq!(silent.read(&mut [0; 64]).expect("a FIN, and nothing before it"), 0);
+    assert_eq!(again::read(&silent, &mut [0; 64]).expect("a FIN, and nothing before it"), 0);
     let kept = began.elapsed();
     assert!(kept >= Duration::from_millis(980) && kept < Duration::from_secs(1) + LATE, "kept for {kept:?}");
     assert!(server.wait_for(" departed: ").1.contains("departed: unresponsive"));
@@ -255,7 +255,7 @@ fn a_stopped_server_keeps_peers_whose_output_it_holds() {
     server.signal("CONT");
     peer.set_nonblocking(false).unwrap();
     while received < sent {
-        let count = peer.read(&mut buffer).expect("it is kept");
+        let count = again::read(&peer, &mut buffer).expect("it is kept");
         assert!(count > 0, "let go with {} of {sent} bytes to come", sent - received);
         received += count;
     }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, connect, descriptors, exchange, raise_descriptor_limit, status};
+use common::{PATIENCE, Server, again, connect, descriptors, exchange, raise_descriptor_limit, status};
 use socket2::{Domain, SockRef, Socket, Type};
 
 const LATE: Duration = Duration::from_millis(1500);
@@ -17,7 +17,7 @@ const LATE: Duration = Duration::from_millis(1500);
 fn is_let_go(stream: &mut TcpStream) -> bool {
     let mut rest = vec![0; 64 * 1024];
     loop {
-        match stream.read(&mut rest) {
+        match again::read(&*stream, &mut rest) {
             Ok(0) => return true,
             Ok(_) => {}
             Err(error) => return error.kind() == ErrorKind::ConnectionReset,
@@ -42,7 +42,7 @@ fn pour(stream: &mut TcpStream, most: usize) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let (chunk, mut sent) = (vec![b'x'; 16 * 1024], 0);
     while sent < most {
-        match stream.write(&chunk[..chunk.len().min(most - sent)]) {
+        match again::write(&*stream, &chunk[..chunk.len().min(most - sent)]) {
             Ok(count) => sent += count,
             Err(_) => break,
         }

@@ -1,13 +1,13 @@
 //! SIGHUP: the configuration is read again while peers are served.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Server, connect, exchange};
+use crate::common::again::fill;
+use crate::common::{Server, again, connect, exchange};
 
 mod common;
 
@@ -52,19 +52,6 @@ impl Drop for Configured {
 }
 
 const UPGRADE: &str = if cfg!(feature = "upgrade") { "an upgrade (SIGUSR2)" } else { "a restart" };
-
-/// Writes until neither the server nor the kernel takes any more.
-fn stuff(peer: &mut TcpStream) -> usize {
-    peer.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    let (piece, mut sum) = ([b'x'; 65536], 0);
-    loop {
-        match peer.write(&piece) {
-            Ok(count) => sum += count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return sum,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
 
 #[test]
 fn what_changes_is_told_and_nobody_leaves() {
@@ -147,7 +134,7 @@ fn room_is_made_and_taken_away() {
     let refused = |address| {
         let mut third = connect(address);
         let _ = third.write_all(b"x");
-        matches!(third.read(&mut [0]), Ok(0) | Err(_))
+        matches!(again::read(&third, &mut [0]), Ok(0) | Err(_))
     };
     assert!(refused(configured.server.address()));
     exchange(&mut first);
@@ -178,7 +165,7 @@ fn the_oldest_idle_peer_makes_room_after_a_reload() {
     std::thread::sleep(Duration::from_millis(1200));
     exchange(&mut busy);
     exchange(&mut configured.server.connect());
-    assert!(matches!(oldest.read(&mut [0]), Ok(0) | Err(_)), "it was idle longest");
+    assert!(matches!(again::read(&oldest, &mut [0]), Ok(0) | Err(_)), "it was idle longest");
     exchange(&mut busy);
 }
 
@@ -186,15 +173,15 @@ fn the_oldest_idle_peer_makes_room_after_a_reload() {
 #[test]
 fn output_that_was_stuck_before_is_found() {
     let mut configured = Configured::start("stalled", "", &["--log", "info"]);
-    let mut stuck = configured.server.connect();
+    let stuck = configured.server.connect();
     let mut living = configured.server.connect();
     exchange(&mut living);
-    stuff(&mut stuck);
+    fill(&stuck, usize::MAX);
     assert_eq!(configured.reload("stalled 1s"), configured.reloaded("stalled default → 1s"));
     configured.server.wait_for("departed: 1 stalled");
     // The terms change for those that are looked at already: off, and on again.
-    let mut stuck = configured.server.connect();
-    stuff(&mut stuck);
+    let stuck = configured.server.connect();
+    fill(&stuck, usize::MAX);
     configured.reload("stalled off");
     let quiet = configured.server.wait_for_within("departed: 1 stalled", Duration::from_secs(3));
     assert_eq!(quiet, None, "it is allowed now");

@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Server, ask, connect, descriptors, raise_descriptor_limit, status};
+use common::{Server, again, ask, connect, descriptors, raise_descriptor_limit, status};
 use socket2::SockRef;
 
 const MIB: usize = 1024 * 1024;
@@ -41,7 +41,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn echo_of_16_mib_through_a_slow_reader_is_whole() {
     let server = Server::start(&[]);
-    let mut stream = server.connect();
+    let stream = server.connect();
     SockRef::from(&stream).set_recv_buffer_size(16 * 1024).unwrap();
     let sent = pattern(16 * MIB);
     let sender = send_aside(&stream, sent.clone());
@@ -50,7 +50,7 @@ fn echo_of_16_mib_through_a_slow_reader_is_whole() {
         if read % 32 == 0 {
             thread::sleep(Duration::from_millis(5)); // slow
         }
-        match stream.read(&mut buffer).expect("the answer comes") {
+        match again::read(&stream, &mut buffer).expect("the answer comes") {
             0 => break,
             count => received.extend_from_slice(&buffer[..count]),
         }
@@ -269,7 +269,7 @@ fn at_the_limit_others_wait_and_are_accepted_without_a_new_syn() {
     server.wait_for("the limit of 10 connections is reached");
     waiting.write_all(b"may I?").unwrap();
     waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    let refused = waiting.read(&mut [0; 6]).expect_err("there is no room yet");
+    let refused = again::read(&waiting, &mut [0; 6]).expect_err("there is no room yet");
     assert!(matches!(refused.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
     peers.iter_mut().for_each(|peer| ask(peer, b"still inside"));
     peers.pop();
@@ -300,7 +300,7 @@ fn out_of_descriptors_the_connected_stay_and_accepting_resumes() {
 #[test]
 fn sigterm_lets_output_drain() {
     let mut server = Server::start(&[]);
-    let mut stream = server.connect();
+    let stream = server.connect();
     let sent = pattern(8 * MIB);
     let sender = {
         let mut stream = stream.try_clone().unwrap();
@@ -314,14 +314,14 @@ fn sigterm_lets_output_drain() {
     ask(&mut idle, b"here");
     server.signal("TERM");
     server.wait_for("SIGTERM: stops");
-    assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "an idle peer gets a FIN");
+    assert_eq!(again::read(&idle, &mut [0; 1]).unwrap(), 0, "an idle peer gets a FIN");
     let refused = TcpStream::connect(server.address()).expect_err("no peer is accepted any more");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     // The client reads slowly: the server must deliver the answer to what it has read before it ends.
     let (mut received, mut buffer) = (Vec::new(), vec![0; 100_000]);
     loop {
         thread::sleep(Duration::from_millis(2));
-        match stream.read(&mut buffer).expect("orderly, with a FIN and no reset") {
+        match again::read(&stream, &mut buffer).expect("orderly, with a FIN and no reset") {
             0 => break,
             count => received.extend_from_slice(&buffer[..count]),
         }
@@ -341,7 +341,7 @@ fn sigterm_does_not_wait_for_peers_that_are_owed_nothing() {
     server.signal("INT");
     assert_eq!(server.wait().code(), Some(0));
     assert!(started.elapsed() < Duration::from_secs(20), "it waited for {:?}", started.elapsed());
-    peers.iter_mut().for_each(|peer| assert_eq!(peer.read(&mut [0; 1]).unwrap(), 0));
+    peers.iter_mut().for_each(|peer| assert_eq!(again::read(peer, &mut [0; 1]).unwrap(), 0));
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn several_addresses_and_both_families() {
         let mut stream = TcpStream::connect(&address).unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.write_all(b"into the void").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "discard answers nothing");
+        assert_eq!(again::read(&stream, &mut [0; 1]).unwrap(), 0, "discard answers nothing");
     }
 }
 

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{Server, descriptors, exchange, raise_descriptor_limit, status};
+use common::again::fill;
+use common::{Server, again, descriptors, exchange, raise_descriptor_limit, status};
 use libtest_mimic::{Arguments, Trial};
 use socket2::{Domain, Socket, Type};
 
@@ -216,17 +217,13 @@ fn writing() {
     let counts = Counts::of(server.pid(), || {
         // The peer fills all buffers without reading, then reads everything, and does the same again.
         for _ in 0..2 {
-            let mut sent = 0;
-            peer.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-            while let Ok(count) = peer.write(&[7; 64 * 1024]) {
-                sent += count;
-            }
+            let sent = fill(&peer, usize::MAX);
             let mut echoed = 0;
             let mut buffer = vec![0; 1 << 20];
             peer.set_read_timeout(Some(common::PATIENCE)).unwrap();
             while echoed < sent {
-                let count = peer.read(&mut buffer).unwrap();
-                assert!(count > 0 && buffer[..count].iter().all(|byte| *byte == 7), "{echoed} of {sent} bytes");
+                let count = again::read(&peer, &mut buffer).unwrap();
+                assert!(count > 0 && buffer[..count].iter().all(|byte| *byte == b'x'), "{echoed} of {sent} bytes");
                 echoed += count;
             }
         }

@@ -14,7 +14,7 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use common::admin::{Admin, json, page, peer, say};
-use common::{PATIENCE, Server};
+use common::{PATIENCE, Server, again};
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stillthere"));
@@ -497,7 +497,7 @@ fn the_real_server_is_understood() {
     assert!(told.contains("TCP's state: established") && told.contains(" of at most 1m 0s; no probe"), "{told}");
     let (told, said) = texts(&run(&format!("drop {id} --admin {at}")));
     assert_eq!((told.as_str(), said.as_str()), (format!("{id} is let go\n").as_str(), ""));
-    assert_eq!(peers[2].read(&mut [0; 1]).map_err(|error| error.kind()).unwrap_or(0), 0, "it has noticed");
+    assert_eq!(again::read(&peers[2], &mut [0; 1]).map_err(|error| error.kind()).unwrap_or(0), 0, "it has noticed");
     server.wait_for(id);
     check(&format!("who {id} --admin {at}"), 1, &format!("there is no peer {id}: it has gone"));
     check(&format!("drop {id} --admin {at}"), 1, &format!("there is no peer {id}: it has gone"));

@@ -44,10 +44,17 @@ enum Stream {
 }
 
 impl Read for Stream {
+    /// A socket with a timeout is interrupted without any signal handler when the process was stopped and goes on (signal(7)), and not
+    /// each caller asks again.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(into),
-            Self::Unix(stream) => stream.read(into),
+        loop {
+            let result = match self {
+                Self::Tcp(stream) => stream.read(into),
+                Self::Unix(stream) => stream.read(into),
+            };
+            if !matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted) {
+                return result;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub mod admin;
+pub mod again;
 pub mod greedy;
 pub mod http;
 pub mod made;

@@ -126,12 +126,16 @@ pub fn comes(peer: &mut TcpStream, wanted: &[u8]) -> bool {
 /// What comes, up to this much, before [`NOT_ANSWERED`] has passed without a byte.
 pub fn received(peer: &mut TcpStream, most: usize) -> Vec<u8> {
     peer.set_read_timeout(Some(NOT_ANSWERED)).expect("a timeout can be set");
-    let (mut all, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    let (mut all, mut buffer, mut moved) = (Vec::new(), vec![0; 64 * 1024], Instant::now());
     while all.len() < most {
         match peer.read(&mut buffer) {
             Ok(0) => break,
-            Ok(count) => all.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(count) => {
+                all.extend_from_slice(&buffer[..count]);
+                moved = Instant::now();
+            }
+            // Nothing came so far, and the time that was waited counts.
+            Err(error) if error.kind() == ErrorKind::Interrupted && moved.elapsed() < NOT_ANSWERED => {}
             Err(_) => break, // nothing came in time, or the connection is over
         }
     }

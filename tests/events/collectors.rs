@@ -1,14 +1,14 @@
 //! Readers that go and come back.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use crate::common::{PATIENCE, Server, exchange};
+use crate::common::{PATIENCE, Server, again, exchange};
 use crate::story::{Directory, Story, read_rest, read_until};
 
 /// One peer comes and goes, so that there are two events more.
@@ -97,17 +97,20 @@ pub fn closes_quietly() {
     println!("a collector that closed was connected to again after {:?}", began.elapsed());
     assert!(began.elapsed() < Duration::from_secs(3), "at once, and not at a probe: {:?}", began.elapsed());
     reader.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    assert!(reader.read(&mut [0; 100]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "nothing twice");
+    assert!(
+        again::read(&reader, &mut [0; 100]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+        "nothing twice"
+    );
     reader.set_read_timeout(Some(PATIENCE)).unwrap();
     visit(&mut server);
     text += &read_until(&mut reader, has(2));
     assert_eq!(Story::whole(&text).count("departure"), 1);
     // One that talks back is read, so that neither end fills up, and to the end: a reset would take the last events along.
-    let mut talking = reader.try_clone().unwrap();
+    let talking = reader.try_clone().unwrap();
     let taken = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while let Ok(count) = talking.write(&[7; 65536]) {
+            while let Ok(count) = again::write(&talking, &[7; 65536]) {
                 taken.fetch_add(count, Ordering::Relaxed);
             }
         });

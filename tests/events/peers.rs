@@ -1,6 +1,5 @@
 //! What is told of the peers.
 
-use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,7 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use socket2::SockRef;
 
-use crate::common::{Server, ask, exchange};
+use crate::common::again::fill;
+use crate::common::{Server, again, ask, exchange};
 use crate::story::{Directory, Story};
 
 /// A server whose events are in a file.
@@ -87,7 +87,7 @@ pub fn reasons() {
     let mut closed = written.server.connect();
     exchange(&mut closed);
     closed.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(closed.read(&mut [0; 8]).unwrap(), 0);
+    assert_eq!(again::read(&closed, &mut [0; 8]).unwrap(), 0);
     written.wait_for("\"closed\"");
     let mut gone = written.server.connect();
     exchange(&mut gone);
@@ -184,9 +184,8 @@ pub fn aborted() {
     let mut written = Written::start(&["--grace", "20s"]);
     let peers: Vec<_> = (0..2).map(|_| written.server.connect()).collect();
     // They do not read what they are owed, so they stay for the grace time.
-    for mut peer in &peers {
-        peer.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-        while peer.write(&[7; 65536]).is_ok() {}
+    for peer in &peers {
+        fill(peer, usize::MAX);
     }
     written.server.signal("TERM");
     written.server.wait_for("SIGTERM: stops");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use crate::common::PATIENCE;
+use crate::common::{PATIENCE, again};
 
 /// The schema that is published.
 fn schema() -> &'static Validator {
@@ -96,7 +96,7 @@ pub fn read_until(reader: &mut (impl Read + AsFd), mut is_enough: impl FnMut(&st
             return so_far.into_owned();
         }
         assert!(has_more(reader), "nothing came for a long time after {so_far}");
-        let count = reader.read(&mut piece).unwrap_or_else(|error| panic!("after {so_far}: {error}"));
+        let count = again::read(&mut *reader, &mut piece).unwrap_or_else(|error| panic!("after {so_far}: {error}"));
         assert!(count > 0, "it ended after {so_far}");
         text.extend_from_slice(&piece[..count]);
     }
@@ -108,7 +108,7 @@ pub fn read_rest(reader: &mut (impl Read + AsFd)) -> String {
     let mut piece = [0; 65536];
     loop {
         assert!(has_more(reader), "no end came for a long time");
-        match reader.read(&mut piece).expect("it can be read") {
+        match again::read(&mut *reader, &mut piece).expect("it can be read") {
             0 => return String::from_utf8(text).expect("events are UTF-8"),
             count => text.extend_from_slice(&piece[..count]),
         }

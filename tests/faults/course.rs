@@ -1,12 +1,11 @@
 //! The recorded standard run of a server: which system calls it makes, and when.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::net::Shutdown;
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-use crate::common::Server;
+use crate::common::{Server, again};
 use crate::peers::{CROWD, PORTS, Peer, RUSH};
 use crate::strace::{Attached, Trace, call_of};
 
@@ -82,7 +81,7 @@ fn live(server: &mut Server) {
     slow.iter_mut().for_each(|peer| peer.drink());
     for peer in &mut slow {
         peer.stream.shutdown(Shutdown::Write).expect("a peer can half-close");
-        assert_eq!(peer.stream.read(&mut [0]).expect("the end is orderly"), 0);
+        assert_eq!(again::read(&peer.stream, &mut [0]).expect("the end is orderly"), 0);
     }
 
     // A reset, and one from a peer that the server is not reading from.

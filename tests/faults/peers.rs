@@ -1,12 +1,12 @@
 //! The peers of a server in which a fault occurs: what they send must come back, in order.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, Socket};
 
-use crate::common::PATIENCE;
+use crate::common::{PATIENCE, again};
 
 /// The arguments of every server here: two ports, so that one of them can have no peer.
 pub const PORTS: &[&str] = &["127.0.0.1:0", "127.0.0.1:0"];
@@ -41,7 +41,7 @@ impl Peer {
 
     fn send(&mut self, count: usize) -> std::io::Result<usize> {
         let bytes: Vec<_> = (self.sent..self.sent + count).map(Self::byte).collect();
-        let sent = self.stream.write(&bytes)?;
+        let sent = again::write(&self.stream, &bytes)?;
         self.sent += sent;
         Ok(sent)
     }
@@ -103,7 +103,7 @@ impl Peer {
         self.stream.set_read_timeout(Some(patience)).expect("a timeout can be set");
         let mut buffer = vec![0; 64 * 1024];
         while self.returned < self.sent {
-            match self.stream.read(&mut buffer) {
+            match again::read(&self.stream, &mut buffer) {
                 Ok(0) => return Err("the server closed".to_string()),
                 Ok(count) => {
                     for byte in &buffer[..count] {
@@ -111,8 +111,6 @@ impl Peer {
                         self.returned += 1;
                     }
                 }
-                // The kernel does not restart a read with a timeout.
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(false),
                 Err(error) => return Err(error.to_string()),
             }
@@ -129,7 +127,7 @@ impl Peer {
     /// Whether the server ends the connection, with FIN or RST.
     pub fn is_let_go(&mut self) -> bool {
         self.stream.set_read_timeout(Some(RECOVERY)).expect("a timeout can be set");
-        match self.stream.read(&mut [0; 64]) {
+        match again::read(&self.stream, &mut [0; 64]) {
             Ok(count) => count == 0,
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
         }

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Trials;
-use crate::common::{PATIENCE, connect, exchange, raise_descriptor_limit};
+use crate::common::again::fill;
+use crate::common::{PATIENCE, again, connect, exchange, raise_descriptor_limit};
 use crate::supervisor::path;
 use crate::units::source;
 
@@ -278,7 +279,7 @@ fn course() {
     exchange(&mut peer);
     // Without --keep-peers-over-restart, a restart closes them in order.
     machine.obeys(&["restart", "stillthere.service"]);
-    assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    assert_eq!(again::read(&peer, &mut [0]).unwrap(), 0);
     assert_ne!(machine.property("MainPID"), pid);
     exchange(&mut connect(machine.address));
     machine.obeys(&["stop", "stillthere.service"]);
@@ -380,7 +381,7 @@ fn keep() {
     peers.iter_mut().for_each(exchange);
     // A stop is one: nobody is kept for ever.
     machine.obeys(&["stop", "stillthere.service"]);
-    let is_gone = |peer: &mut TcpStream| matches!(peer.read(&mut [0]), Ok(0) | Err(_));
+    let is_gone = |peer: &mut TcpStream| matches!(again::read(&*peer, &mut [0]), Ok(0) | Err(_));
     assert!(peers.iter_mut().all(is_gone));
     assert!(TcpStream::connect(machine.address).is_err());
     machine.obeys(&["start", "stillthere.service"]);
@@ -418,16 +419,8 @@ fn grace() {
     });
     machine.obeys(&["start", "stillthere.service"]);
     let mut peer = connect(machine.address);
-    let sent = vec![b'x'; 6 << 20];
     // More than the kernel holds for a peer that does not read: some of it waits in the server.
-    peer.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let mut count = 0;
-    while let Ok(more) = peer.write(&sent[count..]) {
-        count += more;
-        if count == sent.len() {
-            break;
-        }
-    }
+    let count = fill(&peer, 6 << 20);
     machine.obeys(&["stop", "--no-block", "stillthere.service"]);
     machine.logs("stops; peers have");
     thread::sleep(Duration::from_secs(6));
@@ -449,7 +442,7 @@ fn keep_nothing() {
     let mut peer = connect(machine.address);
     exchange(&mut peer);
     machine.obeys(&["restart", "stillthere.service"]);
-    assert_eq!(peer.read(&mut [0]).expect("it is closed in order"), 0);
+    assert_eq!(again::read(&peer, &mut [0]).expect("it is closed in order"), 0);
     machine.logs("the peers are not kept: the supervisor has not taken them");
     exchange(&mut connect(machine.address));
     assert_eq!(machine.property("Result"), "success");

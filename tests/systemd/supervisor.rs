@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::common::PATIENCE;
+use crate::common::again::again;
 
 /// Its socket is removed with it.
 pub struct Supervisor {
@@ -47,7 +48,7 @@ impl Supervisor {
     pub fn hears_within(&self, patience: Duration) -> Option<(Instant, String)> {
         self.socket.set_read_timeout(Some(patience)).unwrap();
         let mut buffer = [0; 4096];
-        match self.socket.recv(&mut buffer) {
+        match again(|| self.socket.recv(&mut buffer)) {
             Ok(length) => Some((Instant::now(), String::from_utf8(buffer[..length].to_vec()).unwrap())),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
             Err(error) => panic!("{error}"),

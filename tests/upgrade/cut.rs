@@ -2,14 +2,15 @@
 //! connection is in, and whether the cable was cut before the upgrade or after it.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::Write;
+use std::net::Shutdown;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use stillthere::keepalive::{State, UserTimeout};
 use stillthere::tcp_info::TcpInfo;
 
+use crate::common::again::fill;
 use crate::common::{PATIENCE, exchange};
 use crate::netns::Cut;
 use crate::program::upgrade;
@@ -44,21 +45,6 @@ fn cut(scene: &mut Scene, when: Upgraded) {
             upgrade(&mut scene.server);
         }
     }
-}
-
-/// Writes until nothing is accepted for half a second, or this many bytes were.
-fn fill(client: &mut TcpStream, most: usize) -> usize {
-    let chunk = [b'x'; 16 * 1024];
-    client.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout can be set");
-    let mut written = 0;
-    while written < most {
-        match client.write(&chunk[..chunk.len().min(most - written)]) {
-            Ok(count) => written += count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) => panic!("the client cannot write: {error}"),
-        }
-    }
-    written
 }
 
 fn idle(what: &'static str, when: Upgraded) {
@@ -102,9 +88,9 @@ fn in_flight(what: &'static str, user_timeout: UserTimeout, when: Upgraded) {
 /// a FIN behind them, the peer is half-closed and owed its echo.
 fn window_shut(what: &'static str, user_timeout: UserTimeout, bytes: usize, shuts_down: bool, when: Upgraded) {
     let mut scene = Scene::new(what, user_timeout, &[]);
-    let mut client = scene.arrive(Some(8 * 1024));
+    let client = scene.arrive(Some(8 * 1024));
     let origin = Instant::now();
-    fill(&mut client, bytes);
+    fill(&client, bytes);
     if shuts_down {
         client.shutdown(Shutdown::Write).expect("the client can shut down");
     }
@@ -128,7 +114,7 @@ fn changed(what: &'static str, old: &str, state: State) {
     exchange(&mut client);
     let mut origin = Instant::now();
     if state == State::WindowShut {
-        fill(&mut client, FITS_THE_KERNEL);
+        fill(&client, FITS_THE_KERNEL);
         sleep(Duration::from_secs(1));
         origin = Instant::now();
     }
@@ -148,8 +134,8 @@ fn changed(what: &'static str, old: &str, state: State) {
 /// A peer that is only slow stays, also over upgrades.
 fn alive(what: &'static str, user_timeout: UserTimeout) {
     let mut scene = Scene::new(what, user_timeout, &[]);
-    let mut client = scene.arrive(Some(8 * 1024));
-    fill(&mut client, TOO_MUCH);
+    let client = scene.arrive(Some(8 * 1024));
+    fill(&client, TOO_MUCH);
     for _ in 0..5 {
         upgrade(&mut scene.server);
         let departed = scene.server.wait_for_within(" departed: ", DEADLINE / 2);

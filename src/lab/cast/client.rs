@@ -220,7 +220,7 @@ fn talk(stream: &mut TcpStream, question: &[u8], end: &AnswerEnd) -> io::Result<
     };
     while !is_complete(&heard)? {
         let late = || io::Error::other(format!("the server did not answer in time{}", quoted(&heard)));
-        let count = match stream.read(&mut bytes) {
+        let count = match read(stream, &mut bytes) {
             Ok(0) => return Err(io::Error::other(format!("the server closed instead of answering{}", quoted(&heard)))),
             Ok(_) if Instant::now() > until => return Err(late()),
             Ok(count) => count,
@@ -238,7 +238,7 @@ fn talk(stream: &mut TcpStream, question: &[u8], end: &AnswerEnd) -> io::Result<
 /// Reads the server's banner.
 fn banner(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut heard = vec![0];
-    match stream.read(&mut heard) {
+    match read(stream, &mut heard) {
         Ok(0) => Err(io::Error::other("the server closed instead of sending a banner")),
         Ok(_) => hear_out(stream, &mut heard).map(|()| heard),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -252,10 +252,21 @@ fn banner(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 fn hear_out(stream: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<()> {
     stream.set_read_timeout(Some(PAUSE))?;
     let mut bytes = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut bytes) {
+    while let Ok(count @ 1..) = read(stream, &mut bytes) {
         heard.extend_from_slice(&bytes[..count]);
     }
     stream.set_read_timeout(Some(PATIENCE))
+}
+
+/// read(2). With a timeout on the socket it is interrupted without any signal handler when the process was stopped and goes on (signal(7)):
+/// a lab that was suspended in a shell, or a machine that was frozen for a moment.
+fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 fn quoted(heard: &[u8]) -> String {
