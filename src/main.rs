@@ -182,7 +182,12 @@ fn read_again() -> Result<Box<serve::ServeSettings>, String> {
 fn check(checked: &Checked) -> Result<bool, String> {
     checked.wrong.iter().for_each(say);
     let Some(settings) = &checked.settings else { return Ok(false) };
-    serve::try_out(settings)?.iter().for_each(|warning| say(format_args!("a warning: {warning}")));
+    let tried = serve::try_out(settings);
+    tried.wrong.iter().for_each(|(option, because)| say(format_args!("{}: {because}", checked.place(option))));
+    tried.warnings.iter().for_each(|warning| say(format_args!("a warning: {warning}")));
+    if !tried.wrong.is_empty() {
+        return Ok(false);
+    }
     observe::stdout::tell(&serve::in_words(settings)).map(|()| true)
 }
 

@@ -122,6 +122,30 @@ fn a_check_looks_for_the_files_that_are_named() {
     assert!(errors.starts_with("stillthere: a warning: ") && errors.contains("others may read it"), "{errors}");
 }
 
+/// All that the machine lacks is told at once, in the words of where it was given.
+#[cfg(all(feature = "admin", feature = "events", feature = "sandbox"))]
+#[test]
+fn a_check_tells_what_the_machine_lacks() {
+    let directory = Directory::new("lacks");
+    let folder = directory.0.join("none").display().to_string();
+    let file = directory.file(
+        "a.conf",
+        format!("admin unix:{folder}/socket\n# and\nuser nobody-of-that-name\nevents {folder}/events\n"),
+    );
+    let (code, told, errors) = outcome(&mut serve(&["--config", &file, "--check", "--admin-token-file", &folder]));
+    let expected = [
+        format!("--admin-token-file {folder}: "),
+        format!("{file}:1: admin unix:{folder}/socket: there is no folder {folder}: No such file or directory"),
+        format!("{file}:4: events {folder}/events: there is no folder {folder}: "),
+        format!("{file}:3: user nobody-of-that-name: there is no user "),
+    ];
+    assert_eq!((code, told.as_str(), errors.lines().count()), (Some(1), "", expected.len()), "{errors}");
+    for (line, expected) in errors.lines().zip(&expected) {
+        assert!(line.starts_with(&format!("stillthere: {expected}")), "{line}\n{expected}");
+    }
+    assert_eq!(outcome(&mut serve(&["--config", &file])).0, Some(1), "a start says so, too");
+}
+
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
     let directory = Directory::new("unreadable");

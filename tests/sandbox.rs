@@ -514,7 +514,11 @@ fn an_unknown_user_is_an_error() {
     #[cfg(feature = "config")]
     {
         let checked = run(&["--user", "nobody-of-that-name", "--check"]);
-        assert!(!checked.status.success() && said(&checked).contains(because), "{}", said(&checked));
+        assert!(
+            !checked.status.success() && said(&checked).contains(&format!("--user nobody-of-that-name: {because}")),
+            "{}",
+            said(&checked)
+        );
     }
 }
 

@@ -27,6 +27,15 @@ pub struct Checked {
     pub wrong: Vec<String>,
     /// The settings, if nothing is.
     pub settings: Option<Box<ServeSettings>>,
+    /// Each option that was given, and where and how: `a.conf:3: user server`, `--user server`.
+    places: Vec<(&'static str, String)>,
+}
+
+impl Checked {
+    /// Where an option was given, as a complaint about it begins.
+    pub fn place<'a>(&'a self, option: &'a str) -> &'a str {
+        self.places.iter().find(|(name, _)| *name == option).map_or(option, |(_, place)| place)
+    }
 }
 
 /// Reads the file, if there is one, and checks everything that was given.
@@ -37,13 +46,14 @@ pub(super) fn serve(mut given: Given, files: &Files<'_>) -> Result<Command, Usag
     let profile = wrong.apply_profile(&mut given);
     let settings = wrong.settle(&mut given);
     let wrong = wrong.sentences();
+    let places = given.values.iter().map(|value| (value.name, value.place.clone())).collect();
     let settings = settings.filter(|_| wrong.is_empty()).map(|settings| {
         let given = given.told();
         let configuration = file.map(|(path, text)| Configuration { path, text, given });
         Box::new(ServeSettings { configuration, profile, ..settings })
     });
     match settings {
-        settings if checks => Ok(Command::Check(Checked { wrong, settings })),
+        settings if checks => Ok(Command::Check(Checked { wrong, settings, places })),
         Some(settings) => Ok(Command::Serve(settings)),
         None => Err(Usage(wrong.join("\n"))),
     }

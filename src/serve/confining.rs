@@ -101,14 +101,10 @@ impl InForce {
     }
 }
 
-/// Whether there is such a user, for `--check`.
-///
-/// # Errors
-/// A sentence.
+/// Why there is no such user, for `--check`.
 #[cfg(feature = "config")]
-pub(super) fn find_user(settings: &ServeSettings) -> Result<(), String> {
-    let Some(name) = &settings.user else { return Ok(()) };
-    User::find(name).map(drop).map_err(|because| format!("--user {name}: {because}"))
+pub(super) fn no_user(settings: &ServeSettings) -> Option<String> {
+    User::find(settings.user.as_deref()?).err()
 }
 
 fn become_user(name: &str, settings: &ServeSettings) -> Result<(), String> {

@@ -3,10 +3,18 @@
 //! Owns which sentences say it, and what is asked of the machine for that.
 
 use std::fmt::Write;
+#[cfg(any(feature = "admin", feature = "events"))]
+use std::path::Path;
 
+#[cfg(feature = "admin")]
+use crate::admin_place::AdminPlace;
 use crate::count::so_many;
 use crate::keepalive::State;
+#[cfg(feature = "events")]
+use crate::observe::events::EventsTo;
 use crate::serve::ServeSettings;
+#[cfg(feature = "sandbox")]
+use crate::serve::confining;
 use crate::sysctl;
 
 /// A few lines about settings that make sense.
@@ -32,21 +40,54 @@ pub fn in_words(settings: &ServeSettings) -> String {
     text
 }
 
-/// What the machine says about settings that make sense: the files that they name are looked at, and nothing is written.
-///
-/// # Errors
-/// A sentence: the server would not start.
-pub fn try_out(settings: &ServeSettings) -> Result<Vec<String>, String> {
+/// What the machine says about settings that make sense.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TriedOut {
+    /// The option for which the server would not start, and why.
+    pub wrong: Vec<(&'static str, String)>,
+    /// Sentences about what it would not do as wished.
+    pub warnings: Vec<String>,
+}
+
+/// The files that the settings name are looked at, and nothing is written.
+pub fn try_out(settings: &ServeSettings) -> TriedOut {
+    #[cfg_attr(not(any(feature = "admin", feature = "events", feature = "sandbox")), expect(unused_mut))]
+    let mut wrong = Vec::new();
     let mut warnings: Vec<_> = settings.keepalive.warnings().iter().map(|warning| format!("--{warning}")).collect();
     #[cfg(feature = "admin")]
     if let (Some(_), Some(file)) = (&settings.admin.place, &settings.admin.token_file) {
-        let (_, warning) = crate::observe::admin::Token::read(file)?;
-        warnings.extend(warning);
+        match crate::observe::admin::Token::read(file) {
+            Ok((_, warning)) => warnings.extend(warning),
+            Err(sentence) => {
+                // What it begins with is told by whoever knows where it was given.
+                let given = format!("--admin-token-file {}: ", file.display());
+                wrong.push(("admin-token-file", sentence.strip_prefix(&given).unwrap_or(&sentence).to_string()));
+            }
+        }
+    }
+    #[cfg(feature = "admin")]
+    if let Some(AdminPlace::Unix(path)) = &settings.admin.place {
+        wrong.extend(no_folder(path).map(|because| ("admin", because)));
+    }
+    #[cfg(feature = "events")]
+    if let Some(EventsTo::File(path)) = &settings.events {
+        wrong.extend(no_folder(path).map(|because| ("events", because)));
     }
     #[cfg(feature = "sandbox")]
-    crate::serve::confining::find_user(settings)?;
+    wrong.extend(confining::no_user(settings).map(|because| ("user", because)));
     if let Some(most) = sysctl::number("net/core/somaxconn").filter(|most| *most < settings.backlog.into()) {
         warnings.push(format!("--backlog {}: the kernel cuts it to {most}", settings.backlog));
     }
-    Ok(warnings)
+    TriedOut { wrong, warnings }
+}
+
+/// Why a file cannot be made there.
+#[cfg(any(feature = "admin", feature = "events"))]
+fn no_folder(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    match folder.metadata() {
+        Ok(found) if found.is_dir() => None,
+        Ok(_) => Some(format!("{} is no folder", folder.display())),
+        Err(error) => Some(format!("there is no folder {}: {error}", folder.display())),
+    }
 }
