@@ -4,6 +4,8 @@
 //! those that need them are ignored, never passed, and stderr says why.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -12,8 +14,12 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Trial};
 use stillthere::lab::cast::preset::PRESETS;
 
+use crate::common::PATIENCE;
+use crate::common::again::suspended;
+
+mod common;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stillthere");
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const ANYWHERE: [(&str, fn()); 3] = [
     ("a_wrong_command_line_is_explained", a_wrong_command_line_is_explained),
@@ -21,7 +27,7 @@ const ANYWHERE: [(&str, fn()); 3] = [
     ("without_ip_it_says_what_to_install", without_ip_it_says_what_to_install),
 ];
 
-const IN_NETWORKS: [(&str, fn()); 16] = [
+const IN_NETWORKS: [(&str, fn()); 17] = [
     ("a_short_set_of_scenes_keeps_its_promise", a_short_set_of_scenes_keeps_its_promise),
     ("a_run_tells_packets_fault_departure_and_verdict", a_run_tells_packets_fault_departure_and_verdict),
     ("a_living_peer_with_a_shut_window_is_kept", a_living_peer_with_a_shut_window_is_kept),
@@ -40,13 +46,21 @@ const IN_NETWORKS: [(&str, fn()); 16] = [
         "the_page_of_several_servers_is_the_one_that_was_asked_for",
         the_page_of_several_servers_is_the_one_that_was_asked_for,
     ),
+    ("who_is_suspended_goes_on", who_is_suspended_goes_on),
     ("an_interrupt_cleans_up", an_interrupt_cleans_up),
     ("two_labs_run_side_by_side", two_labs_run_side_by_side),
     ("what_a_killed_lab_left_is_removed", what_a_killed_lab_left_is_removed),
     ("labs_that_see_other_processes_leave_each_other_alone", labs_that_see_other_processes_leave_each_other_alone),
 ];
 
+/// With this argument and an address, the program is [`slow_echo`].
+const SLOW_ECHO: &str = "slow-echo";
+
 fn main() {
+    let mut given = std::env::args().skip(1);
+    if given.next().as_deref() == Some(SLOW_ECHO) {
+        return slow_echo(&given.next().expect("an address"));
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(ANYWHERE.len() + IN_NETWORKS.len()));
     let wanted = |name: &str| arguments.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()));
@@ -282,6 +296,27 @@ fn anybody_s_server_is_put_to_the_test() {
     assert!(stdout(&output).contains("socket table"), "{}", stdout(&output));
     // A client that sends no requests cannot bring the connection into this state.
     refused(&["run", "half-closed/none", "--server", &line, "--speak", "none"], 1, &["half-closed/none", "--speak"]);
+}
+
+/// A server that thinks before it answers.
+fn slow_echo(address: &str) {
+    for peer in TcpListener::bind(address).expect("the address is free").incoming() {
+        let (mut peer, mut bytes) = (peer.expect("a client comes"), [0; 1024]);
+        std::thread::spawn(move || {
+            while let Ok(count @ 1..) = peer.read(&mut bytes) {
+                sleep(Duration::from_millis(500));
+                let _ = peer.write_all(&bytes[..count]);
+            }
+        });
+    }
+}
+
+/// A machine that is frozen for a moment, while the client waits for answers.
+fn who_is_suspended_goes_on() {
+    let exe = std::env::current_exe().expect("the program has a path");
+    let line = format!("'{}' {SLOW_ECHO} {{addr}}:{{port}}", exe.display());
+    let output = suspended(&mut command(&["run", "exchanged/closed", "--server", &line]));
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
 }
 
 fn a_server_that_does_not_start_is_quoted() {

@@ -222,6 +222,18 @@ fn without_a_server_it_is_told_what_to_do() {
     check("who --admin no-such-name.invalid:7070", 1, "cannot be resolved");
 }
 
+/// Ctrl-Z and fg, while it waits for the answer.
+#[test]
+fn who_is_suspended_goes_on() {
+    let admin = Admin::with(|_| {
+        thread::sleep(Duration::from_millis(500));
+        (200, page(0..2, None))
+    });
+    let (told, said) = texts(&again::suspended(&mut command(&format!("who --admin {}", admin.at()))));
+    assert_eq!((told.lines().count(), said.as_str()), (3, "2 peers\n"));
+    assert_eq!(admin.lines(), ["GET /peers?limit=1000"], "asked once");
+}
+
 #[test]
 fn a_unix_socket_will_do() {
     let directory = Directory::new("unix");

@@ -6,6 +6,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 pub fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
@@ -23,6 +25,29 @@ pub fn read(mut from: impl Read, into: &mut [u8]) -> io::Result<usize> {
 
 pub fn write(mut to: impl Write, bytes: &[u8]) -> io::Result<usize> {
     again(|| to.write(bytes))
+}
+
+/// Runs the command, and stops it with all that it has started for a moment, again and again, until it has ended.
+pub fn suspended(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    while child.try_wait().expect("a child can be waited for").is_none() {
+        let family: Vec<_> = family(child.id()).iter().map(u32::to_string).collect();
+        for signal in ["STOP", "CONT"] {
+            // One that has ended meanwhile cannot be sent anything.
+            let _ = Command::new("kill").args(["-s", signal]).args(&family).stderr(Stdio::null()).status();
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().expect("its output can be read")
+}
+
+/// A process and all that it has started, and so on.
+fn family(process: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> =
+        children.flat_map(|all| all.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    [process].into_iter().chain(children.into_iter().flat_map(family)).collect()
 }
 
 /// Writes up to `most` bytes, until neither the server nor the kernel has taken any for half a second. Returns how many were written.
