@@ -224,7 +224,8 @@ pub fn watch(mut stream: TcpStream, peers: usize, over: &AtomicBool) -> Outcome<
         match stream.read(&mut buffer) {
             Ok(0) => return Err("the stream of the page has ended".into()),
             Ok(count) => total += count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -74,7 +74,10 @@ impl Crowd {
         let until = Instant::now() + time;
         let mut events = Events::with_capacity(1024);
         while Instant::now() < until {
-            self.poll.poll(&mut events, Some(Duration::from_millis(2)))?;
+            match self.poll.poll(&mut events, Some(Duration::from_millis(2))) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+                result => result?,
+            }
             for event in &events {
                 self.hear(event.token().0);
             }
