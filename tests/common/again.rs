@@ -6,17 +6,26 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+use rustix::event::{PollFd, PollFlags, poll};
+
+fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
     }
+}
+
+/// Waits for something to read, or the end. poll(2) goes on by itself when the process does.
+pub fn has_more(from: &impl AsFd, patience: Duration) -> bool {
+    let patience = patience.try_into().expect("no more than the kernel can count");
+    poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&patience)).expect("it can be waited for") > 0
 }
 
 pub fn read(mut from: impl Read, into: &mut [u8]) -> io::Result<usize> {

@@ -95,7 +95,7 @@ pub fn read_until(reader: &mut (impl Read + AsFd), mut is_enough: impl FnMut(&st
         if is_enough(&so_far) {
             return so_far.into_owned();
         }
-        assert!(has_more(reader), "nothing came for a long time after {so_far}");
+        assert!(again::has_more(&*reader, PATIENCE), "nothing came for a long time after {so_far}");
         let count = again::read(&mut *reader, &mut piece).unwrap_or_else(|error| panic!("after {so_far}: {error}"));
         assert!(count > 0, "it ended after {so_far}");
         text.extend_from_slice(&piece[..count]);
@@ -107,19 +107,12 @@ pub fn read_rest(reader: &mut (impl Read + AsFd)) -> String {
     let mut text = Vec::new();
     let mut piece = [0; 65536];
     loop {
-        assert!(has_more(reader), "no end came for a long time");
+        assert!(again::has_more(&*reader, PATIENCE), "no end came for a long time");
         match again::read(&mut *reader, &mut piece).expect("it can be read") {
             0 => return String::from_utf8(text).expect("events are UTF-8"),
             count => text.extend_from_slice(&piece[..count]),
         }
     }
-}
-
-/// Waits for something to read, or the end. A pipe has no timeout of its own.
-fn has_more(reader: &impl AsFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
-    poll(&mut [PollFd::new(reader, PollFlags::IN)], Some(&patience)).is_ok_and(|ready| ready > 0)
 }
 
 /// A directory of a test's own, which is removed with it.

@@ -1,6 +1,5 @@
 //! A supervisor that hears what it is told, and a place for its socket.
 
-use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
@@ -8,8 +7,7 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::PATIENCE;
-use crate::common::again::again;
+use crate::common::{PATIENCE, again};
 
 /// Its socket is removed with it.
 pub struct Supervisor {
@@ -46,13 +44,11 @@ impl Supervisor {
     }
 
     pub fn hears_within(&self, patience: Duration) -> Option<(Instant, String)> {
-        self.socket.set_read_timeout(Some(patience)).unwrap();
         let mut buffer = [0; 4096];
-        match again(|| self.socket.recv(&mut buffer)) {
-            Ok(length) => Some((Instant::now(), String::from_utf8(buffer[..length].to_vec()).unwrap())),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
-            Err(error) => panic!("{error}"),
-        }
+        again::has_more(&self.socket, patience).then(|| {
+            let length = self.socket.recv(&mut buffer).unwrap();
+            (Instant::now(), String::from_utf8(buffer[..length].to_vec()).unwrap())
+        })
     }
 
     /// The next message begins so.
