@@ -2,6 +2,7 @@
 //!
 //! Owns the order of events. Does not know how a timeline is shown.
 
+mod clocks;
 pub mod diary;
 pub mod expectation;
 pub mod fault;

@@ -14,6 +14,7 @@ use crate::lab::cast::preset::mqtt_keepalive;
 use crate::lab::cast::program::{Program, SYSCTLS};
 use crate::lab::cast::server::{Server, Start};
 use crate::lab::ears::follow::{Following, Holding};
+use crate::lab::play::clocks::Clocks;
 use crate::lab::play::diary::Diary;
 use crate::lab::play::expectation::{Expectation, expect, stall};
 use crate::lab::play::fault::{is_missing, strike, unstick};
@@ -87,6 +88,7 @@ pub(in crate::lab) fn play(
     if let Some(why) = is_missing(part.scene.fault, part.family) {
         return Ok(nothing(why));
     }
+    let began = Clocks::now();
     let mut set = Set::build(part, stage, interrupt, told)?;
     if let Some(why) = set.reach()? {
         return Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: SceneOutcome::CannotBe(why) });
@@ -97,7 +99,11 @@ pub(in crate::lab) fn play(
     set.place = Some(stage.enter());
     let moments = set.diary.moments();
     let verdict = judge(part.scene.to_string(), expectation, moments, seen, part.program.is_ours);
-    Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome: SceneOutcome::Judged(verdict) })
+    let outcome = match Clocks::now().have_parted(began) {
+        Some(why) => SceneOutcome::CannotBe(why),
+        None => SceneOutcome::Judged(verdict),
+    };
+    Ok(Played { timeline: set.diary.close(SystemTime::now()), outcome })
 }
 
 /// All that a scene needs. The order of the fields is the order in which they are dropped: programs first, then their
