@@ -92,8 +92,8 @@ impl Counts {
 
     fn told(told: &str) -> Self {
         let mut counts = Self(Vec::new());
-        // "123 epoll_wait(3, ...": the wait that was under way when strace attached or detached does not count.
-        for line in told.lines().filter(|line| !line.contains("<detached") && !line.contains("resumed>")) {
+        // "123 epoll_wait(3, ..."
+        for line in told.lines().filter(|line| again::is_its_own(line)) {
             let Some((name, _)) = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('(')) else {
                 continue;
             };

@@ -13,6 +13,21 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+/// Whether this line of strace is a call that says something of the program: neither the wait that was under way when strace attached or
+/// detached, nor one that ended because the machine was frozen for a moment.
+pub fn is_its_own(line: &str) -> bool {
+    !["<detached", "resumed>", "= -1 EINTR ("].iter().any(|mark| line.contains(mark))
+}
+
+/// Whether a program does nothing at all for a while, which a machine that is frozen for a moment disturbs: it is looked at several times.
+pub fn rests<T: PartialEq>(mut figures: impl FnMut() -> T, a_while: Duration) -> bool {
+    (0..4).any(|_| {
+        let before = figures();
+        thread::sleep(a_while);
+        figures() == before
+    })
+}
+
 fn again(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {

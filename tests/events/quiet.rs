@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
+use crate::common::again::is_its_own;
 use crate::common::{Server, exchange, status};
 use crate::story::{Directory, pipe};
 
@@ -33,7 +34,7 @@ fn calls(pid: u32, directory: &Directory) -> Vec<String> {
     assert!(interrupted.is_ok_and(|status| status.success()));
     strace.wait().expect("strace ends");
     let text = std::fs::read_to_string(&path).expect("strace wrote its file");
-    text.lines().filter(|line| !line.contains("<detached") && !line.contains("resumed>")).map(str::to_string).collect()
+    text.lines().filter(|line| is_its_own(line)).map(str::to_string).collect()
 }
 
 pub fn idle() {
