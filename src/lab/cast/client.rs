@@ -258,8 +258,8 @@ fn hear_out(stream: &mut TcpStream, heard: &mut Vec<u8>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))
 }
 
-/// read(2). With a timeout on the socket it is interrupted without any signal handler when the process was stopped and goes on (signal(7)):
-/// a lab that was suspended in a shell, or a machine that was frozen for a moment.
+/// read(2). With a timeout on the socket it is interrupted without any signal handler when the process was stopped and goes on (signal(7)),
+/// as on a machine that is frozen for a moment.
 fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(bytes) {

@@ -5,8 +5,10 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How far the two clocks may part: NTP slews by 500 parts per million at most, which is 60 ms in two minutes.
+/// How far the two clocks may part, whatever the time that has passed.
 const MAY_PART: Duration = Duration::from_millis(100);
+/// One part in this many may be slewed besides: 500 parts per million are the most that the kernel corrects a frequency by (adjtimex(2)).
+const SLEWED: u32 = 2000;
 
 /// Both clocks, at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +30,7 @@ impl Clocks {
             Ok(ahead) => (ahead, "ahead"),
             Err(behind) => (behind.duration(), "back"),
         };
-        (by > MAY_PART).then(|| {
+        (by > MAY_PART + passed / SLEWED).then(|| {
             let by = by.as_secs_f64();
             format!("somebody set this machine's clock {word} by {by:.1} s during the scene, and packets are stamped by it: play it again")
         })
@@ -42,12 +44,14 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_is_noticed() {
         let since = Clocks::now();
-        let after = |wall: f64| Clocks {
+        let later = |wall: f64, seconds| Clocks {
             wall: since.wall + Duration::from_secs_f64(wall),
-            monotonic: since.monotonic + Duration::from_secs(65),
+            monotonic: since.monotonic + Duration::from_secs(seconds),
         };
+        let after = |wall| later(wall, 65);
         assert_eq!(after(65.05).have_parted(since), None, "a slew");
         assert_eq!(after(64.95).have_parted(since), None);
+        assert_eq!(later(600.3, 600).have_parted(since), None, "a slew for ten minutes");
         assert!(after(68.0).have_parted(since).unwrap().contains(" ahead by 3.0 s "));
         assert!(after(5.0).have_parted(since).unwrap().contains(" back by 60.0 s "));
     }
