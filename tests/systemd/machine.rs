@@ -410,6 +410,12 @@ fn keep_over_failures() {
     }
     machine.logs("50 peers stay");
     machine.becomes("NFileDescriptorStore", "0");
+    // The program before has given up its rights. One that cannot do so must not serve, peers or not.
+    let good = fs::read_to_string(&configuration).unwrap();
+    fs::write(&configuration, format!("{good}user nobody-of-that-name\n")).unwrap();
+    assert!(!machine.systemctl(&["restart", "stillthere.service"]).status.success());
+    machine.logs("cannot run as --user nobody-of-that-name: ");
+    assert!(TcpStream::connect(machine.address).is_err(), "{}", machine.told());
 }
 
 /// The grace of the server counts, and not how soon systemd ends others.
