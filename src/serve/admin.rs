@@ -65,10 +65,10 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Which file it is, if it is one that we have made.
+    /// The file, and its inode, if it is one that we have made.
     #[cfg(feature = "upgrade")]
-    pub(super) fn inode(&self) -> Option<u64> {
-        self.file.as_ref().map(|(_, inode)| *inode)
+    pub(super) fn file(&self) -> Option<&(PathBuf, u64)> {
+        self.file.as_ref()
     }
 
     /// The next program listens there.
@@ -98,6 +98,12 @@ pub(super) fn open(
     #[cfg(feature = "upgrade")] refusal: Refusal,
 ) -> Result<Option<Opened>, String> {
     let admin = &settings.admin;
+    #[cfg(feature = "upgrade")]
+    if let Some(file) = upgrading::admin_socket(reactor).filter(|_| !reactor.is_rehearsal()) {
+        if !matches!(&admin.place, Some(AdminPlace::Unix(path)) if *path == file.0) {
+            drop(Opened { file: Some(file) }); // nobody listens there any more
+        }
+    }
     let Some(place) = &admin.place else { return Ok(None) };
     let (token, warning) = match &admin.token_file {
         Some(file) => Token::read(file).map(|(token, warning)| (Some(token), warning))?,
@@ -175,7 +181,7 @@ fn listen_at(
     // An inherited listener outlives its file, and somebody else may have made one there. While it is open, no other file has
     // its inode.
     #[cfg(feature = "upgrade")]
-    let inode = upgrading::admin_socket(reactor).or(there);
+    let inode = upgrading::admin_socket(reactor).filter(|(made, _)| made == path).map(|(_, inode)| inode).or(there);
     #[cfg(not(feature = "upgrade"))]
     let inode = there;
     if there.is_some() && there == inode {

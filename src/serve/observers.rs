@@ -2,6 +2,8 @@
 //!
 //! Owns in which order they are opened, and what one must know of the other: the admin port tells how many events were left out.
 
+#[cfg(all(feature = "admin", feature = "upgrade"))]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -27,8 +29,8 @@ pub(super) struct Observers {
 impl Observers {
     /// Which file the admin port has made, if it is a socket of the file system.
     #[cfg(all(feature = "admin", feature = "upgrade"))]
-    pub(super) fn admin_socket(&self) -> Option<u64> {
-        self._admin.as_ref()?.inode()
+    pub(super) fn admin_socket(&self) -> Option<(PathBuf, u64)> {
+        self._admin.as_ref()?.file().cloned()
     }
 
     /// What they have opened stays for the next program.

@@ -3,7 +3,11 @@
 //! Owns that nothing ends a server that has peers already: what cannot be opened any more is an error line.
 
 #[cfg(feature = "config")]
-use std::{fs, path::PathBuf};
+use std::fs;
+#[cfg(any(feature = "admin", feature = "config"))]
+use std::path::PathBuf;
+#[cfg(feature = "admin")]
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use crate::count::so_many;
 use crate::observe::log::Logger;
@@ -31,7 +35,7 @@ pub mod note {
     pub const CONFINED: u16 = 2;
     /// Which sockets a supervisor has passed on ([`Passed`](crate::serve::Passed)).
     pub const PASSED: u16 = 4;
-    /// The inode of the admin port's socket, if it has made a file.
+    /// The inode and the path of the admin port's socket, if it has made a file.
     pub const ADMIN_SOCKET: u16 = 6;
 }
 
@@ -43,7 +47,7 @@ pub(super) struct Upgrade<'a> {
     passed: Vec<u8>,
     /// What is noted under [`note::ADMIN_SOCKET`].
     #[cfg(feature = "admin")]
-    admin_socket: Option<u64>,
+    admin_socket: Option<(PathBuf, u64)>,
     /// `None`: its own program was not found.
     upgrading: Option<Upgrading>,
     /// Where the configuration is, and what it said when it was read last. Both programs of an upgrade read the same text, also if somebody
@@ -85,15 +89,15 @@ pub(super) fn begin<'a>(
 
 /// Which file the program before has made for its admin port.
 #[cfg(feature = "admin")]
-pub(super) fn admin_socket(reactor: &Reactor) -> Option<u64> {
-    let inode = reactor.inherited_note(note::ADMIN_SOCKET)?;
-    inode.try_into().ok().map(u64::from_le_bytes)
+pub(super) fn admin_socket(reactor: &Reactor) -> Option<(PathBuf, u64)> {
+    let (inode, path) = reactor.inherited_note(note::ADMIN_SOCKET)?.split_first_chunk()?;
+    Some((OsStr::from_bytes(path).into(), u64::from_le_bytes(*inode)))
 }
 
 impl Upgrade<'_> {
     /// What the next program has to know of the admin port's file.
     #[cfg(feature = "admin")]
-    pub(super) fn with_admin_socket(self, admin_socket: Option<u64>) -> Self {
+    pub(super) fn with_admin_socket(self, admin_socket: Option<(PathBuf, u64)>) -> Self {
         Self { admin_socket, ..self }
     }
 
@@ -150,8 +154,9 @@ impl Upgrade<'_> {
                 state.note(note::CONFIGURATION, text)?;
             }
             #[cfg(feature = "admin")]
-            if let Some(inode) = self.admin_socket {
-                state.note(note::ADMIN_SOCKET, &inode.to_le_bytes())?;
+            if let Some((path, inode)) = &self.admin_socket {
+                let file = [&inode.to_le_bytes(), path.as_os_str().as_bytes()].concat();
+                state.note(note::ADMIN_SOCKET, &file)?;
             }
             #[cfg(feature = "notify")]
             state.note(note::PASSED, &self.passed)?;

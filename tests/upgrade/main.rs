@@ -29,7 +29,7 @@ use std::sync::{Mutex, PoisonError};
 use libtest_mimic::{Arguments, Trial};
 
 /// They wait most of the time.
-const TRIALS: [(&str, fn()); 15] = [
+const TRIALS: [(&str, fn()); 16] = [
     ("a_crowd_finds_what_is_lost_repeated_changed_or_cut_off", steady::faults),
     ("a_rehearsal_that_hangs_is_ended_after_ten_seconds", refused::hangs),
     ("a_program_that_a_package_manager_has_replaced_is_found", refused::package),
@@ -40,6 +40,7 @@ const TRIALS: [(&str, fn()); 15] = [
     ("who_follows_comes_back_and_misses_nothing_silently", told::followed),
     ("it_can_be_asked_for_by_who_may", told::asked),
     ("an_admin_socket_whose_file_is_gone_is_not_said_to_be_there", told::file_gone),
+    ("an_admin_socket_moves_with_the_configuration", told::file_moved),
     ("an_admin_port_that_answers_strangely_is_understood", told::scripted),
     ("pings_are_answered_and_who_does_not_answer_is_let_go", services::heartbeat),
     ("who_must_speak_must_do_so_in_the_same_time", services::expect),

@@ -281,6 +281,30 @@ pub fn file_gone() {
     assert!(fs::exists(&path).unwrap(), "the other one's socket was removed");
 }
 
+/// The admin port moves with the configuration: the new socket is said to be there, and of the old one no file is left.
+pub fn file_moved() {
+    let directory = Directory::new();
+    let (first, second, file) = (directory.path("first"), directory.path("second"), directory.path("a.conf"));
+    let configure = |path: &str| fs::write(&file, format!("admin unix:{path}\n")).unwrap();
+    configure(&first);
+    let mut server = Server::start(&["--log", "info", "--config", &file]);
+    for (path, other) in [(&second, &first), (&first, &second)] {
+        configure(path);
+        let before = server.log.len();
+        upgrade(&mut server);
+        let lines = &server.log[before..];
+        assert!(lines.iter().any(|(_, line)| line.ends_with(&format!(" admin port on unix:{path}"))), "{lines:?}");
+        assert!(!lines.iter().any(|(_, line)| line.contains(" WARN ")), "{lines:?}");
+        assert_eq!(run(&format!("who --quiet --admin unix:{path}")).0, Some(0));
+        assert!(!fs::exists(other).unwrap(), "nobody listens there any more");
+    }
+    fs::write(&file, "").unwrap();
+    upgrade(&mut server);
+    assert!(!fs::exists(&first).unwrap(), "there is no admin port any more");
+    server.signal("TERM");
+    assert!(server.wait().success());
+}
+
 /// What a scripted admin port answers to the nth request.
 type Answer = fn(usize, &dyn Fn(u64, u64, u64) -> String) -> Option<String>;
 
