@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::place::Place;
+use crate::place::{LONGEST_SOCKET, Place};
 
 /// Where an admin port is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ impl FromStr for AdminPlace {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix(Self::UNIX) {
             Some("") => Err("after unix: comes the path of a socket, such as unix:/run/stillthere.sock".to_string()),
+            Some(path) if path.len() > LONGEST_SOCKET => {
+                Err(format!("a unix socket's path has at most {LONGEST_SOCKET} bytes"))
+            }
             Some(path) => Ok(Self::Unix(path.into())),
             None if !text.contains('/') => Place::read(text).map(Self::Tcp),
             None => Err(match text.split_once("://") {
@@ -46,5 +49,19 @@ impl fmt::Display for AdminPlace {
             Self::Tcp(place) => place.fmt(f),
             Self::Unix(path) => write!(f, "{}{}", Self::UNIX, path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As bind(2) would: `serve --check` must not call good what a start refuses.
+    #[test]
+    fn a_path_is_as_long_as_the_kernel_takes_it() {
+        let place = |length: usize| format!("unix:/{}", "x".repeat(length - 1)).parse::<AdminPlace>();
+        assert!(place(107).is_ok() && std::os::unix::net::SocketAddr::from_pathname("x".repeat(107)).is_ok());
+        assert_eq!(place(108).unwrap_err(), "a unix socket's path has at most 107 bytes");
+        assert!(std::os::unix::net::SocketAddr::from_pathname("x".repeat(108)).is_err());
     }
 }

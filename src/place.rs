@@ -11,6 +11,10 @@ use std::str::FromStr;
 /// The server's port by default, and the one that a hint names where none was given.
 const PORT: u16 = 7007;
 
+/// How many bytes the path of a unix socket may have: `sun_path` less its final zero (unix(7)).
+#[cfg(any(feature = "admin", feature = "events"))]
+pub const LONGEST_SOCKET: usize = 107;
+
 /// Where to listen, or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

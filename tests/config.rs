@@ -135,8 +135,8 @@ fn a_check_tells_what_the_machine_lacks() {
     let (code, told, errors) = outcome(&mut serve(&["--config", &file, "--check", "--admin-token-file", &folder]));
     let expected = [
         format!("--admin-token-file {folder}: "),
-        format!("{file}:1: admin unix:{folder}/socket: there is no folder {folder}: No such file or directory"),
-        format!("{file}:4: events {folder}/events: there is no folder {folder}: "),
+        format!("{file}:1: admin unix:{folder}/socket: its folder {folder}: No such file or directory"),
+        format!("{file}:4: events {folder}/events: its folder {folder}: "),
         format!("{file}:3: user nobody-of-that-name: there is no user "),
     ];
     assert_eq!((code, told.as_str(), errors.lines().count()), (Some(1), "", expected.len()), "{errors}");

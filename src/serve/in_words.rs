@@ -88,6 +88,6 @@ fn no_folder(path: &Path) -> Option<String> {
     match folder.metadata() {
         Ok(found) if found.is_dir() => None,
         Ok(_) => Some(format!("{} is no folder", folder.display())),
-        Err(error) => Some(format!("there is no folder {}: {error}", folder.display())),
+        Err(error) => Some(format!("its folder {}: {error}", folder.display())),
     }
 }

@@ -1,8 +1,8 @@
-//! Calls on sockets that have a timeout, made again when they are interrupted.
+//! What a test does that may run on a machine that is frozen for a moment: calls are made again, and what the freeze has caused is not
+//! counted.
 //!
-//! Such a call fails with EINTR without any signal handler when the process was stopped and goes on (signal(7)): after a Ctrl-Z, and on a
-//! machine that is frozen for a moment. `write_all` and `read_exact` of the standard library make it again, `read` and `write` do not.
-//! `make stopped` runs all tests in that way.
+//! A call on a socket with a timeout fails with EINTR without any signal handler when the process was stopped and goes on (signal(7)).
+//! `write_all` and `read_exact` of the standard library make it again, `read` and `write` do not. `make stopped` runs all tests in that way.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;

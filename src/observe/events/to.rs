@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::place::Place;
-
-/// The longest path of a unix socket (unix(7), `sun_path` less its end).
-const LONGEST_SOCKET: usize = 107;
+use crate::place::{LONGEST_SOCKET, Place};
 
 /// Where the events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
